@@ -1,0 +1,103 @@
+// Package trace holds attention traces: the queries, keys and values that the layers of a transformer
+// produced for one text, with the metadata that attention needs.
+//
+// A Trace knows its shape at once and reads rows only when asked for a layer, so that a trace larger
+// than memory can be replayed from its beginning. Three sources stand behind it: a safetensors file
+// (safetensors.go), a folder or archive of npy files (npy.go) and the synthetic generator (synth.go).
+// Open chooses among them and the embedded real traces (builtin.go). Stats (stats.go) measures the
+// same properties of any of them.
+package trace
+
+import "fmt"
+
+// Trace is the shape and metadata of one trace; Read fetches its rows.
+type Trace struct {
+	Name   string // how tables call it: the built-in's name or the file's base name
+	Model  string
+	Source string // free text: what was recorded, and how
+
+	Layers    []int // the model's own numbers of the layers that are held, ascending
+	NumLayers int   // layers of the whole model
+	QHeads    int
+	KVHeads   int // query head h reads KV head h / (QHeads/KVHeads)
+	HeadDim   int
+	Tokens    int // rows of K and V
+	Queries   int // query rows held, those of the last tokens
+
+	Scale          float64 // of the logits, usually 1/sqrt(HeadDim)
+	Rope           Rope
+	PositionOffset int // position of token 0 in the rotary embedding
+	Needles        []Needle
+
+	src source
+}
+
+// Rope is the rotary embedding that q and k have already been through. The zero value means none.
+type Rope struct {
+	Theta   float64
+	Style   string    // "neox": dimension i pairs with i+Dims/2; "gptj": 2i with 2i+1
+	Dims    int       // leading dimensions of a head that are rotated
+	InvFreq []float64 // [Dims/2] radians per position
+}
+
+// Needle is a key that no query asks for during a long silence and that one query then asks for.
+// Key and Query are token positions.
+type Needle struct {
+	Layer  int `json:"layer"`
+	KVHead int `json:"kv_head"`
+	Key    int `json:"key"`
+	Query  int `json:"query"`
+}
+
+// Layer holds rows of one layer, one slice a head so that a head is a contiguous matrix.
+type Layer struct {
+	K, V       [][]float32 // [kv_head][tokens*head_dim]
+	Q          [][]float32 // [q_head][queries*head_dim], of tokens FirstQuery and later
+	FirstQuery int
+}
+
+// source reads rows of one kind of storage.
+type source interface {
+	// read returns the first tokens rows of a layer, with the queries held among them.
+	// A NaN or an infinity among them is an error.
+	read(layer, tokens int) (*Layer, error)
+	// hash returns the sha256 that identifies the content, lower-case hex.
+	hash() (string, error)
+	close() error
+}
+
+// FirstQuery is the first token whose query the trace holds.
+func (t *Trace) FirstQuery() int { return t.Tokens - t.Queries }
+
+// Read returns the first tokens rows of a layer, named by the model's own number. Only these rows are
+// read and checked for NaN and infinity.
+func (t *Trace) Read(layer, tokens int) (*Layer, error) {
+	if tokens < 1 || tokens > t.Tokens {
+		return nil, fmt.Errorf("trace %s: %d tokens asked for, it holds %d", t.Name, tokens, t.Tokens)
+	}
+	l, err := t.src.read(layer, tokens)
+	if err != nil {
+		return nil, fmt.Errorf("trace %s: %w", t.Name, err)
+	}
+	return l, nil
+}
+
+// Hash returns the sha256 of the trace file, or for a synthetic trace that of its canonical parameters,
+// seed and generator version.
+func (t *Trace) Hash() (string, error) { return t.src.hash() }
+
+// Close releases the file behind the trace.
+func (t *Trace) Close() error { return t.src.close() }
+
+// Prefix returns the rows of the first tokens tokens as a view of the same memory.
+func (l *Layer) Prefix(tokens, headDim int) *Layer {
+	p := &Layer{FirstQuery: l.FirstQuery}
+	for j := range l.K {
+		p.K = append(p.K, l.K[j][:tokens*headDim])
+		p.V = append(p.V, l.V[j][:tokens*headDim])
+	}
+	for h := range l.Q {
+		p.Q = append(p.Q, l.Q[h][:max(0, tokens-l.FirstQuery)*headDim])
+	}
+	return p
+}
