@@ -1,0 +1,7 @@
+// Package cache holds the stored KV of one group of layers: what a method decided (Decision) applied to
+// the rows it saw (View), the buffers that result (Store), their bytes, and attention over them.
+//
+// It is the only place that attends, so that every method is measured by the same code. A method
+// returns Decisions; Build turns the last View of a pipeline into a Store; the decode loop appends to it
+// and attends. Start with view.go and decision.go, then store.go.
+package cache

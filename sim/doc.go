@@ -1,0 +1,11 @@
+// Package sim is the experiment: it replays traces through pipelines of KV-cache reduction methods and
+// measures cache bytes, attention-output error and latency.
+//
+//  1. plan.go: traces x lengths x pipelines become cells, each of which runs or has a reason why not.
+//  2. run.go: cells run one at a time, in plan order; each gives a Record (record.go).
+//  3. reference.go: float64 attention over the unreduced trace, once per trace and length.
+//  4. replay.go: one cell's prompt is reduced and its last tokens are decoded, layer by layer; errors.go
+//     compares the outputs with the reference.
+//  5. latency.go: the stores of all layers, timed against full's.
+//  6. folder.go: the output folder, whose records survive an interrupted run.
+package sim

@@ -1,0 +1,45 @@
+package kernel
+
+import "math"
+
+// Rope is a rotary embedding: pair p of a head is rotated by position*InvFreq[p]. The zero value is none.
+type Rope struct {
+	InvFreq []float64 // radians per position, one a pair
+	GPTJ    bool      // pairs are (2p, 2p+1); else (p, p+len(InvFreq))
+}
+
+// pair returns the two dimensions that pair p rotates.
+func (r Rope) pair(p int) (int, int) {
+	if r.GPTJ {
+		return 2 * p, 2*p + 1
+	}
+	return p, p + len(r.InvFreq)
+}
+
+// Rotate turns a row by delta positions in place; dimensions beyond the rotated ones stay.
+func (r Rope) Rotate(row []float32, delta float64) {
+	for p, w := range r.InvFreq {
+		i, j := r.pair(p)
+		sin, cos := math.Sincos(delta * w)
+		x, y := float64(row[i]), float64(row[j])
+		row[i], row[j] = float32(x*cos-y*sin), float32(x*sin+y*cos)
+	}
+}
+
+// Turn rotates the first rows of a store at every step, each by the same number of positions. The zero
+// value leaves all rows alone.
+type Turn struct {
+	Rope  Rope
+	Rows  int
+	Delta float64
+}
+
+// apply rotates those of a block's rows, the first of which is row lo of the store, that the turn covers.
+func (t *Turn) apply(rows []float32, dim, lo int) {
+	if t.Delta == 0 {
+		return
+	}
+	for i := lo; i < t.Rows && (i-lo)*dim < len(rows); i++ {
+		t.Rope.Rotate(rows[(i-lo)*dim:(i-lo+1)*dim], t.Delta)
+	}
+}

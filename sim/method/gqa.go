@@ -1,0 +1,149 @@
+package method
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"kvgauge/sim/cache"
+)
+
+// initParam declares how a shared head is made from the heads of its group.
+var initParam = Param{
+	Name: "init", Kind: Choice, Default: "mean", Choices: []string{"mean", "first", "random"},
+	Help: "a shared head is its group's mean, its first head, or noise of the group's mean and variance",
+}
+
+func init() {
+	Register(Info{
+		Name: "gqa", Family: Sharing,
+		Summary: "fewer KV heads, each shared by a group of query heads, converted from the trace's by pooling",
+		Reduces: "heads",
+		Paper:   "Ainslie et al. 2023, arXiv:2305.13245, section 2.1 (before uptraining)",
+		Params: []Param{
+			{Name: "heads", Min: 1, Max: 1 << 16, Auto: "largest proper divisor of the trace's KV heads", Help: "KV heads to keep"},
+			initParam,
+		},
+		Seed: []string{"gqa"},
+		New: func(a Args) (Method, error) {
+			return gqa{heads: a.Int("heads"), init: a["init"]}, nil
+		},
+	})
+}
+
+// gqa stores heads KV heads; head c stands for consecutive heads of the trace, c*(G/heads) and those
+// after it. Pooling rows after the rotary embedding equals pooling the projection weights, since the
+// embedding turns all heads of a position alike.
+type gqa struct {
+	heads int // 0: the largest proper divisor of the trace's
+	init  string
+}
+
+var _ Method = gqa{}
+
+// Fit refuses a number of heads that does not divide the trace's, and the default where it would be mqa.
+func (m gqa) Fit(c Cell) (Cell, error) {
+	heads := m.target(c.Heads)
+	switch {
+	case m.heads == 0 && heads <= 1:
+		return c, fmt.Errorf("gqa would be mqa: %d KV heads have no divisor between 1 and themselves", c.Heads)
+	case heads > c.Heads || c.Heads%heads != 0:
+		return c, fmt.Errorf("heads=%d does not divide %d KV heads", heads, c.Heads)
+	}
+	c.Heads = heads
+	return c, nil
+}
+
+// target is the number of heads that are stored for a trace of kvHeads.
+func (m gqa) target(kvHeads int) int {
+	if m.heads > 0 {
+		return m.heads
+	}
+	n := kvHeads - 1
+	for n > 1 && kvHeads%n != 0 {
+		n--
+	}
+	return n
+}
+
+// Decide pools each group of consecutive heads.
+func (m gqa) Decide(c Cell, v *cache.View) (cache.Decision, error) {
+	heads := m.target(v.Heads())
+	if heads == v.Heads() {
+		return cache.Decision{}, nil
+	}
+	size := v.Heads() / heads
+	var of [][]int
+	for c := range heads {
+		group := []int{c * size}
+		for j := 1; j < size && m.init != "first"; j++ {
+			group = append(group, c*size+j)
+		}
+		of = append(of, group)
+	}
+	if m.init == "random" {
+		return cache.Decision{Map: newNoise(c.Seed, v, of)}, nil
+	}
+	return cache.Decision{Map: cache.Pool{Of: of}}, nil
+}
+
+// noise is the map of init=random. The paper initialises a new head from scratch; on a trace the nearest
+// is a row of independent Gaussians with the mean and variance that the group's rows have in each
+// dimension. A position's row is the same in every run. It is only a floor for the other choices.
+type noise struct {
+	seed  uint64
+	layer int
+	k, v  []moments // [stored head]
+}
+
+// moments are the mean and standard deviation of each dimension.
+type moments struct{ mean, std []float64 }
+
+var _ cache.Map = noise{}
+
+// newNoise measures the moments of each group's rows in the prompt.
+func newNoise(seed uint64, v *cache.View, of [][]int) noise {
+	n := noise{seed: seed, layer: v.Layers[0]}
+	for _, group := range of {
+		n.k = append(n.k, measure(v.K, group, v.Dim))
+		n.v = append(n.v, measure(v.V, group, v.Dim))
+	}
+	return n
+}
+
+// measure returns the moments over all rows of a group of heads.
+func measure(heads [][]float32, group []int, dim int) moments {
+	m := moments{make([]float64, dim), make([]float64, dim)}
+	count := 0.0
+	for _, j := range group {
+		for i, x := range heads[j] {
+			m.mean[i%dim] += float64(x)
+			m.std[i%dim] += float64(x) * float64(x)
+		}
+		count += float64(len(heads[j]) / dim)
+	}
+	for c := range dim {
+		m.mean[c] /= count
+		m.std[c] = math.Sqrt(max(0, m.std[c]/count-m.mean[c]*m.mean[c]))
+	}
+	return m
+}
+
+// Heads is how many heads are stored.
+func (n noise) Heads() int { return len(n.k) }
+
+// Row draws the rows of a position.
+func (n noise) Row(pos int, _, _, dstK, dstV [][]float32) {
+	for h := range n.k {
+		r := stream(n.seed, n.layer, h, pos)
+		n.k[h].draw(r, dstK[h])
+		n.v[h].draw(r, dstV[h])
+	}
+}
+
+// draw fills a row.
+func (m moments) draw(r *rand.Rand, row []float32) {
+	for c := range row {
+		row[c] = float32(m.mean[c] + m.std[c]*r.NormFloat64())
+	}
+}

@@ -1,0 +1,15 @@
+package method
+
+func init() {
+	Register(Info{
+		Name: "mqa", Family: Sharing,
+		Summary: "one KV head for all query heads, converted from the trace's by pooling",
+		Reduces: "heads",
+		Paper:   "Shazeer 2019, arXiv:1911.02150; conversion by Ainslie et al. 2023, arXiv:2305.13245, section 2.1",
+		Params:  []Param{initParam},
+		Seed:    []string{"mqa"},
+		New: func(a Args) (Method, error) {
+			return gqa{heads: 1, init: a["init"]}, nil
+		},
+	})
+}

@@ -1,0 +1,73 @@
+package method
+
+import (
+	"math"
+
+	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
+)
+
+func init() {
+	Register(Info{
+		Name: "oracle", Family: Bound,
+		Summary: "prompt entries that the decoded queries will attend to most: the future known",
+		Reduces: "entries",
+		Paper:   "no paper: the upper bound of this tool on the mass that one-shot eviction can hold",
+		Params: []Param{
+			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head"},
+		},
+		Seed: []string{"oracle"},
+		New:  func(a Args) (Method, error) { return oracle{a.Budget("budget")}, nil },
+	})
+}
+
+// oracle keeps, per KV head, the prompt entries with the largest exact probability summed over the
+// decoded queries and the query heads of the group. At equal counts per head no one-shot choice holds
+// more of that mass.
+type oracle struct{ budget Entries }
+
+var (
+	_ Method = oracle{}
+	_ Seer   = oracle{}
+)
+
+// Fit accepts every cell.
+func (oracle) Fit(c Cell) (Cell, error) { return c, nil }
+
+// Decide keeps everything; a pipeline calls Foresee instead.
+func (oracle) Decide(Cell, *cache.View) (cache.Decision, error) { return cache.Decision{}, nil }
+
+// Foresee keeps the entries that matter most.
+func (m oracle) Foresee(c Cell, prompt, future *cache.View) (cache.Decision, error) {
+	budget, rows := m.budget.Of(c.SeqLen), prompt.Rows(0)
+	d := cache.Decision{Warnings: aboveLength(budget, rows, "prompt")}
+	if budget >= rows {
+		return d, nil
+	}
+	d.Keep = make([][]int32, prompt.Heads())
+	c.Pool.Run(len(d.Keep), func(_, j int) { d.Keep[j] = topK(mass(prompt, future, j), budget) })
+	return d, nil
+}
+
+// mass sums, for each prompt row of a stored head, its exact probability over the future queries.
+func mass(prompt, future *cache.View, j int) []float64 {
+	rows, dim, group := prompt.Rows(0), prompt.Dim, prompt.Group()
+	k := append(append([]float32(nil), prompt.K[j]...), future.K[j]...)
+	all := len(k) / dim
+	sum := make([]float64, rows)
+	for _, layer := range future.Q {
+		sees := make([]int, len(layer[0])/dim)
+		for s := range sees {
+			sees[s] = min(all, future.FirstQuery+s+1)
+		}
+		for h := j * group; h < (j+1)*group; h++ {
+			logits, lse := kernel.LogitsExact(layer[h], dim, prompt.Scale, k, sees)
+			for s := range sees {
+				for i := range sum {
+					sum[i] += math.Exp(logits[s*all+i] - lse[s])
+				}
+			}
+		}
+	}
+	return sum
+}

@@ -1,0 +1,157 @@
+package method
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Kind is the type of a parameter's value.
+type Kind int
+
+const (
+	Int    Kind = iota
+	Budget      // entries per KV head and layer: a count, or a share of the sequence
+	Choice
+)
+
+// Param declares one parameter of a method: the parser, the lists, completion and the help read it.
+type Param struct {
+	Name     string
+	Kind     Kind
+	Default  string   // canonical text; empty where it depends on the trace or on other flags
+	Auto     string   // says what an empty default means
+	Min, Max int      // of an Int
+	Odd      bool     // an Int must be odd
+	Choices  []string // of a Choice
+	Unless   string   // a Budget: not asked for where this parameter is given
+	Help     string
+}
+
+// Range describes the values that the parameter takes.
+func (p Param) Range() string {
+	switch p.Kind {
+	case Budget:
+		return "count or share (128, 25%)"
+	case Choice:
+		return strings.Join(p.Choices, "|")
+	default:
+		kind := "integer"
+		if p.Odd {
+			kind = "odd integer"
+		}
+		return fmt.Sprintf("%s from %d to %d", kind, p.Min, p.Max)
+	}
+}
+
+// parse checks a value and returns its canonical text.
+func (p Param) parse(text string) (string, error) {
+	want := fmt.Errorf("%s=%s: want %s", p.Name, text, p.Range())
+	switch p.Kind {
+	case Budget:
+		b, err := ParseBudget(text)
+		if err != nil {
+			return "", fmt.Errorf("%s=%s: %w", p.Name, text, err)
+		}
+		return b.String(), nil
+	case Choice:
+		if !slices.Contains(p.Choices, text) {
+			return "", want
+		}
+		return text, nil
+	default:
+		n, err := strconv.Atoi(text)
+		if err != nil || n < p.Min || n > p.Max || p.Odd && n%2 == 0 {
+			return "", want
+		}
+		return strconv.Itoa(n), nil
+	}
+}
+
+// Args are the values of a method's parameters: those given, or else their defaults.
+type Args map[string]string
+
+// Given says whether the parameter has a value.
+func (a Args) Given(name string) bool { return a[name] != "" }
+
+// Int returns the value of a checked Int, 0 where it has none.
+func (a Args) Int(name string) int {
+	n, _ := strconv.Atoi(a[name])
+	return n
+}
+
+// Budget returns the value of a checked Budget.
+func (a Args) Budget(name string) Entries {
+	b, _ := ParseBudget(a[name])
+	return b
+}
+
+// Entries is a number of entries per KV head and layer: a count, or a share of the sequence.
+type Entries struct {
+	Count   int
+	Percent float64 // of seq_len, where Count is 0
+}
+
+// ParseBudget reads a count (128, 4k) or a share (25%).
+func ParseBudget(text string) (Entries, error) {
+	want := fmt.Errorf("want a positive count (128) or a share of the sequence (25%%)")
+	if share, ok := strings.CutSuffix(text, "%"); ok {
+		p, err := strconv.ParseFloat(share, 64)
+		if err != nil || !(p > 0 && p <= 100) {
+			return Entries{}, want
+		}
+		return Entries{Percent: p}, nil
+	}
+	n, err := ParseCount(text)
+	if err != nil || n < 1 {
+		return Entries{}, want
+	}
+	return Entries{Count: n}, nil
+}
+
+// ParseCount reads a whole number of tokens or entries, where k stands for 1024.
+func ParseCount(text string) (int, error) {
+	digits, kilo := strings.CutSuffix(text, "k")
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 0 || n > math.MaxInt32 {
+		return 0, fmt.Errorf("%q: want a whole number, k for 1024", text)
+	}
+	if kilo {
+		n *= 1024
+	}
+	return n, nil
+}
+
+// String is the canonical text.
+func (e Entries) String() string {
+	if e.Count > 0 {
+		return strconv.Itoa(e.Count)
+	}
+	return strconv.FormatFloat(e.Percent, 'f', -1, 64) + "%"
+}
+
+// Of returns the number of entries in a sequence of seqLen tokens, at least 1.
+func (e Entries) Of(seqLen int) int {
+	if e.Count > 0 {
+		return e.Count
+	}
+	return max(1, int(math.Floor(e.exact(seqLen)+1e-9)))
+}
+
+// exact is Of before rounding, for schedules that round later.
+func (e Entries) exact(seqLen int) float64 {
+	if e.Count > 0 {
+		return float64(e.Count)
+	}
+	return e.Percent * float64(seqLen) / 100
+}
+
+// describe names the budget for a reason: "32 entries (25% of 128)".
+func (e Entries) describe(seqLen int) string {
+	if e.Count > 0 {
+		return fmt.Sprintf("%d entries", e.Count)
+	}
+	return fmt.Sprintf("%d entries (%s of %d)", e.Of(seqLen), e, seqLen)
+}

@@ -1,0 +1,33 @@
+package method
+
+import "kvgauge/sim/cache"
+
+func init() {
+	Register(Info{
+		Name: "snapkv", Family: Eviction,
+		Summary: "prompt entries that the last queries attend to, pooled over neighbours, and those queries' own",
+		Reduces: "entries",
+		Paper:   "Li et al. 2024, arXiv:2404.14469, section 4",
+		Code:    "FasterDecoding/SnapKV snapkv/monkeypatch/snapkv_utils.py; Zefan-Cai/KVCache-Factory pyramidkv/pyramidkv_utils.py (SnapKVCluster)",
+		Params:  observationParams(),
+		Seed:    []string{"snapkv"},
+		New:     func(a Args) (Method, error) { return snapKV{newObservation(a)}, nil },
+	})
+}
+
+// snapKV decides once, at the end of the prompt; the cache then grows by one entry a step.
+//
+// Differs: the official code repeats K and V to the query heads and keeps a set for each, which costs a
+// group's size more; the default here decides per KV head on the mean of the group (layout=query gives
+// the official layout).
+type snapKV struct{ observation }
+
+var _ Method = snapKV{}
+
+// Decide keeps the best budget - window entries and the window.
+func (m snapKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
+	budget := m.budget.Of(c.SeqLen)
+	d := m.decide(c, v, budget)
+	d.Warnings = aboveLength(budget, v.Rows(0), "prompt")
+	return d, nil
+}

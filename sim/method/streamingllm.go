@@ -1,0 +1,82 @@
+package method
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"kvgauge/sim/cache"
+)
+
+func init() {
+	Register(Info{
+		Name: "streamingllm", Family: Eviction,
+		Summary: "the first tokens, which act as attention sinks, and the most recent ones",
+		Reduces: "entries",
+		Paper:   "Xiao et al. 2023, arXiv:2309.17453, section 3",
+		Code:    "mit-han-lab/streaming-llm streaming_llm/kv_cache.py (evict_for_space), pos_shift/modify_llama.py",
+		Params: []Param{
+			{Name: "budget", Kind: Budget, Auto: "--budget", Unless: "recent", Help: "entries kept per KV head, sinks and current token included"},
+			{Name: "sinks", Default: "4", Max: 1 << 20, Help: "first tokens that stay"},
+			{Name: "recent", Min: 1, Max: 1 << 30, Auto: "budget - sinks", Help: "last tokens that stay, the current one included"},
+			{Name: "roll", Kind: Choice, Default: "off", Choices: []string{"off", "on"}, Help: "positions by cache slot, as in the paper, or as in the trace"},
+		},
+		Seed: []string{"streamingllm"},
+		New:  newStreamingLLM,
+	})
+}
+
+// streamingLLM makes room before each append, so that the budget includes the current token and is never
+// exceeded. The decision needs no scores; what it must keep between steps is one write index.
+//
+// Differs: the official code always numbers positions by cache slot (roll=on). On a trace within the
+// model's training length that changes logits which the reference computes without it, so the default
+// leaves positions as they are and the error is that of eviction alone.
+type streamingLLM struct {
+	budget Entries // of the cell; counts sinks + recent where those were given
+	sinks  int
+	roll   bool
+}
+
+var _ Method = streamingLLM{}
+
+// newStreamingLLM takes a budget, or the number of recent tokens in its place.
+func newStreamingLLM(a Args) (Method, error) {
+	m := streamingLLM{budget: a.Budget("budget"), sinks: a.Int("sinks"), roll: a["roll"] == "on"}
+	if a.Given("recent") {
+		both := Entries{Count: m.sinks + a.Int("recent")}
+		if a.Given("budget") && a["budget"] != strconv.Itoa(both.Count) {
+			return nil, fmt.Errorf("budget=%s disagrees with sinks=%d and recent=%s: give one of budget and recent", a["budget"], m.sinks, a["recent"])
+		}
+		m.budget = both
+	}
+	return m, nil
+}
+
+// Fit refuses a budget that leaves no recent token, and rolling without a rotary embedding.
+func (m streamingLLM) Fit(c Cell) (Cell, error) {
+	switch b := m.budget.Of(c.SeqLen); {
+	case b < m.sinks+1:
+		return c, fmt.Errorf("budget of %s is below sinks + 1 = %d", m.budget.describe(c.SeqLen), m.sinks+1)
+	case m.roll && !c.HasRope:
+		return c, errors.New("roll=on needs the rotary embedding's frequencies, which the trace does not name")
+	}
+	return c, nil
+}
+
+// Decide cuts the prompt to the budget and lets the rest of the sequence go round.
+func (m streamingLLM) Decide(c Cell, v *cache.View) (cache.Decision, error) {
+	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
+	d := cache.Decision{
+		Ring:         &cache.Ring{Sinks: m.sinks, Capacity: budget, Roll: m.roll},
+		MetaPerCache: 8, // the write index of the ring, one for all layers
+		Warnings:     aboveLength(budget, c.SeqLen, "sequence"),
+	}
+	if budget >= rows {
+		return d, nil
+	}
+	for range v.Heads() {
+		d.Keep = append(d.Keep, append(span(0, m.sinks), span(rows-budget+m.sinks, rows)...))
+	}
+	return d, nil
+}

@@ -1,0 +1,175 @@
+package method
+
+import (
+	"fmt"
+	"math"
+
+	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
+)
+
+// observation scores the prompt by the attention of its last queries, the observation window: the common
+// part of SnapKV, PyramidKV and the methods after them.
+type observation struct {
+	budget Entries // window included
+	window int     // queries
+	kernel int     // pooling width, odd
+	pool   string  // max, avg or none
+	agg    string  // how the query heads of a group become one score: mean, max or sum
+	query  bool    // decide and store per query head, as the official code does
+}
+
+// observationParams declares the parameters of every method that embeds an observation. The defaults 8, 7
+// and max are those of KVCache-Factory's benchmark scripts.
+func observationParams() []Param {
+	return []Param{
+		{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head, window included"},
+		{Name: "window", Default: "8", Min: 1, Max: 1 << 20, Help: "last prompt queries that score, and keys always kept"},
+		{Name: "kernel", Default: "7", Min: 1, Max: 1<<20 - 1, Odd: true, Help: "width of the pooling over positions"},
+		{Name: "pool", Kind: Choice, Default: "max", Choices: []string{"max", "avg", "none"}, Help: "pooling of scores over positions"},
+		{Name: "agg", Kind: Choice, Default: "mean", Choices: []string{"mean", "max", "sum"}, Help: "scores of a group's query heads to one"},
+		{Name: "layout", Kind: Choice, Default: "kv", Choices: []string{"kv", "query"}, Help: "one kept set per KV head, or per query head with K and V repeated"},
+	}
+}
+
+// newObservation reads the parameters of observationParams.
+func newObservation(a Args) observation {
+	return observation{
+		budget: a.Budget("budget"), window: a.Int("window"), kernel: a.Int("kernel"),
+		pool: a["pool"], agg: a["agg"], query: a["layout"] == "query",
+	}
+}
+
+// Fit refuses a cell whose budget leaves nothing to choose, or whose window queries the trace lacks.
+func (o observation) Fit(c Cell) (Cell, error) {
+	b := o.budget.Of(c.SeqLen)
+	switch {
+	case b < o.window+1:
+		return c, fmt.Errorf("budget of %s is below window + 1 = %d", o.budget.describe(c.SeqLen), o.window+1)
+	case b < c.Prompt() && c.FirstQuery > c.Prompt()-o.window:
+		return c, fmt.Errorf("needs the last %d prompt queries, from token %d on; the trace holds those from token %d on",
+			o.window, c.Prompt()-o.window, c.FirstQuery)
+	}
+	if o.query {
+		c.Heads = c.QHeads
+	}
+	return c, nil
+}
+
+// decide keeps, for each stored head, the best entries before the window and the window itself: keep
+// entries in all. Where that is everything nothing is scored.
+func (o observation) decide(c Cell, v *cache.View, keep int) cache.Decision {
+	var d cache.Decision
+	if o.query && v.Group() > 1 {
+		d.Map = repeat(v.Heads(), v.Group())
+	}
+	rows := v.Rows(0)
+	if keep >= rows {
+		return d
+	}
+	prefix := rows - o.window
+	for _, scores := range o.scores(c, v) {
+		top := topK(scores, max(0, keep-o.window))
+		d.Keep = append(d.Keep, append(top, span(max(prefix, rows-keep), rows)...))
+	}
+	return d
+}
+
+// scores returns the pooled scores of the rows before the window: [stored head][rows - window].
+//
+// Each window query's softmax runs over all keys up to itself, the window's own among them; the score of
+// a key is the sum of its probabilities over the window's queries. Sums are in float64.
+func (o observation) scores(c Cell, v *cache.View) [][]float64 {
+	group := v.Group()
+	perQuery := make([][]float64, v.QHeads())
+	c.Pool.Run(v.QHeads(), func(_, h int) { perQuery[h] = o.queryHead(v, h) })
+	if o.query {
+		group = 1
+	}
+	out := make([][]float64, v.QHeads()/group)
+	for j := range out {
+		out[j] = pooled(aggregate(perQuery[j*group:(j+1)*group], o.agg), o.pool, o.kernel)
+	}
+	return out
+}
+
+// queryHead sums a query head's probabilities over the window's queries, as the mean over the layers that
+// share the store.
+func (o observation) queryHead(v *cache.View, h int) []float64 {
+	rows := v.Rows(0)
+	prefix := rows - o.window
+	first := v.Tokens() - o.window - v.FirstQuery // query row of the window's first token
+	sees := make([]int, o.window)
+	for i := range sees {
+		sees[i] = prefix + i + 1
+	}
+	sum := make([]float64, prefix)
+	for _, layer := range v.Q {
+		q := layer[h][first*v.Dim : (first+o.window)*v.Dim]
+		logits, lse := kernel.LogitsExact(q, v.Dim, v.Scale, v.K[h/v.Group()], sees)
+		for s := range sees {
+			for i := range sum {
+				sum[i] += math.Exp(logits[s*rows+i]-lse[s]) / float64(len(v.Q))
+			}
+		}
+	}
+	return sum
+}
+
+// aggregate reduces the scores of a group's query heads to one.
+func aggregate(heads [][]float64, agg string) []float64 {
+	out := append([]float64(nil), heads[0]...)
+	for _, s := range heads[1:] {
+		for i, x := range s {
+			if agg == "max" {
+				out[i] = max(out[i], x)
+			} else {
+				out[i] += x
+			}
+		}
+	}
+	if agg == "mean" {
+		for i := range out {
+			out[i] /= float64(len(heads))
+		}
+	}
+	return out
+}
+
+// pooled smooths scores over positions, stride 1. Average pooling divides by the full width at the edges,
+// where zeros are padded; maximum pooling pads with minus infinity.
+func pooled(scores []float64, pool string, width int) []float64 {
+	if pool == "none" || width == 1 {
+		return scores
+	}
+	half := width / 2
+	out := make([]float64, len(scores))
+	for i := range out {
+		lo, hi := max(0, i-half), min(len(scores), i+half+1)
+		if pool == "max" {
+			m := math.Inf(-1)
+			for _, x := range scores[lo:hi] {
+				m = max(m, x)
+			}
+			out[i] = m
+			continue
+		}
+		var sum float64
+		for _, x := range scores[lo:hi] {
+			sum += x
+		}
+		out[i] = sum / float64(width)
+	}
+	return out
+}
+
+// repeat is the map that copies each head for every query head of its group.
+func repeat(heads, group int) cache.Pool {
+	var p cache.Pool
+	for j := range heads {
+		for range group {
+			p.Of = append(p.Of, []int{j})
+		}
+	}
+	return p
+}

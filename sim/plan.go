@@ -1,0 +1,175 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"kvgauge/sim/kernel"
+	"kvgauge/sim/method"
+	"kvgauge/sim/trace"
+)
+
+// Options are what a run was asked for.
+type Options struct {
+	Traces    []*trace.Trace
+	Pipelines []*method.Pipeline
+	Lengths   []int // sequence lengths; nil: powers of two from 128 that a trace holds, and its whole length
+	Decode    int   // decoded tokens of a cell; negative: an eighth of the sequence, within 16..64
+	Repeats   int   // latency samples of a cell
+	Seed      uint64
+	Layers    []int // nil: all that a trace holds
+	Threads   int
+	MaxMemory int64 // bytes that a cell may need
+	Page      int   // entries in a page, for paged bytes
+	Kept      bool  // store kept positions in the records
+	NoLatency bool
+	Version   string
+}
+
+// Plan is the list of cells, in the order in which they run.
+type Plan struct {
+	Options
+	Cells []Cell
+}
+
+// Cell is one trace x pipeline x sequence length.
+type Cell struct {
+	Trace    *trace.Trace
+	Pipeline *method.Pipeline
+	SeqLen   int
+	Decode   int
+	Layers   []int  // the model's own numbers
+	Skip     string // why it does not apply; empty where it runs
+	Memory   int64  // estimated bytes
+	Work     int64  // estimated multiplications
+}
+
+// ErrNothing says that no cell of a plan applies.
+var ErrNothing = errors.New("nothing to run")
+
+// NewPlan lays out the cells. It fails where nothing that was asked for applies.
+func NewPlan(o Options) (*Plan, error) {
+	p := &Plan{Options: o}
+	if err := p.checkLengths(); err != nil {
+		return nil, err
+	}
+	for _, t := range o.Traces {
+		layers := t.Layers
+		if o.Layers != nil {
+			layers = slices.DeleteFunc(slices.Clone(t.Layers), func(l int) bool { return !slices.Contains(o.Layers, l) })
+		}
+		for _, n := range lengths(o.Lengths, t) {
+			for _, pipeline := range o.Pipelines {
+				c := Cell{Trace: t, Pipeline: pipeline, SeqLen: n, Decode: decodeLen(o.Decode, n), Layers: layers}
+				c.Memory, c.Work = c.estimate(o)
+				c.Skip = c.skip(o)
+				p.Cells = append(p.Cells, c)
+			}
+		}
+	}
+	if !slices.ContainsFunc(p.Cells, func(c Cell) bool { return c.Skip == "" }) {
+		c := p.Cells[0]
+		return nil, fmt.Errorf("%w: %s on %s at %d tokens: %s", ErrNothing, c.Pipeline.Name, c.Trace.Name, c.SeqLen, c.Skip)
+	}
+	return p, nil
+}
+
+// checkLengths fails where a length is beyond every trace, and where no trace holds any of the layers.
+func (p *Plan) checkLengths() error {
+	longest := 0
+	var held []string
+	for _, t := range p.Traces {
+		longest = max(longest, t.Tokens)
+		held = append(held, fmt.Sprintf("%s %d", t.Name, t.Tokens))
+	}
+	if p.Lengths != nil && slices.Min(p.Lengths) > longest {
+		return fmt.Errorf("length %d: no trace holds that many tokens (%s)", slices.Min(p.Lengths), strings.Join(held, ", "))
+	}
+	for _, l := range p.Layers {
+		if !slices.ContainsFunc(p.Traces, func(t *trace.Trace) bool { return slices.Contains(t.Layers, l) }) {
+			return fmt.Errorf("layer %d: no trace holds it", l)
+		}
+	}
+	return nil
+}
+
+// lengths returns the sequence lengths of a trace.
+func lengths(asked []int, t *trace.Trace) []int {
+	if asked != nil {
+		return asked
+	}
+	var ns []int
+	for n := 128; n < t.Tokens; n *= 2 {
+		ns = append(ns, n)
+	}
+	return append(ns, t.Tokens)
+}
+
+// decodeLen returns the number of decoded tokens of a sequence.
+func decodeLen(asked, seqLen int) int {
+	if asked >= 0 {
+		return asked
+	}
+	return min(64, max(16, seqLen/8))
+}
+
+// skip says why the cell does not apply, or nothing.
+func (c Cell) skip(o Options) string {
+	t, prompt := c.Trace, c.SeqLen-c.Decode
+	switch first := c.firstStep(); {
+	case c.SeqLen > t.Tokens:
+		return fmt.Sprintf("the trace holds %d tokens", t.Tokens)
+	case len(c.Layers) == 0:
+		return "the trace holds none of the layers asked for"
+	case prompt < 1:
+		return fmt.Sprintf("decoding %d of %d tokens leaves no prompt", c.Decode, c.SeqLen)
+	case t.FirstQuery() > first:
+		return fmt.Sprintf("needs the queries from token %d on; the trace holds those from token %d on", first, t.FirstQuery())
+	}
+	if err := c.Pipeline.Fit(c.forMethod(o.Seed, nil)); err != nil {
+		return err.Error()
+	}
+	if c.Memory > o.MaxMemory {
+		return fmt.Sprintf("needs about %d MiB of memory, --max-memory is %d MiB", c.Memory>>20, o.MaxMemory>>20)
+	}
+	return ""
+}
+
+// firstStep is the token of the first query whose output is compared: the first decoded one, or without
+// decoding the last of the prompt.
+func (c Cell) firstStep() int { return min(c.SeqLen-c.Decode, c.SeqLen-1) }
+
+// steps is the number of queries whose outputs are compared.
+func (c Cell) steps() int { return c.SeqLen - c.firstStep() }
+
+// forMethod is what a method may know of the cell.
+func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
+	return method.Cell{
+		NumLayers: c.Trace.NumLayers, QHeads: c.Trace.QHeads, Heads: c.Trace.KVHeads, Dim: c.Trace.HeadDim,
+		SeqLen: c.SeqLen, Decode: c.Decode, FirstQuery: c.Trace.FirstQuery(), HasRope: len(c.Trace.Rope.InvFreq) > 0,
+		Seed: seed, Pool: pool,
+	}
+}
+
+// estimate bounds the memory that the cell needs and counts its multiplications, both roughly.
+//
+// Memory: one layer's rows in float32 twice (as read, and as the pipeline leaves them), the logits of one
+// head and batch of queries in float64 per thread, the reference outputs, and for latency three sets of
+// f16 stores of all layers (the pipeline's, full's, and the state that full starts from), repeated heads
+// counted. Work: the reference and its look at the recent prompt queries, scoring, decoding and latency.
+func (c Cell) estimate(o Options) (memory, work int64) {
+	t := c.Trace
+	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
+	h, g, d := int64(t.QHeads), int64(t.KVHeads), int64(t.HeadDim)
+	rows := 4 * n * d * (2*g + h + 2*h)
+	logits := int64(o.Threads) * 8 * n * max(steps, lateBatch)
+	reference := 8 * layers * steps * h * (d + 2)
+	memory = rows + logits + reference + layers*h*n/8
+	if !o.NoLatency && c.Decode > 0 {
+		memory += layers * 4 * n * d * (h + 2*g)
+	}
+	work = layers * h * n * d * (2*steps + 2*steps + min(lateWindow, n/4) + 4*int64(o.Repeats))
+	return memory, work
+}

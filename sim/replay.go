@@ -1,0 +1,163 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"kvgauge/sim/cache"
+	"kvgauge/sim/trace"
+)
+
+// replay is one cell's error pass: group by group of layers, the prompt is reduced and the last tokens
+// are decoded. Memory does not grow with the number of layers, but for the stores kept for latency.
+type replay struct {
+	*runner
+	cell     Cell
+	snapshot bool // keep each store as it was before the timed steps
+
+	errors   accumulator
+	compress time.Duration
+	timed    []*cache.Store // [group] before the timed steps
+
+	metadata  int64   // kept between steps, once for all layers
+	prefilled int64   // bytes of the groups reduced so far, after the prompt
+	peak      int64   // largest during prefill
+	perStep   []int64 // [step] bytes of all groups after the append
+	final     int64
+	paged     int64
+	traffic   int64
+	dropped   bool // a stage of the pipeline dropped an entry
+}
+
+// run replays all layers and fills the record, latency apart.
+func (p *replay) run(ctx context.Context, rec *Record) error {
+	c := p.cell
+	p.errors = newAccumulator(c)
+	p.perStep = make([]int64, c.steps())
+	for _, group := range groups(c.Layers) {
+		if err := p.group(ctx, group, rec); err != nil {
+			return err
+		}
+	}
+	stats, err := p.errors.stats()
+	if err != nil {
+		return err
+	}
+	rec.Error = stats
+	if c.Decode == 0 {
+		p.perStep = nil // nothing was decoded: the peak is that of the prompt
+	}
+	t := c.Trace
+	full := 4 * int64(len(c.Layers)) * int64(c.SeqLen) * int64(t.KVHeads) * int64(t.HeadDim)
+	for _, n := range p.perStep {
+		p.peak = max(p.peak, n)
+	}
+	bytes := func(n int64) *int64 { n += p.metadata; return &n }
+	weights := int64(0) // no method so far fits a map on another trace
+	rec.CacheBytes, rec.PagedBytes, rec.PeakBytes, rec.TrafficBytes = bytes(p.final), bytes(p.paged), bytes(p.peak), bytes(p.traffic)
+	rec.CacheBytesFull, rec.MetadataBytes, rec.WeightBytes = &full, &p.metadata, &weights
+	if c.Pipeline.Partial && !p.dropped && !slices.ContainsFunc(rec.Warnings, func(w Warning) bool { return w.Code == "budget-above-length" }) {
+		rec.warn(cache.Warning{Code: "nothing-evicted", Text: "no entry was evicted: the cache is as large as full's"})
+	}
+	return nil
+}
+
+// groups returns the layers that share a store: each has one of its own.
+func groups(layers []int) [][]int {
+	gs := make([][]int, len(layers))
+	for i := range layers {
+		gs[i] = layers[i : i+1]
+	}
+	return gs
+}
+
+// group replays the layers of one store.
+func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
+	c := p.cell
+	var layers []*trace.Layer
+	for _, n := range group {
+		l, err := p.rows.layer(n, c.SeqLen)
+		if err != nil {
+			return err
+		}
+		layers = append(layers, l)
+	}
+	prompt, future := views(c, group, layers)
+
+	start := time.Now()
+	decisions, reduced, err := c.Pipeline.Decide(c.forMethod(p.plan.Seed, p.pool), prompt, future)
+	if err != nil {
+		return err
+	}
+	store, err := cache.Build(cache.Spec{View: reduced, Decisions: decisions, Decode: c.Decode, Pool: p.pool})
+	p.compress += time.Since(start)
+	if err != nil {
+		return fmt.Errorf("layer %d: %w", group[0], err)
+	}
+
+	p.metadata = 0
+	for _, d := range decisions {
+		p.metadata += int64(d.MetaPerCache)
+		for _, w := range d.Warnings {
+			rec.warn(w)
+		}
+	}
+	full := 4 * int64(prompt.Tokens()) * int64(c.Trace.KVHeads) * int64(c.Trace.HeadDim)
+	p.peak = max(p.peak, p.prefilled+int64(len(group))*full)
+	p.prefilled += store.Payload()
+	if p.plan.Kept {
+		rec.Kept = append(rec.Kept, store.Kept())
+	}
+	if err := p.decode(ctx, store, layers, group); err != nil {
+		return err
+	}
+	p.final += store.Payload()
+	p.paged += store.Paged(p.plan.Page)
+	p.traffic += store.Traffic()
+	if p.plan.Kept {
+		rec.KeptFinal = append(rec.KeptFinal, store.Kept())
+	}
+	for h := range store.Heads() {
+		p.dropped = p.dropped || len(store.Pos(h)) < c.SeqLen
+	}
+	return nil
+}
+
+// decode appends and attends the last tokens, one step each, and compares every output row. Without
+// decoding the one step is that of the last prompt token, which the store may have dropped.
+func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace.Layer, group []int) error {
+	c := p.cell
+	out := make([]float32, c.Trace.QHeads*c.Trace.HeadDim)
+	for i := range c.steps() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if p.snapshot && i == c.steps()-p.samples() {
+			p.timed = append(p.timed, store.Clone())
+		}
+		for n, l := range layers {
+			tok := step(c, l, i)
+			if c.Decode > 0 {
+				if err := store.Append(group[n], tok.pos, tok.k, tok.v); err != nil {
+					return fmt.Errorf("layer %d: token %d: %w", group[n], tok.pos, err)
+				}
+			}
+			store.Attend(tok.pos, tok.q, out)
+			p.errors.add(p.pool, p.ref.layers[group[n]], group[n], i, l, store, out)
+		}
+		p.perStep[i] += store.Payload()
+	}
+	return nil
+}
+
+// samples is the number of timed steps: the last so many of the decode.
+func (p *replay) samples() int { return min(p.plan.Repeats, p.cell.Decode) }
+
+// warn adds a warning once: layers often warn alike.
+func (r *Record) warn(w cache.Warning) {
+	if !slices.Contains(r.Warnings, Warning(w)) {
+		r.Warnings = append(r.Warnings, Warning(w))
+	}
+}

@@ -1,0 +1,108 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kvgauge/sim/kernel"
+	"kvgauge/sim/trace"
+)
+
+// Schema is the version of Record.
+const Schema = 1
+
+// Run measures the cells of a plan in order and hands each record to done as its cell ends. A cell that
+// fails gives a record that says so; the others go on. Run ends early only where ctx is cancelled or done
+// returns an error.
+func Run(ctx context.Context, p *Plan, done func(Record) error) error {
+	pool := kernel.NewPool(p.Threads)
+	defer pool.Close()
+	r := &runner{plan: p, pool: pool}
+	for _, c := range p.Cells {
+		rec, err := r.cell(ctx, c)
+		if err != nil {
+			return err
+		}
+		if err := done(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runner holds what the cells of one trace and length share.
+type runner struct {
+	plan  *Plan
+	pool  *kernel.Pool
+	trace *trace.Trace
+	rows  *rows
+
+	seqLen int
+	ref    *reference
+	full   *fullStores
+}
+
+// cell runs one cell, or says why it is skipped. Its error is that of the run: cancelled, or a trace
+// without identity.
+func (r *runner) cell(ctx context.Context, c Cell) (Record, error) {
+	if err := ctx.Err(); err != nil {
+		return Record{}, err
+	}
+	hash, err := c.Trace.Hash()
+	if err != nil {
+		return Record{}, fmt.Errorf("trace %s: %w", c.Trace.Name, err)
+	}
+	t := c.Trace
+	rec := Record{
+		Schema: Schema, Status: OK, Trace: t.Name, TraceSHA256: hash, Model: t.Model,
+		Pipeline: c.Pipeline.Name, Family: c.Pipeline.Family, SeqLen: c.SeqLen, Decode: c.Decode, Windows: 1,
+		Layers: c.Layers, NumLayers: t.NumLayers, QHeads: t.QHeads, KVHeads: t.KVHeads, HeadDim: t.HeadDim,
+		Seed: r.plan.Seed, Warnings: []Warning{}, Version: r.plan.Version,
+	}
+	if c.Skip != "" {
+		rec.Status, rec.Reason = Skipped, c.Skip
+		return rec, nil
+	}
+	measured := rec
+	err = r.measure(ctx, c, &measured)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return Record{}, err
+	case err != nil:
+		rec.Status, rec.Reason = Failed, err.Error()
+		return rec, nil
+	}
+	return measured, nil
+}
+
+// measure fills the record of a cell that applies.
+func (r *runner) measure(ctx context.Context, c Cell, rec *Record) error {
+	if r.trace != c.Trace {
+		r.trace, r.rows, r.ref, r.full = c.Trace, newRows(c.Trace, r.plan), nil, nil
+	}
+	if r.seqLen != c.SeqLen {
+		r.seqLen, r.ref, r.full = c.SeqLen, nil, nil
+	}
+	var err error
+	if r.ref == nil {
+		if r.ref, err = newReference(ctx, c, r.rows, r.pool); err != nil {
+			return err
+		}
+	}
+	timed := !r.plan.NoLatency && c.Decode > 0
+	p := &replay{cell: c, runner: r, snapshot: timed}
+	if err := p.run(ctx, rec); err != nil {
+		return err
+	}
+	if !timed {
+		return nil
+	}
+	if r.full == nil {
+		if r.full, err = newFullStores(c, r); err != nil {
+			return err
+		}
+	}
+	rec.Latency, err = p.time(ctx)
+	return err
+}
