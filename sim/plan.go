@@ -32,6 +32,7 @@ type Options struct {
 type Plan struct {
 	Options
 	Cells []Cell
+	rows  map[*trace.Trace]*rows // once loaded
 }
 
 // Cell is one trace x pipeline x sequence length.

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"context"
+
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/trace"
@@ -9,37 +11,52 @@ import (
 // rows reads the layers of one trace, and keeps those that it has read where they fit in memory, so that
 // the cells of a trace do not read or generate them again.
 type rows struct {
-	trace *trace.Trace
-	hold  int // tokens of every layer to keep; 0: keep nothing
-	held  map[int]*trace.Layer
+	trace  *trace.Trace
+	tokens int  // of the longest cell
+	hold   bool // keep every layer at this length
+	held   map[int]*trace.Layer
 }
 
-// newRows decides whether the layers that a plan needs of a trace are held: in float32 they may take a
-// quarter of the memory allowed.
-func newRows(t *trace.Trace, p *Plan) *rows {
-	r := &rows{trace: t, held: map[int]*trace.Layer{}}
-	longest, layers := 0, 0
-	for _, c := range p.Cells {
-		if c.Trace == t && c.Skip == "" {
-			longest, layers = max(longest, c.SeqLen), len(c.Layers)
+// Load reads every row that the plan's cells use, so that a trace that is cut short or holds a NaN is
+// found before anything is measured or written. Traces are held as long as their rows, in float32, take
+// no more than a quarter of the memory allowed together.
+func (p *Plan) Load(ctx context.Context) error {
+	p.rows = map[*trace.Trace]*rows{}
+	left := p.MaxMemory / 4
+	for _, t := range p.Traces {
+		r := &rows{trace: t, held: map[int]*trace.Layer{}}
+		var layers []int
+		for _, c := range p.Cells {
+			if c.Trace == t && c.Skip == "" {
+				r.tokens, layers = max(r.tokens, c.SeqLen), c.Layers
+			}
 		}
+		need := 4 * int64(len(layers)) * int64(r.tokens) * int64(t.HeadDim) * int64(2*t.KVHeads+t.QHeads)
+		if r.hold = need <= left; r.hold {
+			left -= need
+		}
+		for _, layer := range layers {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if _, err := r.layer(layer, r.tokens); err != nil {
+				return err
+			}
+		}
+		p.rows[t] = r
 	}
-	need := 4 * int64(layers) * int64(longest) * int64(t.HeadDim) * int64(2*t.KVHeads+t.QHeads)
-	if need <= p.MaxMemory/4 {
-		r.hold = longest
-	}
-	return r
+	return nil
 }
 
 // layer returns the first tokens rows of a layer.
 func (r *rows) layer(layer, tokens int) (*trace.Layer, error) {
-	if r.hold < tokens {
+	if !r.hold {
 		return r.trace.Read(layer, tokens)
 	}
 	l, ok := r.held[layer]
 	if !ok {
 		var err error
-		if l, err = r.trace.Read(layer, r.hold); err != nil {
+		if l, err = r.trace.Read(layer, r.tokens); err != nil {
 			return nil, err
 		}
 		r.held[layer] = l

@@ -12,7 +12,7 @@ import (
 // Schema is the version of Record.
 const Schema = 1
 
-// Run measures the cells of a plan in order and hands each record to done as its cell ends. A cell that
+// Run measures the cells of a loaded plan in order and hands each record to done as its cell ends. A cell that
 // fails gives a record that says so; the others go on. Run ends early only where ctx is cancelled or done
 // returns an error.
 func Run(ctx context.Context, p *Plan, done func(Record) error) error {
@@ -35,10 +35,10 @@ func Run(ctx context.Context, p *Plan, done func(Record) error) error {
 type runner struct {
 	plan  *Plan
 	pool  *kernel.Pool
-	trace *trace.Trace
-	rows  *rows
 
+	trace  *trace.Trace
 	seqLen int
+	rows   *rows
 	ref    *reference
 	full   *fullStores
 }
@@ -78,11 +78,8 @@ func (r *runner) cell(ctx context.Context, c Cell) (Record, error) {
 
 // measure fills the record of a cell that applies.
 func (r *runner) measure(ctx context.Context, c Cell, rec *Record) error {
-	if r.trace != c.Trace {
-		r.trace, r.rows, r.ref, r.full = c.Trace, newRows(c.Trace, r.plan), nil, nil
-	}
-	if r.seqLen != c.SeqLen {
-		r.seqLen, r.ref, r.full = c.SeqLen, nil, nil
+	if r.trace != c.Trace || r.seqLen != c.SeqLen {
+		r.trace, r.seqLen, r.rows, r.ref, r.full = c.Trace, c.SeqLen, r.plan.rows[c.Trace], nil, nil
 	}
 	var err error
 	if r.ref == nil {

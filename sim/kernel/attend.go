@@ -109,8 +109,8 @@ func Merge(parts []Partial, first, step int, out []float32) {
 	}
 }
 
-// exp returns e^x for x <= 0 with a relative error below 1e-7: 2^n * 2^f with f in [-1/2, 1/2], where 2^f
-// is its Taylor polynomial of degree 6. Below -87 it is zero.
+// exp returns e^x for x <= 0 with a relative error below 2e-7: 2^n * 2^f with f in [-1/2, 1/2], where 2^f
+// is its Taylor polynomial of degree 7. Below -87 it is zero.
 func exp(x float32) float32 {
 	if x < -87 {
 		return 0
@@ -118,8 +118,13 @@ func exp(x float32) float32 {
 	y := float64(x) * math.Log2E // in float64, since float32 would lose the fraction of a large y
 	n := math.RoundToEven(y)
 	f := float32(y - n)
-	const ln2 = math.Ln2
-	p := float32(1 + f*(ln2+f*(ln2*ln2/2+f*(ln2*ln2*ln2/6+f*(ln2*ln2*ln2*ln2/24+
-		f*(ln2*ln2*ln2*ln2*ln2/120+f*(ln2*ln2*ln2*ln2*ln2*ln2/720)))))))
+	// Horner's scheme on the Taylor coefficients ln(2)^i / i!.
+	p := 0.0000152527338*f + 0.000154035304
+	p = p*f + 0.00133335581
+	p = p*f + 0.00961812911
+	p = p*f + 0.0555041087
+	p = p*f + 0.240226507
+	p = p*f + 0.693147181
+	p = p*f + 1
 	return p * math.Float32frombits(uint32(int32(n)+127)<<23)
 }

@@ -1,0 +1,107 @@
+package cmd
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"kvgauge/sim/method"
+)
+
+// parseLengths reads sequence lengths: 1k is 1024, 512..8k doubles from the first to the last.
+func parseLengths(text string) ([]int, error) {
+	var ns []int
+	for _, item := range strings.Split(text, ",") {
+		lo, hi, isRange := strings.Cut(item, "..")
+		first, err := length(lo)
+		if err != nil {
+			return nil, err
+		}
+		last := first
+		if isRange {
+			if last, err = length(hi); err != nil {
+				return nil, err
+			}
+			if last < first {
+				return nil, fmt.Errorf("--lengths %s: the range ends before it begins", item)
+			}
+		}
+		for n := first; n <= last; n *= 2 {
+			ns = append(ns, n)
+		}
+	}
+	return unique(ns), nil
+}
+
+// length reads one sequence length.
+func length(text string) (int, error) {
+	n, err := method.ParseCount(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("--lengths %q: want a positive number of tokens, such as 512, 4k or 512..8k", text)
+	}
+	return n, nil
+}
+
+// parseLayers reads a layer subset, such as 0,4..7.
+func parseLayers(text string) ([]int, error) {
+	var ls []int
+	for _, item := range strings.Split(text, ",") {
+		lo, hi, isRange := strings.Cut(item, "..")
+		first, err1 := strconv.Atoi(lo)
+		last, err2 := first, error(nil)
+		if isRange {
+			last, err2 = strconv.Atoi(hi)
+		}
+		if err1 != nil || err2 != nil || first < 0 || last < first || last > math.MaxInt16 {
+			return nil, fmt.Errorf("--layers %q: want layer numbers, such as 0,4..7", item)
+		}
+		for l := first; l <= last; l++ {
+			ls = append(ls, l)
+		}
+	}
+	return unique(ls), nil
+}
+
+// parseBudgets reads the default budgets.
+func parseBudgets(text string) ([]method.Entries, error) {
+	var bs []method.Entries
+	for _, item := range strings.Split(text, ",") {
+		b, err := method.ParseBudget(item)
+		if err != nil {
+			return nil, fmt.Errorf("--budget %q: %w", item, err)
+		}
+		bs = append(bs, b)
+	}
+	return unique(bs), nil
+}
+
+// parseMemory reads a size such as 8GiB, or a share of this machine's memory such as 80%.
+func parseMemory(text string, machine uint64) (int64, error) {
+	if share, ok := strings.CutSuffix(text, "%"); ok {
+		p, err := strconv.ParseFloat(share, 64)
+		if err != nil || !(p > 0 && p <= 100) {
+			return 0, fmt.Errorf("--max-memory %q: want a share from 0%% to 100%%", text)
+		}
+		return int64(p / 100 * float64(machine)), nil
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n == 0 || n > math.MaxInt64 {
+		return 0, fmt.Errorf("--max-memory %q: want a size such as 8GiB, or a share such as 80%%", text)
+	}
+	return int64(n), nil
+}
+
+// unique drops later copies.
+func unique[T comparable](xs []T) []T {
+	var out []T
+	for _, x := range xs {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}

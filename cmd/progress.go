@@ -1,0 +1,75 @@
+package cmd
+
+import (
+	"fmt"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"kvgauge/sim"
+)
+
+// progress shows how far a run is, on stderr. It draws only between cells, so that it never runs beside
+// a latency sample.
+type progress struct {
+	streams *streams
+	plan    *sim.Plan
+	n       int
+	lines   bool // a line a cell, where a bar was asked for without a terminal
+
+	bars    *mpb.Progress
+	bar     *mpb.Bar
+	refresh chan any
+	name    string
+}
+
+// newProgress starts what --progress asks for: auto shows a bar on a terminal.
+func newProgress(s *streams, mode string, plan *sim.Plan) *progress {
+	p := &progress{streams: s, plan: plan}
+	switch {
+	case mode == "off" || mode == "auto" && !s.errTTY:
+	case !s.errTTY:
+		p.lines = true
+	default:
+		p.refresh = make(chan any)
+		p.bars = mpb.New(mpb.WithOutput(s.err), mpb.WithWidth(40), mpb.WithManualRefresh(p.refresh))
+		p.bar = p.bars.AddBar(int64(len(plan.Cells)),
+			mpb.PrependDecorators(decor.CountersNoUnit("%d/%d cells ")),
+			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + p.name })),
+			mpb.BarRemoveOnComplete(),
+		)
+		p.show()
+	}
+	return p
+}
+
+// done counts a cell.
+func (p *progress) done(r sim.Record) {
+	p.n++
+	if p.lines {
+		fmt.Fprintf(p.streams.err, "%d/%d %s %d %s: %s\n", p.n, len(p.plan.Cells), r.Trace, r.SeqLen, r.Pipeline, r.Status)
+	}
+	if p.bar != nil {
+		p.bar.Increment()
+		p.show()
+	}
+}
+
+// show draws the bar with the name of the cell that comes next.
+func (p *progress) show() {
+	p.name = ""
+	if p.n < len(p.plan.Cells) {
+		c := p.plan.Cells[p.n]
+		p.name = fmt.Sprintf("%s %d %s", c.Trace.Name, c.SeqLen, c.Pipeline.Name)
+	}
+	p.refresh <- nil
+}
+
+// close removes the bar.
+func (p *progress) close() {
+	if p.bar != nil {
+		p.bar.Abort(true)
+		close(p.refresh)
+		p.bars.Wait()
+	}
+}

@@ -1,0 +1,297 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/charmbracelet/colorprofile"
+	"github.com/spf13/cobra"
+
+	"kvgauge/report"
+	"kvgauge/sim"
+	"kvgauge/sim/kernel"
+	"kvgauge/sim/method"
+	"kvgauge/sim/trace"
+)
+
+// runFlags are the flags of run as given.
+type runFlags struct {
+	traces    []string
+	methods   []string
+	lengths   string
+	budget    string
+	decode    int
+	repeats   int
+	seed      uint64
+	layers    string
+	threads   int
+	maxMemory string
+	dryRun    bool
+	out       string
+	format    string
+	page      int
+	kept      bool
+	noLatency bool
+	noPlots   bool
+	progress  string
+}
+
+func newRunCmd(s *streams) *cobra.Command {
+	f := &runFlags{}
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Measure pipelines of methods on traces: records, tables and plots",
+		Long: `Run replays each trace through each pipeline at each sequence length and measures cache bytes,
+latency and attention-output error against float64 attention over the whole cache. The table goes to
+stdout; records.jsonl, run.json, the summaries and the plots go to --out.
+
+A pipeline is one or more methods joined by +, applied left to right, with parameters after a colon:
+gqa:heads=2+snapkv:budget=128,window=16. kvgauge list methods shows what there is; the names of sets
+(seed, all, or a family such as eviction) stand for several pipelines.`,
+		Example: `  # every seed method on the built-in traces, 128 tokens to the whole trace
+  kvgauge run
+
+  # one method over budgets, on one trace at one length, no files but the table
+  kvgauge run --trace smollm2 --lengths 1k --methods full,snapkv --budget 2.5%,12%,25%,50%
+
+  # your own trace, JSON on stdout
+  kvgauge run --trace llama.safetensors --methods eviction --format json --out results`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			f.decodeGiven(c)
+			return runRun(c.Context(), s, f, os.Args[1:])
+		},
+	}
+	fl := c.Flags()
+	fl.StringArrayVar(&f.traces, "trace", []string{"smollm2", "bytelm", "synth"}, "trace `file`, directory or built-in name; repeatable")
+	fl.StringArrayVar(&f.methods, "methods", []string{"seed"}, "`pipelines` or set names, comma-separated; repeatable")
+	fl.StringVar(&f.lengths, "lengths", "", "sequence `lengths`, such as 512,4k or 512..8k (default powers of two from 128, and the whole trace)")
+	fl.StringVar(&f.budget, "budget", "25%", "default `budgets` of methods that name none: counts or shares of the sequence")
+	fl.IntVar(&f.decode, "decode", 0, "decoded `tokens` per cell (default an eighth of the sequence, within 16..64)")
+	fl.IntVar(&f.repeats, "repeats", 10, "latency `samples` per cell: the last so many decode steps")
+	fl.Uint64Var(&f.seed, "seed", 1, "`seed` of everything random")
+	fl.StringVar(&f.layers, "layers", "", "layer `subset`, such as 0,4..7 (default all)")
+	fl.IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "`number` of goroutines that compute")
+	fl.StringVar(&f.maxMemory, "max-memory", "80%", "skip cells that need more memory: a `size` or a share of this machine's")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "print the cells with estimated memory and time, measure nothing")
+	fl.StringVar(&f.out, "out", "kvgauge-out", "output `directory`")
+	fl.StringVar(&f.format, "format", "table", "what stdout shows: "+strings.Join(report.Formats(), "|"))
+	fl.IntVar(&f.page, "page", 16, "block size in `entries` for paged_bytes")
+	fl.BoolVar(&f.kept, "kept", false, "store kept positions in the records")
+	fl.BoolVar(&f.noLatency, "no-latency", false, "skip the latency measurement")
+	fl.BoolVar(&f.noPlots, "no-plots", false, "skip the plots")
+	fl.StringVar(&f.progress, "progress", "auto", "progress on stderr: auto|on|off")
+	completeValues(c, "format", report.Formats()...)
+	completeValues(c, "progress", "auto", "on", "off")
+	_ = c.RegisterFlagCompletionFunc("methods", completeMethods)
+	_ = c.RegisterFlagCompletionFunc("trace", completeTraces)
+	return c
+}
+
+// decodeGiven turns an absent --decode into the negative that sim reads as the default, so that a
+// negative one that was given can be refused.
+func (f *runFlags) decodeGiven(c *cobra.Command) {
+	if !c.Flags().Changed("decode") {
+		f.decode = -1
+	} else if f.decode < 0 {
+		f.decode = -2
+	}
+}
+
+// options checks the flags and opens the traces, which the caller closes.
+func (f *runFlags) options() (sim.Options, error) {
+	o := sim.Options{
+		Decode: f.decode, Repeats: f.repeats, Seed: f.seed, Threads: f.threads, Page: f.page,
+		Kept: f.kept, NoLatency: f.noLatency, Version: version(),
+	}
+	switch {
+	case f.decode < -1:
+		return o, errors.New("--decode: want 0 or more tokens")
+	case f.decode == 0 && !f.kept:
+		return o, errors.New("--decode 0: nothing is decoded, so it needs --kept")
+	case f.repeats < 1:
+		return o, fmt.Errorf("--repeats %d: want at least 1 sample (or --no-latency)", f.repeats)
+	case f.threads < 1 || f.threads > 1024:
+		return o, fmt.Errorf("--threads %d: want 1 to 1024", f.threads)
+	case f.page < 1:
+		return o, fmt.Errorf("--page %d: want at least 1 entry", f.page)
+	case !slices.Contains(report.Formats(), f.format):
+		return o, fmt.Errorf("--format %q: want one of %s", f.format, strings.Join(report.Formats(), ", "))
+	case !slices.Contains([]string{"auto", "on", "off"}, f.progress):
+		return o, fmt.Errorf("--progress %q: want auto, on or off", f.progress)
+	}
+	var err error
+	if o.MaxMemory, err = parseMemory(f.maxMemory, sim.ThisMachine().Memory); err != nil {
+		return o, err
+	}
+	if f.lengths != "" {
+		if o.Lengths, err = parseLengths(f.lengths); err != nil {
+			return o, err
+		}
+	}
+	if f.layers != "" {
+		if o.Layers, err = parseLayers(f.layers); err != nil {
+			return o, err
+		}
+	}
+	budgets, err := parseBudgets(f.budget)
+	if err != nil {
+		return o, err
+	}
+	if o.Pipelines, err = method.Parse(f.methods, budgets); err != nil {
+		return o, fmt.Errorf("--methods: %w", err)
+	}
+	longest := 0
+	if o.Lengths != nil {
+		longest = slices.Max(o.Lengths)
+	}
+	for _, name := range unique(f.traces) {
+		t, err := trace.Open(name, trace.Options{Seed: f.seed, Tokens: longest})
+		if err != nil {
+			closeAll(o.Traces)
+			return o, fmt.Errorf("--trace: %w", err)
+		}
+		o.Traces = append(o.Traces, t)
+	}
+	return o, nil
+}
+
+// closeAll closes traces that were only read.
+func closeAll(ts []*trace.Trace) {
+	for _, t := range ts {
+		_ = t.Close()
+	}
+}
+
+// runRun measures what the flags ask for; args are the words that run.json keeps.
+func runRun(ctx context.Context, s *streams, f *runFlags, args []string) error {
+	o, err := f.options()
+	if err != nil {
+		return err
+	}
+	defer closeAll(o.Traces)
+	plan, err := sim.NewPlan(o)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return printPlan(s, plan)
+	}
+	if err := sim.CheckFolder(f.out); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	switch err := plan.Load(ctx); {
+	case errors.Is(err, context.Canceled):
+		return gateError{errors.New("interrupted before the first cell: nothing was written")}
+	case err != nil:
+		return fmt.Errorf("--trace: %w", err)
+	}
+	manifest, err := newManifest(s, plan, args)
+	if err != nil {
+		return err
+	}
+	folder, err := sim.NewFolder(f.out, manifest)
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	defer folder.Close()
+
+	var records []sim.Record
+	bar := newProgress(s, f.progress, plan)
+	err = sim.Run(ctx, plan, func(r sim.Record) error {
+		records = append(records, r)
+		bar.done(r)
+		return folder.Append(r)
+	})
+	bar.close()
+	if errors.Is(err, context.Canceled) {
+		return gateError{fmt.Errorf("interrupted: %d of %d cells are kept in %s", len(records), len(plan.Cells), f.out)}
+	} else if err != nil {
+		return gateError{err}
+	}
+	if err := writeOutputs(folder, records, f.noPlots); err != nil {
+		return gateError{err}
+	}
+	if err := folder.Finish(s.now()); err != nil {
+		return gateError{err}
+	}
+	if err := report.Write(s.out, records, s.reportOptions(f.format)); err != nil {
+		return gateError{err}
+	}
+	return failures(records)
+}
+
+// newManifest describes the run.
+func newManifest(s *streams, p *sim.Plan, args []string) (sim.Manifest, error) {
+	m := sim.Manifest{
+		Schema: sim.Schema, Args: args, Seed: p.Seed, Version: p.Version, Machine: sim.ThisMachine(),
+		Kernel: kernel.Name, Threads: p.Threads, Cells: len(p.Cells), Started: s.now(),
+	}
+	for _, t := range p.Traces {
+		hash, err := t.Hash()
+		if err != nil {
+			return m, fmt.Errorf("--trace %s: %w", t.Name, err)
+		}
+		m.Traces = append(m.Traces, sim.ManifestTrace{Name: t.Name, SHA256: hash, Source: t.Source})
+	}
+	return m, nil
+}
+
+// reportOptions fits a report to the terminal.
+func (s *streams) reportOptions(format string) report.Options {
+	o := report.Options{Format: format, Width: s.width}
+	if s.outTTY {
+		o.Color = colorprofile.Env(s.env) > colorprofile.Ascii
+	}
+	return o
+}
+
+// writeOutputs writes the summaries and the plots.
+func writeOutputs(folder *sim.Folder, records []sim.Record, noPlots bool) error {
+	for name, format := range map[string]string{"summary.md": "markdown", "summary.csv": "csv"} {
+		var b bytes.Buffer
+		if err := report.Write(&b, records, report.Options{Format: format}); err != nil {
+			return err
+		}
+		if err := folder.WriteFile(name, b.Bytes()); err != nil {
+			return err
+		}
+	}
+	if noPlots {
+		return nil
+	}
+	plots, err := report.Plots(records)
+	if err != nil {
+		return err
+	}
+	for name, png := range plots {
+		if err := folder.WriteFile(name, png); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failures is the error of a run some of whose cells failed.
+func failures(records []sim.Record) error {
+	n, first := 0, sim.Record{}
+	for _, r := range records {
+		if r.Status == sim.Failed {
+			if n == 0 {
+				first = r
+			}
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return gateError{fmt.Errorf("%d of %d cells failed, the first %s on %s at %d tokens: %s",
+		n, len(records), first.Pipeline, first.Trace, first.SeqLen, first.Reason)}
+}

@@ -1,0 +1,267 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+
+	"github.com/x448/float16"
+)
+
+// TestHalf holds the conversions against another implementation, for every bit pattern and for the values
+// around every one, where rounding decides.
+func TestHalf(t *testing.T) {
+	same := func(a, b float32) bool {
+		return math.Float32bits(a) == math.Float32bits(b) || math.IsNaN(float64(a)) && math.IsNaN(float64(b))
+	}
+	for u := range 1 << 16 {
+		want := float16.Frombits(uint16(u)).Float32()
+		if got := Float(uint16(u)); !same(got, want) {
+			t.Fatalf("Float(%#04x) = %g, want %g", u, got, want)
+		}
+		next := float16.Frombits(uint16(u) + 1).Float32()
+		for _, f := range []float32{want, math.Nextafter32(want, 9e9), math.Nextafter32(want, -9e9), (want + next) / 2, math.Nextafter32((want+next)/2, 9e9)} {
+			got, want := Float(Half(f)), float16.Fromfloat32(f).Float32()
+			if !same(got, want) {
+				t.Fatalf("Half(%g) = %g, want %g", f, got, want)
+			}
+		}
+	}
+}
+
+func TestHalvesReportsOverflow(t *testing.T) {
+	dst := make([]uint16, 2)
+	if !Halves(dst, []float32{65504, -65519}) {
+		t.Error("values that round to 65504 were reported as infinite")
+	}
+	if Halves(dst, []float32{1, 65520}) {
+		t.Error("65520, which rounds beyond the range, was not reported")
+	}
+}
+
+func TestExp(t *testing.T) {
+	for x := float32(0); x > -87; x -= 0.0137 {
+		got, want := float64(exp(x)), math.Exp(float64(x))
+		if math.Abs(got-want) > 2e-7*want {
+			t.Fatalf("exp(%g) = %g, want %g", x, got, want)
+		}
+	}
+	if exp(-88) != 0 || exp(float32(math.Inf(-1))) != 0 || exp(0) != 1 {
+		t.Error("exp is wrong at its ends")
+	}
+}
+
+// naive is softmax attention of one query head in float64 over the same binary16 rows.
+func naive(q []float32, k, v []uint16, dim int) []float64 {
+	n := len(k) / dim
+	logits, top := make([]float64, n), math.Inf(-1)
+	for i := range n {
+		for c := range dim {
+			logits[i] += float64(q[c]) * float64(Float(k[i*dim+c]))
+		}
+		top = max(top, logits[i])
+	}
+	out, sum := make([]float64, dim), 0.0
+	for i := range n {
+		p := math.Exp(logits[i] - top)
+		sum += p
+		for c := range dim {
+			out[c] += p * float64(Float(v[i*dim+c]))
+		}
+	}
+	for c := range out {
+		out[c] /= sum
+	}
+	return out
+}
+
+// TestAttend compares the chunked kernel with plain float64 attention on random and adversarial rows.
+func TestAttend(t *testing.T) {
+	fills := map[string]func(*rand.Rand) float32{
+		"random":       func(r *rand.Rand) float32 { return float32(r.NormFloat64()) },
+		"huge logits":  func(r *rand.Rand) float32 { return float32(40 * r.NormFloat64()) },
+		"equal logits": func(*rand.Rand) float32 { return 0.5 },
+		"zero":         func(*rand.Rand) float32 { return 0 },
+	}
+	for name, fill := range fills {
+		for _, dim := range []int{1, 3, 8, 30, 64} {
+			for _, n := range []int{1, 2, 63, 64, 65, Chunk - 1, Chunk, Chunk + 1, 2*Chunk + 77} {
+				t.Run(fmt.Sprintf("%s/dim=%d/n=%d", name, dim, n), func(t *testing.T) {
+					testAttend(t, fill, dim, n)
+				})
+			}
+		}
+	}
+}
+
+func testAttend(t *testing.T, fill func(*rand.Rand) float32, dim, n int) {
+	r := rand.New(rand.NewPCG(uint64(dim), uint64(n)))
+	const heads = 3
+	q := make([]float32, heads*dim)
+	for i := range q {
+		q[i] = fill(r)
+	}
+	k, v := make([]uint16, n*dim), make([]uint16, n*dim)
+	var largest float64
+	for i := range k {
+		k[i], v[i] = Half(fill(r)), Half(float32(r.NormFloat64()))
+		largest = max(largest, math.Abs(float64(Float(v[i]))))
+	}
+	var parts []Partial
+	s := NewScratch(heads, dim)
+	for lo := 0; lo < n; lo += Chunk {
+		hi := min(lo+Chunk, n)
+		chunk := make([]Partial, heads)
+		for h := range chunk {
+			chunk[h].Acc = make([]float32, dim)
+		}
+		AttendHalf(q, dim, k[lo*dim:hi*dim], v[lo*dim:hi*dim], &Turn{}, s, chunk)
+		parts = append(parts, chunk...)
+	}
+	out := make([]float32, dim)
+	for h := range heads {
+		Merge(parts, h, heads, out)
+		want := naive(q[h*dim:(h+1)*dim], k, v, dim)
+		// A logit of size x carries a rounding error of x*2^-24 for each of dim terms at worst.
+		var size float64
+		for _, x := range q[h*dim : (h+1)*dim] {
+			size += math.Abs(float64(x))
+		}
+		tol := largest * (1e-6 + size*200*0x1p-24)
+		for c := range out {
+			if math.Abs(float64(out[c])-want[c]) > tol {
+				t.Fatalf("head %d channel %d: %g, want %g within %g", h, c, out[c], want[c], tol)
+			}
+		}
+	}
+}
+
+// TestRope checks that a rotation there and back is none, and that a logit depends on the distance alone.
+func TestRope(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, gptj := range []bool{false, true} {
+		rope := Rope{InvFreq: []float64{1, 0.3, 0.01}, GPTJ: gptj}
+		q, k := make([]float32, 8), make([]float32, 8) // two dimensions are not rotated
+		for i := range q {
+			q[i], k[i] = float32(r.NormFloat64()), float32(r.NormFloat64())
+		}
+		turned := append([]float32(nil), k...)
+		rope.Rotate(turned, 1234)
+		if turned[6] != k[6] || turned[7] != k[7] || turned[0] == k[0] {
+			t.Error("a rotation must change the rotated dimensions and no other")
+		}
+		rope.Rotate(turned, -1234)
+		for i := range k {
+			if math.Abs(float64(turned[i]-k[i])) > 1e-6 {
+				t.Errorf("gptj=%v: there and back gives %g, want %g", gptj, turned[i], k[i])
+			}
+		}
+		at := func(n float64) float64 {
+			a, b := append([]float32(nil), q...), append([]float32(nil), k...)
+			rope.Rotate(a, 100+n)
+			rope.Rotate(b, 60+n)
+			return LogitExact(a, b, 1)
+		}
+		if math.Abs(at(0)-at(777)) > 1e-5 {
+			t.Errorf("gptj=%v: the logit depends on the position: %g and %g", gptj, at(0), at(777))
+		}
+	}
+}
+
+// TestTurn checks that the first rows alone are rotated, across blocks.
+func TestTurn(t *testing.T) {
+	const dim = 2
+	rope := Rope{InvFreq: []float64{1}}
+	k := make([]uint16, 200*dim)
+	for i := range k {
+		k[i] = Half(1)
+	}
+	want := append([]float32(nil), make([]float32, len(k))...)
+	Floats(want, k)
+	for i := range 70 {
+		rope.Rotate(want[i*dim:(i+1)*dim], 3)
+	}
+	got := make([]float32, len(k))
+	Floats(got, k)
+	turn := Turn{Rope: rope, Rows: 70, Delta: 3}
+	for lo := 0; lo < 200; lo += block {
+		turn.apply(got[lo*dim:min(lo+block, 200)*dim], dim, lo)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("row %d: %g, want %g", i/dim, got[i], want[i])
+		}
+	}
+}
+
+func TestPool(t *testing.T) {
+	for _, threads := range []int{1, 2, 5} {
+		p := NewPool(threads)
+		if p.Threads() != threads {
+			t.Errorf("Threads() = %d, want %d", p.Threads(), threads)
+		}
+		for _, n := range []int{0, 1, 3, 1000} {
+			counts := make([]atomic.Int32, n)
+			p.Run(n, func(worker, i int) {
+				if worker < 0 || worker >= threads {
+					t.Errorf("worker %d of %d", worker, threads)
+				}
+				counts[i].Add(1)
+			})
+			for i := range counts {
+				if c := counts[i].Load(); c != 1 {
+					t.Errorf("threads=%d n=%d: part %d ran %d times", threads, n, i, c)
+				}
+			}
+		}
+		p.Close()
+	}
+	var none *Pool
+	sum := 0
+	none.Run(4, func(_, i int) { sum += i })
+	if sum != 6 || none.Threads() != 1 {
+		t.Error("a nil pool must run everything on the caller")
+	}
+}
+
+// TestExact holds the float64 forms against their definition.
+func TestExact(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	const dim, n, steps = 7, 50, 3
+	q, k, v := make([]float32, steps*dim), make([]float32, n*dim), make([]float32, n*dim)
+	for _, x := range [][]float32{q, k, v} {
+		for i := range x {
+			x[i] = float32(r.NormFloat64())
+		}
+	}
+	sees := []int{1, 20, n}
+	logits, lse := LogitsExact(q, dim, 0.4, k, sees)
+	out := WeighExact(logits, lse, dim, v, sees)
+	for s, see := range sees {
+		var sum float64
+		want := make([]float64, dim)
+		for i := range n {
+			p := math.Exp(logits[s*n+i] - lse[s])
+			sum += p
+			if i >= see && p != 0 {
+				t.Errorf("query %d sees key %d", s, i)
+			}
+			if l := LogitExact(q[s*dim:(s+1)*dim], k[i*dim:(i+1)*dim], 0.4); i < see && math.Abs(l-logits[s*n+i]) > 1e-12 {
+				t.Errorf("logit %g, want %g", logits[s*n+i], l)
+			}
+			for c := range dim {
+				want[c] += p * float64(v[i*dim+c])
+			}
+		}
+		if math.Abs(sum-1) > 1e-12 {
+			t.Errorf("query %d: probabilities sum to %g", s, sum)
+		}
+		for c := range dim {
+			if math.Abs(out[s*dim+c]-want[c]) > 1e-12 {
+				t.Errorf("query %d channel %d: %g, want %g", s, c, out[s*dim+c], want[c])
+			}
+		}
+	}
+}
