@@ -3,11 +3,9 @@ package cmd
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/spf13/cobra"
 
 	"kvgauge/report"
@@ -34,13 +32,13 @@ func newReportCmd(s *streams) *cobra.Command {
 				if err := os.MkdirAll(plots, 0o777); err != nil {
 					return fmt.Errorf("--plots: %w", err)
 				}
-				pngs, err := report.Plots(records)
+				pictures, err := report.WritePlots(plots, records)
 				if err != nil {
-					return err
+					return fmt.Errorf("--plots: %w", err)
 				}
-				for name, png := range pngs {
-					if err := maybe.WriteFile(filepath.Join(plots, name), png, 0o666); err != nil {
-						return fmt.Errorf("--plots: %w", err)
+				for _, p := range pictures {
+					if p.Skipped != "" {
+						fmt.Fprintf(s.err, "%s: not drawn: %s\n", p.Name, p.Skipped)
 					}
 				}
 			}

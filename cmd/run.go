@@ -215,7 +215,7 @@ func runRun(ctx context.Context, s *streams, f *runFlags, args []string) error {
 	} else if err != nil {
 		return gateError{err}
 	}
-	if err := writeOutputs(folder, records, f.noPlots); err != nil {
+	if err := writeOutputs(folder, f.out, records, f.noPlots); err != nil {
 		return gateError{err}
 	}
 	if err := folder.Finish(s.now()); err != nil {
@@ -252,8 +252,8 @@ func (s *streams) reportOptions(format string) report.Options {
 	return o
 }
 
-// writeOutputs writes the summaries and the plots.
-func writeOutputs(folder *sim.Folder, records []sim.Record, noPlots bool) error {
+// writeOutputs writes the summaries and the plots into dir, which is the folder's.
+func writeOutputs(folder *sim.Folder, dir string, records []sim.Record, noPlots bool) error {
 	for name, format := range map[string]string{"summary.md": "markdown", "summary.csv": "csv"} {
 		var b bytes.Buffer
 		if err := report.Write(&b, records, report.Options{Format: format}); err != nil {
@@ -266,16 +266,8 @@ func writeOutputs(folder *sim.Folder, records []sim.Record, noPlots bool) error 
 	if noPlots {
 		return nil
 	}
-	plots, err := report.Plots(records)
-	if err != nil {
-		return err
-	}
-	for name, png := range plots {
-		if err := folder.WriteFile(name, png); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := report.WritePlots(dir, records)
+	return err
 }
 
 // failures is the error of a run some of whose cells failed.

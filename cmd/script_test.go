@@ -1,0 +1,49 @@
+package cmd
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"kvgauge": func() { os.Exit(Main()) }})
+}
+
+// TestScripts runs the whole program, one behaviour a script. $TESTDATA is the module's testdata.
+func TestScripts(t *testing.T) {
+	data, err := filepath.Abs(filepath.Join("..", "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("KVGAUGE_UPDATE") != "",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TESTDATA", data)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"usage": usage},
+	})
+}
+
+// usage runs kvgauge and wants a refusal: exit code 2, nothing on stdout, one line on stderr.
+func usage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage does not take !")
+	}
+	err := ts.Exec("kvgauge", args...)
+	if err == nil || err.Error() != "exit status 2" {
+		ts.Fatalf("%v: %v, want exit status 2", args, err)
+	}
+	if out := ts.ReadFile("stdout"); out != "" {
+		ts.Fatalf("%v: wrote to stdout: %s", args, out)
+	}
+	if line := ts.ReadFile("stderr"); strings.Count(line, "\n") != 1 || !strings.HasSuffix(line, "\n") {
+		ts.Fatalf("%v: want one line on stderr, got %q", args, line)
+	}
+}
