@@ -33,8 +33,8 @@ func Run(ctx context.Context, p *Plan, done func(Record) error) error {
 
 // runner holds what the cells of one trace and length share.
 type runner struct {
-	plan  *Plan
-	pool  *kernel.Pool
+	plan *Plan
+	pool *kernel.Pool
 
 	trace  *trace.Trace
 	seqLen int
