@@ -40,7 +40,8 @@ func (c *container) read(layer, tokens int) (*Layer, error) {
 	name := fmt.Sprintf("layers.%d.", layer)
 	k, ok := c.tensors[name+"k"]
 	if !ok {
-		return nil, fmt.Errorf("layer %d: not held", layer)
+		layers, _ := layerNumbers(c.tensors) // checked when the trace was opened
+		return nil, fmt.Errorf("layer %d: not held, want one of %s", layer, held(layers))
 	}
 	l := &Layer{FirstQuery: k.shape[0] - c.tensors[name+"q"].shape[0]}
 	var err error

@@ -105,7 +105,11 @@ func token[T any](p headerParser, want string) (T, error) {
 	}
 	v, ok := t.(T)
 	if !ok {
-		return v, p.at(fmt.Errorf("%v, want %s", t, want))
+		text := "null"
+		if t != nil {
+			text = printable(fmt.Sprint(t))
+		}
+		return v, p.at(fmt.Errorf("%s, want %s", text, want))
 	}
 	return v, nil
 }
