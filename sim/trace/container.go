@@ -1,0 +1,141 @@
+package trace
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+)
+
+// container is the source behind a safetensors file, an npz archive or a folder of npy files: named
+// tensors, which are read from their beginning and only when asked for.
+type container struct {
+	meta    map[string]string
+	tensors map[string]tensor
+	sum     func() (string, error) // sha256 of the content
+	release func() error
+}
+
+// tensor is one array of a container.
+type tensor struct {
+	dtype string // as safetensors names it
+	shape []int
+	bytes int64
+	open  func() (io.ReadCloser, error) // reads its elements, little-endian, last dimension fastest
+}
+
+// rowName matches the tensors that hold a layer's rows.
+var rowName = regexp.MustCompile(`^layers\.([0-9]+)\.[qkv]$`)
+
+// invFreqName is the tensor of rotary frequencies that do not follow from rope_theta.
+const invFreqName = "rope_inv_freq"
+
+func (c *container) hash() (string, error) { return c.sum() }
+
+func (c *container) close() error { return c.release() }
+
+func (c *container) read(layer, tokens int) (*Layer, error) {
+	name := fmt.Sprintf("layers.%d.", layer)
+	k, ok := c.tensors[name+"k"]
+	if !ok {
+		layers, _ := layerNumbers(c.tensors) // checked when the trace was opened
+		return nil, fmt.Errorf("layer %d: not held, want one of %s", layer, held(layers))
+	}
+	l := &Layer{FirstQuery: k.shape[0] - c.tensors[name+"q"].shape[0]}
+	var err error
+	if l.K, err = c.rows(name+"k", 0, tokens); err != nil {
+		return nil, err
+	}
+	if l.V, err = c.rows(name+"v", 0, tokens); err != nil {
+		return nil, err
+	}
+	if l.Q, err = c.rows(name+"q", l.FirstQuery, max(0, tokens-l.FirstQuery)); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// chunk is the number of bytes read at a time, unless one row has more.
+const chunk = 1 << 18
+
+// rows reads the first n rows of a tensor [rows, heads, dim] into one matrix [n*dim] a head. Row 0 is that
+// of token first, for the text of errors.
+func (c *container) rows(name string, first, n int) ([][]float32, error) {
+	x := c.tensors[name]
+	heads, dim := x.shape[1], x.shape[2]
+	out, all := make([][]float32, heads), make([]float32, heads*n*dim)
+	for h := range out {
+		out[h] = all[h*n*dim : (h+1)*n*dim : (h+1)*n*dim]
+	}
+	if n == 0 {
+		return out, nil
+	}
+	r, err := x.open()
+	if err != nil {
+		return nil, within("tensor", name, cause(err))
+	}
+	defer r.Close()
+	part := dim * rowBytes[x.dtype] // of one head in one row
+	buf := make([]byte, min(n, max(1, chunk/(heads*part)))*heads*part)
+	for t := 0; t < n; {
+		b := buf[:min(len(buf), (n-t)*heads*part)]
+		if _, err := io.ReadFull(r, b); err != nil {
+			return nil, fmt.Errorf("tensor %s: token %d: %w", name, first+t, cause(err))
+		}
+		for ; len(b) > 0; t++ {
+			for h, head := range out {
+				if d := decode(head[t*dim:(t+1)*dim], b[:part], x.dtype); d >= 0 {
+					return nil, fmt.Errorf("tensor %s: token %d: head %d: channel %d: %v, want a finite number", name, first+t, h, d, head[t*dim+d])
+				}
+				b = b[part:]
+			}
+		}
+	}
+	return out, nil
+}
+
+// vector reads a whole F32 tensor of one dimension.
+func (c *container) vector(name string) ([]float32, error) {
+	x := c.tensors[name]
+	r, err := x.open()
+	if err != nil {
+		return nil, within("tensor", name, cause(err))
+	}
+	defer r.Close()
+	buf, out := make([]byte, x.bytes), make([]float32, x.shape[0])
+	if _, err := io.ReadFull(r, buf); err != nil {
+		return nil, within("tensor", name, cause(err))
+	}
+	if i := decode(out, buf, x.dtype); i >= 0 {
+		return nil, fmt.Errorf("tensor %s: element %d: %v, want a finite number", name, i, out[i])
+	}
+	return out, nil
+}
+
+// carried returns the names of the tensors that are none of the trace's own.
+func (c *container) carried() []string {
+	var names []string
+	for name := range c.tensors {
+		if name != invFreqName && !rowName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// section opens size bytes of r from the given byte.
+func section(r io.ReaderAt, from, size int64) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, from, size)), nil }
+}
+
+// sha256Of returns the hash of all that r has.
+func sha256Of(r io.Reader) (string, error) {
+	h := sha256.New()
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, r, make([]byte, chunk)); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

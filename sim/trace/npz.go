@@ -1,0 +1,130 @@
+package trace
+
+import (
+	"archive/zip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// maxDeflate is the largest ratio that deflate reaches: 258 bytes for 2 bits.
+const maxDeflate = 1032
+
+// openNPZ reads an archive of npy files as numpy.savez and savez_compressed write it. A deflated member
+// is inflated from its beginning up to the rows that are asked for.
+func openNPZ(r io.ReaderAt, size int64, name string, release func() error) (*container, error) {
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		return nil, fmt.Errorf("%w, want an npz archive", err)
+	}
+	members := map[string]member{}
+	for _, f := range z.File {
+		if f.Name != metadataFile && !strings.HasSuffix(f.Name, ".npy") {
+			continue
+		}
+		if _, ok := members[f.Name]; ok {
+			return nil, fmt.Errorf("member %s: comes twice", printable(f.Name))
+		}
+		if err := checkMember(f, size); err != nil {
+			return nil, within("member", f.Name, err)
+		}
+		members[f.Name] = member{int64(f.UncompressedSize64), f.Open}
+	}
+	if err := wantArrays(members); err != nil {
+		return nil, err
+	}
+	c, err := openNPY(members, name)
+	if err != nil {
+		return nil, err
+	}
+	c.release = release
+	c.sum = sync.OnceValues(func() (string, error) { return sha256Of(io.NewSectionReader(r, 0, size)) })
+	return c, nil
+}
+
+// checkMember refuses sizes that the archive cannot hold, so that they bound the memory taken later.
+func checkMember(f *zip.File, size int64) error {
+	packed, unpacked := f.CompressedSize64, f.UncompressedSize64
+	switch {
+	case packed > uint64(size):
+		return fmt.Errorf("%d bytes, but the archive has %d", packed, size)
+	case f.Method == zip.Store && unpacked != packed:
+		return fmt.Errorf("%d bytes stored as %d", unpacked, packed)
+	case f.Method == zip.Deflate && unpacked/maxDeflate > packed:
+		return fmt.Errorf("%d bytes deflated to %d, want at most %d times less", unpacked, packed, maxDeflate)
+	case f.Method != zip.Store && f.Method != zip.Deflate:
+		return fmt.Errorf("compression method %d, want stored or deflated", f.Method)
+	}
+	return nil
+}
+
+// wantArrays says what a folder or archive without a trace lacks.
+func wantArrays(members map[string]member) error {
+	for file := range members {
+		if rowName.MatchString(strings.TrimSuffix(file, ".npy")) {
+			return nil
+		}
+	}
+	return errors.New("holds no trace, want layers.N.q.npy, layers.N.k.npy and layers.N.v.npy of each layer")
+}
+
+// openFolder reads a folder of npy files. Each is opened when it is read. The hash of the folder is that
+// of the lines "HASH  FILE" that sha256sum prints for its npy files and metadata.json, sorted by name.
+func openFolder(folder, name string) (*container, error) {
+	list, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, cause(err)
+	}
+	members := map[string]member{}
+	var files []string
+	for _, e := range list {
+		if e.Name() != metadataFile && filepath.Ext(e.Name()) != ".npy" {
+			continue
+		}
+		path := filepath.Join(folder, e.Name())
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, within("file", e.Name(), cause(err))
+		}
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("file %s: not a regular file", printable(e.Name()))
+		}
+		members[e.Name()] = member{info.Size(), func() (io.ReadCloser, error) { return os.Open(path) }}
+		files = append(files, e.Name())
+	}
+	if err := wantArrays(members); err != nil {
+		return nil, err
+	}
+	c, err := openNPY(members, name)
+	if err != nil {
+		return nil, err
+	}
+	c.release = func() error { return nil }
+	c.sum = sync.OnceValues(func() (string, error) {
+		var lines strings.Builder
+		slices.Sort(files)
+		for _, file := range files {
+			sum, err := hashMember(members[file])
+			if err != nil {
+				return "", within("file", file, cause(err))
+			}
+			fmt.Fprintf(&lines, "%s  %s\n", sum, file)
+		}
+		return sha256Of(strings.NewReader(lines.String()))
+	})
+	return c, nil
+}
+
+func hashMember(m member) (string, error) {
+	r, err := m.open()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	return sha256Of(r)
+}

@@ -1,0 +1,140 @@
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Options are what Open must know for traces that are made, not read.
+type Options struct {
+	Seed   uint64 // of a synthetic trace's content
+	Tokens int    // a synthetic trace grows to hold so many
+}
+
+// Open opens a built-in trace by its name, the synthetic trace (synth, synth:key=value,...), a .safetensors
+// or .npz file, or a folder of .npy files. Names come first: a file called smollm2 is ./smollm2. Everything
+// but the values of q, k and v is checked here; Read checks those.
+func Open(spec string, o Options) (*Trace, error) {
+	if spec == "synth" || strings.HasPrefix(spec, "synth:") {
+		return openSynth(spec, o)
+	}
+	name := spec
+	c, ok, err := openBuiltin(spec)
+	if !ok {
+		info, statErr := os.Stat(spec)
+		if errors.Is(statErr, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: no such file or built-in trace%s (kvgauge list traces)", printable(spec), didYouMean(spec))
+		}
+		if statErr != nil {
+			return nil, within("trace", spec, cause(statErr))
+		}
+		name = baseName(spec)
+		c, err = openPath(spec, name, info)
+	}
+	if err != nil {
+		return nil, within("trace", spec, err)
+	}
+	t, err := newTrace(c)
+	if err != nil {
+		_ = c.close() // only read
+		return nil, within("trace", spec, err)
+	}
+	t.Name = name
+	return t, nil
+}
+
+// openPath opens a file or folder for the trace called name.
+func openPath(path, name string, info fs.FileInfo) (*container, error) {
+	ext := strings.ToLower(filepath.Ext(path))
+	switch {
+	case info.IsDir():
+		return openFolder(path, name)
+	case !info.Mode().IsRegular():
+		return nil, errors.New("not a regular file")
+	case ext == ".npy":
+		return nil, errors.New("one array, want the folder of the npy files, an npz or a safetensors file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, cause(err)
+	}
+	var c *container
+	if ext == ".npz" {
+		c, err = openNPZ(f, info.Size(), name, f.Close)
+	} else {
+		c, err = openSafetensors(f, info.Size(), f.Close)
+	}
+	if err != nil {
+		_ = f.Close() // only read
+		return nil, err
+	}
+	return c, nil
+}
+
+// baseName is what tables call a file or folder.
+func baseName(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	name := filepath.Base(path)
+	switch ext := filepath.Ext(name); strings.ToLower(ext) {
+	case ".safetensors", ".npz":
+		return strings.TrimSuffix(name, ext)
+	}
+	return name
+}
+
+// cause takes away the path that os adds to its errors: the callers name it once.
+func cause(err error) error {
+	switch e := err.(type) {
+	case *fs.PathError:
+		return e.Err
+	case *os.LinkError:
+		return e.Err
+	}
+	return err
+}
+
+// didYouMean offers the known name nearest to one that is not known.
+func didYouMean(name string) string {
+	if n := nearest(name, append(builtinNames(), "synth")); n != "" {
+		return ", did you mean " + n + "?"
+	}
+	return ""
+}
+
+// nearest returns the known name with the smallest edit distance, "" where none is near.
+func nearest(name string, known []string) string {
+	best, least := "", max(2, len(name)/3)+1
+	for _, n := range known {
+		if d := distance(name, n); d < least {
+			best, least = n, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance of two names in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,226 @@
+package trace
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Write writes a trace as a safetensors file of F32, F16 or BF16 rows. One layer is in memory at a time.
+// The file appears whole or not at all; the same trace gives the same bytes. progress, where it is not
+// nil, hears of every tensor written, and its error ends the writing.
+func Write(path string, t *Trace, dtype string, progress func(done, total int) error) error {
+	if rowBytes[dtype] == 0 {
+		return fmt.Errorf("dtype %s, want %s", printable(dtype), rowDtypes)
+	}
+	items := t.items(dtype)
+	header, err := t.header(items)
+	if err != nil {
+		return fmt.Errorf("%s: %w", printable(path), err)
+	}
+	err = replaceFile(path, func(w io.Writer) error {
+		if _, err := w.Write(header); err != nil {
+			return err
+		}
+		for i, x := range items {
+			if err := x.write(w); err != nil {
+				return err
+			}
+			if progress == nil {
+				continue
+			}
+			if err := progress(i+1, len(items)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", printable(path), err)
+	}
+	return nil
+}
+
+// item is one tensor to write.
+type item struct {
+	name, dtype string
+	shape       []int
+	bytes       int64
+	write       func(io.Writer) error
+}
+
+// items lists the tensors of the file: those carried along, the frequencies, the layers; wide elements
+// first, so that every tensor is aligned to its element.
+func (t *Trace) items(dtype string) []item {
+	var items []item
+	if c, ok := t.src.(*container); ok {
+		for _, name := range c.carried() {
+			x := c.tensors[name]
+			items = append(items, item{name, x.dtype, x.shape, x.bytes, func(w io.Writer) error { return copyTensor(w, name, x) }})
+		}
+	}
+	if t.Rope.Dims > 0 && !slices.Equal(t.Rope.InvFreq, frequencies(t.Rope.Theta, t.Rope.Dims)) {
+		values := make([]float32, len(t.Rope.InvFreq))
+		for p, w := range t.Rope.InvFreq {
+			values[p] = float32(w)
+		}
+		rows := [][]float32{values}
+		items = append(items, item{
+			invFreqName, "F32",
+			[]int{len(values)},
+			int64(4 * len(values)),
+			func(w io.Writer) error { return writeRows(w, invFreqName, "F32", rows, len(values), 0) },
+		})
+	}
+	last := &lastLayer{trace: t}
+	for _, layer := range t.Layers {
+		add := func(kind string, rows, heads, first int, of func(*Layer) [][]float32) {
+			name := fmt.Sprintf("layers.%d.%s", layer, kind)
+			items = append(items, item{
+				name, dtype,
+				[]int{rows, heads, t.HeadDim},
+				int64(rows) * int64(heads) * int64(t.HeadDim) * int64(rowBytes[dtype]),
+				func(w io.Writer) error {
+					l, err := last.read(layer)
+					if err != nil {
+						return err
+					}
+					return writeRows(w, name, dtype, of(l), t.HeadDim, first)
+				},
+			})
+		}
+		add("q", t.Queries, t.QHeads, t.FirstQuery(), func(l *Layer) [][]float32 { return l.Q })
+		add("k", t.Tokens, t.KVHeads, 0, func(l *Layer) [][]float32 { return l.K })
+		add("v", t.Tokens, t.KVHeads, 0, func(l *Layer) [][]float32 { return l.V })
+	}
+	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(dtypeBits[b.dtype], dtypeBits[a.dtype]) })
+	return items
+}
+
+// lastLayer keeps the layer that was read last, for its three tensors.
+type lastLayer struct {
+	trace  *Trace
+	number int
+	rows   *Layer
+}
+
+func (l *lastLayer) read(layer int) (*Layer, error) {
+	if l.rows != nil && l.number == layer {
+		return l.rows, nil
+	}
+	l.rows = nil // one layer in memory, not two
+	rows, err := l.trace.Read(layer, l.trace.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	l.number, l.rows = layer, rows
+	return rows, nil
+}
+
+// header returns the length and the JSON, padded so that the data start at a multiple of 8 bytes.
+func (t *Trace) header(items []item) ([]byte, error) {
+	meta, err := t.metadata()
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := t.src.(*container); ok {
+		carried := maps.Clone(c.meta)
+		for _, field := range metaFields {
+			delete(carried, field)
+		}
+		maps.Copy(meta, carried)
+	}
+	type tensorInfo struct {
+		Dtype   string   `json:"dtype"`
+		Shape   []int    `json:"shape"`
+		Offsets [2]int64 `json:"data_offsets"`
+	}
+	object, at := map[string]any{"__metadata__": meta}, int64(0)
+	for _, x := range items {
+		object[x.name] = tensorInfo{x.dtype, x.shape, [2]int64{at, at + x.bytes}}
+		at += x.bytes
+	}
+	text, err := json.Marshal(object) // sorts keys
+	if err != nil {
+		return nil, err
+	}
+	for len(text)%8 != 0 {
+		text = append(text, ' ')
+	}
+	if len(text) > maxHeader {
+		return nil, fmt.Errorf("header of %d bytes, want at most %d", len(text), maxHeader)
+	}
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), nil
+}
+
+// writeRows writes heads [heads][rows*dim] as [rows, heads, dim]; row 0 is that of token first.
+func writeRows(w io.Writer, name, dtype string, heads [][]float32, dim, first int) error {
+	buf := make([]byte, dim*rowBytes[dtype])
+	for t := range len(heads[0]) / dim {
+		for h, head := range heads {
+			row := head[t*dim : (t+1)*dim]
+			if d := encode(buf, row, dtype); d >= 0 {
+				return fmt.Errorf("tensor %s: token %d: head %d: channel %d: %v is beyond %s", name, first+t, h, d, row[d], dtype)
+			}
+			if _, err := w.Write(buf); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// copyTensor writes a tensor as it is.
+func copyTensor(w io.Writer, name string, x tensor) error {
+	r, err := x.open()
+	if err != nil {
+		return within("tensor", name, cause(err))
+	}
+	defer r.Close()
+	if _, err := io.CopyN(w, r, x.bytes); err != nil {
+		return within("tensor", name, cause(err))
+	}
+	return nil
+}
+
+// replaceFile writes beside path and renames, so that nothing is left where write fails. It refuses to
+// replace what is not a regular file, such as a folder or a device.
+func replaceFile(path string, write func(io.Writer) error) (err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return errors.New("not a regular file")
+	}
+	part := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.part", filepath.Base(path), os.Getpid()))
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return cause(err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close() // closed already where the rename failed
+			_ = os.Remove(part)
+			err = cause(err)
+		}
+	}()
+	w := bufio.NewWriterSize(f, chunk)
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(part, path)
+}
