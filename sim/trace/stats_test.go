@@ -1,0 +1,204 @@
+package trace
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// memory is a trace's rows by layer.
+type memory map[int]*Layer
+
+func (m memory) read(layer, tokens int) (*Layer, error) {
+	l, ok := m[layer]
+	if !ok {
+		return nil, fmt.Errorf("layer %d: not held", layer)
+	}
+	return l.Prefix(tokens, 4), nil
+}
+func (memory) hash() (string, error) { return "", nil }
+func (memory) close() error          { return nil }
+
+// handmade is a trace of two layers, 2 query heads on 1 KV head of 4 dimensions, whose rows f gives.
+func handmade(tokens, queries int, f func(layer int, kind string, token int) [4]float32) *Trace {
+	m := memory{}
+	for layer := range 2 {
+		l := &Layer{K: make([][]float32, 1), V: make([][]float32, 1), Q: make([][]float32, 2), FirstQuery: tokens - queries}
+		for i := range tokens {
+			k, v, q := f(layer, "k", i), f(layer, "v", i), f(layer, "q", i)
+			l.K[0], l.V[0] = append(l.K[0], k[:]...), append(l.V[0], v[:]...)
+			if i >= l.FirstQuery {
+				l.Q[0], l.Q[1] = append(l.Q[0], q[:]...), append(l.Q[1], q[:]...)
+			}
+		}
+		m[layer] = l
+	}
+	return &Trace{
+		Name: "handmade", Layers: []int{0, 1}, NumLayers: 2, QHeads: 2, KVHeads: 1, HeadDim: 4,
+		Tokens: tokens, Queries: queries, Scale: 0.5, src: m,
+	}
+}
+
+func open(t testing.TB, name string, o Options) *Trace {
+	t.Helper()
+	tr, err := Open(name, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tr.Close() })
+	return tr
+}
+
+func measure(t testing.TB, tr *Trace, o StatsOptions) *Stats {
+	t.Helper()
+	s, err := Measure(context.Background(), tr, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// within fails unless a figure is there and lies between lo and hi.
+func within(t testing.TB, what string, got *float64, lo, hi float64) {
+	t.Helper()
+	if got == nil {
+		t.Errorf("%s: nil, want %g to %g", what, lo, hi)
+	} else if !(lo <= *got && *got <= hi) {
+		t.Errorf("%s: %.4g, want %g to %g", what, *got, lo, hi)
+	}
+}
+
+// TestStatsOfSmolLM2 holds Measure against figures of the same file that were computed by other code
+// (the file's notes give them to two digits, over all queries of the second half).
+func TestStatsOfSmolLM2(t *testing.T) {
+	s := measure(t, open(t, "smollm2", Options{}), StatsOptions{})
+	tests := []struct {
+		layer                    int
+		sink, entropy, heavy, qc [2]float64
+	}{
+		{0, [2]float64{0, 0.01}, [2]float64{8.2, 8.4}, [2]float64{0.30, 0.32}, [2]float64{0.73, 0.76}},
+		{1, [2]float64{0, 0.01}, [2]float64{5.6, 5.8}, [2]float64{0.69, 0.71}, [2]float64{0.74, 0.78}},
+		{14, [2]float64{0.35, 0.40}, [2]float64{4.2, 4.7}, [2]float64{0.7, 0.82}, [2]float64{0.84, 0.90}},
+		{15, [2]float64{0.35, 0.40}, [2]float64{4.2, 4.7}, [2]float64{0.7, 0.82}, [2]float64{0.84, 0.90}},
+		{28, [2]float64{0.35, 0.40}, [2]float64{4.2, 4.7}, [2]float64{0.7, 0.82}, [2]float64{0.84, 0.90}},
+		{29, [2]float64{0.22, 0.25}, [2]float64{4.2, 4.7}, [2]float64{0.7, 0.82}, [2]float64{0.84, 0.90}},
+	}
+	for i, tt := range tests {
+		l := s.Layers[i]
+		if l.Layer != tt.layer {
+			t.Fatalf("layer %d at %d, want %d", l.Layer, i, tt.layer)
+		}
+		name := fmt.Sprintf("layer %d ", l.Layer)
+		within(t, name+"sink", l.SinkMass, tt.sink[0], tt.sink[1])
+		within(t, name+"entropy", l.EntropyBits, tt.entropy[0], tt.entropy[1])
+		within(t, name+"heavy", l.HeavyMass, tt.heavy[0], tt.heavy[1])
+		within(t, name+"query cosine", l.QueryCosine, tt.qc[0], tt.qc[1])
+		within(t, name+"K dims", &l.KeyDims, 29, 37)
+		within(t, name+"V dims", &l.ValueDims, 32, 92)
+	}
+	if s.KVDims != 192 || s.Queries != 128 || s.Tokens != 1024 {
+		t.Errorf("shape %d %d %d", s.KVDims, s.Queries, s.Tokens)
+	}
+}
+
+// TestStatsOfUniformAttention: with equal keys every figure is a closed form.
+func TestStatsOfUniformAttention(t *testing.T) {
+	tr := handmade(128, 128, func(_ int, kind string, i int) [4]float32 {
+		if kind == "v" { // two directions of equal energy
+			return [4]float32{float32(i % 2), 0, 0, float32(1 - i%2)}
+		}
+		return [4]float32{1, 0, 0, 0}
+	})
+	tr.Needles = []Needle{{Layer: 1, Key: 3, Query: 99}, {Layer: 1, Key: 3, Query: 127}}
+	s := measure(t, tr, StatsOptions{Queries: 1})
+	f := s.Layers[1].Figures
+	near := func(what string, got *float64, want float64) { t.Helper(); within(t, what, got, want-1e-9, want+1e-9) }
+	near("sink", f.SinkMass, 1./128)
+	near("sink4", f.Sink4Mass, 4./128)
+	near("entropy", f.EntropyBits, 7)
+	near("heavy", f.HeavyMass, 32./128)
+	near("local", f.LocalMass, 64./128)
+	near("query cosine", f.QueryCosine, 1)
+	near("K dims", &f.KeyDims, 1)
+	near("V dims", &f.ValueDims, 2)
+	near("value drift", f.ValueCosine64, 1)
+	near("attention similarity", f.AttentionSimilarity, 1)
+	near("value similarity", f.ValueSimilarity, 1)
+	near("needle mass", f.NeedleMass, 1./100) // Queries 1 samples the first of two
+	if f.KeyCosine64 != nil {
+		t.Errorf("keys that are all their mean have a cosine of %g", *f.KeyCosine64)
+	}
+	if f.Needles != 2 || s.Mean.Needles != 2 || s.Layers[0].NeedleMass != nil || s.Layers[0].AttentionSimilarity != nil {
+		t.Errorf("needles %d, mean %d, layer 0 %+v", f.Needles, s.Mean.Needles, s.Layers[0])
+	}
+}
+
+// TestStatsUndoRotation: keys that are constant but for a mean-free sign have a drift cosine of 1 before
+// the rotary embedding, whatever the embedding's style and offset are.
+func TestStatsUndoRotation(t *testing.T) {
+	for _, style := range []string{"neox", "gptj"} {
+		freq := []float64{1, 0.3}
+		tr := handmade(256, 1, func(_ int, kind string, i int) [4]float32 {
+			x := [4]float64{1, 2, 3, 4}
+			if i/64%2 == 1 {
+				x = [4]float64{-1, -2, -3, -4}
+			}
+			if kind != "k" {
+				return [4]float32{1}
+			}
+			for p, w := range freq {
+				a, b := p, p+2
+				if style == "gptj" {
+					a, b = 2*p, 2*p+1
+				}
+				sin, cos := math.Sincos(float64(i+5) * w)
+				x[a], x[b] = x[a]*cos-x[b]*sin, x[a]*sin+x[b]*cos
+			}
+			return [4]float32{float32(x[0]), float32(x[1]), float32(x[2]), float32(x[3])}
+		})
+		tr.Rope, tr.PositionOffset = Rope{Style: style, Dims: 4, InvFreq: freq}, 5
+		within(t, style, measure(t, tr, StatsOptions{}).Layers[0].KeyCosine64, -1, -0.999)
+	}
+}
+
+// TestStatsOfFewQueries: a trace that holds one query has no adjacent ones, and figures of none are null.
+func TestStatsOfFewQueries(t *testing.T) {
+	row := func(_ int, _ string, i int) [4]float32 { return [4]float32{1, float32(i), 0, 0} }
+	s := measure(t, handmade(40, 1, row), StatsOptions{})
+	if s.Queries != 1 || s.Mean.SinkMass == nil || s.Mean.QueryCosine != nil || s.Mean.KeyCosine64 != nil {
+		t.Errorf("one query of 40 tokens: %+v", s.Mean)
+	}
+	s = measure(t, handmade(40, 1, row), StatsOptions{Tokens: 20})
+	if s.Queries != 0 || s.Mean.SinkMass != nil || s.Mean.AttentionSimilarity != nil || s.Mean.KeyDims != 1 {
+		t.Errorf("no query in 20 tokens: %+v", s.Mean)
+	}
+	b, err := json.Marshal(s)
+	if err != nil || !strings.Contains(string(b), `"sink_mass":null`) {
+		t.Errorf("%s, %v", b, err)
+	}
+}
+
+func TestStatsDoNotDependOnThreads(t *testing.T) {
+	tr := open(t, "bytelm", Options{})
+	one, three := measure(t, tr, StatsOptions{Tokens: 200}), measure(t, tr, StatsOptions{Tokens: 200, Threads: 3})
+	if !reflect.DeepEqual(one, three) {
+		t.Errorf("one thread %+v, three %+v", one.Mean, three.Mean)
+	}
+}
+
+func TestStatsErrors(t *testing.T) {
+	tr := handmade(8, 8, func(int, string, int) [4]float32 { return [4]float32{1} })
+	if _, err := Measure(context.Background(), tr, StatsOptions{Tokens: 9}); err == nil || !strings.Contains(err.Error(), "it holds 8") {
+		t.Errorf("9 of 8 tokens: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Measure(ctx, tr, StatsOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}

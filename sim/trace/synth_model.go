@@ -1,0 +1,128 @@
+package trace
+
+import "math"
+
+// Magnitudes of the model, chosen so that Measure finds what it finds in smollm2 and bytelm. Logits are
+// q.k/sqrt(head_dim).
+const (
+	contentLogit = 2.2  // standard deviation of a query's logits over contents
+	heavyLogit   = 7.0  // of a heavy token
+	topicShare   = 0.06 // of a content's variance: the topic, which nearby tokens share
+	heavyTokens  = 1.0 / 128
+
+	keyLocal   = 8.0  // norm of a key's part for locality
+	keyGlobal  = 8.0  // norm of each of its two parts that queries avoid, except at sinks and heavy tokens
+	keyContent = 2.0  // standard deviation of a content direction
+	keyNeedle  = 10.0 // norm of a needle
+	keyNoise   = 0.4  // standard deviation of a dimension
+
+	valueContent = 1.0
+	valueBias    = 0.5 // norm of a value's constant part, relative to its content
+	valueNoise   = 0.1 // standard deviation of a dimension
+
+	sinkKey, sinkValue = 0.4, 0.25 // what is left of the sink's rows: real sinks have short ones
+	askingShare        = 0.5       // what is left of a query's habits when it asks for a needle
+)
+
+// kvModel is the structure of one KV head. Pairs of dimensions, in the order of their frequencies, have
+// fixed uses: the faster half carries locality, then come content, needles and, last and slowest, the
+// direction of sinks and heavy tokens.
+type kvModel struct {
+	bias      []float32 // [head_dim] what a key has for locality, before rotation; norm 1
+	content   []int     // dimension of each content direction; whole pairs
+	values    []float32 // [head_dim][rank] basis of the values
+	valueBias []float32 // [head_dim]
+	sink      [2]float32
+	needles   []int // dimensions of needle codes: code c is dimension c/2, positive where c is even
+}
+
+// headModel is the structure of one query head: its logits relative to those of real traces.
+type headModel struct {
+	local, sink, heavy, content float64
+}
+
+// layerModel is the structure of one layer.
+type layerModel struct {
+	kv    []kvModel   // [kv_heads]
+	heads []headModel // [q_heads]
+}
+
+// rankOf is how many directions a head's content spans, an even number.
+func (a synthArgs) rankOf() int {
+	content, _ := contentPairs(a.int("head_dim"))
+	return 2 * min(content, max(1, int(math.Round(a["rank"]*a["head_dim"]/2))))
+}
+
+// contentPairs is how many pairs of the slower half content may use, and how many needles do.
+func contentPairs(dim int) (content, needles int) {
+	needles = max(1, dim/16)
+	return dim/2 - dim/4 - needles - 1, needles
+}
+
+// newLayerModel draws the structure of a layer.
+func newLayerModel(a synthArgs, layer int) *layerModel {
+	m := &layerModel{}
+	key := func(purpose uint64, i int) uint64 {
+		return keyed(uint64(a.int("model")), purpose, uint64(layer), uint64(i))
+	}
+	// The first layers of real models look around more evenly, and the first has no sink.
+	sharp := 1 - 0.4*math.Exp2(-float64(layer))
+	for h := range a.int("q_heads") {
+		k := key(forHeads, h)
+		head := headModel{
+			local:   a["locality"] * sharp * between(k+1, 0.6, 1.0),
+			sink:    a["sink"] * between(k+2, 0.7, 1.1),
+			heavy:   a["heavy"] * sharp * heavyLogit * between(k+3, 0.5, 1.1),
+			content: sharp * contentLogit * between(k+4, 0.8, 1.2),
+		}
+		if layer == 0 {
+			head.sink = 0
+		}
+		m.heads = append(m.heads, head)
+	}
+	for g := range a.int("kv_heads") {
+		m.kv = append(m.kv, newKVModel(a.int("head_dim"), a.rankOf(), func(purpose uint64) uint64 { return key(purpose, g) }))
+	}
+	return m
+}
+
+// newKVModel draws the structure of a KV head.
+func newKVModel(dim, rank int, key func(purpose uint64) uint64) kvModel {
+	m := kvModel{
+		bias: make([]float32, dim), valueBias: make([]float32, dim), values: make([]float32, dim*rank),
+	}
+	half, local := dim/2, dim/4
+	var norm float64
+	for p := range local {
+		size := between(key(forBias)+uint64(2*p), 0.5, 1.5)
+		sin, cos := math.Sincos(2 * math.Pi * uniform(key(forBias)+uint64(2*p+1)))
+		m.bias[p], m.bias[p+half] = float32(size*cos), float32(size*sin)
+		norm += size * size
+	}
+	for d := range m.bias {
+		m.bias[d] /= float32(math.Sqrt(norm))
+	}
+	pairs, needlePairs := contentPairs(dim)
+	order := make([]int, pairs) // of the content's pairs, shuffled
+	for i := range order {
+		j := int(uniform(key(forPairs)+uint64(i)) * float64(i+1))
+		order[i], order[j] = order[j], local+i
+	}
+	for _, p := range order[:rank/2] {
+		m.content = append(m.content, p, p+half)
+	}
+	for p := local + pairs; p < local+pairs+needlePairs; p++ {
+		m.needles = append(m.needles, p, p+half)
+	}
+	sin, cos := math.Sincos(2 * math.Pi * uniform(key(forHeads)))
+	m.sink = [2]float32{float32(cos), float32(sin)}
+	normals(m.values, key(forValues))
+	for i := range m.values {
+		m.values[i] *= float32(valueContent / math.Sqrt(float64(dim)))
+	}
+	normals(m.valueBias, key(forValues)+1)
+	for i := range m.valueBias {
+		m.valueBias[i] *= float32(valueBias * math.Sqrt(float64(rank)/float64(dim)))
+	}
+	return m
+}

@@ -1,0 +1,151 @@
+package trace
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// SynthParam declares one parameter of the synthetic trace: the parser, the lists and the canonical form
+// read it.
+type SynthParam struct {
+	Name     string
+	Default  string
+	Help     string
+	Min, Max float64
+	Whole    bool // the value is an integer, where k stands for 1024
+}
+
+// synthParams is the table of parameters. The strengths of statistics are 1, or a share, at what real
+// traces show.
+var synthParams = []SynthParam{
+	{"model", "1", "number of the model: bases and strengths of its heads follow from it", 0, math.MaxInt32, true},
+	{"text", "0", "number of the text: with the seed, the content follows from it", 0, math.MaxInt32, true},
+	{"layers", "4", "layers", 1, 512, true},
+	{"q_heads", "8", "query heads, a multiple of kv_heads", 1, 1024, true},
+	{"kv_heads", "8", "KV heads", 1, 1024, true},
+	{"head_dim", "64", "dimensions of a head, a multiple of 8", 16, 512, true},
+	{"tokens", "4096", "length; without it the trace grows to what is asked for", 1, maxSynthTokens, true},
+	{"theta", "10000", "base of the rotary embedding (neox halves)", 1, 1e12, false},
+	{"sink", "1", "strength of the attention sink, token 0, from the second layer up", 0, 4, false},
+	{"locality", "1", "strength of attention to the latest tokens", 0, 4, false},
+	{"heavy", "1", "strength of the few tokens that most queries attend to", 0, 4, false},
+	{"drift", "4", "changes of topic in 1024 tokens", 0.125, 256, false},
+	{"rank", "0.2", "directions of a head's content, as a share of head_dim", 0.03, 0.33, false},
+	{"layer_similarity", "0.85", "correlation of the content of adjacent layers", 0, 1, false},
+	{"query_similarity", "0.85", "cosine of adjacent queries, rotation aside", 0.1, 1, false},
+	{"needles", "4", "needles asked for in the decode window of each power of two; 0 is none", 0, 16, true},
+}
+
+const (
+	maxSynthTokens = 1 << 24
+	// maxSynthLayer bounds the rows of one layer, which are read as a whole, in bytes.
+	maxSynthLayer = 1 << 36
+)
+
+// SynthParams returns the parameters of the synthetic trace.
+func SynthParams() []SynthParam { return slices.Clone(synthParams) }
+
+// Range describes the values that a parameter takes.
+func (p SynthParam) Range() string {
+	kind := "number"
+	if p.Whole {
+		kind = "integer"
+	}
+	return fmt.Sprintf("%s from %s to %s", kind, synthNumber(p.Min), synthNumber(p.Max))
+}
+
+// parse checks a value.
+func (p SynthParam) parse(text string) (float64, error) {
+	digits, unit := text, 1.0
+	if rest, ok := strings.CutSuffix(text, "k"); ok && p.Whole {
+		digits, unit = rest, 1024
+	}
+	var x float64
+	var err error
+	if p.Whole {
+		var n int64
+		n, err = strconv.ParseInt(digits, 10, 64)
+		x = float64(n)
+	} else {
+		x, err = strconv.ParseFloat(digits, 64)
+	}
+	if x *= unit; err != nil || !(p.Min <= x && x <= p.Max) {
+		return 0, fmt.Errorf("%s=%s: want %s", p.Name, text, p.Range())
+	}
+	return x, nil
+}
+
+// synthArgs are the values of all parameters.
+type synthArgs map[string]float64
+
+// parseSynth reads synth or synth:key=value,key=value.
+func parseSynth(spec string) (args synthArgs, given map[string]bool, err error) {
+	args, given = synthArgs{}, map[string]bool{}
+	var names []string
+	for _, p := range synthParams {
+		args[p.Name], _ = p.parse(p.Default)
+		names = append(names, p.Name)
+	}
+	_, list, colon := strings.Cut(spec, ":")
+	if !colon {
+		return args, given, nil
+	}
+	for _, item := range strings.Split(list, ",") {
+		name, text, ok := strings.Cut(item, "=")
+		if !ok {
+			return nil, nil, fmt.Errorf("%q: want key=value", item)
+		}
+		i := slices.Index(names, name)
+		switch {
+		case i < 0:
+			return nil, nil, fmt.Errorf("no parameter %q, the nearest is %s", name, nearest(name, names))
+		case given[name]:
+			return nil, nil, fmt.Errorf("%s is given twice", name)
+		}
+		if args[name], err = synthParams[i].parse(text); err != nil {
+			return nil, nil, err
+		}
+		given[name] = true
+	}
+	return args, given, args.check()
+}
+
+// check refuses shapes that fit no trace.
+func (a synthArgs) check() error {
+	if a.int("q_heads")%a.int("kv_heads") != 0 {
+		return fmt.Errorf("q_heads=%d: want a multiple of kv_heads=%d", a.int("q_heads"), a.int("kv_heads"))
+	}
+	if a.int("head_dim")%8 != 0 {
+		return fmt.Errorf("head_dim=%d: want a multiple of 8", a.int("head_dim"))
+	}
+	if b := 4 * a["tokens"] * a["head_dim"] * (a["q_heads"] + 2*a["kv_heads"]); b > maxSynthLayer {
+		return fmt.Errorf("tokens=%d: a layer takes %.0f GiB, want at most %d", a.int("tokens"), b/(1<<30), maxSynthLayer>>30)
+	}
+	return nil
+}
+
+// int returns the value of a whole parameter.
+func (a synthArgs) int(name string) int { return int(a[name]) }
+
+// canonical writes the parameters that differ from their defaults, sorted: the same trace has the same
+// text. The names in always are written whatever their value, those in never are not.
+func (a synthArgs) canonical(always, never map[string]bool) string {
+	var items []string
+	for _, p := range synthParams {
+		def, _ := p.parse(p.Default)
+		if (always[p.Name] || a[p.Name] != def) && !never[p.Name] {
+			items = append(items, p.Name+"="+synthNumber(a[p.Name]))
+		}
+	}
+	if len(items) == 0 {
+		return "synth"
+	}
+	slices.Sort(items)
+	return "synth:" + strings.Join(items, ",")
+}
+
+// synthNumber is the shortest text of a value, without exponent.
+func synthNumber(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
