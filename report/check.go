@@ -1,0 +1,68 @@
+package report
+
+import (
+	"fmt"
+
+	"kvgauge/sim"
+)
+
+// check says which field of a record no run could have written. JSON has no NaN and no infinity.
+func check(r sim.Record) error {
+	switch {
+	case r.Schema != sim.Schema:
+		return fmt.Errorf("schema: %d, want %d", r.Schema, sim.Schema)
+	case r.Status != sim.OK && r.Status != sim.Skipped && r.Status != sim.Failed:
+		return fmt.Errorf("status: %q, want %s, %s or %s", r.Status, sim.OK, sim.Skipped, sim.Failed)
+	case r.Trace == "":
+		return fmt.Errorf("trace: empty, want a name")
+	case r.Pipeline == "":
+		return fmt.Errorf("pipeline: empty, want methods joined by +")
+	case r.Family == "":
+		return fmt.Errorf("family: empty, want the families of the pipeline")
+	case r.SeqLen < 1:
+		return fmt.Errorf("seq_len: %d, want at least 1", r.SeqLen)
+	case r.Decode < 0 || r.Decode > r.SeqLen:
+		return fmt.Errorf("decode: %d, want 0 to seq_len %d", r.Decode, r.SeqLen)
+	}
+	for _, f := range []struct {
+		name  string
+		value *int64
+	}{
+		{"cache_bytes", r.CacheBytes},
+		{"cache_bytes_full", r.CacheBytesFull},
+		{"metadata_bytes", r.MetadataBytes},
+		{"paged_bytes", r.PagedBytes},
+		{"weight_bytes", r.WeightBytes},
+		{"peak_bytes", r.PeakBytes},
+		{"traffic_bytes", r.TrafficBytes},
+	} {
+		if f.value != nil && *f.value < 0 {
+			return fmt.Errorf("%s: %d, want 0 or more", f.name, *f.value)
+		}
+	}
+	if e := r.Error; e != nil && e.RelL2 < 0 {
+		return fmt.Errorf("error.rel_l2: %v, want 0 or more", e.RelL2)
+	}
+	return checkLatency(r.Latency)
+}
+
+func checkLatency(l *sim.Latency) error {
+	switch {
+	case l == nil:
+		return nil
+	case l.MedianNS < 0:
+		return fmt.Errorf("latency.median_ns: %d, want 0 or more", l.MedianNS)
+	case l.RatioToFull < 0:
+		return fmt.Errorf("latency.ratio_to_full: %v, want 0 or more", l.RatioToFull)
+	case l.LoNS != nil && (*l.LoNS < 0 || *l.LoNS > l.MedianNS):
+		return fmt.Errorf("latency.lo_ns: %d, want 0 to the median %d", *l.LoNS, l.MedianNS)
+	case l.HiNS != nil && *l.HiNS < l.MedianNS:
+		return fmt.Errorf("latency.hi_ns: %d, want the median %d or more", *l.HiNS, l.MedianNS)
+	}
+	for i, ns := range l.StepNS {
+		if ns < 0 {
+			return fmt.Errorf("latency.step_ns[%d]: %d, want 0 or more", i, ns)
+		}
+	}
+	return nil
+}

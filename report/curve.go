@@ -1,0 +1,145 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+
+	"gonum.org/v1/plot"
+
+	"kvgauge/sim"
+)
+
+// point is one marker.
+type point struct {
+	x, y   float64
+	lo, hi float64 // interval of y; both y where there is none
+	style  style
+	bound  bool
+}
+
+// series are points that a line joins, by rising x.
+type series struct {
+	style  style // of the line
+	points []point
+}
+
+// axis is a logarithmic axis.
+type axis struct {
+	label     string
+	low, high float64
+	ticks     plot.Ticker
+}
+
+// panel is one set of axes.
+type panel struct {
+	title  string
+	x, y   axis
+	series []series
+	front  []point // Pareto front, or nil
+}
+
+// figure is one picture before it is drawn.
+type figure struct {
+	title    string
+	panels   []panel // at least one
+	captions []string
+	order    []style // of the legend
+}
+
+// traceRecords are the records of one trace and choice of layers, in their order.
+func traceRecords(records []sim.Record) [][]sim.Record {
+	type key struct{ trace, sha256, layers string }
+	var all [][]sim.Record
+	at := map[key]int{}
+	for _, r := range records {
+		k := key{r.Trace, r.TraceSHA256, layerList(r.Layers)}
+		i, ok := at[k]
+		if !ok {
+			i = len(all)
+			at[k] = i
+			all = append(all, nil)
+		}
+		all[i] = append(all[i], r)
+	}
+	return all
+}
+
+// overLength are the curves of one trace over the sequence length, one a pipeline; value returns false
+// where a record has none.
+func overLength(records []sim.Record, look map[string]style, value func(sim.Record) (y, lo, hi float64, ok bool)) []series {
+	return join(records, func(r sim.Record) string { return r.Pipeline }, look, func(r sim.Record) (point, bool) {
+		y, lo, hi, ok := value(r)
+		return point{x: float64(r.SeqLen), y: y, lo: lo, hi: hi}, ok
+	})
+}
+
+// join makes the points of records into series, one for each name; bounds come first, so that others are
+// drawn over them.
+func join(records []sim.Record, name func(sim.Record) string, look map[string]style, value func(sim.Record) (point, bool)) []series {
+	var all []series
+	at := map[string]int{}
+	for _, r := range records {
+		p, ok := value(r)
+		if !ok {
+			continue
+		}
+		p.style, p.bound = look[r.Pipeline], isBound(r)
+		k := name(r)
+		i, ok := at[k]
+		if !ok {
+			i = len(all)
+			at[k] = i
+			all = append(all, series{style: p.style})
+		}
+		all[i].points = append(all[i].points, p)
+	}
+	for _, s := range all {
+		slices.SortStableFunc(s.points, func(a, b point) int { return cmp.Compare(a.x, b.x) })
+	}
+	slices.SortStableFunc(all, func(a, b series) int {
+		return rankOf(a) - rankOf(b)
+	})
+	return all
+}
+
+// rankOf puts bounds before the rest.
+func rankOf(s series) int {
+	if s.points[0].bound {
+		return 0
+	}
+	return 1
+}
+
+// xs are the x of all points.
+func (p panel) xs() []float64 {
+	var xs []float64
+	for _, s := range p.series {
+		for _, pt := range s.points {
+			xs = append(xs, pt.x)
+		}
+	}
+	return xs
+}
+
+// ys are the y of all points and the ends of their intervals.
+func (p panel) ys() []float64 {
+	var ys []float64
+	for _, s := range p.series {
+		for _, pt := range s.points {
+			ys = append(ys, pt.y, pt.lo, pt.hi)
+		}
+	}
+	return ys
+}
+
+// lengths are the sequence lengths of series, ascending.
+func lengths(all []series) lengthTicks {
+	var ns []int
+	for _, s := range all {
+		for _, p := range s.points {
+			ns = append(ns, int(p.x))
+		}
+	}
+	slices.Sort(ns)
+	return slices.Compact(ns)
+}

@@ -1,0 +1,15 @@
+// Package report turns records into what people and programs read: tables, machine formats and pictures.
+//
+//  1. Load (load.go) reads the records of a finished or killed run; a run that has just ended passes its own.
+//  2. sections (section.go) groups them by trace and sequence length, in the order of the records.
+//  3. layOut (layout.go) turns a section into cells by the list of columns (column.go), marks the best
+//     among those that compete (compete.go), collects footnotes (notes.go) and states a verdict
+//     (verdict.go). The table (table.go) and Markdown (markdown.go) print the same cells.
+//  4. csv.go, json.go and benchfmt.go write the records themselves, unrounded.
+//  5. Plots (plots.go) makes four figures of curves (curve.go), each a grid of panels with a legend and
+//     captions (figure.go, panel.go), and draws them with the styles of palette.go and the ticks of
+//     ticker.go.
+//
+// Nothing here knows a method by name: what a record's family says is all that is known of it. All
+// rounding and all units are in unit.go. Start reading at format.go.
+package report

@@ -1,0 +1,135 @@
+package report
+
+import (
+	"bytes"
+	"image/color"
+	"strings"
+
+	stdfont "golang.org/x/image/font"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+)
+
+// The measures of a picture.
+const (
+	dpi       = 192
+	margin    = vg.Length(14)
+	gutter    = vg.Length(12) // between title, panels, legend and captions
+	panelGap  = vg.Length(16)
+	maxAcross = 3  // panels side by side
+	maxPanels = 12 // more would make a picture that nobody can take in
+)
+
+// panelSize is the size of one panel of n: a picture of few panels has larger ones.
+func panelSize(n int) (w, h vg.Length) {
+	switch n {
+	case 1:
+		return 7.2 * vg.Inch, 4.2 * vg.Inch
+	case 2:
+		return 5.2 * vg.Inch, 3.7 * vg.Inch
+	}
+	return 4.3 * vg.Inch, 3.4 * vg.Inch
+}
+
+// sans is a font that is built in, so that pictures are the same on every machine.
+func sans(size float64, bold bool) font.Font {
+	f := font.Font{Typeface: "Liberation", Variant: "Sans", Size: vg.Points(size)}
+	if bold {
+		f.Weight = stdfont.WeightBold
+	}
+	return f
+}
+
+// textStyle is black or grey text whose first line hangs from where it is drawn.
+func textStyle(size float64, bold bool, c color.Color) text.Style {
+	return text.Style{Color: c, Font: sans(size, bold), YAlign: draw.YTop, Handler: plot.DefaultTextHandler}
+}
+
+// png draws the picture: title, panels, legend and captions below each other, so that none covers data.
+func (f figure) png() ([]byte, error) {
+	title := textStyle(13, true, color.Black)
+	caption := textStyle(8.5, false, color.Gray{0x40})
+	across := min(len(f.panels), maxAcross)
+	down := (len(f.panels) + across - 1) / across
+	panelW, panelH := panelSize(len(f.panels))
+	inner := panelW*vg.Length(across) + panelGap*vg.Length(across-1)
+	panelsH := panelH*vg.Length(down) + panelGap*vg.Length(down-1)
+
+	titleLines := wrap(title, f.title, inner)
+	var captionLines []string
+	for _, c := range f.captions {
+		captionLines = append(captionLines, wrap(caption, c, inner)...)
+	}
+	key := newLegend(f, inner)
+	height := 2*margin + textHeight(title, titleLines) + gutter + panelsH + gutter + key.height() + gutter + textHeight(caption, captionLines)
+
+	img := vgimg.NewWith(vgimg.UseWH(inner+2*margin, height), vgimg.UseDPI(dpi))
+	c := draw.Crop(draw.New(img), margin, -margin, margin, -margin)
+	drawLines(c, title, titleLines)
+	c.Max.Y -= textHeight(title, titleLines) + gutter
+	area := c
+	area.Min.Y = area.Max.Y - panelsH
+	f.drawPanels(area, across, down)
+	c.Max.Y = area.Min.Y - gutter
+	key.draw(c)
+	c.Max.Y -= key.height() + gutter
+	drawLines(c, caption, captionLines)
+
+	var b bytes.Buffer
+	_, err := vgimg.PngCanvas{Canvas: img}.WriteTo(&b)
+	return b.Bytes(), err
+}
+
+// drawPanels draws the panels in rows, their axes aligned.
+func (f figure) drawPanels(c draw.Canvas, across, down int) {
+	plots := make([][]*plot.Plot, down)
+	for i := range plots {
+		plots[i] = make([]*plot.Plot, across)
+	}
+	for i, p := range f.panels {
+		plots[i/across][i%across] = p.plot()
+	}
+	tiles := draw.Tiles{Cols: across, Rows: down, PadX: panelGap, PadY: panelGap}
+	for i, row := range plot.Align(plots, tiles, c) {
+		for j, canvas := range row {
+			if plots[i][j] != nil {
+				plots[i][j].Draw(canvas)
+			}
+		}
+	}
+}
+
+// wrap breaks text into lines that are no wider than width.
+func wrap(sty text.Style, s string, width vg.Length) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(s) {
+		if line != "" && sty.Width(line+" "+word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// lineHeight is the distance between two lines.
+func lineHeight(sty text.Style) vg.Length { return 1.3 * sty.Font.Size }
+
+func textHeight(sty text.Style, lines []string) vg.Length {
+	return lineHeight(sty) * vg.Length(len(lines))
+}
+
+// drawLines draws lines from the top left corner of c down.
+func drawLines(c draw.Canvas, sty text.Style, lines []string) {
+	for i, line := range lines {
+		c.FillText(sty, vg.Point{X: c.Min.X, Y: c.Max.Y - lineHeight(sty)*vg.Length(i)}, line)
+	}
+}

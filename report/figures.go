@@ -1,0 +1,216 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot"
+
+	"kvgauge/sim"
+)
+
+// errorFloor is the least error that pictures resolve. That of the full cache is rounding to f16, far
+// below what any reduction does.
+const errorFloor = 1e-4
+
+const (
+	captionEqual  = "Markers of equal values stand side by side; their lines coincide."
+	captionBounds = "Thin grey lines are bounds: what a policy could reach, or must beat."
+)
+
+// bytesFigure shows the cache over the sequence length.
+func bytesFigure(records []sim.Record, look map[string]style) figure {
+	f := overLengths(records, look, "cache after the last step", func(r sim.Record) (y, lo, hi float64, ok bool) {
+		if r.CacheBytes == nil || *r.CacheBytes == 0 {
+			return 0, 0, 0, false
+		}
+		v := float64(*r.CacheBytes)
+		return v, v, v, true
+	})
+	ownRanges(f.panels, byteTicks{})
+	f.title = "KV cache of the layers that the trace holds, by sequence length"
+	f.captions = captions(records, captionEqual, "Payload and metadata of all layers in the trace after the last decode step.")
+	return f
+}
+
+// latencyFigure shows the time of a step over the sequence length.
+func latencyFigure(records []sim.Record, look map[string]style) figure {
+	f := overLengths(records, look, "attention of one decode step", func(r sim.Record) (y, lo, hi float64, ok bool) {
+		l := r.Latency
+		if l == nil || l.MedianNS == 0 {
+			return 0, 0, 0, false
+		}
+		y, lo, hi = float64(l.MedianNS), float64(l.MedianNS), float64(l.MedianNS)
+		if l.LoNS != nil && l.HiNS != nil {
+			lo, hi = float64(max(1, *l.LoNS)), float64(*l.HiNS)
+		}
+		return y, lo, hi, true
+	})
+	ownRanges(f.panels, decadeTicks{text: timeText})
+	f.title = "Latency of one decode step's attention over all layers, by sequence length"
+	f.captions = captions(records, captionEqual, "Median on this machine; bars are its 95 % interval. "+noteLatency(records))
+	return f
+}
+
+// errorFigure shows the error over the sequence length.
+func errorFigure(records []sim.Record, look map[string]style) figure {
+	f := overLengths(records, look, "rel_l2 error of attention", func(r sim.Record) (y, lo, hi float64, ok bool) {
+		if r.Error == nil {
+			return 0, 0, 0, false
+		}
+		y, lo, hi = r.Error.RelL2, r.Error.RelL2, r.Error.RelL2
+		if r.Error.RelL2Lo != nil && r.Error.RelL2Hi != nil {
+			lo, hi = *r.Error.RelL2Lo, *r.Error.RelL2Hi
+		}
+		return y, lo, hi, true
+	})
+	f.title = "Attention-output error against float64 over the whole cache, by sequence length"
+	_, clamped := errorAxes(f.panels)
+	f.captions = captions(records, captionEqual, clamped, noteLocal, retrainedNote(records))
+	return f
+}
+
+// tradeoffFigure shows the error over the cache at each trace's longest length.
+func tradeoffFigure(records []sim.Record, look map[string]style) figure {
+	var f figure
+	for _, rs := range traceRecords(records) {
+		longest := 0
+		usable := func(r sim.Record) bool { return r.Error != nil && ofFull(r) != nil && *r.CacheBytes > 0 }
+		for _, r := range rs {
+			if usable(r) {
+				longest = max(longest, r.SeqLen)
+			}
+		}
+		var front []point
+		all := join(rs, func(r sim.Record) string { return r.Family + "/" + curveOf(r.Pipeline) }, look, func(r sim.Record) (point, bool) {
+			if !usable(r) || r.SeqLen != longest {
+				return point{}, false
+			}
+			e := r.Error.RelL2
+			p := point{x: *ofFull(r), y: e, lo: e, hi: e}
+			if !isBound(r) {
+				front = append(front, p)
+			}
+			return p, true
+		})
+		if len(all) == 0 {
+			continue
+		}
+		p := panel{title: fmt.Sprintf("%s, %s tokens", panelTitle(rs[0]), lengthText(longest)), series: all, front: front}
+		p.x = axis{label: "cache, share of full", ticks: decadeTicks{text: percentText}}
+		p.y.label = "rel_l2 error of attention"
+		f.panels = append(f.panels, p)
+	}
+	if len(f.panels) == 0 {
+		return f
+	}
+	floor, clamped := errorAxes(f.panels)
+	var shares []float64
+	for _, p := range f.panels {
+		shares = append(shares, p.xs()...)
+	}
+	for i := range f.panels {
+		p := &f.panels[i]
+		p.x.low, p.x.high = logRange(shares)
+		for k := range p.front {
+			p.front[k].y = max(p.front[k].y, floor)
+		}
+		p.front = pareto(p.front)
+	}
+	f.title = "Attention-output error against cache size, at each trace's longest length"
+	f.captions = captions(records, "Lines join the budgets of one method. On the Pareto front no other pipeline has both a smaller cache and less error; bounds do not count.",
+		clamped, noteLocal, retrainedNote(records))
+	return f
+}
+
+// overLengths makes one panel a trace, without a range of y.
+func overLengths(records []sim.Record, look map[string]style, label string, value func(sim.Record) (y, lo, hi float64, ok bool)) figure {
+	var f figure
+	for _, rs := range traceRecords(records) {
+		all := overLength(rs, look, value)
+		if len(all) == 0 {
+			continue
+		}
+		p := panel{title: panelTitle(rs[0]), series: all}
+		p.x = axis{label: "sequence length, tokens", ticks: lengths(all)}
+		p.x.low, p.x.high = logRange(p.xs())
+		p.y.label = label
+		f.panels = append(f.panels, p)
+	}
+	return f
+}
+
+// ownRanges gives each panel the range of y that its values need.
+func ownRanges(panels []panel, ticks plot.Ticker) {
+	for i := range panels {
+		y := &panels[i].y
+		y.low, y.high = logRange(panels[i].ys())
+		y.ticks = ticks
+	}
+}
+
+// errorAxes gives all panels one range of errors, so that traces compare, and draws errors below its
+// floor at the floor. The caption says so, and is "" where there were none.
+func errorAxes(panels []panel) (floor float64, caption string) {
+	floor = errorAxisFloor(panels)
+	top, clamped := 0.0, false
+	for _, p := range panels {
+		for _, s := range p.series {
+			for i := range s.points {
+				pt := &s.points[i]
+				clamped = clamped || pt.y < floor
+				pt.y, pt.lo, pt.hi = max(pt.y, floor), max(pt.lo, floor), max(pt.hi, floor)
+				top = max(top, pt.hi)
+			}
+		}
+	}
+	for i := range panels {
+		y := &panels[i].y
+		y.low, y.high = logRange([]float64{floor, top})
+		ticks := decadeTicks{text: percentText}
+		if clamped {
+			ticks.floor = floor
+		}
+		y.ticks = ticks
+	}
+	if !clamped {
+		return floor, ""
+	}
+	return floor, fmt.Sprintf("Errors below %s, such as the f16 rounding of the full cache, are drawn at the bottom.", tickText(percentText(floor)))
+}
+
+// errorAxisFloor is the power of ten below the least error that is not under errorFloor.
+func errorAxisFloor(panels []panel) float64 {
+	least := math.Inf(1)
+	for _, p := range panels {
+		for _, v := range p.ys() {
+			if v >= errorFloor {
+				least = min(least, v)
+			}
+		}
+	}
+	if math.IsInf(least, 1) {
+		return errorFloor
+	}
+	return max(errorFloor, math.Pow(10, math.Floor(math.Log10(least))))
+}
+
+func panelTitle(r sim.Record) string {
+	return oneLine(fmt.Sprintf("%s, %d of %d layers", traceText(r), len(r.Layers), r.NumLayers))
+}
+
+// captions are the lines below a picture, without empty ones.
+func captions(records []sim.Record, lines ...string) []string {
+	if slices.ContainsFunc(records, isBound) {
+		lines = append(lines, captionBounds)
+	}
+	return slices.DeleteFunc(lines, func(s string) bool { return s == "" })
+}
+
+func retrainedNote(records []sim.Record) string {
+	if slices.ContainsFunc(records, isRetrained) {
+		return noteRetrained
+	}
+	return ""
+}

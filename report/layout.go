@@ -1,0 +1,104 @@
+package report
+
+import (
+	"slices"
+
+	"kvgauge/sim"
+)
+
+// cell is one figure as text.
+type cell struct {
+	text string
+	best bool // of its column
+}
+
+// layout is a section as text, before it is fitted to an output.
+type layout struct {
+	heading string
+	verdict string // "" where no error was measured
+	columns []column
+	names   []string // [row] pipelines with the markers of their footnotes
+	rows    [][]cell // [row][column]
+}
+
+// layOut turns a section into text. Columns that nothing was measured for are left out; footnotes go to n.
+func layOut(s section, n *notes) layout {
+	l := layout{heading: s.heading(), verdict: verdict(s)}
+	for _, r := range s.records {
+		l.names = append(l.names, oneLine(r.Pipeline)+n.markers(r))
+	}
+	l.rows = make([][]cell, len(s.records))
+	for _, c := range columns {
+		cells := c.cells(s.records)
+		if cells == nil {
+			continue
+		}
+		l.columns = append(l.columns, c)
+		for i := range cells {
+			l.rows[i] = append(l.rows[i], cells[i])
+		}
+	}
+	return l
+}
+
+// cells writes the column for all rows, nil where none has a value.
+func (c column) cells(records []sim.Record) []cell {
+	cells := make([]cell, len(records))
+	any := false
+	for i, r := range records {
+		cells[i].text = "-"
+		if v := c.value(r); v != nil {
+			cells[i].text = c.text(r, *v)
+			any = true
+		}
+	}
+	if !any {
+		return nil
+	}
+	c.mark(records, cells)
+	return cells
+}
+
+// mark marks the best value of the column among the pipelines that compete, and its equals; where all
+// of them are equal there is none.
+func (c column) mark(records []sim.Record, cells []cell) {
+	var best, worst *float64
+	for _, r := range records {
+		v := c.value(r)
+		if c.best == unjudged || v == nil || !competes(r) {
+			continue
+		}
+		if best == nil || float64(c.best)*(*v-*best) > 0 {
+			best = v
+		}
+		if worst == nil || float64(c.best)*(*v-*worst) < 0 {
+			worst = v
+		}
+	}
+	if best == nil || *best == *worst {
+		return
+	}
+	for i, r := range records {
+		v := c.value(r)
+		cells[i].best = v != nil && competes(r) && *v == *best
+	}
+}
+
+// has says whether the layout has a column.
+func (l layout) has(name string) bool {
+	return slices.ContainsFunc(l.columns, func(c column) bool { return c.name == name })
+}
+
+// without returns the layout less a column.
+func (l layout) without(name string) layout {
+	i := slices.IndexFunc(l.columns, func(c column) bool { return c.name == name })
+	if i < 0 {
+		return l
+	}
+	l.columns = slices.Delete(slices.Clone(l.columns), i, i+1)
+	l.rows = slices.Clone(l.rows)
+	for k, row := range l.rows {
+		l.rows[k] = slices.Delete(slices.Clone(row), i, i+1)
+	}
+	return l
+}

@@ -1,0 +1,121 @@
+package report
+
+import (
+	"image/color"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+var (
+	gridLine  = draw.LineStyle{Color: color.Gray{0xE4}, Width: vg.Points(0.5)}
+	frontLine = draw.LineStyle{Color: color.RGBA{0xF0, 0xE4, 0x42, 0xFF}, Width: vg.Points(4)} // Okabe and Ito's yellow
+)
+
+// plot makes the panel ready to draw. Its axes are logarithmic and its ranges are set, which gonum's
+// logarithmic scale needs: it panics on what is not positive.
+func (p panel) plot() *plot.Plot {
+	pl := plot.New()
+	pl.Title.Text = p.title
+	pl.Title.TextStyle.Font = sans(10, true)
+	pl.Title.Padding = vg.Points(6)
+	for _, a := range []struct {
+		from axis
+		to   *plot.Axis
+	}{{p.x, &pl.X}, {p.y, &pl.Y}} {
+		a.to.Label.Text = a.from.label
+		a.to.Label.TextStyle.Font = sans(9.5, false)
+		a.to.Label.Padding = vg.Points(4)
+		a.to.Tick.Label.Font = sans(8.5, false)
+		a.to.Tick.Length = vg.Points(5)
+		a.to.Tick.Marker = a.from.ticks
+		a.to.Scale = plot.LogScale{}
+		a.to.Min, a.to.Max = a.from.low, a.from.high
+		a.to.Padding = 0
+	}
+	pl.Add(p)
+	return pl
+}
+
+// Plot implements plot.Plotter: the grid, the front, the lines and on top the markers.
+func (p panel) Plot(c draw.Canvas, pl *plot.Plot) {
+	x, y := pl.Transforms(&c)
+	for _, t := range pl.X.Tick.Marker.Ticks(pl.X.Min, pl.X.Max) {
+		if t.Label != "" {
+			c.StrokeLine2(gridLine, x(t.Value), c.Min.Y, x(t.Value), c.Max.Y)
+		}
+	}
+	for _, t := range pl.Y.Tick.Marker.Ticks(pl.Y.Min, pl.Y.Max) {
+		if t.Label != "" {
+			c.StrokeLine2(gridLine, c.Min.X, y(t.Value), c.Max.X, y(t.Value))
+		}
+	}
+	c.StrokeLines(frontLine, stairs(p.front, x, y))
+	for _, s := range p.series {
+		line := make([]vg.Point, len(s.points))
+		for i, pt := range s.points {
+			line[i] = vg.Point{X: x(pt.x), Y: y(pt.y)}
+		}
+		c.StrokeLines(s.style.line, line)
+	}
+	var points []point
+	for _, s := range p.series {
+		points = append(points, s.points...)
+	}
+	at := spread(points, x, y)
+	for i, pt := range points {
+		if pt.lo < pt.hi {
+			bar := draw.LineStyle{Color: pt.style.line.Color, Width: vg.Points(0.9)}
+			c.StrokeLine2(bar, at[i].X, y(pt.lo), at[i].X, y(pt.hi))
+			for _, end := range []float64{pt.lo, pt.hi} {
+				c.StrokeLine2(bar, at[i].X-vg.Points(1.8), y(end), at[i].X+vg.Points(1.8), y(end))
+			}
+		}
+	}
+	for i, pt := range points {
+		c.DrawGlyph(pt.style.marker, at[i])
+	}
+}
+
+// stairs are the corners of a front: along each point's y until the next point is reached.
+func stairs(front []point, x, y func(float64) vg.Length) []vg.Point {
+	var line []vg.Point
+	for i, p := range front {
+		if i > 0 {
+			line = append(line, vg.Point{X: x(p.x), Y: y(front[i-1].y)})
+		}
+		line = append(line, vg.Point{X: x(p.x), Y: y(p.y)})
+	}
+	return line
+}
+
+// spread places markers: at their points, but those that would hide each other side by side.
+func spread(points []point, x, y func(float64) vg.Length) []vg.Point {
+	const near, step, widest = 2.5, 5.5, 30.0 // points of the canvas
+	at := make([]vg.Point, len(points))
+	placed := make([]bool, len(points))
+	for i, p := range points {
+		if placed[i] {
+			continue
+		}
+		home := vg.Point{X: x(p.x), Y: y(p.y)}
+		var together []int
+		for j := i; j < len(points); j++ {
+			dx, dy := x(points[j].x)-home.X, y(points[j].y)-home.Y
+			if !placed[j] && max(dx, -dx) < near && max(dy, -dy) < near {
+				together = append(together, j)
+			}
+		}
+		apart := step
+		if n := len(together); n > 1 {
+			apart = min(step, widest/float64(n-1))
+		}
+		for k, j := range together {
+			shift := apart * (float64(k) - float64(len(together)-1)/2)
+			at[j] = vg.Point{X: x(points[j].x) + vg.Points(shift), Y: y(points[j].y)}
+			placed[j] = true
+		}
+	}
+	return at
+}

@@ -1,0 +1,59 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"kvgauge/sim"
+)
+
+// section is the records of one trace and sequence length, in their order.
+type section struct {
+	records []sim.Record // at least one
+}
+
+// sectionKey is what the records of a section share: they differ in the pipeline alone.
+type sectionKey struct {
+	trace, sha256           string
+	layers                  string
+	seqLen, decode, windows int
+	seed                    uint64
+}
+
+// sections groups records, in order of first appearance.
+func sections(records []sim.Record) []section {
+	var all []section
+	at := map[sectionKey]int{}
+	for _, r := range records {
+		k := sectionKey{r.Trace, r.TraceSHA256, layerList(r.Layers), r.SeqLen, r.Decode, r.Windows, r.Seed}
+		i, ok := at[k]
+		if !ok {
+			i = len(all)
+			at[k] = i
+			all = append(all, section{})
+		}
+		all[i].records = append(all[i].records, r)
+	}
+	return all
+}
+
+// heading says what was measured on:
+//
+//	smollm2 (SmolLM2-135M), 1024 tokens (64 decoded): 6 of 30 layers, 9 query / 3 KV heads of 64
+func (s section) heading() string {
+	r := s.records[0]
+	windows := ""
+	if r.Windows > 1 {
+		windows = fmt.Sprintf(", mean of %d windows", r.Windows)
+	}
+	return oneLine(fmt.Sprintf("%s, %d tokens (%d decoded%s): %d of %d layers, %d query / %d KV heads of %d",
+		traceText(r), r.SeqLen, r.Decode, windows, len(r.Layers), r.NumLayers, r.QHeads, r.KVHeads, r.HeadDim))
+}
+
+// traceText names a trace and the model that it was recorded from.
+func traceText(r sim.Record) string {
+	if r.Model == "" || strings.EqualFold(r.Model, r.Trace) {
+		return r.Trace
+	}
+	return r.Trace + " (" + r.Model + ")"
+}

@@ -1,0 +1,134 @@
+package report
+
+import (
+	"hash/fnv"
+	"math"
+	"strings"
+
+	"kvgauge/sim"
+)
+
+// subject is a trace of the synthetic record set.
+type subject struct {
+	name, model          string
+	layers               []int
+	numLayers            int
+	qHeads, kvHeads, dim int
+	lengths              []int
+	difficulty           float64 // scales the errors
+}
+
+var subjects = []subject{
+	{"smollm2", "SmolLM2-135M-Instruct", []int{0, 1, 14, 15, 28, 29}, 30, 9, 3, 64, []int{128, 256, 512, 1024}, 1},
+	{"bytelm", "bytelm", []int{0, 1, 2, 3, 4, 5}, 6, 8, 8, 32, []int{128, 256, 512, 1024}, 1.6},
+	{"synth", "synth", []int{0, 1, 2, 3}, 4, 8, 4, 64, []int{128, 256, 512, 1024, 2048, 4096}, 0.6},
+}
+
+// synthMethod says how a method behaves: the share of the cache that it keeps at a budget, and its error.
+type synthMethod struct {
+	name, family string
+	share        func(s subject, budget float64) float64 // 0 does not apply
+	err          func(budget float64) float64
+}
+
+func keepsBudget(_ subject, budget float64) float64 { return budget }
+
+func keepsAll(subject, float64) float64 { return 1 }
+
+var synthMethods = []synthMethod{
+	{"full", "baseline", keepsAll, func(float64) float64 { return 2e-6 }},
+	{"mha", "sharing", keepsAll, func(float64) float64 { return 2e-6 }},
+	{"mqa", "sharing", func(s subject, _ float64) float64 { return 1 / float64(s.kvHeads) }, func(float64) float64 { return 0.82 }},
+	{"gqa:heads=2", "sharing", func(s subject, _ float64) float64 {
+		if s.kvHeads%2 != 0 {
+			return 0
+		}
+		return 2 / float64(s.kvHeads)
+	}, func(float64) float64 { return 0.55 }},
+	{"pyramidkv", "eviction", keepsBudget, func(b float64) float64 { return 0.03 / b }},
+	{"snapkv", "eviction", keepsBudget, func(b float64) float64 { return 0.025 / b }},
+	{"streamingllm", "eviction", keepsBudget, func(b float64) float64 { return 0.08 / math.Sqrt(b) }},
+	{"oracle", "bound", keepsBudget, func(b float64) float64 { return 0.009 / b }},
+	{"random", "bound", keepsBudget, func(b float64) float64 { return 0.2 / math.Sqrt(b) }},
+}
+
+// noise is a factor near 1 that depends on its arguments alone.
+func noise(scale float64, parts ...string) float64 {
+	h := fnv.New64a()
+	h.Write([]byte(strings.Join(parts, "|")))
+	return 1 + scale*(float64(h.Sum64()%2001)/1000-1)
+}
+
+// synthRecords are the records of a run such as the default one, at the budgets given.
+func synthRecords(budgets ...string) []sim.Record {
+	var records []sim.Record
+	for _, s := range subjects {
+		for _, n := range s.lengths {
+			for _, m := range synthMethods {
+				if m.share(s, 0.25) == 0.25 && m.family != "sharing" {
+					for _, b := range budgets {
+						records = append(records, synthRecord(s, n, m, ":budget="+b, percentOf(b)))
+					}
+				} else {
+					records = append(records, synthRecord(s, n, m, "", 1))
+				}
+			}
+		}
+	}
+	return records
+}
+
+// percentOf reads 25%.
+func percentOf(b string) float64 {
+	v := 0.0
+	for _, c := range strings.TrimSuffix(b, "%") {
+		v = 10*v + float64(c-'0')
+	}
+	return v / 100
+}
+
+func synthRecord(s subject, n int, m synthMethod, params string, budget float64) sim.Record {
+	r := sim.Record{
+		Schema: sim.Schema, Status: sim.OK, Trace: s.name, TraceSHA256: strings.Repeat("ab", 32), Model: s.model,
+		Pipeline: m.name + params, Family: m.family, SeqLen: n, Decode: min(max(n/8, 16), 64), Windows: 1,
+		Layers: s.layers, NumLayers: s.numLayers, QHeads: s.qHeads, KVHeads: s.kvHeads, HeadDim: s.dim,
+		Seed: 1, Warnings: []sim.Warning{}, Version: "v0.0.0-test",
+	}
+	share := m.share(s, budget)
+	if share == 0 {
+		r.Status, r.Reason = sim.Skipped, "2 heads do not divide the trace's 3 KV heads"
+		return r
+	}
+	full := int64(len(s.layers) * s.kvHeads * n * s.dim * 4)
+	cache := int64(share * float64(full))
+	metadata, weights := int64(0), int64(0)
+	peak := cache + (full-cache)/int64(len(s.layers))
+	r.CacheBytes, r.CacheBytesFull, r.MetadataBytes, r.PagedBytes = &cache, &full, &metadata, &cache
+	r.WeightBytes, r.PeakBytes, r.TrafficBytes = &weights, &peak, &cache
+
+	jitter := noise(0.15, s.name, m.name, lengthText(n))
+	e := min(1.2, m.err(budget)*s.difficulty*jitter*math.Pow(float64(n)/1024, -0.1))
+	mass := max(0, 1-e/2)
+	late := e / 9
+	r.Error = &sim.ErrorStats{
+		RelL2: e, RelL2P95: 2.5 * e, RelL2WorstLayer: 1.7 * e, Cosine: max(0, 1-e*e/2), MaxAbs: 3 * e,
+		RelL2Layers: []float64{0.3 * e, 1.7 * e}, RelL2Quarters: []float64{e, e, e, e},
+	}
+	if m.family != "sharing" {
+		r.Error.Mass, r.Error.LateMass = &mass, &late
+	}
+	if n == 128 && m.family == "eviction" {
+		r.Warnings = append(r.Warnings, sim.Warning{Code: "schedule-uniform", Text: "the budget leaves no room for a schedule"})
+	}
+	fullNS := 9000 + 0.02*float64(full)
+	median := int64(fullNS * (0.15 + 0.85*share) * noise(0.05, m.name, lengthText(n)))
+	lo, hi := median-median/20, median+median/12
+	r.Latency = &sim.Latency{
+		StepNS: []int64{lo, median, hi}, MedianNS: median, MeanNS: median + median/50, LoNS: &lo, HiNS: &hi,
+		RatioToFull: float64(median) / fullNS, CompressNS: 50 * median, Threads: 2, Kernel: "avx2",
+	}
+	if m.family == "baseline" {
+		r.Latency.RatioToFull = 1
+	}
+	return r
+}
