@@ -23,7 +23,7 @@ var below = map[string][]string{
 	"kvgauge/sim/method": {"kvgauge/sim/cache", "kvgauge/sim/kernel"},
 	"kvgauge/sim/cache":  {"kvgauge/sim/kernel"},
 	"kvgauge/sim/kernel": {},
-	"kvgauge/sim/trace":  {},
+	"kvgauge/sim/trace":  {"kvgauge/sim/kernel"},
 }
 
 // sources calls visit for every Go file of the module's own packages, tests apart.

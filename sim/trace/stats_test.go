@@ -64,7 +64,7 @@ func measure(t testing.TB, tr *Trace, o StatsOptions) *Stats {
 }
 
 // within fails unless a figure is there and lies between lo and hi.
-func within(t testing.TB, what string, got *float64, lo, hi float64) {
+func closeTo(t testing.TB, what string, got *float64, lo, hi float64) {
 	t.Helper()
 	if got == nil {
 		t.Errorf("%s: nil, want %g to %g", what, lo, hi)
@@ -94,12 +94,12 @@ func TestStatsOfSmolLM2(t *testing.T) {
 			t.Fatalf("layer %d at %d, want %d", l.Layer, i, tt.layer)
 		}
 		name := fmt.Sprintf("layer %d ", l.Layer)
-		within(t, name+"sink", l.SinkMass, tt.sink[0], tt.sink[1])
-		within(t, name+"entropy", l.EntropyBits, tt.entropy[0], tt.entropy[1])
-		within(t, name+"heavy", l.HeavyMass, tt.heavy[0], tt.heavy[1])
-		within(t, name+"query cosine", l.QueryCosine, tt.qc[0], tt.qc[1])
-		within(t, name+"K dims", &l.KeyDims, 29, 37)
-		within(t, name+"V dims", &l.ValueDims, 32, 92)
+		closeTo(t, name+"sink", l.SinkMass, tt.sink[0], tt.sink[1])
+		closeTo(t, name+"entropy", l.EntropyBits, tt.entropy[0], tt.entropy[1])
+		closeTo(t, name+"heavy", l.HeavyMass, tt.heavy[0], tt.heavy[1])
+		closeTo(t, name+"query cosine", l.QueryCosine, tt.qc[0], tt.qc[1])
+		closeTo(t, name+"K dims", &l.KeyDims, 29, 37)
+		closeTo(t, name+"V dims", &l.ValueDims, 32, 92)
 	}
 	if s.KVDims != 192 || s.Queries != 128 || s.Tokens != 1024 {
 		t.Errorf("shape %d %d %d", s.KVDims, s.Queries, s.Tokens)
@@ -117,7 +117,7 @@ func TestStatsOfUniformAttention(t *testing.T) {
 	tr.Needles = []Needle{{Layer: 1, Key: 3, Query: 99}, {Layer: 1, Key: 3, Query: 127}}
 	s := measure(t, tr, StatsOptions{Queries: 1})
 	f := s.Layers[1].Figures
-	near := func(what string, got *float64, want float64) { t.Helper(); within(t, what, got, want-1e-9, want+1e-9) }
+	near := func(what string, got *float64, want float64) { t.Helper(); closeTo(t, what, got, want-1e-9, want+1e-9) }
 	near("sink", f.SinkMass, 1./128)
 	near("sink4", f.Sink4Mass, 4./128)
 	near("entropy", f.EntropyBits, 7)
@@ -162,7 +162,7 @@ func TestStatsUndoRotation(t *testing.T) {
 			return [4]float32{float32(x[0]), float32(x[1]), float32(x[2]), float32(x[3])}
 		})
 		tr.Rope, tr.PositionOffset = Rope{Style: style, Dims: 4, InvFreq: freq}, 5
-		within(t, style, measure(t, tr, StatsOptions{}).Layers[0].KeyCosine64, -1, -0.999)
+		closeTo(t, style, measure(t, tr, StatsOptions{}).Layers[0].KeyCosine64, -1, -0.999)
 	}
 }
 
