@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -36,7 +37,11 @@ func TestBuiltins(t *testing.T) {
 				t.Errorf("hash %s, %v, want %s", sum, err, tt.sha256)
 			}
 			for _, layer := range tr.Layers {
-				checkLayer(t, tr, layer, tr.Tokens)
+				whole := checkLayer(t, tr, layer, tr.Tokens)
+				most := tr.Tokens - 7 // ends within a chunk
+				if part := checkLayer(t, tr, layer, most); !reflect.DeepEqual(part, whole.Prefix(most, tr.HeadDim)) {
+					t.Errorf("layer %d: the first %d tokens differ from those of the whole", layer, most)
+				}
 			}
 		})
 	}

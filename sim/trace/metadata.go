@@ -56,8 +56,10 @@ func (t *Trace) setMetadata(meta map[string]string) (err error) {
 	if t.Rope, err = parseRope(meta, t.HeadDim); err != nil {
 		return err
 	}
-	if t.Needles, err = t.parseNeedles(meta["needles"]); err != nil {
-		return fmt.Errorf("metadata field needles: %w", err)
+	if text, ok := meta["needles"]; ok {
+		if t.Needles, err = t.parseNeedles(text); err != nil {
+			return fmt.Errorf("metadata field needles: %w", err)
+		}
 	}
 	return nil
 }
@@ -126,9 +128,6 @@ func frequencies(theta float64, dims int) []float64 {
 
 // parseNeedles reads a JSON array of needles and checks each against the trace.
 func (t *Trace) parseNeedles(text string) ([]Needle, error) {
-	if text == "" {
-		return nil, nil
-	}
 	var list []struct {
 		Layer  *int `json:"layer"`
 		KVHead *int `json:"kv_head"`
@@ -138,7 +137,10 @@ func (t *Trace) parseNeedles(text string) ([]Needle, error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&list); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w, want a JSON array of needles", err)
+	}
+	if list == nil {
+		return nil, errors.New("null, want a JSON array of needles")
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, errors.New("text after the array")

@@ -2,10 +2,14 @@
 // produced for one text, with the metadata that attention needs.
 //
 // A Trace knows its shape at once and reads rows only when asked for a layer, so that a trace larger
-// than memory can be replayed from its beginning. Three sources stand behind it: a safetensors file
-// (safetensors.go), a folder or archive of npy files (npy.go) and the synthetic generator (synth.go).
-// Open chooses among them and the embedded real traces (builtin.go). Stats (stats.go) measures the
-// same properties of any of them.
+// than memory can be replayed from its beginning. Two sources stand behind it:
+//
+//   - a container of tensors (container.go): a safetensors file (safetensors.go, header.go), an npz
+//     archive or a folder of npy files (npz.go, npy.go). layout.go and metadata.go check what it holds;
+//   - the synthetic generator (synth.go).
+//
+// Open (open.go) chooses among them and the embedded real traces (builtin.go). Write (write.go) makes a
+// safetensors file of any of them. Stats (stats.go) measures the same properties of any of them.
 package trace
 
 import "fmt"
