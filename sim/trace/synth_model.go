@@ -5,13 +5,13 @@ import "math"
 // Magnitudes of the model, chosen so that Measure finds what it finds in smollm2 and bytelm. Logits are
 // q.k/sqrt(head_dim).
 const (
-	contentLogit = 2.2  // standard deviation of a query's logits over contents
-	heavyLogit   = 7.0  // of a heavy token
-	topicShare   = 0.06 // of a content's variance: the topic, which nearby tokens share
+	contentLogit = 1.8  // standard deviation of a query's logits over contents
+	heavyLogit   = 7.5  // of a heavy token
+	topicShare   = 0.04 // of a content's variance: the topic, which nearby tokens share
 	heavyTokens  = 1.0 / 128
 
 	keyLocal   = 8.0  // norm of a key's part for locality
-	keyGlobal  = 8.0  // norm of each of its two parts that queries avoid, except at sinks and heavy tokens
+	keyGlobal  = 7.0  // norm of each of its two parts that queries avoid, except at sinks and heavy tokens
 	keyContent = 2.0  // standard deviation of a content direction
 	keyNeedle  = 10.0 // norm of a needle
 	keyNoise   = 0.4  // standard deviation of a dimension
@@ -21,7 +21,7 @@ const (
 	valueNoise   = 0.1 // standard deviation of a dimension
 
 	sinkKey, sinkValue = 0.4, 0.25 // what is left of the sink's rows: real sinks have short ones
-	askingShare        = 0.5       // what is left of a query's habits when it asks for a needle
+	askingShare        = 0.4       // what is left of a query's habits when it asks for a needle
 )
 
 // kvModel is the structure of one KV head. Pairs of dimensions, in the order of their frequencies, have
@@ -70,8 +70,8 @@ func newLayerModel(a synthArgs, layer int) *layerModel {
 	for h := range a.int("q_heads") {
 		k := key(forHeads, h)
 		head := headModel{
-			local:   a["locality"] * sharp * between(k+1, 0.6, 1.0),
-			sink:    a["sink"] * between(k+2, 0.7, 1.1),
+			local:   a["locality"] * sharp * between(k+1, 0.85, 1.2),
+			sink:    a["sink"] * between(k+2, 0.95, 1.25),
 			heavy:   a["heavy"] * sharp * heavyLogit * between(k+3, 0.5, 1.1),
 			content: sharp * contentLogit * between(k+4, 0.8, 1.2),
 		}

@@ -33,8 +33,8 @@ var synthParams = []SynthParam{
 	{"locality", "1", "strength of attention to the latest tokens", 0, 4, false},
 	{"heavy", "1", "strength of the few tokens that most queries attend to", 0, 4, false},
 	{"drift", "4", "changes of topic in 1024 tokens", 0.125, 256, false},
-	{"rank", "0.2", "directions of a head's content, as a share of head_dim", 0.03, 0.33, false},
-	{"layer_similarity", "0.85", "correlation of the content of adjacent layers", 0, 1, false},
+	{"rank", "0.25", "directions of a head's content, as a share of head_dim", 0.03, 0.33, false},
+	{"layer_similarity", "0.8", "correlation of the content of adjacent layers", 0, 1, false},
 	{"query_similarity", "0.85", "cosine of adjacent queries, rotation aside", 0.1, 1, false},
 	{"needles", "4", "needles asked for in the decode window of each power of two; 0 is none", 0, 16, true},
 }
