@@ -22,6 +22,7 @@ const (
 
 	sinkKey, sinkValue = 0.4, 0.25 // what is left of the sink's rows: real sinks have short ones
 	askingShare        = 0.4       // what is left of a query's habits when it asks for a needle
+	askingLogit        = 1.5       // how far the needle's logit is above what other keys sum to
 )
 
 // kvModel is the structure of one KV head. Pairs of dimensions, in the order of their frequencies, have

@@ -177,7 +177,7 @@ func (w *writer) query(q []float32, r rotations, i, j, token int) {
 	r.turn(q, i)
 	w.kv.addFixed(q, float32(sink), float32(heavy))
 	if asks {
-		q[w.kv.needles[code/2]] += float32(even*root/keyNeedle) * sign(code)
+		q[w.kv.needles[code/2]] += float32((even+askingLogit)*root/keyNeedle) * sign(code)
 	}
 }
 
