@@ -37,9 +37,10 @@ type kvModel struct {
 	needles   []int      // dimensions of needle codes: code c is the c/2-th of them, positive where c is even
 }
 
-// headModel is the structure of one query head: its logits relative to those of real traces.
+// headModel is the structure of one query head.
 type headModel struct {
-	local, sink, heavy, content float64
+	local, sink    float64 // logits, relative to the logarithm of what all other keys sum to
+	heavy, content float64 // logit of a heavy token; standard deviation of the logits over contents
 }
 
 // layerModel is the structure of one layer.
