@@ -22,29 +22,31 @@ const companionTokens = 512
 // seed and text. With g the KV head that query head h reads, R_t the rotary embedding of position t and
 // n independent normal noise:
 //
-//		k_t = R_t (c1 b_g + P_g z_t + n) - c2 (1 - s_t) u_g - c2 (1 - w_t) u'_g + needle code
-//		q_t = R_t (A_ht b_g + B_h P_g y_t + n) + S_ht u_g + H_h u'_g            + code of the needle asked for
-//		v_t = c3 + C_g z_t + n
+//	k_t = R_t (c1 b_g + P_g z_t + n) - c2 (1 - s_t) u_g - c2 (1 - w_t) u'_g + needle code
+//	q_t = R_t (A_ht b_g + B_h P_g y_t + n) + S_ht u_g + H_h u'_g            + code of the needle asked for
+//	v_t = c3 + C_g z_t + n
 //
-//	  - Locality: b_g lies in the faster half of the pairs of dimensions, where the logit of two rotated
-//	    copies, A c1 sum over pairs |b_p|^2 cos(w_p distance), falls as the distance grows.
-//	  - Content: z_t, of rank numbers, is what the token says, with a share that drifts as the topic does
-//	    (synth_content.go); y_t is the topic and what the head searches for, which drifts likewise. P_g
-//	    places them on slow pairs. z_t gives the value, too.
-//	  - Low-rank heads: b, P z and C z span few of head_dim dimensions.
-//	  - Sink: s_0 = 1 above the first layer, else s_t = 0. Like real ones the sink is the key that lacks
-//	    what queries avoid: its key and value are short.
-//	  - Heavy hitters: w_t > 0 for one token in 128.
-//	  - Adjacent layers: the fields behind y and z turn from layer to layer by a fixed angle.
-//	  - Adjacent queries: all of q but its noise changes slowly, and the noise has the share of the
-//	    energy that gives the cosine asked for.
-//	  - Needles: synth_needle.go.
+// The parts stand for the statistics as follows.
+//
+//   - Locality: b_g lies in the faster half of the pairs of dimensions, where the logit of two rotated
+//     copies, A c1 sum over pairs |b_p|^2 cos(w_p distance), falls as the distance grows.
+//   - Content: z_t, of rank numbers, is what the token says, with a share that drifts as the topic does
+//     (synth_content.go); y_t is the topic and what the head searches for, which drifts likewise. P_g
+//     places them on slow pairs. z_t gives the value, too.
+//   - Low-rank heads: b, P z and C z span few of head_dim dimensions.
+//   - Sink: s_0 = 1 above the first layer, else s_t = 0. Like real ones the sink is the key that lacks
+//     what queries avoid: its key and value are short.
+//   - Heavy hitters: w_t > 0 for one token in 128.
+//   - Adjacent layers: the fields behind y and z turn from layer to layer by a fixed angle.
+//   - Adjacent queries: all of q but its noise changes slowly, and the noise has the share of the
+//     energy that gives the cosine asked for.
+//   - Needles: synth_needle.go.
 //
 // u, u' and the codes are added after the rotation, in the slowest pairs, as if those did not turn: a
 // model with this theta is trained for lengths over which they hardly do, and so a sink stays one at any
 // length. The price is that undoing the rotation makes them turn: beyond about 8k tokens at theta 10000,
-// figures of unrotated keys are of that turning, which a larger theta slows. S and A grow with ln t as the sum over all other keys does, so that their masses depend little
-// on the length.
+// figures of unrotated keys are of that turning, which a larger theta slows. S and A grow with ln t as
+// the sum over all other keys does, so that their masses depend little on the length.
 type synth struct {
 	args synthArgs
 	seed uint64
