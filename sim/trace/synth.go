@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
-	"slices"
 )
 
 // synthVersion names the generator in the hash of its traces: it changes whenever a row does.
@@ -14,24 +13,59 @@ const synthVersion = 1
 // companionTokens is the length of a synthetic trace's calibration companion.
 const companionTokens = 512
 
-// synth is the source of a synthetic trace.
+// synth is the source of a synthetic trace. Its rows show what real traces show (synthParams lists the
+// strengths) but no model was trained: they say how a method reacts to a property, not how good it is.
+//
+// Every row is a pure function of (model, seed and text, layer, head, token): a longer trace begins with
+// the shorter one, bit for bit on one architecture, and any prefix costs time linear in its length. The
+// structure, which is bases, directions and strengths of heads, comes from the model; the content from
+// seed and text. With g the KV head that query head h reads, R_t the rotary embedding of position t and
+// n independent normal noise:
+//
+//	k_t = R_t (c1 b_g + P_g z_t + n) - c2 (1 - s_t) u_g - c2 (1 - w_t) u'_g + needle code
+//	q_t = R_t (A_ht b_g + B_h P_g y_t + n) + S_ht u_g + H_h u'_g            + code of the needle asked for
+//	v_t = c3 + C_g z_t + n
+//
+// The parts stand for the statistics as follows.
+//
+//   - Locality: b_g lies in the faster half of the pairs of dimensions, where the logit of two rotated
+//     copies, A c1 sum over pairs |b_p|^2 cos(w_p distance), falls as the distance grows.
+//   - Content: z_t, of rank numbers, is what the token says, with a share that drifts as the topic does
+//     (synth_content.go); y_t is the topic and what the head searches for, which drifts likewise. P_g
+//     places them on slow pairs. z_t gives the value, too.
+//   - Low-rank heads: b, P z and C z span few of head_dim dimensions.
+//   - Sink: s_0 = 1 above the first layer, else s_t = 0. Like real ones the sink is the key that lacks
+//     what queries avoid: its key and value are short.
+//   - Heavy hitters: w_t > 0 for one token in 128.
+//   - Adjacent layers: the fields behind y and z turn from layer to layer by a fixed angle.
+//   - Adjacent queries: all of q but its noise changes slowly, and the noise has the share of the
+//     energy that gives the cosine asked for.
+//   - Needles: synth_needle.go.
+//
+// u, u' and the codes are added after the rotation, in the slowest pairs, as if those did not turn: a
+// model with this theta is trained for lengths over which they hardly do, and so a sink stays one at any
+// length. The price is that undoing the rotation makes them turn: beyond about 8k tokens at theta 10000,
+// figures of unrotated keys are of that turning, which a larger theta slows. S and A grow with ln t as
+// the sum over all other keys does, so that their masses depend little on the length.
 type synth struct {
 	args synthArgs
 	seed uint64
-	text uint64 // key of the content
-	plan []Needle
-	freq []float64
+	text uint64    // key of the content
+	plan []Needle  // of the longest trace possible
+	freq []float64 // [head_dim/2] radians per position
 }
 
+var _ source = (*synth)(nil)
+
 // openSynth opens the synthetic trace of a spec: synth or synth:key=value,key=value. Where the spec does
-// not say how many tokens, the trace grows to the options'.
+// not say how many tokens, the trace grows to the options'. Seed 0 is 1.
 func openSynth(spec string, o Options) (*Trace, error) {
 	a, given, err := parseSynth(spec)
 	if err != nil {
 		return nil, fmt.Errorf("trace synth: %w", err)
 	}
-	if !given["tokens"] && float64(o.Tokens) > a["tokens"] {
-		a["tokens"] = float64(o.Tokens)
+	if !given["tokens"] {
+		a["tokens"] = max(a["tokens"], float64(o.Tokens))
 		if err := a.check(); err != nil {
 			return nil, fmt.Errorf("trace synth: %w", err)
 		}
@@ -39,63 +73,50 @@ func openSynth(spec string, o Options) (*Trace, error) {
 	s := &synth{args: a, seed: max(1, o.Seed)}
 	s.text = keyed(forText, s.seed, uint64(a.int("text")))
 	s.plan = planNeedles(s.text, a.int("layers"), a.int("kv_heads"), a.int("needles"))
-	d := a.int("head_dim")
-	for p := range d / 2 {
-		s.freq = append(s.freq, math.Pow(a["theta"], -2*float64(p)/float64(d)))
+	dim, tokens := a.int("head_dim"), a.int("tokens")
+	for p := range dim / 2 {
+		s.freq = append(s.freq, math.Pow(a["theta"], -2*float64(p)/float64(dim)))
 	}
-	tokens := a.int("tokens")
 	t := &Trace{
-		Name:      a.canonical(given2(given), nil),
-		Model:     fmt.Sprintf("synth-%d", a.int("model")),
-		NumLayers: a.int("layers"),
-		QHeads:    a.int("q_heads"),
-		KVHeads:   a.int("kv_heads"),
-		HeadDim:   d,
-		Tokens:    tokens,
-		Queries:   tokens,
-		Scale:     1 / math.Sqrt(float64(d)),
-		Rope:      Rope{Theta: a["theta"], Style: "neox", Dims: d, InvFreq: s.freq},
-		Needles:   needlesOf(s.plan, tokens),
-		src:       s,
+		Name:  a.canonical(given["tokens"]),
+		Model: fmt.Sprintf("synth-%d", a.int("model")),
+		Source: fmt.Sprintf("synthetic, of no trained model: %s, seed %d, generator version %d",
+			a.canonical(false), s.seed, synthVersion),
+		NumLayers: a.int("layers"), QHeads: a.int("q_heads"), KVHeads: a.int("kv_heads"), HeadDim: dim,
+		Tokens: tokens, Queries: tokens,
+		Scale: 1 / math.Sqrt(float64(dim)), Rope: Rope{Theta: a["theta"], Style: "neox", Dims: dim, InvFreq: s.freq},
+		Needles: needlesOf(s.plan, tokens), src: s,
 	}
 	for l := range t.NumLayers {
 		t.Layers = append(t.Layers, l)
 	}
-	t.Source = fmt.Sprintf("synthetic, not of a trained model: %s, seed %d, generator version %d", a.canonical(nil, nil), s.seed, synthVersion)
 	return t, nil
 }
 
-func given2(g map[string]bool) map[string]bool {
-	if g["tokens"] {
-		return map[string]bool{"tokens": true}
-	}
-	return nil
-}
-
-// synthCompanion returns the spec of the trace that maps are fitted on: another, short text of the same
+// synthCompanion returns the spec of the trace that maps are fitted on: a short other text of the same
 // model. It is empty where the spec is not valid.
 func synthCompanion(spec string) string {
 	a, _, err := parseSynth(spec)
 	if err != nil {
 		return ""
 	}
-	a["text"]++
+	a["text"] = math.Mod(a["text"]+1, maxSynthNumber)
 	a["tokens"] = companionTokens
-	return a.canonical(nil, nil)
+	return a.canonical(true)
 }
 
 // read implements source.
 func (s *synth) read(layer, tokens int) (*Layer, error) {
 	if layer < 0 || layer >= s.args.int("layers") {
-		return nil, fmt.Errorf("layer %d: not held", layer)
+		return nil, fmt.Errorf("layer %d: it holds 0 to %d", layer, s.args.int("layers")-1)
 	}
 	m := newLayerModel(s.args, layer)
 	rows := func(heads int) [][]float32 {
-		m := make([][]float32, heads)
-		for h := range m {
-			m[h] = make([]float32, tokens*s.args.int("head_dim"))
+		r := make([][]float32, heads)
+		for h := range r {
+			r[h] = make([]float32, tokens*s.args.int("head_dim"))
 		}
-		return m
+		return r
 	}
 	l := &Layer{K: rows(len(m.kv)), V: rows(len(m.kv)), Q: rows(len(m.heads))}
 	var writers []*writer
@@ -114,13 +135,11 @@ func (s *synth) read(layer, tokens int) (*Layer, error) {
 	return l, nil
 }
 
-// hash is of the canonical parameters, the seed and the generator's version, but not of the length: rows
-// do not depend on it, so that records of a prefix join with those of a longer trace.
+// hash is of the canonical parameters, the seed and the generator's version, but not of the length: the
+// rows do not depend on it, and so records of a prefix join with those of a longer trace.
 func (s *synth) hash() (string, error) {
-	h := sha256.Sum256(fmt.Appendf(nil, "%s seed=%d version=%d", s.args.canonical(nil, map[string]bool{"tokens": true}), s.seed, synthVersion))
+	h := sha256.Sum256(fmt.Appendf(nil, "%s seed=%d version=%d", s.args.canonical(false), s.seed, synthVersion))
 	return hex.EncodeToString(h[:]), nil
 }
 
 func (s *synth) close() error { return nil }
-
-var _ = slices.Contains[[]int]

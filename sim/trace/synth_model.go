@@ -5,13 +5,13 @@ import "math"
 // Magnitudes of the model, chosen so that Measure finds what it finds in smollm2 and bytelm. Logits are
 // q.k/sqrt(head_dim).
 const (
-	contentLogit = 2.2  // standard deviation of a query's logits over contents
-	heavyLogit   = 7.0  // of a heavy token
-	topicShare   = 0.06 // of a content's variance: the topic, which nearby tokens share
-	heavyTokens  = 1.0 / 128
+	contentLogit = 1.8       // standard deviation of a query's logits over contents
+	heavyLogit   = 7.5       // of a heavy token
+	topicShare   = 0.04      // of a content's variance: the topic, which nearby tokens share
+	heavyTokens  = 1.0 / 128 // share of the tokens
 
 	keyLocal   = 8.0  // norm of a key's part for locality
-	keyGlobal  = 8.0  // norm of each of its two parts that queries avoid, except at sinks and heavy tokens
+	keyFixed   = 7.0  // norm of each of its two parts that queries avoid, along u and u'
 	keyContent = 2.0  // standard deviation of a content direction
 	keyNeedle  = 10.0 // norm of a needle
 	keyNoise   = 0.4  // standard deviation of a dimension
@@ -21,24 +21,26 @@ const (
 	valueNoise   = 0.1 // standard deviation of a dimension
 
 	sinkKey, sinkValue = 0.4, 0.25 // what is left of the sink's rows: real sinks have short ones
-	askingShare        = 0.5       // what is left of a query's habits when it asks for a needle
+	askingShare        = 0.4       // what is left of a query's habits when it asks for a needle
+	askingLogit        = 1.5       // how far the needle's logit is above what other keys sum to
 )
 
 // kvModel is the structure of one KV head. Pairs of dimensions, in the order of their frequencies, have
 // fixed uses: the faster half carries locality, then come content, needles and, last and slowest, the
-// direction of sinks and heavy tokens.
+// directions of sinks and heavy tokens.
 type kvModel struct {
-	bias      []float32 // [head_dim] what a key has for locality, before rotation; norm 1
-	content   []int     // dimension of each content direction; whole pairs
-	values    []float32 // [head_dim][rank] basis of the values
-	valueBias []float32 // [head_dim]
-	sink      [2]float32
-	needles   []int // dimensions of needle codes: code c is dimension c/2, positive where c is even
+	bias      []float32  // [head_dim] b: locality; norm 1
+	content   []int      // [rank] P: dimension of each content direction; whole pairs
+	values    []float32  // [head_dim][rank] C: basis of the values
+	valueBias []float32  // [head_dim]
+	sink      [2]float32 // u in the slowest pair; norm 1
+	needles   []int      // dimensions of needle codes: code c is the c/2-th of them, positive where c is even
 }
 
-// headModel is the structure of one query head: its logits relative to those of real traces.
+// headModel is the structure of one query head.
 type headModel struct {
-	local, sink, heavy, content float64
+	local, sink    float64 // logits, relative to the logarithm of what all other keys sum to
+	heavy, content float64 // logit of a heavy token; standard deviation of the logits over contents
 }
 
 // layerModel is the structure of one layer.
@@ -65,13 +67,13 @@ func newLayerModel(a synthArgs, layer int) *layerModel {
 	key := func(purpose uint64, i int) uint64 {
 		return keyed(uint64(a.int("model")), purpose, uint64(layer), uint64(i))
 	}
-	// The first layers of real models look around more evenly, and the first has no sink.
+	// The first layers of real models attend more evenly, and the very first has no sink.
 	sharp := 1 - 0.4*math.Exp2(-float64(layer))
 	for h := range a.int("q_heads") {
 		k := key(forHeads, h)
 		head := headModel{
-			local:   a["locality"] * sharp * between(k+1, 0.6, 1.0),
-			sink:    a["sink"] * between(k+2, 0.7, 1.1),
+			local:   a["locality"] * sharp * between(k+1, 0.85, 1.2),
+			sink:    a["sink"] * between(k+2, 1.0, 1.3),
 			heavy:   a["heavy"] * sharp * heavyLogit * between(k+3, 0.5, 1.1),
 			content: sharp * contentLogit * between(k+4, 0.8, 1.2),
 		}

@@ -2,6 +2,10 @@ package trace
 
 import "math/bits"
 
+// A needle is a key without content or locality, only a code, in dimensions where ordinary queries hold
+// nothing but noise: nobody asks for it, although its norm is that of the other keys, until one query
+// has the same code. That query's other parts shrink, and the needle gets most of its attention.
+
 const (
 	// firstNeedleKey keeps needles off the first tokens, which may be sinks.
 	firstNeedleKey = 4
@@ -13,27 +17,25 @@ const (
 
 // planNeedles lists all needles of a model and text, whatever the length of the trace, so that a longer
 // trace has those of a shorter one: perWindow of them are asked for in the decode window of every power
-// of two n, the last min(64, max(16, n/8)) of its tokens. Their silences are drawn one from each of
-// perWindow octaves between 16 and n: the first needle of a window lies within its first sixteenth, the
-// others in octaves that move from one power of two to the next, so that all octaves occur.
-func planNeedles(key uint64, layers, kvHeads, perWindow int) []Needle {
+// of two n, the last min(64, max(16, n/8)) of its tokens. The key of the first lies within the first
+// sixteenth; the silences of the others visit the octaves from 16 to n evenly. Layers and heads take
+// turns.
+func planNeedles(text uint64, layers, kvHeads, perWindow int) []Needle {
 	var plan []Needle
-	taken := map[Needle]bool{} // with Query 0
+	taken := map[Needle]bool{} // keys, with Query 0
 	for n := leastNeedleWindow; n <= maxSynthTokens; n *= 2 {
 		window := min(64, max(16, n/8))
-		least, most := bits.Len(leastSilence)-1, bits.Len(uint(n))-2 // octaves 2^o to 2^(o+1)
 		for j := range perWindow {
-			slot := len(plan)
-			d := Needle{Layer: slot % layers, KVHead: slot / layers % kvHeads}
-			query := n - 1 - j*window/perWindow
+			i, query := len(plan), n-1-j*window/perWindow
 			draw := func(lo, hi int) int { // in [lo, hi)
-				return lo + int(uniform(keyed(key, forNeedles, uint64(n), uint64(j)))*float64(hi-lo))
+				return int(between(keyed(text, forNeedles, uint64(i)), float64(lo), float64(hi)))
 			}
+			d := Needle{Layer: i % layers, KVHead: i / layers % kvHeads}
 			if j == 0 {
 				d.Key = draw(firstNeedleKey, max(firstNeedleKey+1, n/16))
 			} else {
-				octave := most - (j*(most-least+1)/perWindow+bits.Len(uint(n)))%(most-least+1)
-				d.Key = query - draw(1<<octave, min(2<<octave, query-firstNeedleKey+1))
+				silence := leastSilence << evenly(i, bits.Len(uint(n/leastSilence))-1)
+				d.Key = query - draw(silence, min(2*silence, query-firstNeedleKey+1))
 			}
 			for taken[d] {
 				d.Key++
@@ -44,6 +46,13 @@ func planNeedles(key uint64, layers, kvHeads, perWindow int) []Needle {
 		}
 	}
 	return plan
+}
+
+// evenly returns the i-th number of a sequence that fills [0, n) evenly from any beginning: multiples of
+// the golden ratio.
+func evenly(i, n int) int {
+	x, _ := bits.Mul64(uint64(i)*golden, uint64(n))
+	return int(x)
 }
 
 // needlesOf returns the needles of a plan that a trace of so many tokens asks for.
@@ -63,8 +72,9 @@ type planted struct {
 	queries map[int]int // token of the query that asks -> the same code
 }
 
-// plant finds the needles of one KV head and numbers them in the order of the plan. Codes are unit
-// vectors, so a head has few of them: needles beyond share them in turn.
+// plant finds the needles of one KV head and numbers them in the order of the plan. Codes are signed unit
+// vectors, so that no query finds two needles a little; a head has few of them, and needles beyond share
+// them in turn.
 func plant(plan []Needle, layer, kvHead, codes int) planted {
 	p := planted{map[int]int{}, map[int]int{}}
 	for _, n := range plan {

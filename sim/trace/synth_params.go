@@ -21,8 +21,8 @@ type SynthParam struct {
 // synthParams is the table of parameters. The strengths of statistics are 1, or a share, at what real
 // traces show.
 var synthParams = []SynthParam{
-	{"model", "1", "number of the model: bases and strengths of its heads follow from it", 0, math.MaxInt32, true},
-	{"text", "0", "number of the text: with the seed, the content follows from it", 0, math.MaxInt32, true},
+	{"model", "1", "number of the model: bases and strengths of its heads follow from it", 0, maxSynthNumber - 1, true},
+	{"text", "0", "number of the text: with the seed, the content follows from it", 0, maxSynthNumber - 1, true},
 	{"layers", "4", "layers", 1, 512, true},
 	{"q_heads", "8", "query heads, a multiple of kv_heads", 1, 1024, true},
 	{"kv_heads", "8", "KV heads", 1, 1024, true},
@@ -33,13 +33,14 @@ var synthParams = []SynthParam{
 	{"locality", "1", "strength of attention to the latest tokens", 0, 4, false},
 	{"heavy", "1", "strength of the few tokens that most queries attend to", 0, 4, false},
 	{"drift", "4", "changes of topic in 1024 tokens", 0.125, 256, false},
-	{"rank", "0.2", "directions of a head's content, as a share of head_dim", 0.03, 0.33, false},
-	{"layer_similarity", "0.85", "correlation of the content of adjacent layers", 0, 1, false},
+	{"rank", "0.25", "directions of a head's content, as a share of head_dim", 0.03, 0.33, false},
+	{"layer_similarity", "0.8", "correlation of the content of adjacent layers", 0, 1, false},
 	{"query_similarity", "0.85", "cosine of adjacent queries, rotation aside", 0.1, 1, false},
 	{"needles", "4", "needles asked for in the decode window of each power of two; 0 is none", 0, 16, true},
 }
 
 const (
+	maxSynthNumber = 1 << 31
 	maxSynthTokens = 1 << 24
 	// maxSynthLayer bounds the rows of one layer, which are read as a whole, in bytes.
 	maxSynthLayer = 1 << 36
@@ -75,13 +76,13 @@ func (p SynthParam) parse(text string) (float64, error) {
 	if x *= unit; err != nil || !(p.Min <= x && x <= p.Max) {
 		return 0, fmt.Errorf("%s=%s: want %s", p.Name, text, p.Range())
 	}
-	return x, nil
+	return math.Abs(x), nil // -0 is 0
 }
 
-// synthArgs are the values of all parameters.
+// synthArgs are the values of all parameters, by name.
 type synthArgs map[string]float64
 
-// parseSynth reads synth or synth:key=value,key=value.
+// parseSynth reads synth or synth:key=value,key=value and says which parameters were given.
 func parseSynth(spec string) (args synthArgs, given map[string]bool, err error) {
 	args, given = synthArgs{}, map[string]bool{}
 	var names []string
@@ -130,13 +131,12 @@ func (a synthArgs) check() error {
 // int returns the value of a whole parameter.
 func (a synthArgs) int(name string) int { return int(a[name]) }
 
-// canonical writes the parameters that differ from their defaults, sorted: the same trace has the same
-// text. The names in always are written whatever their value, those in never are not.
-func (a synthArgs) canonical(always, never map[string]bool) string {
+// canonical writes the parameters that differ from their defaults, sorted, with or without the length.
+func (a synthArgs) canonical(tokens bool) string {
 	var items []string
 	for _, p := range synthParams {
 		def, _ := p.parse(p.Default)
-		if (always[p.Name] || a[p.Name] != def) && !never[p.Name] {
+		if a[p.Name] != def && (tokens || p.Name != "tokens") {
 			items = append(items, p.Name+"="+synthNumber(a[p.Name]))
 		}
 	}

@@ -40,14 +40,14 @@ type writer struct {
 	layer  int
 	head   int // KV head
 	kv     *kvModel
-	first  int         // query head
-	heads  []headModel // of the group
+	first  int         // query head that reads it
+	heads  []headModel // [group]
 	needle planted
 
 	content *field
 	topic   *drifting
 	search  []*drifting // [group]
-	z, y    []float32   // [rank] scratch
+	z, y    []float32   // [rank] scratch: what the token says, the topic
 }
 
 // newWriter draws what the rows of a head have in common.
@@ -85,17 +85,17 @@ func (w *writer) write(l *Layer, r rotations, i, token int) {
 	k := row(l.K[w.head])
 	w.key(k, token)
 	r.turn(k, i)
-	w.keyAfter(k, token)
+	w.fixKey(k, token)
 	w.value(row(l.V[w.head]), token)
 	for j := range w.heads {
 		w.query(row(l.Q[w.first+j]), r, i, j, token)
 	}
 }
 
-// sinks says whether token 0 of the layer is an attention sink.
+// sinks says whether the token is an attention sink of the layer.
 func (w *writer) sinks(token int) bool { return token == 0 && w.layer > 0 }
 
-// key writes a key before its rotation.
+// key writes the part of a key that turns with its position.
 func (w *writer) key(k []float32, token int) {
 	normals(k, w.noise(forNoiseK, w.head, token))
 	for c := range k {
@@ -116,74 +116,76 @@ func (w *writer) key(k []float32, token int) {
 	}
 }
 
-// keyAfter adds what a key has independent of its position.
-func (w *writer) keyAfter(k []float32, token int) {
-	half, last := len(k)/2, len(k)/2-1
-	sink, heavy := float32(-keyGlobal), float32(-keyGlobal*(1-heaviness(w.synth.text, token)))
-	if w.sinks(token) {
-		sink = 0
-	}
-	code, ok := w.needle.keys[token]
-	if ok {
-		heavy = -keyGlobal
+// fixKey adds the part that does not turn.
+func (w *writer) fixKey(k []float32, token int) {
+	var sink, heavy float32
+	code, hidden := w.needle.keys[token]
+	if hidden {
 		k[w.kv.needles[code/2]] += keyNeedle * sign(code)
+	} else {
+		heavy = float32(heaviness(w.synth.text, token))
+		if w.sinks(token) {
+			sink = 1
+		}
 	}
-	s := w.kv.sink
-	k[last] += float32(sink*s[0]) - float32(heavy*s[1])
-	k[last+half] += float32(sink*s[1]) + float32(heavy*s[0])
+	w.kv.addFixed(k, -keyFixed*(1-sink), -keyFixed*(1-heavy))
 }
 
 // value writes a value.
 func (w *writer) value(v []float32, token int) {
 	normals(v, w.noise(forNoiseV, w.head, token))
-	rank := len(w.z)
+	share, rank := float32(1), len(w.z)
+	if w.sinks(token) {
+		share = sinkValue
+	}
 	for c := range v {
 		x := float32(valueNoise*v[c]) + w.kv.valueBias[c]
 		for j, b := range w.kv.values[c*rank : (c+1)*rank] {
 			x += float32(b * w.z[j])
 		}
-		v[c] = x
-	}
-	if w.sinks(token) {
-		for c := range v {
-			v[c] *= sinkValue
-		}
+		v[c] = share * x
 	}
 }
 
-// query writes the query of the group's j-th head. w.y holds the topic.
+// query writes the query of the group's j-th head. w.y holds the topic; w.z is overwritten.
 func (w *writer) query(q []float32, r rotations, i, j, token int) {
-	head, dim := w.heads[j], float64(len(q))
-	root, rank := math.Sqrt(dim), float64(len(w.y))
+	head, dim, rank := w.heads[j], float64(len(q)), float64(len(w.y))
+	// What other keys sum to, for logits of a normal distribution: the measure of sink and locality.
 	even := math.Log(float64(token+1)) + head.content*head.content/2
-	local := head.local * even * root / keyLocal
-	content := head.content * root / (keyContent * math.Sqrt(rank))
-	sink, heavy := head.sink*even*root/keyGlobal, head.heavy*root/keyGlobal
+	habits := 1.0
 	code, asks := w.needle.queries[token]
 	if asks {
-		local, content, sink, heavy = local*askingShare, content*askingShare, sink*askingShare, heavy*askingShare
+		habits = askingShare
 	}
+	root := math.Sqrt(dim) // turns a logit into a product of norms
+	local := habits * head.local * even * root / keyLocal
+	content := habits * head.content * root / (keyContent * math.Sqrt(rank))
+	sink, heavy := habits*head.sink*even*root/keyFixed, habits*head.heavy*root/keyFixed
 	energy := local*local + content*content*rank + sink*sink + heavy*heavy
 	rho := w.synth.args["query_similarity"]
 	noise := float32(math.Sqrt(energy * (1 - rho) / rho / dim))
+
 	normals(q, w.noise(forNoiseQ, w.first+j, token))
 	for c, b := range w.kv.bias {
 		q[c] = float32(noise*q[c]) + float32(float32(local)*b)
 	}
-	y := w.z
-	w.search[j].draw(y, token)
-	blend(y, w.y, math.Sqrt2/2, math.Sqrt2/2)
+	w.search[j].draw(w.z, token)
+	blend(w.z, w.y, math.Sqrt2/2, math.Sqrt2/2)
 	for n, c := range w.kv.content {
-		q[c] += float32(float32(content) * y[n])
+		q[c] += float32(float32(content) * w.z[n])
 	}
 	r.turn(q, i)
-	half, last := len(q)/2, len(q)/2-1
-	s := w.kv.sink
-	q[last] += float32(float32(sink)*s[0]) - float32(float32(heavy)*s[1])
-	q[last+half] += float32(float32(sink)*s[1]) + float32(float32(heavy)*s[0])
+	w.kv.addFixed(q, float32(sink), float32(heavy))
 	if asks {
-		q[w.kv.needles[code/2]] += float32(even*root/keyNeedle) * sign(code)
+		q[w.kv.needles[code/2]] += float32((even+askingLogit)*root/keyNeedle) * sign(code)
 	}
+}
+
+// addFixed adds to a row its parts along u and u', which is u turned by a right angle.
+func (m *kvModel) addFixed(row []float32, sink, heavy float32) {
+	half := len(row) / 2
+	row[half-1] += float32(sink*m.sink[0]) - float32(heavy*m.sink[1])
+	row[len(row)-1] += float32(sink*m.sink[1]) + float32(heavy*m.sink[0])
 }
 
 // sign is that of a needle's code.

@@ -1,0 +1,117 @@
+package trace
+
+import (
+	"maps"
+	"strings"
+	"testing"
+)
+
+func TestSynthSpecs(t *testing.T) {
+	tests := []struct{ spec, name string }{
+		{"synth", "synth"},
+		{"synth:tokens=4k", "synth"},
+		{"synth:tokens=8k", "synth:tokens=8192"},
+		{"synth:model=1,sink=1.0,layers=2,drift=0x1p2", "synth:layers=2"},
+		{"synth:sink=-0,q_heads=16,kv_heads=4", "synth:kv_heads=4,q_heads=16,sink=0"},
+		{"synth:theta=1e6,rank=.1", "synth:rank=0.1,theta=1000000"},
+	}
+	for _, tt := range tests {
+		if got := open(t, tt.spec, Options{}).Name; got != tt.name {
+			t.Errorf("%s: %s, want %s", tt.spec, got, tt.name)
+		}
+	}
+	if got := open(t, "synth", Options{Tokens: 5000}).Name; got != "synth" {
+		t.Errorf("grown: %s", got)
+	}
+	if got := open(t, "synth:tokens=100", Options{Tokens: 5000}).Tokens; got != 100 {
+		t.Errorf("a length that was asked for grew to %d", got)
+	}
+}
+
+func TestSynthErrors(t *testing.T) {
+	tests := []struct{ spec, want string }{
+		{"synth:", `"": want key=value`},
+		{"synth:layers", `"layers": want key=value`},
+		{"synth:layers=0", "layers=0: want integer from 1 to 512"},
+		{"synth:layers=1.5", "layers=1.5: want integer"},
+		{"synth:layers=2,layers=2", "layers is given twice"},
+		{"synth:sinks=1", `no parameter "sinks", the nearest is `},
+		{"synth:sink=NaN", "sink=NaN: want number from 0 to 4"},
+		{"synth:sink=", "sink=: want number"},
+		{"synth:drift=0", "drift=0: want number from 0.125 to 256"},
+		{"synth:drift=1k", "drift=1k: want number"},
+		{"synth:tokens=99999999999999999999k", "want integer from 1 to 16777216"},
+		{"synth:tokens=9007199254740993k", "want integer from 1 to 16777216"},
+		{"synth:head_dim=20", "head_dim=20: want a multiple of 8"},
+		{"synth:q_heads=8,kv_heads=3", "q_heads=8: want a multiple of kv_heads=3"},
+		{"synth:tokens=16384k,q_heads=1k,kv_heads=1k,head_dim=512", "tokens=16777216: a layer takes 98304 GiB, want at most 64"},
+	}
+	for _, tt := range tests {
+		_, err := openSynth(tt.spec, Options{})
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want one line with %q", tt.spec, err, tt.want)
+		}
+	}
+	if _, err := openSynth("synth", Options{Tokens: 1 << 60}); err == nil {
+		t.Error("grew to 2^60 tokens")
+	}
+}
+
+func TestSynthCompanion(t *testing.T) {
+	tests := []struct{ spec, want string }{
+		{"synth", "synth:text=1,tokens=512"},
+		{"synth:tokens=8k,layers=2,text=4", "synth:layers=2,text=5,tokens=512"},
+		{"synth:text=2147483647", "synth:tokens=512"},
+		{"synth:bad=1", ""},
+	}
+	for _, tt := range tests {
+		if got := synthCompanion(tt.spec); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.spec, got, tt.want)
+		}
+	}
+}
+
+// TestSynthParams: a default lies within its bounds and is written canonically.
+func TestSynthParams(t *testing.T) {
+	for _, p := range SynthParams() {
+		x, err := p.parse(p.Default)
+		if err != nil || synthNumber(x) != p.Default || p.Help == "" {
+			t.Errorf("%s: %g of %q, help %q, %v", p.Name, x, p.Default, p.Help, err)
+		}
+	}
+}
+
+// FuzzSynthSpec: no spec makes the generator panic, and the canonical form of a valid one means itself.
+func FuzzSynthSpec(f *testing.F) {
+	for _, s := range []string{
+		"synth", "synth:layers=2,tokens=1k", "synth:sink=0.5,theta=1e4,rank=0.33", "synth:text=3,,model=2", "synth:drift=0x1p-2",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, spec string) {
+		a, _, err := parseSynth(spec)
+		if err != nil {
+			return
+		}
+		b, _, err := parseSynth(a.canonical(true))
+		if err != nil || !maps.Equal(a, b) || b.canonical(true) != a.canonical(true) {
+			t.Fatalf("%q: canonical form %q: %v, %v, %v", spec, a.canonical(true), a, b, err)
+		}
+		tr, err := openSynth(spec, Options{Tokens: 8})
+		if err != nil {
+			t.Fatalf("%q: %v", spec, err)
+		}
+		if a["head_dim"]*(a["q_heads"]+2*a["kv_heads"]) > 1<<12 {
+			return
+		}
+		l, err := tr.Read(tr.NumLayers-1, min(4, tr.Tokens))
+		if err != nil {
+			t.Fatalf("%q: %v", spec, err)
+		}
+		for _, x := range l.Q[0] {
+			if x-x != 0 {
+				t.Fatalf("%q: query %g", spec, x)
+			}
+		}
+	})
+}
