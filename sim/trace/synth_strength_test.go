@@ -61,11 +61,11 @@ func TestSynthIsLikeRealTraces(t *testing.T) {
 			"value similarity":     func(s *Stats) *float64 { return s.Mean.ValueSimilarity },
 		} {
 			a, b := *figure(smollm2), *figure(bytelm)
-			within(t, spec+" "+name, figure(s), 0.75*min(a, b), 1.25*max(a, b))
+			closeTo(t, spec+" "+name, figure(s), 0.75*min(a, b), 1.25*max(a, b))
 		}
-		within(t, spec+" sink of the first layer", s.Layers[0].SinkMass, 0, 0.01)
-		within(t, spec+" sink of the third layer", s.Layers[2].SinkMass, 0.15, 0.45)
-		within(t, spec+" needle", s.Mean.NeedleMass, 0.4, 0.9)
+		closeTo(t, spec+" sink of the first layer", s.Layers[0].SinkMass, 0, 0.01)
+		closeTo(t, spec+" sink of the third layer", s.Layers[2].SinkMass, 0.15, 0.45)
+		closeTo(t, spec+" needle", s.Mean.NeedleMass, 0.4, 0.9)
 		if *s.Layers[0].EntropyBits < *s.Layers[3].EntropyBits+2 {
 			t.Errorf("%s: the first layer attends with %.1f bits, the last with %.1f", spec, *s.Layers[0].EntropyBits, *s.Layers[3].EntropyBits)
 		}
