@@ -15,8 +15,8 @@ import (
 const errorFloor = 1e-4
 
 const (
-	captionEqual  = "Markers of equal values stand side by side; their lines coincide."
-	captionBounds = "Thin grey lines are bounds: what a policy could reach, or must beat."
+	captionEqual  = "Markers that would hide each other stand side by side; the lines go through the values."
+	captionBounds = "Grey and thin are bounds, which are no methods: what a policy could reach, or must beat."
 )
 
 // bytesFigure shows the cache over the sequence length.
@@ -36,7 +36,7 @@ func bytesFigure(records []sim.Record, look map[string]style) figure {
 
 // latencyFigure shows the time of a step over the sequence length.
 func latencyFigure(records []sim.Record, look map[string]style) figure {
-	f := overLengths(records, look, "attention of one decode step", func(r sim.Record) (y, lo, hi float64, ok bool) {
+	f := overLengths(records, look, "time of one decode step", func(r sim.Record) (y, lo, hi float64, ok bool) {
 		l := r.Latency
 		if l == nil || l.MedianNS == 0 {
 			return 0, 0, 0, false
@@ -97,7 +97,7 @@ func tradeoffFigure(records []sim.Record, look map[string]style) figure {
 		if len(all) == 0 {
 			continue
 		}
-		p := panel{title: fmt.Sprintf("%s, %s tokens", panelTitle(rs[0]), lengthText(longest)), series: all, front: front}
+		p := panel{title: panelTitle(rs[0], lengthText(longest)+" tokens, "), series: all, front: front}
 		p.x = axis{label: "cache, share of full", ticks: decadeTicks{text: percentText}}
 		p.y.label = "rel_l2 error of attention"
 		f.panels = append(f.panels, p)
@@ -120,7 +120,7 @@ func tradeoffFigure(records []sim.Record, look map[string]style) figure {
 	}
 	f.title = "Attention-output error against cache size, at each trace's longest length"
 	f.captions = captions(records, "Lines join the budgets of one method. On the Pareto front no other pipeline has both a smaller cache and less error; bounds do not count.",
-		clamped, noteLocal, retrainedNote(records))
+		captionEqual, clamped, noteLocal, retrainedNote(records))
 	return f
 }
 
@@ -132,7 +132,7 @@ func overLengths(records []sim.Record, look map[string]style, label string, valu
 		if len(all) == 0 {
 			continue
 		}
-		p := panel{title: panelTitle(rs[0]), series: all}
+		p := panel{title: panelTitle(rs[0], ""), series: all}
 		p.x = axis{label: "sequence length, tokens", ticks: lengths(all)}
 		p.x.low, p.x.high = logRange(p.xs())
 		p.y.label = label
@@ -196,8 +196,9 @@ func errorAxisFloor(panels []panel) float64 {
 	return max(errorFloor, math.Pow(10, math.Floor(math.Log10(least))))
 }
 
-func panelTitle(r sim.Record) string {
-	return oneLine(fmt.Sprintf("%s, %d of %d layers", traceText(r), len(r.Layers), r.NumLayers))
+// panelTitle says whose trace a panel shows.
+func panelTitle(r sim.Record, length string) string {
+	return oneLine(fmt.Sprintf("%s, %s%d of %d layers", traceText(r), length, len(r.Layers), r.NumLayers))
 }
 
 // captions are the lines below a picture, without empty ones.

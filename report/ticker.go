@@ -91,7 +91,7 @@ func tickText(text string) string {
 }
 
 // logRange is the range of a logarithmic axis around positive values: at least a factor of 4, and a
-// margin of 6 % on each side, so that markers stay inside.
+// margin of 7 % on each side, so that markers stay inside.
 func logRange(values []float64) (low, high float64) {
 	low, high = math.Inf(1), 0
 	for _, v := range values {
@@ -101,6 +101,6 @@ func logRange(values []float64) (low, high float64) {
 		middle := math.Sqrt(low * high)
 		low, high = middle/2, middle*2
 	}
-	margin := math.Pow(high/low, 0.06)
+	margin := math.Pow(high/low, 0.07)
 	return low / margin, high * margin
 }
