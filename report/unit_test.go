@@ -20,6 +20,7 @@ func TestUnits(t *testing.T) {
 		{percentText(0.1234), "12.3 %"},
 		{percentText(0.9996), "100 %"},
 		{percentText(1.26), "126 %"},
+		{percentText(1e300), "1e+302 %"},
 		{ratioText(0.5249), "0.525x"},
 		{ratioText(0.9999), "1.00x"},
 		{ratioText(12.34), "12.3x"},
