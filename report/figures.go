@@ -49,8 +49,19 @@ func latencyFigure(records []sim.Record, look map[string]style) figure {
 	})
 	ownRanges(f.panels, decadeTicks{text: timeText})
 	f.title = "Latency of one decode step's attention over all layers, by sequence length"
-	f.captions = captions(records, captionEqual, "Median on this machine; bars are its 95 % interval. "+noteLatency(records))
+	f.captions = captions(records, captionEqual, latencyCaption(records))
 	return f
+}
+
+// latencyCaption says how the time was taken, as the first record that has one knows it.
+func latencyCaption(records []sim.Record) string {
+	i := slices.IndexFunc(records, func(r sim.Record) bool { return r.Latency != nil })
+	if i < 0 {
+		return ""
+	}
+	l := records[i].Latency
+	return fmt.Sprintf("Median of the timed steps with %d threads and kernel %s; bars are its 95 %% interval. %s",
+		l.Threads, oneLine(l.Kernel), noteLatency(records))
 }
 
 // errorFigure shows the error over the sequence length.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -160,8 +161,15 @@ func FuzzRead(f *testing.F) {
 		if err != nil || len(again) != len(records) {
 			t.Fatalf("%d records become %d: %v", len(records), len(again), err)
 		}
-		if _, err := Plots(records); err != nil {
-			t.Errorf("plots: %v", err)
+		for _, p := range pictures {
+			for _, panel := range p.figure(records, styles(records)).panels {
+				for _, a := range []axis{panel.x, panel.y} {
+					if !(a.low > 0 && a.low < a.high && a.high <= math.MaxFloat64) { // gonum panics on these
+						t.Errorf("%s: axis from %v to %v", p.name, a.low, a.high)
+					}
+					a.ticks.Ticks(a.low, a.high)
+				}
+			}
 		}
 	})
 }
