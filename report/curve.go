@@ -15,6 +15,7 @@ type point struct {
 	lo, hi float64 // interval of y; both y where there is none
 	style  style
 	bound  bool
+	other  bool // neither a bound nor a reduction: full, and what equals it
 }
 
 // series are points that a line joins, by rising x.
@@ -84,6 +85,7 @@ func join(records []sim.Record, name func(sim.Record) string, look map[string]st
 			continue
 		}
 		p.style, p.bound = look[r.Pipeline], isBound(r)
+		p.other = !p.bound && !competes(r)
 		k := name(r)
 		i, ok := at[k]
 		if !ok {

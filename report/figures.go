@@ -188,18 +188,31 @@ func errorAxes(panels []panel) (floor float64, caption string) {
 	if !clamped {
 		return floor, ""
 	}
-	return floor, fmt.Sprintf("Errors below %s, such as the f16 rounding of the full cache, are drawn at the bottom.", tickText(percentText(floor)))
+	return floor, fmt.Sprintf("Errors below %s, such as the rounding of the full cache to f16, are drawn at the bottom.", tickText(percentText(floor)))
 }
 
-// errorAxisFloor is the power of ten below the least error that is not under errorFloor.
+// errorAxisFloor is the power of ten below the least error that is not under errorFloor. That of
+// pipelines that reduce nothing is rounding and would stretch the axis: it counts only where there is no
+// other.
 func errorAxisFloor(panels []panel) float64 {
-	least := math.Inf(1)
+	least, leastOther := math.Inf(1), math.Inf(1)
 	for _, p := range panels {
-		for _, v := range p.ys() {
-			if v >= errorFloor {
-				least = min(least, v)
+		for _, s := range p.series {
+			for _, pt := range s.points {
+				for _, v := range []float64{pt.y, pt.lo, pt.hi} {
+					switch {
+					case v < errorFloor:
+					case pt.other:
+						leastOther = min(leastOther, v)
+					default:
+						least = min(least, v)
+					}
+				}
 			}
 		}
+	}
+	if math.IsInf(least, 1) {
+		least = leastOther
 	}
 	if math.IsInf(least, 1) {
 		return errorFloor

@@ -47,6 +47,19 @@ func TestErrorFloor(t *testing.T) {
 	}
 }
 
+// TestErrorFloorOfReductions does not let the rounding of the full cache stretch the axis.
+func TestErrorFloorOfReductions(t *testing.T) {
+	records := []sim.Record{measured("full", "baseline", 1000, 8e-4), measured("a", "eviction", 100, 0.2)}
+	f := errorFigure(records, styles(records))
+	if y := f.panels[0].series[0].points[0].y; math.Abs(y-0.1) > 1e-9 {
+		t.Errorf("full is drawn at %v, want the floor 0.1", y)
+	}
+	f = errorFigure(records[:1], styles(records))
+	if y := f.panels[0].series[0].points[0].y; y != 8e-4 {
+		t.Errorf("full alone is drawn at %v, want its error", y)
+	}
+}
+
 // TestTradeoff takes each trace's longest length, joins budgets and leaves bounds off the front.
 func TestTradeoff(t *testing.T) {
 	short := measured("a:budget=10%", "eviction", 1, 0.001)

@@ -44,6 +44,9 @@ func TestPlots(t *testing.T) {
 		{"many traces", traces, maxPanels},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if testing.Short() && c.panels > 1 {
+				t.Skip("large pictures")
+			}
 			pictures, err := Plots(c.records)
 			if err != nil {
 				t.Fatal(err)
