@@ -135,11 +135,14 @@ func tradeoffFigure(records []sim.Record, look map[string]style) figure {
 	return f
 }
 
-// overLengths makes one panel a trace, without a range of y.
+// overLengths makes one panel a trace, without a range of y; value says no where a record has none.
 func overLengths(records []sim.Record, look map[string]style, label string, value func(sim.Record) (y, lo, hi float64, ok bool)) figure {
 	var f figure
 	for _, rs := range traceRecords(records) {
-		all := overLength(rs, look, value)
+		all := join(rs, func(r sim.Record) string { return r.Pipeline }, look, func(r sim.Record) (point, bool) {
+			y, lo, hi, ok := value(r)
+			return point{x: float64(r.SeqLen), y: y, lo: lo, hi: hi}, ok
+		})
 		if len(all) == 0 {
 			continue
 		}
