@@ -40,10 +40,30 @@ func check(r sim.Record) error {
 			return fmt.Errorf("%s: %d, want 0 or more", f.name, *f.value)
 		}
 	}
-	if e := r.Error; e != nil && e.RelL2 < 0 {
-		return fmt.Errorf("error.rel_l2: %v, want 0 or more", e.RelL2)
+	if err := checkError(r.Error); err != nil {
+		return err
 	}
 	return checkLatency(r.Latency)
+}
+
+func checkError(e *sim.ErrorStats) error {
+	if e == nil {
+		return nil
+	}
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{
+		{"rel_l2", e.RelL2},
+		{"rel_l2_p95", e.RelL2P95},
+		{"rel_l2_worst_layer", e.RelL2WorstLayer},
+		{"max_abs", e.MaxAbs},
+	} {
+		if f.value < 0 {
+			return fmt.Errorf("error.%s: %v, want 0 or more", f.name, f.value)
+		}
+	}
+	return nil
 }
 
 func checkLatency(l *sim.Latency) error {

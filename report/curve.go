@@ -15,6 +15,7 @@ type point struct {
 	lo, hi float64 // interval of y; both y where there is none
 	style  style
 	bound  bool
+	other  bool // neither a bound nor a reduction: full, and what equals it
 }
 
 // series are points that a line joins, by rising x.
@@ -64,15 +65,6 @@ func traceRecords(records []sim.Record) [][]sim.Record {
 	return all
 }
 
-// overLength are the curves of one trace over the sequence length, one a pipeline; value returns false
-// where a record has none.
-func overLength(records []sim.Record, look map[string]style, value func(sim.Record) (y, lo, hi float64, ok bool)) []series {
-	return join(records, func(r sim.Record) string { return r.Pipeline }, look, func(r sim.Record) (point, bool) {
-		y, lo, hi, ok := value(r)
-		return point{x: float64(r.SeqLen), y: y, lo: lo, hi: hi}, ok
-	})
-}
-
 // join makes the points of records into series, one for each name; bounds come first, so that others are
 // drawn over them.
 func join(records []sim.Record, name func(sim.Record) string, look map[string]style, value func(sim.Record) (point, bool)) []series {
@@ -84,6 +76,7 @@ func join(records []sim.Record, name func(sim.Record) string, look map[string]st
 			continue
 		}
 		p.style, p.bound = look[r.Pipeline], isBound(r)
+		p.other = !p.bound && !competes(r)
 		k := name(r)
 		i, ok := at[k]
 		if !ok {
@@ -96,14 +89,12 @@ func join(records []sim.Record, name func(sim.Record) string, look map[string]st
 	for _, s := range all {
 		slices.SortStableFunc(s.points, func(a, b point) int { return cmp.Compare(a.x, b.x) })
 	}
-	slices.SortStableFunc(all, func(a, b series) int {
-		return rankOf(a) - rankOf(b)
-	})
+	slices.SortStableFunc(all, func(a, b series) int { return layerOf(a) - layerOf(b) })
 	return all
 }
 
-// rankOf puts bounds before the rest.
-func rankOf(s series) int {
+// layerOf is 0 for series that are drawn below the rest.
+func layerOf(s series) int {
 	if s.points[0].bound {
 		return 0
 	}

@@ -6,9 +6,9 @@
 //     among those that compete (compete.go), collects footnotes (notes.go) and states a verdict
 //     (verdict.go). The table (table.go) and Markdown (markdown.go) print the same cells.
 //  4. csv.go, json.go and benchfmt.go write the records themselves, unrounded.
-//  5. Plots (plots.go) makes four figures of curves (curve.go), each a grid of panels with a legend and
-//     captions (figure.go, panel.go), and draws them with the styles of palette.go and the ticks of
-//     ticker.go.
+//  5. Plots (plots.go) makes four figures (figures.go) of curves (curve.go): panels (panel.go) in a grid
+//     with a legend (legend.go) and captions (figure.go), in the styles of palette.go and glyph.go, with
+//     the ticks of ticker.go and the front of pareto.go.
 //
 // Nothing here knows a method by name: what a record's family says is all that is known of it. All
 // rounding and all units are in unit.go. Start reading at format.go.

@@ -57,7 +57,7 @@ func (f figure) png() ([]byte, error) {
 	down := (len(f.panels) + across - 1) / across
 	panelW, panelH := panelSize(len(f.panels))
 	inner := panelW*vg.Length(across) + panelGap*vg.Length(across-1)
-	panelsH := panelH*vg.Length(down) + panelGap*vg.Length(down-1)
+	panelsH := panelH*vg.Length(down) + panelGap*vg.Length(down-1) // panels with their titles
 
 	titleLines := wrap(title, f.title, inner)
 	var captionLines []string
@@ -84,23 +84,39 @@ func (f figure) png() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// drawPanels draws the panels in rows, their axes aligned.
+// drawPanels draws the panels in rows, their axes aligned. Title and label of y stand above the axes,
+// the label of x below.
 func (f figure) drawPanels(c draw.Canvas, across, down int) {
-	plots := make([][]*plot.Plot, down)
-	for i := range plots {
-		plots[i] = make([]*plot.Plot, across)
-	}
-	for i, p := range f.panels {
-		plots[i/across][i%across] = p.plot()
-	}
+	title, label := textStyle(10, true, color.Black), textStyle(9, false, color.Gray{0x40})
+	above, below := 1.4*title.Font.Size+1.6*label.Font.Size, 1.5*label.Font.Size
 	tiles := draw.Tiles{Cols: across, Rows: down, PadX: panelGap, PadY: panelGap}
-	for i, row := range plot.Align(plots, tiles, c) {
-		for j, canvas := range row {
-			if plots[i][j] != nil {
-				plots[i][j].Draw(canvas)
-			}
+	var plots []*plot.Plot
+	var inside []draw.Canvas
+	var axes [4]vg.Length // the most that axes take of a canvas: left, right, bottom, top
+	for i, p := range f.panels {
+		plots = append(plots, p.plot())
+		inside = append(inside, draw.Crop(tiles.At(c, i%across, i/across), 0, 0, below, -above))
+		for k, taken := range axesOf(plots[i], inside[i]) {
+			axes[k] = max(axes[k], taken)
 		}
 	}
+	for i, p := range f.panels {
+		in := inside[i]
+		own := axesOf(plots[i], in)
+		plots[i].Draw(draw.Crop(in, axes[0]-own[0], own[1]-axes[1], axes[2]-own[2], own[3]-axes[3]))
+		top := in.Max.Y + above
+		c.FillText(title, vg.Point{X: in.Min.X, Y: top}, shorten(title, p.title, in.Max.X-in.Min.X))
+		c.FillText(label, vg.Point{X: in.Min.X, Y: top - 1.4*title.Font.Size}, p.y.label)
+		label.XAlign = draw.XRight
+		c.FillText(label, vg.Point{X: in.Max.X - axes[1], Y: in.Min.Y - 0.2*label.Font.Size}, p.x.label)
+		label.XAlign = draw.XLeft
+	}
+}
+
+// axesOf is what lies between the edges of a canvas and the data: left, right, bottom, top.
+func axesOf(p *plot.Plot, c draw.Canvas) [4]vg.Length {
+	data := p.DataCanvas(c)
+	return [4]vg.Length{data.Min.X - c.Min.X, c.Max.X - data.Max.X, data.Min.Y - c.Min.Y, c.Max.Y - data.Max.Y}
 }
 
 // wrap breaks text into lines that are no wider than width.

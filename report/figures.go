@@ -15,8 +15,8 @@ import (
 const errorFloor = 1e-4
 
 const (
-	captionEqual  = "Markers of equal values stand side by side; their lines coincide."
-	captionBounds = "Thin grey lines are bounds: what a policy could reach, or must beat."
+	captionEqual  = "Markers that would hide each other stand side by side; the lines go through the values."
+	captionBounds = "Grey and thin are bounds, which are no methods: what a policy could reach, or must beat."
 )
 
 // bytesFigure shows the cache over the sequence length.
@@ -36,7 +36,7 @@ func bytesFigure(records []sim.Record, look map[string]style) figure {
 
 // latencyFigure shows the time of a step over the sequence length.
 func latencyFigure(records []sim.Record, look map[string]style) figure {
-	f := overLengths(records, look, "attention of one decode step", func(r sim.Record) (y, lo, hi float64, ok bool) {
+	f := overLengths(records, look, "time of one decode step", func(r sim.Record) (y, lo, hi float64, ok bool) {
 		l := r.Latency
 		if l == nil || l.MedianNS == 0 {
 			return 0, 0, 0, false
@@ -49,8 +49,19 @@ func latencyFigure(records []sim.Record, look map[string]style) figure {
 	})
 	ownRanges(f.panels, decadeTicks{text: timeText})
 	f.title = "Latency of one decode step's attention over all layers, by sequence length"
-	f.captions = captions(records, captionEqual, "Median on this machine; bars are its 95 % interval. "+noteLatency(records))
+	f.captions = captions(records, captionEqual, latencyCaption(records))
 	return f
+}
+
+// latencyCaption says how the time was taken, as the first record that has one knows it.
+func latencyCaption(records []sim.Record) string {
+	i := slices.IndexFunc(records, func(r sim.Record) bool { return r.Latency != nil })
+	if i < 0 {
+		return ""
+	}
+	l := records[i].Latency
+	return fmt.Sprintf("Median of the timed steps with %d threads and kernel %s; bars are its 95 %% interval. %s",
+		l.Threads, oneLine(l.Kernel), noteLatency(records))
 }
 
 // errorFigure shows the error over the sequence length.
@@ -97,7 +108,7 @@ func tradeoffFigure(records []sim.Record, look map[string]style) figure {
 		if len(all) == 0 {
 			continue
 		}
-		p := panel{title: fmt.Sprintf("%s, %s tokens", panelTitle(rs[0]), lengthText(longest)), series: all, front: front}
+		p := panel{title: panelTitle(rs[0], lengthText(longest)+" tokens, "), series: all, front: front}
 		p.x = axis{label: "cache, share of full", ticks: decadeTicks{text: percentText}}
 		p.y.label = "rel_l2 error of attention"
 		f.panels = append(f.panels, p)
@@ -120,19 +131,22 @@ func tradeoffFigure(records []sim.Record, look map[string]style) figure {
 	}
 	f.title = "Attention-output error against cache size, at each trace's longest length"
 	f.captions = captions(records, "Lines join the budgets of one method. On the Pareto front no other pipeline has both a smaller cache and less error; bounds do not count.",
-		clamped, noteLocal, retrainedNote(records))
+		captionEqual, clamped, noteLocal, retrainedNote(records))
 	return f
 }
 
-// overLengths makes one panel a trace, without a range of y.
+// overLengths makes one panel a trace, without a range of y; value says no where a record has none.
 func overLengths(records []sim.Record, look map[string]style, label string, value func(sim.Record) (y, lo, hi float64, ok bool)) figure {
 	var f figure
 	for _, rs := range traceRecords(records) {
-		all := overLength(rs, look, value)
+		all := join(rs, func(r sim.Record) string { return r.Pipeline }, look, func(r sim.Record) (point, bool) {
+			y, lo, hi, ok := value(r)
+			return point{x: float64(r.SeqLen), y: y, lo: lo, hi: hi}, ok
+		})
 		if len(all) == 0 {
 			continue
 		}
-		p := panel{title: panelTitle(rs[0]), series: all}
+		p := panel{title: panelTitle(rs[0], ""), series: all}
 		p.x = axis{label: "sequence length, tokens", ticks: lengths(all)}
 		p.x.low, p.x.high = logRange(p.xs())
 		p.y.label = label
@@ -177,18 +191,31 @@ func errorAxes(panels []panel) (floor float64, caption string) {
 	if !clamped {
 		return floor, ""
 	}
-	return floor, fmt.Sprintf("Errors below %s, such as the f16 rounding of the full cache, are drawn at the bottom.", tickText(percentText(floor)))
+	return floor, fmt.Sprintf("Errors below %s, such as the rounding of the full cache to f16, are drawn at the bottom.", tickText(percentText(floor)))
 }
 
-// errorAxisFloor is the power of ten below the least error that is not under errorFloor.
+// errorAxisFloor is the power of ten below the least error that is not under errorFloor. That of
+// pipelines that reduce nothing is rounding and would stretch the axis: it counts only where there is no
+// other.
 func errorAxisFloor(panels []panel) float64 {
-	least := math.Inf(1)
+	least, leastOther := math.Inf(1), math.Inf(1)
 	for _, p := range panels {
-		for _, v := range p.ys() {
-			if v >= errorFloor {
-				least = min(least, v)
+		for _, s := range p.series {
+			for _, pt := range s.points {
+				for _, v := range []float64{pt.y, pt.lo, pt.hi} {
+					switch {
+					case v < errorFloor:
+					case pt.other:
+						leastOther = min(leastOther, v)
+					default:
+						least = min(least, v)
+					}
+				}
 			}
 		}
+	}
+	if math.IsInf(least, 1) {
+		least = leastOther
 	}
 	if math.IsInf(least, 1) {
 		return errorFloor
@@ -196,8 +223,9 @@ func errorAxisFloor(panels []panel) float64 {
 	return max(errorFloor, math.Pow(10, math.Floor(math.Log10(least))))
 }
 
-func panelTitle(r sim.Record) string {
-	return oneLine(fmt.Sprintf("%s, %d of %d layers", traceText(r), len(r.Layers), r.NumLayers))
+// panelTitle says whose trace a panel shows.
+func panelTitle(r sim.Record, length string) string {
+	return oneLine(fmt.Sprintf("%s, %s%d of %d layers", traceText(r), length, len(r.Layers), r.NumLayers))
 }
 
 // captions are the lines below a picture, without empty ones.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"image/color"
+	"slices"
 	"unicode/utf8"
 
 	"gonum.org/v1/plot/text"
@@ -30,9 +31,9 @@ func newLegend(f figure, width vg.Length) legend {
 	for _, p := range f.panels {
 		front = front || len(p.front) > 0
 	}
-	l.entries = f.order
+	l.entries = slices.Clone(f.order)
 	if front {
-		l.entries = append(l.entries[:len(l.entries):len(l.entries)], style{name: "Pareto front", line: frontLine})
+		l.entries = append(l.entries, style{name: "Pareto front", line: frontLine})
 	}
 	for i, e := range l.entries {
 		e.name = shorten(l.text, e.name, width-sampleWidth-columnGap)

@@ -54,7 +54,7 @@ func read(r io.Reader) ([]sim.Record, error) {
 	var records []sim.Record
 	b := bufio.NewReader(r)
 	for n := 1; ; n++ {
-		line, whole, err := readLine(b)
+		line, whole, err := readLine(b, maxLine)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
@@ -76,14 +76,14 @@ func read(r io.Reader) ([]sim.Record, error) {
 	return records, nil
 }
 
-// readLine reads up to a line feed and says whether there was one.
-func readLine(b *bufio.Reader) (line []byte, whole bool, err error) {
+// readLine reads up to a line feed and says whether there was one; a line may have limit bytes.
+func readLine(b *bufio.Reader, limit int) (line []byte, whole bool, err error) {
 	for {
 		part, err := b.ReadSlice('\n')
 		line = append(line, part...)
 		switch {
-		case len(line) > maxLine:
-			return nil, false, fmt.Errorf("longer than %d bytes", maxLine)
+		case len(line) > limit:
+			return nil, false, fmt.Errorf("longer than %d bytes", limit)
 		case err == nil:
 			return line[:len(line)-1], true, nil
 		case errors.Is(err, io.EOF):

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"image/color"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,20 +23,21 @@ type style struct {
 // The colours of Okabe and Ito (2008), which readers with any common colour blindness tell apart, less
 // yellow, which is too light on white.
 var (
-	warm = []color.RGBA{{0xD5, 0x5E, 0x00, 0xFF}, {0xE6, 0x9F, 0x00, 0xFF}, {0xCC, 0x79, 0xA7, 0xFF}}
-	cool = []color.RGBA{{0x00, 0x72, 0xB2, 0xFF}, {0x00, 0x9E, 0x73, 0xFF}, {0x56, 0xB4, 0xE9, 0xFF}}
-	grey = color.RGBA{0x80, 0x80, 0x80, 0xFF}
+	warm  = []color.RGBA{{0xD5, 0x5E, 0x00, 0xFF}, {0xE6, 0x9F, 0x00, 0xFF}, {0xCC, 0x79, 0xA7, 0xFF}}
+	cool  = []color.RGBA{{0x00, 0x72, 0xB2, 0xFF}, {0x00, 0x9E, 0x73, 0xFF}, {0x56, 0xB4, 0xE9, 0xFF}}
+	grey  = color.RGBA{0x80, 0x80, 0x80, 0xFF}
+	black = color.RGBA{0x00, 0x00, 0x00, 0xFF}
 )
 
 // choosing are the families that choose entries; they are cool, those that change rows are warm.
-var choosing = []string{"eviction", "selection", "merging"}
+var choosing = []string{"eviction", "selection"}
 
 // dashes are the patterns of lines, in points.
 var dashes = [][]vg.Length{nil, {6, 2.5}, {2, 2}, {8, 2, 2, 2}, {4, 1.5}}
 
 // styles gives each pipeline a colour, a dash and a marker. Pipelines that differ in the budget alone
-// are one curve: they share colour and dash. Neighbours in the order of family and name differ in colour
-// first, then in dash and filling, so that 14 curves of a hue differ in two of the three at least.
+// are one curve: they share colour and dash. Curves are numbered by family and name within their hues: the
+// next has another colour and shape, and when the colours are through also another dash and filling.
 func styles(records []sim.Record) map[string]style {
 	type curve struct{ family, name string }
 	budgets := map[curve][]string{} // pipelines in order of appearance
@@ -45,56 +47,53 @@ func styles(records []sim.Record) map[string]style {
 			budgets[c] = append(budgets[c], r.Pipeline)
 		}
 	}
-	var curves []curve
-	for c := range budgets {
-		curves = append(curves, c)
-	}
-	slices.SortFunc(curves, func(a, b curve) int {
+	curves := slices.SortedFunc(maps.Keys(budgets), func(a, b curve) int {
 		return cmp.Or(strings.Compare(a.family, b.family), strings.Compare(a.name, b.name))
 	})
 	all := map[string]style{}
-	var warms, cools, bounds int
+	numbers := map[color.Color]int{} // curves so far, by the first colour of their hues
 	for _, c := range curves {
+		hues := huesOf(c.family)
 		for b, pipeline := range budgets[c] {
-			fams := strings.Split(c.family, "+")
-			s := style{}
-			switch {
-			case c.family == baseline:
-				s = newStyle(color.Black, 1.6, nil, 3.2, outlines[0], false)
-			case slices.Contains(fams, bound):
-				s = newStyle(grey, 0.8, dashes[(bounds+1)%len(dashes)], 1.8, outlines[(bounds+2*b)%len(outlines)], false)
-			case slices.Contains(choosing, fams[0]):
-				s = hueStyle(cool, cools, b)
-			default:
-				s = hueStyle(warm, warms, b)
-			}
-			s.name = oneLine(pipeline)
-			all[pipeline] = s
+			all[pipeline] = newStyle(pipeline, hues, numbers[hues[0]], b)
 		}
-		switch fams := strings.Split(c.family, "+"); {
-		case c.family == baseline:
-		case slices.Contains(fams, bound):
-			bounds++
-		case slices.Contains(choosing, fams[0]):
-			cools++
-		default:
-			warms++
-		}
+		numbers[hues[0]]++
 	}
 	return all
 }
 
-// hueStyle is the style of the i-th curve of a group of hues at its b-th budget.
-func hueStyle(hues []color.RGBA, i, b int) style {
-	round := i / len(hues)
-	return newStyle(hues[i%len(hues)], 1.3, dashes[round%len(dashes)], 3.4,
-		outlines[(i+1+2*b)%len(outlines)], round%2 == 1)
+// huesOf are the colours that pipelines of a family take.
+func huesOf(family string) []color.RGBA {
+	families := strings.Split(family, "+")
+	switch {
+	case family == baseline:
+		return []color.RGBA{black}
+	case slices.Contains(families, bound):
+		return []color.RGBA{grey}
+	case slices.Contains(choosing, families[0]):
+		return cool
+	}
+	return warm
 }
 
-func newStyle(c color.Color, width float64, dash []vg.Length, radius float64, outline func(vg.Point, vg.Length) vg.Path, hollow bool) style {
+// newStyle is the style of a pipeline: the i-th curve of its hues at its b-th budget. Full is wide, bounds
+// are thin and small.
+func newStyle(pipeline string, hues []color.RGBA, i, b int) style {
+	round := i / len(hues)
+	c := hues[i%len(hues)]
+	width, radius, dash, shape, hollow := 1.3, 3.4, round, i+1+2*b, round%2 == 1
+	switch c {
+	case black:
+		width, radius, shape = 1.6, 3.2, i+b
+	case grey:
+		width, radius, dash, shape, hollow = 0.8, 1.8, i+1, i+2*b, false
+	}
 	return style{
-		line:   draw.LineStyle{Color: c, Width: vg.Points(width), Dashes: dash},
-		marker: draw.GlyphStyle{Color: c, Radius: vg.Points(radius), Shape: glyph{outline, hollow}},
+		name: oneLine(pipeline),
+		line: draw.LineStyle{Color: c, Width: vg.Points(width), Dashes: dashes[dash%len(dashes)]},
+		marker: draw.GlyphStyle{
+			Color: c, Radius: vg.Points(radius), Shape: glyph{outlines[shape%len(outlines)], hollow},
+		},
 	}
 }
 

@@ -2,6 +2,7 @@ package report
 
 import (
 	"image/color"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
@@ -10,23 +11,18 @@ import (
 
 var (
 	gridLine  = draw.LineStyle{Color: color.Gray{0xE4}, Width: vg.Points(0.5)}
-	frontLine = draw.LineStyle{Color: color.RGBA{0xF0, 0xE4, 0x42, 0xFF}, Width: vg.Points(4)} // Okabe and Ito's yellow
+	frontLine = draw.LineStyle{Color: color.RGBA{0xF0, 0xE4, 0x42, 0xFF}, Width: vg.Points(3)} // Okabe and Ito's yellow
 )
 
-// plot makes the panel ready to draw. Its axes are logarithmic and its ranges are set, which gonum's
+// plot makes the panel ready to draw, without title and labels of axes, for which gonum leaves too much
+// room where axes are logarithmic. Its axes are logarithmic and its ranges are set, which gonum's
 // logarithmic scale needs: it panics on what is not positive.
 func (p panel) plot() *plot.Plot {
 	pl := plot.New()
-	pl.Title.Text = p.title
-	pl.Title.TextStyle.Font = sans(10, true)
-	pl.Title.Padding = vg.Points(6)
 	for _, a := range []struct {
 		from axis
 		to   *plot.Axis
 	}{{p.x, &pl.X}, {p.y, &pl.Y}} {
-		a.to.Label.Text = a.from.label
-		a.to.Label.TextStyle.Font = sans(9.5, false)
-		a.to.Label.Padding = vg.Points(4)
 		a.to.Tick.Label.Font = sans(8.5, false)
 		a.to.Tick.Length = vg.Points(5)
 		a.to.Tick.Marker = a.from.ticks
@@ -64,8 +60,11 @@ func (p panel) Plot(c draw.Canvas, pl *plot.Plot) {
 		points = append(points, s.points...)
 	}
 	at := spread(points, x, y)
+	if p.oneX() {
+		at = abreast(points, x, y, c.Max.X-c.Min.X)
+	}
 	for i, pt := range points {
-		if pt.lo < pt.hi {
+		if pt.lo < pt.hi && !pt.bound {
 			bar := draw.LineStyle{Color: pt.style.line.Color, Width: vg.Points(0.9)}
 			c.StrokeLine2(bar, at[i].X, y(pt.lo), at[i].X, y(pt.hi))
 			for _, end := range []float64{pt.lo, pt.hi} {
@@ -74,7 +73,7 @@ func (p panel) Plot(c draw.Canvas, pl *plot.Plot) {
 		}
 	}
 	for i, pt := range points {
-		c.DrawGlyph(pt.style.marker, at[i])
+		c.DrawGlyphNoClip(pt.style.marker, at[i])
 	}
 }
 
@@ -92,7 +91,7 @@ func stairs(front []point, x, y func(float64) vg.Length) []vg.Point {
 
 // spread places markers: at their points, but those that would hide each other side by side.
 func spread(points []point, x, y func(float64) vg.Length) []vg.Point {
-	const near, step, widest = 2.5, 5.5, 30.0 // points of the canvas
+	const nearX, nearY, step, widest = 2.5, 5, 5.5, 30.0 // points of the canvas
 	at := make([]vg.Point, len(points))
 	placed := make([]bool, len(points))
 	for i, p := range points {
@@ -103,7 +102,7 @@ func spread(points []point, x, y func(float64) vg.Length) []vg.Point {
 		var together []int
 		for j := i; j < len(points); j++ {
 			dx, dy := x(points[j].x)-home.X, y(points[j].y)-home.Y
-			if !placed[j] && max(dx, -dx) < near && max(dy, -dy) < near {
+			if !placed[j] && max(dx, -dx) < nearX && max(dy, -dy) < nearY {
 				together = append(together, j)
 			}
 		}
@@ -116,6 +115,22 @@ func spread(points []point, x, y func(float64) vg.Length) []vg.Point {
 			at[j] = vg.Point{X: x(points[j].x) + vg.Points(shift), Y: y(points[j].y)}
 			placed[j] = true
 		}
+	}
+	return at
+}
+
+// oneX says whether all points have the same x, so that no line joins any.
+func (p panel) oneX() bool {
+	xs := p.xs()
+	return slices.Min(xs) == slices.Max(xs)
+}
+
+// abreast places the markers of a panel without lines side by side, in their order.
+func abreast(points []point, x, y func(float64) vg.Length, width vg.Length) []vg.Point {
+	step := min(vg.Points(22), 0.7*width/vg.Length(len(points)))
+	at := make([]vg.Point, len(points))
+	for i, p := range points {
+		at[i] = vg.Point{X: x(p.x) + step*(vg.Length(i)-vg.Length(len(points)-1)/2), Y: y(p.y)}
 	}
 	return at
 }

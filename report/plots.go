@@ -42,11 +42,11 @@ func Plots(records []sim.Record) ([]Picture, error) {
 			all = append(all, Picture{Name: p.name, Skipped: p.missing})
 			continue
 		}
-		f.order = f.shown(records, look)
 		if n := len(f.panels); n > maxPanels {
 			f.panels = f.panels[:maxPanels]
 			f.captions = append(f.captions, fmt.Sprintf("Only the first %d of %d traces are drawn.", maxPanels, n))
 		}
+		f.order = f.shown(records, look)
 		png, err := f.png()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)

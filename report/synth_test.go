@@ -3,6 +3,8 @@ package report
 import (
 	"hash/fnv"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 
 	"kvgauge/sim"
@@ -107,12 +109,12 @@ func synthRecord(s subject, n int, m synthMethod, params string, budget float64)
 	r.WeightBytes, r.PeakBytes, r.TrafficBytes = &weights, &peak, &cache
 
 	jitter := noise(0.15, s.name, m.name, lengthText(n))
-	e := min(1.2, m.err(budget)*s.difficulty*jitter*math.Pow(float64(n)/1024, -0.1))
-	mass := max(0, 1-e/2)
-	late := e / 9
+	e := round(min(1.2, m.err(budget)*s.difficulty*jitter*math.Pow(float64(n)/1024, -0.1)))
+	mass := round(max(0, 1-e/2))
+	late := round(e / 9)
 	r.Error = &sim.ErrorStats{
-		RelL2: e, RelL2P95: 2.5 * e, RelL2WorstLayer: 1.7 * e, Cosine: max(0, 1-e*e/2), MaxAbs: 3 * e,
-		RelL2Layers: []float64{0.3 * e, 1.7 * e}, RelL2Quarters: []float64{e, e, e, e},
+		RelL2: e, RelL2P95: round(2.5 * e), RelL2WorstLayer: round(1.7 * e), Cosine: round(max(0, 1-e*e/2)), MaxAbs: round(3 * e),
+		RelL2Layers: []float64{round(0.3 * e), round(1.7 * e)}, RelL2Quarters: []float64{e, e, e, e},
 	}
 	if m.family != "sharing" {
 		r.Error.Mass, r.Error.LateMass = &mass, &late
@@ -125,10 +127,28 @@ func synthRecord(s subject, n int, m synthMethod, params string, budget float64)
 	lo, hi := median-median/20, median+median/12
 	r.Latency = &sim.Latency{
 		StepNS: []int64{lo, median, hi}, MedianNS: median, MeanNS: median + median/50, LoNS: &lo, HiNS: &hi,
-		RatioToFull: float64(median) / fullNS, CompressNS: 50 * median, Threads: 2, Kernel: "avx2",
+		RatioToFull: round(float64(median) / fullNS), CompressNS: 50 * median, Threads: 2, Kernel: "avx2",
 	}
 	if m.family == "baseline" {
 		r.Latency.RatioToFull = 1
 	}
 	return r
+}
+
+// round keeps 5 significant digits, on which all machines agree.
+func round(v float64) float64 {
+	v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', 5, 64), 64)
+	return v
+}
+
+// goldenRecords are few enough to read: two traces, two lengths.
+func goldenRecords() []sim.Record {
+	return slices.DeleteFunc(synthRecords("25%"), func(r sim.Record) bool {
+		return r.Trace == "bytelm" || r.SeqLen != 128 && r.SeqLen != 1024
+	})
+}
+
+// pick returns the records of one pipeline.
+func pick(records []sim.Record, pipeline string) []sim.Record {
+	return slices.DeleteFunc(slices.Clone(records), func(r sim.Record) bool { return r.Pipeline != pipeline })
 }

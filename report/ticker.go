@@ -52,7 +52,7 @@ func (byteTicks) Ticks(low, high float64) []plot.Tick {
 	return ticks
 }
 
-// decadeTicks marks 1 to 9 of each decade and labels 1, 2 and 5, or of a long axis 1 alone.
+// decadeTicks marks 1 to 9 of each decade and labels 1, 2 and 5, or of a long axis 1 alone, at most 8.
 type decadeTicks struct {
 	text  func(float64) string
 	floor float64 // values down here are drawn at it; 0 where none are
@@ -60,7 +60,8 @@ type decadeTicks struct {
 
 // Ticks implements plot.Ticker.
 func (d decadeTicks) Ticks(low, high float64) []plot.Tick {
-	long := math.Log10(high/low) > 2.3
+	decades := math.Log10(high) - math.Log10(low)
+	long, stride := decades > 2.3, math.Ceil(decades/8)
 	var ticks []plot.Tick
 	for e := math.Floor(math.Log10(low)); math.Pow(10, e) <= high; e++ {
 		for m := 1.0; m <= 9; m++ {
@@ -69,7 +70,7 @@ func (d decadeTicks) Ticks(low, high float64) []plot.Tick {
 				continue
 			}
 			t := plot.Tick{Value: v}
-			if m == 1 || !long && (m == 2 || m == 5) {
+			if m == 1 && math.Mod(e, stride) == 0 || !long && (m == 2 || m == 5) {
 				t.Label = tickText(d.text(v))
 			}
 			if d.floor > 0 && v <= d.floor*(1+1e-9) {
@@ -91,7 +92,7 @@ func tickText(text string) string {
 }
 
 // logRange is the range of a logarithmic axis around positive values: at least a factor of 4, and a
-// margin of 6 % on each side, so that markers stay inside.
+// margin of 7 % on each side, so that markers stay inside.
 func logRange(values []float64) (low, high float64) {
 	low, high = math.Inf(1), 0
 	for _, v := range values {
@@ -101,6 +102,6 @@ func logRange(values []float64) (low, high float64) {
 		middle := math.Sqrt(low * high)
 		low, high = middle/2, middle*2
 	}
-	margin := math.Pow(high/low, 0.06)
-	return low / margin, high * margin
+	margin := math.Pow(high/low, 0.07)
+	return low / margin, min(high*margin, math.MaxFloat64)
 }

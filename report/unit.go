@@ -38,10 +38,14 @@ func percentText(share float64) string {
 // ratioText writes a ratio: 0.52x.
 func ratioText(r float64) string { return digits(r, 3) + "x" }
 
-// digits writes v rounded to n significant digits, with at most 3 places and no exponent.
+// digits writes v rounded to n significant digits, with at most 3 places and, below a million, no
+// exponent.
 func digits(v float64, n int) string {
 	if v == 0 {
 		return "0"
+	}
+	if math.Abs(v) >= 1e6 {
+		return strconv.FormatFloat(v, 'g', n, 64)
 	}
 	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'e', n-1, 64), 64)
 	places := n - 1 - int(math.Floor(math.Log10(math.Abs(rounded))))

@@ -1,0 +1,66 @@
+package report
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/perf/benchfmt"
+
+	"kvgauge/sim"
+)
+
+// TestBenchfmtReads reads the output back with the library that benchstat uses.
+func TestBenchfmtReads(t *testing.T) {
+	records := goldenRecords()
+	records[0].Trace, records[0].Pipeline = "my trace/x", "external name:groups=0/1"
+	records[1].Latency = nil
+	want := map[string]int{} // lines by name
+	for _, r := range records {
+		if r.Status == sim.OK {
+			n := 1
+			if r.Latency != nil {
+				n = len(r.Latency.StepNS)
+			}
+			want["KV/trace="+benchName(r.Trace)+"/pipeline="+benchName(r.Pipeline)+"/len="+strconv.Itoa(r.SeqLen)] = n
+		}
+	}
+	reader := benchfmt.NewReader(bytes.NewReader(write(t, records, Options{Format: "benchfmt"})), "records")
+	got := map[string]int{}
+	for reader.Scan() {
+		switch rec := reader.Result().(type) {
+		case *benchfmt.SyntaxError:
+			t.Error(rec)
+		case *benchfmt.Result:
+			got[string(rec.Name)]++
+			r := records[slices.IndexFunc(records, func(r sim.Record) bool {
+				return strings.Contains(string(rec.Name), "trace="+benchName(r.Trace)+"/pipeline="+benchName(r.Pipeline)+"/len="+strconv.Itoa(r.SeqLen))
+			})]
+			if v, ok := rec.Value("cache-bytes"); !ok || v != float64(*r.CacheBytes) {
+				t.Errorf("%s: cache-bytes %v, want %d", rec.Name, v, *r.CacheBytes)
+			}
+			if v, ok := rec.Value("rel-l2"); !ok || v != r.Error.RelL2 {
+				t.Errorf("%s: rel-l2 %v, want %v", rec.Name, v, r.Error.RelL2)
+			}
+			if rec.GetConfig("seed") != "1" || rec.GetConfig("model") != r.Model {
+				t.Errorf("%s: configuration %v", rec.Name, rec.Config)
+			}
+		}
+	}
+	if err := reader.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d benchmarks, want %d", len(got), len(want))
+	}
+	for name, n := range want {
+		if got[name] != n {
+			t.Errorf("%s: %d lines, want %d", name, got[name], n)
+		}
+	}
+	if reader.Units().GetBetter("rel-l2") != -1 || reader.Units().Get("cache-bytes", "assume") == nil {
+		t.Errorf("units %v", reader.Units())
+	}
+}
