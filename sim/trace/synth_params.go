@@ -36,7 +36,7 @@ var synthParams = []SynthParam{
 	{"rank", "0.25", "directions of a head's content, as a share of head_dim", 0.03, 0.33, false},
 	{"layer_similarity", "0.8", "correlation of the content of adjacent layers", 0, 1, false},
 	{"query_similarity", "0.85", "cosine of adjacent queries, rotation aside", 0.1, 1, false},
-	{"needles", "4", "needles asked for in the decode window of each power of two; 0 is none", 0, 16, true},
+	{"needles", "8", "needles asked for in the decode window of each power of two; 0 is none", 0, 16, true},
 }
 
 const (

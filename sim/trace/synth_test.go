@@ -26,11 +26,11 @@ func TestSynthShape(t *testing.T) {
 		spec                              string
 		layers, q, kv, dim, tokens, asked int
 	}{
-		{"synth", 4, 8, 8, 64, 4096, 28},
+		{"synth", 4, 8, 8, 64, 4096, 56},
 		{"synth:layers=1,kv_heads=1,tokens=100,needles=2", 1, 8, 1, 64, 100, 2},
 		{"synth:layers=2,q_heads=6,kv_heads=3,head_dim=16,tokens=1k,needles=0", 2, 6, 3, 16, 1024, 0},
 		{"synth:head_dim=24,q_heads=2,kv_heads=2,tokens=1", 4, 2, 2, 24, 1, 0},
-		{"synth:head_dim=512,q_heads=1,kv_heads=1,tokens=70,layers=512", 512, 1, 1, 512, 70, 4},
+		{"synth:head_dim=512,q_heads=1,kv_heads=1,tokens=70,layers=512", 512, 1, 1, 512, 70, 8},
 	}
 	for _, tt := range tests {
 		tr := open(t, tt.spec, Options{})
