@@ -5,6 +5,3 @@
 // Start with attend.go, the decode kernel. half.go converts precisions, dot.go holds the inner loops,
 // exact.go the float64 reference, rope.go the rotation, pool.go the threads.
 package kernel
-
-// Name says which implementation of the kernels runs; records carry it.
-const Name = "go"

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // MaxHalf is the largest finite IEEE 754 binary16 value.
 const MaxHalf = 65504
@@ -56,7 +59,18 @@ func Halves(dst []uint16, src []float32) (finite bool) {
 	for i, f := range src {
 		u := Half(f)
 		dst[i] = u
-		finite = finite && u&0x7c00 != 0x7c00
+		finite = finite && finite16(u)
+	}
+	return finite
+}
+
+// encodeHalves does the same in little-endian bytes.
+func encodeHalves(dst []byte, src []float32) (finite bool) {
+	finite = true
+	for i, f := range src {
+		u := Half(f)
+		binary.LittleEndian.PutUint16(dst[2*i:], u)
+		finite = finite && finite16(u)
 	}
 	return finite
 }

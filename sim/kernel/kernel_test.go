@@ -104,10 +104,18 @@ func testAttend(t *testing.T, fill func(*rand.Rand) float32, dim, n int) {
 		q[i] = fill(r)
 	}
 	k, v := make([]uint16, n*dim), make([]uint16, n*dim)
+	kr, vr := NewRows(F16, dim, n), NewRows(F16, dim, n)
 	var largest float64
+	row := make([]float32, dim)
 	for i := range k {
 		k[i], v[i] = Half(fill(r)), Half(float32(r.NormFloat64()))
 		largest = max(largest, math.Abs(float64(Float(v[i]))))
+	}
+	for i := range n {
+		Floats(row, k[i*dim:(i+1)*dim])
+		kr.Append(row)
+		Floats(row, v[i*dim:(i+1)*dim])
+		vr.Append(row)
 	}
 	var parts []Partial
 	s := NewScratch(heads, dim)
@@ -117,7 +125,7 @@ func testAttend(t *testing.T, fill func(*rand.Rand) float32, dim, n int) {
 		for h := range chunk {
 			chunk[h].Acc = make([]float32, dim)
 		}
-		AttendHalf(q, dim, k[lo*dim:hi*dim], v[lo*dim:hi*dim], &Turn{}, s, chunk)
+		Attend(q, &kr, &vr, lo, hi, nil, s, chunk)
 		parts = append(parts, chunk...)
 	}
 	out := make([]float32, dim)
