@@ -28,7 +28,7 @@ type Scratch struct {
 	state  softState
 
 	scales, mins []float32 // [block][groups] of an Int4 block, widened
-	ones         []float32 // [block*groups]
+	ones, zeros  []float32 // [block*groups]
 	kScale       []float32 // [block] of an Int8 block, widened
 	vScale       []float32 // [block]
 }
@@ -37,22 +37,41 @@ type Scratch struct {
 type softState struct {
 	max, sum []float32
 	fade     []float32 // exp(max before the block - max now): what earlier sums are worth
+	part     []float32 // sum over the block alone
 }
 
 // NewScratch makes room for heads query heads on rows of dim channels, the larger of keys and values.
 func NewScratch(heads, dim int) *Scratch {
 	groups := Int4.ScalesPerRow(dim)
+	floats := func(n int) []float32 { return make([]float32, n) }
 	s := &Scratch{
-		rows: make([]float32, block*dim), logits: make([]float32, heads*block), acc: make([]float32, heads*dim),
-		state:  softState{make([]float32, heads), make([]float32, heads), make([]float32, heads)},
-		scales: make([]float32, block*groups), mins: make([]float32, block*groups), ones: make([]float32, block*groups),
-		kScale: make([]float32, block), vScale: make([]float32, block),
+		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
+		scales: floats(block * groups), mins: floats(block * groups), ones: floats(block * groups), zeros: floats(block * groups),
+		kScale: floats(block), vScale: floats(block),
 	}
 	for i := range s.ones {
 		s.ones[i] = 1
 	}
 	return s
 }
+
+// newSoftState makes room for heads heads; the assembly works on sixteen at a time.
+func newSoftState(heads int) softState {
+	padded := (heads + 15) &^ 15
+	buf := make([]float32, 4*padded)
+	return softState{buf[:padded], buf[padded : 2*padded], buf[2*padded : 3*padded], buf[3*padded:]}
+}
+
+// first returns the state of heads heads that have seen nothing.
+func (s softState) first(heads int) softState {
+	t := softState{s.max[:heads], s.sum[:heads], s.fade[:heads], s.part[:heads]}
+	for h := range heads {
+		t.max[h], t.sum[h] = minusInf, 0
+	}
+	return t
+}
+
+var minusInf = float32(math.Inf(-1))
 
 // Attend computes, for each query head of a group, the softmax state over rows lo to hi of one stored head.
 //
@@ -90,29 +109,20 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 	}
 }
 
-// first returns the state of heads heads that have seen nothing.
-func (s softState) first(heads int) softState {
-	t := softState{s.max[:heads], s.sum[:heads], s.fade[:heads]}
-	for h := range heads {
-		t.max[h], t.sum[h] = float32(math.Inf(-1)), 0
-	}
-	return t
-}
-
 // rowScales returns the factors of n rows' codes that the path leaves to soften: those of Int8 rows, widened
 // into room, and ones otherwise.
 func (p *path) rowScales(r *Rows, lo, n int, ones, room []float32) []float32 {
 	if !p.rawCodes || r.Format != Int8 || r.Scale == nil {
 		return ones
 	}
-	Floats(room[:n], r.Scale[lo:lo+n])
+	p.floats(room[:n], r.Scale[lo:])
 	return room[:n]
 }
 
 // Merge combines the states of one query head in the order of their chunks and writes the attention
 // output, [dim]. The head's states are parts[first], parts[first+step] and so on.
 func Merge(parts []Partial, first, step int, out []float32) {
-	m := float32(math.Inf(-1))
+	m := minusInf
 	for i := first; i < len(parts); i += step {
 		m = max(m, parts[i].Max)
 	}

@@ -9,6 +9,8 @@ var generic = path{
 	soften: softenGeneric,
 	weigh:  weighGeneric,
 	axpy:   Axpy,
+	floats: floats,
+	halves: encodeHalves,
 }
 
 // scoreGeneric computes the logits of n rows from row lo on, at most block, for each query of q:

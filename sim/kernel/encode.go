@@ -141,6 +141,17 @@ func encodeCodes4(dst []byte, row []float32) (fits bool) {
 // decode writes channels from and later of row i to dst, up to its length; from is a multiple of GroupDim
 // for Int4.
 func (r *Rows) decode(i, from int, dst []float32) {
+	r.decodeCodes(i, from, dst)
+	if r.Format == Int8 && r.Scale != nil {
+		scale := halfs[r.Scale[i]]
+		for c := range dst {
+			dst[c] *= scale
+		}
+	}
+}
+
+// decodeCodes is decode without the scale of Int8.
+func (r *Rows) decodeCodes(i, from int, dst []float32) {
 	src := r.Data[i*r.stride+r.Format.CodeBytes(from) : (i+1)*r.stride]
 	switch r.Format {
 	case F32:
@@ -156,12 +167,8 @@ func (r *Rows) decode(i, from int, dst []float32) {
 			dst[c] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*c:])) << 16)
 		}
 	case Int8:
-		scale := float32(1)
-		if r.Scale != nil {
-			scale = halfs[r.Scale[i]]
-		}
 		for c := range dst {
-			dst[c] = scale * float32(int8(src[c]))
+			dst[c] = float32(int8(src[c]))
 		}
 	default:
 		r.decodeInt4(i, from/GroupDim, src, dst)

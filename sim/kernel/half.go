@@ -76,8 +76,11 @@ func encodeHalves(dst []byte, src []float32) (finite bool) {
 }
 
 // Floats widens src into dst, of the same length.
-func Floats(dst []float32, src []uint16) {
-	dst = dst[:len(src)]
+func Floats(dst []float32, src []uint16) { active.floats(dst[:len(src)], src) }
+
+// floats widens as many values of src as dst holds.
+func floats(dst []float32, src []uint16) {
+	src = src[:len(dst)]
 	for i, u := range src {
 		dst[i] = halfs[u]
 	}

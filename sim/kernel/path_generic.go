@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package kernel
 
 // available lists the paths of this build, slowest first.

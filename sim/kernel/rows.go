@@ -82,7 +82,7 @@ func (r *Rows) Set(i int, row []float32) (finite bool) {
 	case F32:
 		return encodeFloats(dst, row)
 	case F16:
-		return encodeHalves(dst, row)
+		return active.halves(dst, row)
 	case BF16:
 		return encodeBrains(dst, row)
 	case Int8:

@@ -1,0 +1,170 @@
+//go:build amd64 && !purego
+
+package kernel
+
+import "unsafe"
+
+// This file calls the assembly, a tile of query heads over one block of rows at a time: a call takes
+// microseconds, since Go cannot interrupt it. Columns beyond the last whole step are left to portable code, so
+// that no load reaches past a row.
+
+// simd is the assembly of one instruction set.
+type simd struct {
+	tiles  []tile // by heads, descending to 1
+	soften func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
+	widen  func(dst *float32, src *uint16, n int)
+	narrow func(dst *byte, src *float32, n int) (infinite uint32)
+	read   func(p *byte, n int) uint64
+	fma    func(n int)
+}
+
+// tile is the assembly for so many query heads at a time.
+type tile struct {
+	heads int
+	dots  [formats]dotsFunc
+	weigh [formats]weighFunc
+}
+
+type (
+	dotsFunc  func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups, ahead int)
+	weighFunc func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, scale, least *float32, groups, ahead int)
+)
+
+// near is how far ahead of a single head's loads the prefetch runs. Where several heads read a block, the
+// first prefetches the next block, which they leave time for.
+const near = 4096
+
+// ahead returns the distance of prefetches for the tile that starts at head h: the first brings in what the
+// others find in the cache.
+func ahead(r *Rows, heads, h int) int {
+	switch {
+	case heads == 1:
+		return near
+	case h == 0:
+		return block * r.stride
+	default:
+		return 0
+	}
+}
+
+// columns is how many columns of a row the assembly reads.
+func columns(r *Rows) int {
+	if r.Format == Int4 {
+		return r.Dim &^ (GroupDim - 1)
+	}
+	return r.Dim &^ 15
+}
+
+// int4Scales widens the scales and minima of n rows.
+func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32) {
+	if r.Format != Int4 {
+		return nil, nil
+	}
+	if r.Scale == nil {
+		return &s.ones[0], &s.zeros[0]
+	}
+	a.floats(s.scales[:n*r.groups], r.Scale[lo*r.groups:])
+	a.floats(s.mins[:n*r.groups], r.Min[lo*r.groups:])
+	return &s.scales[0], &s.mins[0]
+}
+
+// score is scoreGeneric, but for the scales of Int8.
+func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
+	heads, dim := len(q)/k.Dim, columns(k)
+	if dim > 0 {
+		scale, least := a.int4Scales(k, lo, n, s)
+		rows := &k.Data[lo*k.stride]
+		h := 0
+		for _, t := range a.tiles {
+			for ; h+t.heads <= heads; h += t.heads {
+				t.dots[k.Format](&q[h*k.Dim], 4*k.Dim, rows, k.stride, n, dim, &out[h*stride], 4*stride, scale, least, k.groups, ahead(k, heads, h))
+			}
+		}
+	}
+	if dim == k.Dim {
+		return
+	}
+	rest := s.rows[:k.Dim-dim]
+	for i := range n {
+		k.decodeCodes(lo+i, dim, rest)
+		for h := range heads {
+			sum := Dot(q[h*k.Dim+dim:(h+1)*k.Dim], rest)
+			if dim > 0 {
+				sum += out[h*stride+i]
+			}
+			out[h*stride+i] = sum
+		}
+	}
+}
+
+// weigh is weighGeneric, but for the scales of Int8.
+func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32) {
+	heads, dim := len(fade), columns(v)
+	if dim > 0 {
+		scale, least := a.int4Scales(v, lo, n, s)
+		rows := &v.Data[lo*v.stride]
+		h := 0
+		for _, t := range a.tiles {
+			for ; h+t.heads <= heads; h += t.heads {
+				t.weigh[v.Format](&p[h*block], 4*block, rows, v.stride, n, dim, &acc[h*v.Dim], 4*v.Dim, &fade[h], scale, least, v.groups, ahead(v, heads, h))
+			}
+		}
+	}
+	if dim == v.Dim {
+		return
+	}
+	for h, c := range fade {
+		for d := dim; d < v.Dim; d++ {
+			acc[h*v.Dim+d] *= c
+		}
+	}
+	rest := s.rows[:v.Dim-dim]
+	for i := range n {
+		v.decodeCodes(lo+i, dim, rest)
+		for h := range heads {
+			Axpy(p[h*block+i], rest, acc[h*v.Dim+dim:(h+1)*v.Dim])
+		}
+	}
+}
+
+// softenBlock is softenGeneric.
+func (a *simd) softenBlock(logits []float32, n int, k, v []float32, st softState) {
+	whole := (n + 15) &^ 15
+	k, v = k[:whole], v[:whole]
+	for i := n; i < whole; i++ {
+		for h := range st.max {
+			logits[h*block+i] = minusInf
+		}
+		k[i], v[i] = 1, 1
+	}
+	a.soften(&logits[0], whole, &k[0], &v[0], &st.max[0], &st.sum[0], &st.fade[0], &st.part[0], len(st.max))
+}
+
+// plus adds p*x to y: Axpy.
+func (a *simd) plus(p float32, x, y []float32) {
+	dim := len(x) &^ 15
+	if dim > 0 {
+		one := float32(1)
+		last := a.tiles[len(a.tiles)-1]
+		last.weigh[F32](&p, 0, (*byte)(unsafe.Pointer(&x[0])), 0, 1, dim, &y[0], 0, &one, nil, nil, 0, 0)
+	}
+	Axpy(p, x[dim:], y[dim:])
+}
+
+// floats widens as many values of src as dst holds.
+func (a *simd) floats(dst []float32, src []uint16) {
+	n := len(dst) &^ 15
+	if n > 0 {
+		a.widen(&dst[0], &src[0], n)
+	}
+	for i := n; i < len(dst); i++ {
+		dst[i] = halfs[src[i]]
+	}
+}
+
+// halves rounds src into dst and reports whether all stayed finite.
+func (a *simd) halves(dst []byte, src []float32) (finite bool) {
+	n := len(src) &^ 15
+	finite = encodeHalves(dst[2*n:], src[n:])
+	return (n == 0 || a.narrow(&dst[0], &src[0], n) == 0) && finite
+}

@@ -1,0 +1,62 @@
+//go:build amd64 && !purego
+
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+// available lists the paths of this machine, slowest first.
+var available = func() []*path {
+	paths := []*path{&generic}
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C {
+		paths = append(paths, avx2.path("avx2"))
+		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ {
+			paths = append(paths, avx512.path("avx512"))
+		}
+	}
+	return paths
+}()
+
+// path wraps the assembly of one instruction set.
+func (a *simd) path(name string) *path {
+	return &path{
+		name: name, rawCodes: true,
+		score: a.score, soften: a.softenBlock, weigh: a.weigh, axpy: a.plus, floats: a.floats, halves: a.halves,
+	}
+}
+
+var avx2 = simd{
+	tiles: []tile{
+		{
+			heads: 2,
+			dots:  [formats]dotsFunc{dotsF32x2AVX2, dotsF16x2AVX2, dotsBF16x2AVX2, dotsInt8x2AVX2, dotsInt4x2AVX2},
+			weigh: [formats]weighFunc{weighF32x2AVX2, weighF16x2AVX2, weighBF16x2AVX2, weighInt8x2AVX2, weighInt4x2AVX2},
+		},
+		{
+			heads: 1,
+			dots:  [formats]dotsFunc{dotsF32x1AVX2, dotsF16x1AVX2, dotsBF16x1AVX2, dotsInt8x1AVX2, dotsInt4x1AVX2},
+			weigh: [formats]weighFunc{weighF32x1AVX2, weighF16x1AVX2, weighBF16x1AVX2, weighInt8x1AVX2, weighInt4x1AVX2},
+		},
+	},
+	soften: softenAVX2, widen: widenAVX2, narrow: narrowAVX2, read: readAVX2, fma: fmaAVX2,
+}
+
+var avx512 = simd{
+	tiles: []tile{
+		{
+			heads: 4,
+			dots:  [formats]dotsFunc{dotsF32x4AVX512, dotsF16x4AVX512, dotsBF16x4AVX512, dotsInt8x4AVX512, dotsInt4x4AVX512},
+			weigh: [formats]weighFunc{weighF32x4AVX512, weighF16x4AVX512, weighBF16x4AVX512, weighInt8x4AVX512, weighInt4x4AVX512},
+		},
+		{
+			heads: 2,
+			dots:  [formats]dotsFunc{dotsF32x2AVX512, dotsF16x2AVX512, dotsBF16x2AVX512, dotsInt8x2AVX512, dotsInt4x2AVX512},
+			weigh: [formats]weighFunc{weighF32x2AVX512, weighF16x2AVX512, weighBF16x2AVX512, weighInt8x2AVX512, weighInt4x2AVX512},
+		},
+		{
+			heads: 1,
+			dots:  [formats]dotsFunc{dotsF32x1AVX512, dotsF16x1AVX512, dotsBF16x1AVX512, dotsInt8x1AVX512, dotsInt4x1AVX512},
+			weigh: [formats]weighFunc{weighF32x1AVX512, weighF16x1AVX512, weighBF16x1AVX512, weighInt8x1AVX512, weighInt4x1AVX512},
+		},
+	},
+	soften: softenAVX512, widen: widenAVX512, narrow: narrowAVX512, read: readAVX512, fma: fmaAVX512,
+}
