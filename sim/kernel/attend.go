@@ -31,6 +31,8 @@ type Scratch struct {
 	ones, zeros  []float32 // [block*groups]
 	kScale       []float32 // [block] of an Int8 block, widened
 	vScale       []float32 // [block]
+
+	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
 }
 
 // softState is the running softmax of several heads, [head] each.
@@ -89,6 +91,7 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 	for ; lo < hi; lo += block {
 		n := min(block, hi-lo)
 		kScale, vScale := s.ones[:n], s.ones[:n]
+		s.next = v.at(lo)
 		if turn.covers(lo) {
 			for i := range n {
 				k.Row(lo+i, s.rows[i*k.Dim:])
@@ -101,6 +104,7 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 		}
 		vScale = active.rowScales(v, lo, n, vScale, s.vScale)
 		active.soften(s.logits, n, kScale, vScale, st)
+		s.next = k.at(lo + n)
 		active.weigh(s.logits, v, lo, n, s, acc, st.fade)
 	}
 	for h := range out {

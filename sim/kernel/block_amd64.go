@@ -10,6 +10,7 @@ import "unsafe"
 
 // simd is the assembly of one instruction set.
 type simd struct {
+	lanes  int    // floats in a register
 	tiles  []tile // by heads, descending to 1
 	soften func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
 	widen  func(dst *float32, src *uint16, n int)
@@ -26,25 +27,18 @@ type tile struct {
 }
 
 type (
-	dotsFunc  func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups, ahead int)
-	weighFunc func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, scale, least *float32, groups, ahead int)
+	dotsFunc  func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)
+	weighFunc func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, scale, least *float32, groups int, next *byte)
 )
 
-// near is how far ahead of a single head's loads the prefetch runs. Where several heads read a block, the
-// first prefetches the next block, which they leave time for.
-const near = 4096
-
-// ahead returns the distance of prefetches for the tile that starts at head h: the first brings in what the
-// others find in the cache.
-func ahead(r *Rows, heads, h int) int {
-	switch {
-	case heads == 1:
-		return near
-	case h == 0:
-		return block * r.stride
-	default:
-		return 0
+// prefetch returns where the prefetches of a tile start. The first tile of a block runs ahead through the
+// block that is read next, line by line in step with its own loads; the others find their block in the
+// cache and have nothing to bring in.
+func prefetch(r *Rows, lo, h int, s *Scratch) *byte {
+	if h == 0 && s.next != nil {
+		return s.next
 	}
+	return r.at(lo)
 }
 
 // columns is how many columns of a row the assembly reads.
@@ -73,11 +67,11 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 	heads, dim := len(q)/k.Dim, columns(k)
 	if dim > 0 {
 		scale, least := a.int4Scales(k, lo, n, s)
-		rows := &k.Data[lo*k.stride]
+		rows := k.at(lo)
 		h := 0
 		for _, t := range a.tiles {
 			for ; h+t.heads <= heads; h += t.heads {
-				t.dots[k.Format](&q[h*k.Dim], 4*k.Dim, rows, k.stride, n, dim, &out[h*stride], 4*stride, scale, least, k.groups, ahead(k, heads, h))
+				t.dots[k.Format](&q[h*k.Dim], 4*k.Dim, rows, k.stride, n, dim, &out[h*stride], 4*stride, scale, least, k.groups, prefetch(k, lo, h, s))
 			}
 		}
 	}
@@ -102,11 +96,11 @@ func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []fl
 	heads, dim := len(fade), columns(v)
 	if dim > 0 {
 		scale, least := a.int4Scales(v, lo, n, s)
-		rows := &v.Data[lo*v.stride]
+		rows := v.at(lo)
 		h := 0
 		for _, t := range a.tiles {
 			for ; h+t.heads <= heads; h += t.heads {
-				t.weigh[v.Format](&p[h*block], 4*block, rows, v.stride, n, dim, &acc[h*v.Dim], 4*v.Dim, &fade[h], scale, least, v.groups, ahead(v, heads, h))
+				t.weigh[v.Format](&p[h*block], 4*block, rows, v.stride, n, dim, &acc[h*v.Dim], 4*v.Dim, &fade[h], scale, least, v.groups, prefetch(v, lo, h, s))
 			}
 		}
 	}
@@ -146,7 +140,7 @@ func (a *simd) plus(p float32, x, y []float32) {
 	if dim > 0 {
 		one := float32(1)
 		last := a.tiles[len(a.tiles)-1]
-		last.weigh[F32](&p, 0, (*byte)(unsafe.Pointer(&x[0])), 0, 1, dim, &y[0], 0, &one, nil, nil, 0, 0)
+		last.weigh[F32](&p, 0, (*byte)(unsafe.Pointer(&x[0])), 0, 1, dim, &y[0], 0, &one, nil, nil, 0, nil)
 	}
 	Axpy(p, x[dim:], y[dim:])
 }

@@ -11,6 +11,8 @@ var generic = path{
 	axpy:   Axpy,
 	floats: floats,
 	halves: encodeHalves,
+
+	read: readGeneric, fma: fmaGeneric, fmaFlops: 2 * 8,
 }
 
 // scoreGeneric computes the logits of n rows from row lo on, at most block, for each query of q:

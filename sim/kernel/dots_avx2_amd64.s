@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-// func dotsF32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsF32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, FMA3, MMX+
 TEXT ·dotsF32x2AVX2(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -16,6 +16,7 @@ TEXT ·dotsF32x2AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -30,17 +31,15 @@ four:
 	VXORPS Y7, Y7, Y7
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	TESTQ  DX, DX
 	JLE    four_sums
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VMOVUPS     (AX), Y8
 	VMOVUPS     (AX)(BX*1), Y9
 	VMOVUPS     (AX)(BX*2), Y10
@@ -70,7 +69,7 @@ four_short:
 	VFMADD231PS Y10, Y12, Y6
 	VFMADD231PS Y11, Y12, Y7
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -118,8 +117,6 @@ one:
 	VXORPS Y4, Y4, Y4
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	TESTQ  DX, DX
 	JLE    one_sums
@@ -177,7 +174,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsF32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, FMA3, MMX+
 TEXT ·dotsF32x1AVX2(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -189,6 +186,7 @@ TEXT ·dotsF32x1AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -199,17 +197,15 @@ four:
 	VXORPS Y3, Y3, Y3
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	TESTQ  DX, DX
 	JLE    four_sums
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VMOVUPS     (AX), Y4
 	VMOVUPS     (AX)(BX*1), Y5
 	VMOVUPS     (AX)(BX*2), Y6
@@ -229,7 +225,7 @@ four_short:
 	VFMADD231PS Y6, Y8, Y2
 	VFMADD231PS Y7, Y8, Y3
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -263,8 +259,6 @@ one:
 	VXORPS Y0, Y0, Y0
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	TESTQ  DX, DX
 	JLE    one_sums
@@ -307,7 +301,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·dotsF16x2AVX2(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -319,6 +313,7 @@ TEXT ·dotsF16x2AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -333,16 +328,14 @@ four:
 	VXORPS Y7, Y7, Y7
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VCVTPH2PS   (AX), Y8
 	VCVTPH2PS   (AX)(BX*1), Y9
 	VCVTPH2PS   (AX)(BX*2), Y10
@@ -400,7 +393,7 @@ four_line:
 	VFMADD231PS Y10, Y12, Y6
 	VFMADD231PS Y11, Y12, Y7
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+128, SI
 	SUBQ        $+32, DX
 
@@ -412,9 +405,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VCVTPH2PS   (AX), Y8
 	VCVTPH2PS   (AX)(BX*1), Y9
 	VCVTPH2PS   (AX)(BX*2), Y10
@@ -444,7 +437,7 @@ four_short:
 	VFMADD231PS Y10, Y12, Y6
 	VFMADD231PS Y11, Y12, Y7
 	ADDQ        $+32, AX
-	ADDQ        $+32, DI
+	ADDQ        $+128, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -492,8 +485,6 @@ one:
 	VXORPS Y4, Y4, Y4
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -575,7 +566,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·dotsF16x1AVX2(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -587,6 +578,7 @@ TEXT ·dotsF16x1AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -597,16 +589,14 @@ four:
 	VXORPS Y3, Y3, Y3
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VCVTPH2PS   (AX), Y4
 	VCVTPH2PS   (AX)(BX*1), Y5
 	VCVTPH2PS   (AX)(BX*2), Y6
@@ -644,7 +634,7 @@ four_line:
 	VFMADD231PS Y6, Y8, Y2
 	VFMADD231PS Y7, Y8, Y3
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+128, SI
 	SUBQ        $+32, DX
 
@@ -656,9 +646,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VCVTPH2PS   (AX), Y4
 	VCVTPH2PS   (AX)(BX*1), Y5
 	VCVTPH2PS   (AX)(BX*2), Y6
@@ -678,7 +668,7 @@ four_short:
 	VFMADD231PS Y6, Y8, Y2
 	VFMADD231PS Y7, Y8, Y3
 	ADDQ        $+32, AX
-	ADDQ        $+32, DI
+	ADDQ        $+128, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -712,8 +702,6 @@ one:
 	VXORPS Y0, Y0, Y0
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -776,7 +764,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsBF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·dotsBF16x2AVX2(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -788,6 +776,7 @@ TEXT ·dotsBF16x2AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -802,16 +791,14 @@ four:
 	VXORPS Y7, Y7, Y7
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVZXWD   (AX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VPMOVZXWD   (AX)(BX*1), Y9
@@ -885,7 +872,7 @@ four_line:
 	VFMADD231PS Y10, Y12, Y6
 	VFMADD231PS Y11, Y12, Y7
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+128, SI
 	SUBQ        $+32, DX
 
@@ -897,9 +884,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVZXWD   (AX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VPMOVZXWD   (AX)(BX*1), Y9
@@ -937,7 +924,7 @@ four_short:
 	VFMADD231PS Y10, Y12, Y6
 	VFMADD231PS Y11, Y12, Y7
 	ADDQ        $+32, AX
-	ADDQ        $+32, DI
+	ADDQ        $+128, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -985,8 +972,6 @@ one:
 	VXORPS Y4, Y4, Y4
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -1074,7 +1059,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsBF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·dotsBF16x1AVX2(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -1086,6 +1071,7 @@ TEXT ·dotsBF16x1AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1096,16 +1082,14 @@ four:
 	VXORPS Y3, Y3, Y3
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVZXWD   (AX), Y4
 	VPSLLD      $0x10, Y4, Y4
 	VPMOVZXWD   (AX)(BX*1), Y5
@@ -1159,7 +1143,7 @@ four_line:
 	VFMADD231PS Y6, Y8, Y2
 	VFMADD231PS Y7, Y8, Y3
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+128, SI
 	SUBQ        $+32, DX
 
@@ -1171,9 +1155,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVZXWD   (AX), Y4
 	VPSLLD      $0x10, Y4, Y4
 	VPMOVZXWD   (AX)(BX*1), Y5
@@ -1201,7 +1185,7 @@ four_short:
 	VFMADD231PS Y6, Y8, Y2
 	VFMADD231PS Y7, Y8, Y3
 	ADDQ        $+32, AX
-	ADDQ        $+32, DI
+	ADDQ        $+128, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -1235,8 +1219,6 @@ one:
 	VXORPS Y0, Y0, Y0
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -1305,7 +1287,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt8x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsInt8x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·dotsInt8x2AVX2(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -1317,6 +1299,7 @@ TEXT ·dotsInt8x2AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1331,16 +1314,14 @@ four:
 	VXORPS Y7, Y7, Y7
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVSXBD   (AX), Y8
 	VCVTDQ2PS   Y8, Y8
 	VPMOVSXBD   (AX)(BX*1), Y9
@@ -1486,7 +1467,7 @@ four_line:
 	VFMADD231PS Y10, Y12, Y6
 	VFMADD231PS Y11, Y12, Y7
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+256, SI
 	SUBQ        $+64, DX
 
@@ -1498,9 +1479,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVSXBD   (AX), Y8
 	VCVTDQ2PS   Y8, Y8
 	VPMOVSXBD   (AX)(BX*1), Y9
@@ -1538,7 +1519,7 @@ four_short:
 	VFMADD231PS Y10, Y12, Y6
 	VFMADD231PS Y11, Y12, Y7
 	ADDQ        $+16, AX
-	ADDQ        $+16, DI
+	ADDQ        $+64, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -1586,8 +1567,6 @@ one:
 	VXORPS Y4, Y4, Y4
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -1691,7 +1670,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt8x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsInt8x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·dotsInt8x1AVX2(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -1703,6 +1682,7 @@ TEXT ·dotsInt8x1AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1713,16 +1693,14 @@ four:
 	VXORPS Y3, Y3, Y3
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVSXBD   (AX), Y4
 	VCVTDQ2PS   Y4, Y4
 	VPMOVSXBD   (AX)(BX*1), Y5
@@ -1828,7 +1806,7 @@ four_line:
 	VFMADD231PS Y6, Y8, Y2
 	VFMADD231PS Y7, Y8, Y3
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+256, SI
 	SUBQ        $+64, DX
 
@@ -1840,9 +1818,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVSXBD   (AX), Y4
 	VCVTDQ2PS   Y4, Y4
 	VPMOVSXBD   (AX)(BX*1), Y5
@@ -1870,7 +1848,7 @@ four_short:
 	VFMADD231PS Y6, Y8, Y2
 	VFMADD231PS Y7, Y8, Y3
 	ADDQ        $+16, AX
-	ADDQ        $+16, DI
+	ADDQ        $+64, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -1904,8 +1882,6 @@ one:
 	VXORPS Y0, Y0, Y0
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -1986,7 +1962,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt4x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsInt4x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·dotsInt4x2AVX2(SB), $32-96
 	VMOVUPS nibbleAVX2<>+0(SB), Y13
@@ -1999,6 +1975,7 @@ TEXT ·dotsInt4x2AVX2(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
+	MOVQ    next+88(FP), DI
 	MOVQ    scale+64(FP), R11
 	MOVQ    R11, 16(SP)
 	MOVQ    least+72(FP), R12
@@ -2020,8 +1997,6 @@ four:
 	VXORPS Y7, Y7, Y7
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   16(SP), R11
 	MOVQ   24(SP), R12
 	MOVQ   dim+40(FP), DX
@@ -2029,9 +2004,9 @@ four:
 
 four_line:
 	PREFETCHT0   (DI)
-	PREFETCHT0   (DI)(BX*1)
-	PREFETCHT0   (DI)(BX*2)
-	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   64(DI)
+	PREFETCHT0   128(DI)
+	PREFETCHT0   192(DI)
 	VPMOVZXBD    (AX), Y8
 	VPAND        Y13, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
@@ -2577,7 +2552,7 @@ four_line:
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         $+64, AX
-	ADDQ         $+64, DI
+	ADDQ         $+256, DI
 	ADDQ         $+512, SI
 	ADDQ         $+16, R11
 	ADDQ         $+16, R12
@@ -2591,9 +2566,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0   (DI)
-	PREFETCHT0   (DI)(BX*1)
-	PREFETCHT0   (DI)(BX*2)
-	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   64(DI)
+	PREFETCHT0   128(DI)
+	PREFETCHT0   192(DI)
 	VPMOVZXBD    (AX), Y8
 	VPAND        Y13, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
@@ -2731,7 +2706,7 @@ four_short:
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         $+16, AX
-	ADDQ         $+16, DI
+	ADDQ         $+64, DI
 	ADDQ         $+128, SI
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
@@ -2785,8 +2760,6 @@ one:
 	VXORPS Y4, Y4, Y4
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   16(SP), R11
 	MOVQ   24(SP), R12
 	MOVQ   dim+40(FP), DX
@@ -3037,7 +3010,7 @@ DATA nibbleAVX2<>+56(SB)/4, $0x0000000f
 DATA nibbleAVX2<>+60(SB)/4, $0x0000000f
 GLOBL nibbleAVX2<>(SB), RODATA|NOPTR, $64
 
-// func dotsInt4x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsInt4x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·dotsInt4x1AVX2(SB), $32-96
 	VMOVUPS nibbleAVX2<>+0(SB), Y9
@@ -3050,6 +3023,7 @@ TEXT ·dotsInt4x1AVX2(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
+	MOVQ    next+88(FP), DI
 	MOVQ    scale+64(FP), R11
 	MOVQ    R11, 16(SP)
 	MOVQ    least+72(FP), R12
@@ -3067,8 +3041,6 @@ four:
 	VXORPS Y3, Y3, Y3
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   16(SP), R11
 	MOVQ   24(SP), R12
 	MOVQ   dim+40(FP), DX
@@ -3076,9 +3048,9 @@ four:
 
 four_line:
 	PREFETCHT0   (DI)
-	PREFETCHT0   (DI)(BX*1)
-	PREFETCHT0   (DI)(BX*2)
-	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   64(DI)
+	PREFETCHT0   128(DI)
+	PREFETCHT0   192(DI)
 	VPMOVZXBD    (AX), Y4
 	VPAND        Y9, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
@@ -3544,7 +3516,7 @@ four_line:
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
 	ADDQ         $+64, AX
-	ADDQ         $+64, DI
+	ADDQ         $+256, DI
 	ADDQ         $+512, SI
 	ADDQ         $+16, R11
 	ADDQ         $+16, R12
@@ -3558,9 +3530,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0   (DI)
-	PREFETCHT0   (DI)(BX*1)
-	PREFETCHT0   (DI)(BX*2)
-	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   64(DI)
+	PREFETCHT0   128(DI)
+	PREFETCHT0   192(DI)
 	VPMOVZXBD    (AX), Y4
 	VPAND        Y9, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
@@ -3678,7 +3650,7 @@ four_short:
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
 	ADDQ         $+16, AX
-	ADDQ         $+16, DI
+	ADDQ         $+64, DI
 	ADDQ         $+128, SI
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12
@@ -3718,8 +3690,6 @@ one:
 	VXORPS Y0, Y0, Y0
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   16(SP), R11
 	MOVQ   24(SP), R12
 	MOVQ   dim+40(FP), DX

@@ -7,74 +7,74 @@ package kernel
 // dotsF32x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsF32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsF32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF32x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsF32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsF32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF32x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsF32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsF32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF16x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF16x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF16x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBF16x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsBF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsBF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBF16x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsBF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsBF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBF16x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsBF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsBF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt8x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsInt8x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsInt8x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt8x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsInt8x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsInt8x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt8x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsInt8x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsInt8x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt4x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsInt4x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsInt4x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt4x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsInt4x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsInt4x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt4x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
 //go:noescape
-func dotsInt4x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+func dotsInt4x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)

@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-// func dotsF32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsF32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsF32x4AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -16,6 +16,7 @@ TEXT ·dotsF32x4AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -38,17 +39,15 @@ four:
 	VPXORD Z15, Z15, Z15
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	TESTQ  DX, DX
 	JLE    four_sums
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VMOVUPS     (AX), Z16
 	VMOVUPS     (AX)(BX*1), Z17
 	VMOVUPS     (AX)(BX*2), Z18
@@ -74,7 +73,7 @@ four_short:
 	VFMADD231PS Z18, Z20, Z14
 	VFMADD231PS Z19, Z20, Z15
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -158,8 +157,6 @@ one:
 	VPXORD Z12, Z12, Z12
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	TESTQ  DX, DX
 	JLE    one_sums
@@ -250,7 +247,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsF32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsF32x2AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -262,6 +259,7 @@ TEXT ·dotsF32x2AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -276,17 +274,15 @@ four:
 	VPXORD Z7, Z7, Z7
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	TESTQ  DX, DX
 	JLE    four_sums
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VMOVUPS     (AX), Z8
 	VMOVUPS     (AX)(BX*1), Z9
 	VMOVUPS     (AX)(BX*2), Z10
@@ -302,7 +298,7 @@ four_short:
 	VFMADD231PS Z10, Z12, Z6
 	VFMADD231PS Z11, Z12, Z7
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -354,8 +350,6 @@ one:
 	VPXORD Z4, Z4, Z4
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	TESTQ  DX, DX
 	JLE    one_sums
@@ -414,7 +408,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsF32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsF32x1AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -426,6 +420,7 @@ TEXT ·dotsF32x1AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -436,17 +431,15 @@ four:
 	VPXORD Z3, Z3, Z3
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	TESTQ  DX, DX
 	JLE    four_sums
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VMOVUPS     (AX), Z4
 	VMOVUPS     (AX)(BX*1), Z5
 	VMOVUPS     (AX)(BX*2), Z6
@@ -457,7 +450,7 @@ four_short:
 	VFMADD231PS Z6, Z8, Z2
 	VFMADD231PS Z7, Z8, Z3
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -493,8 +486,6 @@ one:
 	VPXORD Z0, Z0, Z0
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	TESTQ  DX, DX
 	JLE    one_sums
@@ -537,7 +528,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsF16x4AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -549,6 +540,7 @@ TEXT ·dotsF16x4AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -571,16 +563,14 @@ four:
 	VPXORD Z15, Z15, Z15
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VCVTPH2PS   (AX), Z16
 	VCVTPH2PS   (AX)(BX*1), Z17
 	VCVTPH2PS   (AX)(BX*2), Z18
@@ -630,7 +620,7 @@ four_line:
 	VFMADD231PS Z18, Z20, Z14
 	VFMADD231PS Z19, Z20, Z15
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+128, SI
 	SUBQ        $+32, DX
 
@@ -642,9 +632,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VCVTPH2PS   (AX), Z16
 	VCVTPH2PS   (AX)(BX*1), Z17
 	VCVTPH2PS   (AX)(BX*2), Z18
@@ -670,7 +660,7 @@ four_short:
 	VFMADD231PS Z18, Z20, Z14
 	VFMADD231PS Z19, Z20, Z15
 	ADDQ        $+32, AX
-	ADDQ        $+32, DI
+	ADDQ        $+128, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -754,8 +744,6 @@ one:
 	VPXORD Z12, Z12, Z12
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -868,7 +856,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsF16x2AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -880,6 +868,7 @@ TEXT ·dotsF16x2AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -894,16 +883,14 @@ four:
 	VPXORD Z7, Z7, Z7
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VCVTPH2PS   (AX), Z8
 	VCVTPH2PS   (AX)(BX*1), Z9
 	VCVTPH2PS   (AX)(BX*2), Z10
@@ -933,7 +920,7 @@ four_line:
 	VFMADD231PS Z10, Z12, Z6
 	VFMADD231PS Z11, Z12, Z7
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+128, SI
 	SUBQ        $+32, DX
 
@@ -945,9 +932,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VCVTPH2PS   (AX), Z8
 	VCVTPH2PS   (AX)(BX*1), Z9
 	VCVTPH2PS   (AX)(BX*2), Z10
@@ -963,7 +950,7 @@ four_short:
 	VFMADD231PS Z10, Z12, Z6
 	VFMADD231PS Z11, Z12, Z7
 	ADDQ        $+32, AX
-	ADDQ        $+32, DI
+	ADDQ        $+128, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -1015,8 +1002,6 @@ one:
 	VPXORD Z4, Z4, Z4
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -1093,7 +1078,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsF16x1AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -1105,6 +1090,7 @@ TEXT ·dotsF16x1AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1115,16 +1101,14 @@ four:
 	VPXORD Z3, Z3, Z3
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VCVTPH2PS   (AX), Z4
 	VCVTPH2PS   (AX)(BX*1), Z5
 	VCVTPH2PS   (AX)(BX*2), Z6
@@ -1144,7 +1128,7 @@ four_line:
 	VFMADD231PS Z6, Z8, Z2
 	VFMADD231PS Z7, Z8, Z3
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+128, SI
 	SUBQ        $+32, DX
 
@@ -1156,9 +1140,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VCVTPH2PS   (AX), Z4
 	VCVTPH2PS   (AX)(BX*1), Z5
 	VCVTPH2PS   (AX)(BX*2), Z6
@@ -1169,7 +1153,7 @@ four_short:
 	VFMADD231PS Z6, Z8, Z2
 	VFMADD231PS Z7, Z8, Z3
 	ADDQ        $+32, AX
-	ADDQ        $+32, DI
+	ADDQ        $+128, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -1205,8 +1189,6 @@ one:
 	VPXORD Z0, Z0, Z0
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -1265,7 +1247,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsBF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsBF16x4AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -1277,6 +1259,7 @@ TEXT ·dotsBF16x4AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1299,16 +1282,14 @@ four:
 	VPXORD Z15, Z15, Z15
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVZXWD   (AX), Z16
 	VPSLLD      $0x10, Z16, Z16
 	VPMOVZXWD   (AX)(BX*1), Z17
@@ -1366,7 +1347,7 @@ four_line:
 	VFMADD231PS Z18, Z20, Z14
 	VFMADD231PS Z19, Z20, Z15
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+128, SI
 	SUBQ        $+32, DX
 
@@ -1378,9 +1359,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVZXWD   (AX), Z16
 	VPSLLD      $0x10, Z16, Z16
 	VPMOVZXWD   (AX)(BX*1), Z17
@@ -1410,7 +1391,7 @@ four_short:
 	VFMADD231PS Z18, Z20, Z14
 	VFMADD231PS Z19, Z20, Z15
 	ADDQ        $+32, AX
-	ADDQ        $+32, DI
+	ADDQ        $+128, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -1494,8 +1475,6 @@ one:
 	VPXORD Z12, Z12, Z12
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -1611,7 +1590,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsBF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsBF16x2AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -1623,6 +1602,7 @@ TEXT ·dotsBF16x2AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1637,16 +1617,14 @@ four:
 	VPXORD Z7, Z7, Z7
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVZXWD   (AX), Z8
 	VPSLLD      $0x10, Z8, Z8
 	VPMOVZXWD   (AX)(BX*1), Z9
@@ -1684,7 +1662,7 @@ four_line:
 	VFMADD231PS Z10, Z12, Z6
 	VFMADD231PS Z11, Z12, Z7
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+128, SI
 	SUBQ        $+32, DX
 
@@ -1696,9 +1674,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVZXWD   (AX), Z8
 	VPSLLD      $0x10, Z8, Z8
 	VPMOVZXWD   (AX)(BX*1), Z9
@@ -1718,7 +1696,7 @@ four_short:
 	VFMADD231PS Z10, Z12, Z6
 	VFMADD231PS Z11, Z12, Z7
 	ADDQ        $+32, AX
-	ADDQ        $+32, DI
+	ADDQ        $+128, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -1770,8 +1748,6 @@ one:
 	VPXORD Z4, Z4, Z4
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -1851,7 +1827,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsBF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsBF16x1AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -1863,6 +1839,7 @@ TEXT ·dotsBF16x1AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1873,16 +1850,14 @@ four:
 	VPXORD Z3, Z3, Z3
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVZXWD   (AX), Z4
 	VPSLLD      $0x10, Z4, Z4
 	VPMOVZXWD   (AX)(BX*1), Z5
@@ -1910,7 +1885,7 @@ four_line:
 	VFMADD231PS Z6, Z8, Z2
 	VFMADD231PS Z7, Z8, Z3
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+128, SI
 	SUBQ        $+32, DX
 
@@ -1922,9 +1897,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVZXWD   (AX), Z4
 	VPSLLD      $0x10, Z4, Z4
 	VPMOVZXWD   (AX)(BX*1), Z5
@@ -1939,7 +1914,7 @@ four_short:
 	VFMADD231PS Z6, Z8, Z2
 	VFMADD231PS Z7, Z8, Z3
 	ADDQ        $+32, AX
-	ADDQ        $+32, DI
+	ADDQ        $+128, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -1975,8 +1950,6 @@ one:
 	VPXORD Z0, Z0, Z0
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -2038,7 +2011,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt8x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsInt8x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsInt8x4AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -2050,6 +2023,7 @@ TEXT ·dotsInt8x4AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -2072,16 +2046,14 @@ four:
 	VPXORD Z15, Z15, Z15
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVSXBD   (AX), Z16
 	VCVTDQ2PS   Z16, Z16
 	VPMOVSXBD   (AX)(BX*1), Z17
@@ -2195,7 +2167,7 @@ four_line:
 	VFMADD231PS Z18, Z20, Z14
 	VFMADD231PS Z19, Z20, Z15
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+256, SI
 	SUBQ        $+64, DX
 
@@ -2207,9 +2179,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVSXBD   (AX), Z16
 	VCVTDQ2PS   Z16, Z16
 	VPMOVSXBD   (AX)(BX*1), Z17
@@ -2239,7 +2211,7 @@ four_short:
 	VFMADD231PS Z18, Z20, Z14
 	VFMADD231PS Z19, Z20, Z15
 	ADDQ        $+16, AX
-	ADDQ        $+16, DI
+	ADDQ        $+64, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -2323,8 +2295,6 @@ one:
 	VPXORD Z12, Z12, Z12
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -2452,7 +2422,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt8x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsInt8x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsInt8x2AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -2464,6 +2434,7 @@ TEXT ·dotsInt8x2AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -2478,16 +2449,14 @@ four:
 	VPXORD Z7, Z7, Z7
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVSXBD   (AX), Z8
 	VCVTDQ2PS   Z8, Z8
 	VPMOVSXBD   (AX)(BX*1), Z9
@@ -2561,7 +2530,7 @@ four_line:
 	VFMADD231PS Z10, Z12, Z6
 	VFMADD231PS Z11, Z12, Z7
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+256, SI
 	SUBQ        $+64, DX
 
@@ -2573,9 +2542,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVSXBD   (AX), Z8
 	VCVTDQ2PS   Z8, Z8
 	VPMOVSXBD   (AX)(BX*1), Z9
@@ -2595,7 +2564,7 @@ four_short:
 	VFMADD231PS Z10, Z12, Z6
 	VFMADD231PS Z11, Z12, Z7
 	ADDQ        $+16, AX
-	ADDQ        $+16, DI
+	ADDQ        $+64, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -2647,8 +2616,6 @@ one:
 	VPXORD Z4, Z4, Z4
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -2736,7 +2703,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt8x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsInt8x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsInt8x1AVX512(SB), $32-96
 	MOVQ n+32(FP), DX
@@ -2748,6 +2715,7 @@ TEXT ·dotsInt8x1AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
+	MOVQ next+88(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -2758,16 +2726,14 @@ four:
 	VPXORD Z3, Z3, Z3
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    four_cols
 
 four_line:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVSXBD   (AX), Z4
 	VCVTDQ2PS   Z4, Z4
 	VPMOVSXBD   (AX)(BX*1), Z5
@@ -2821,7 +2787,7 @@ four_line:
 	VFMADD231PS Z6, Z8, Z2
 	VFMADD231PS Z7, Z8, Z3
 	ADDQ        $+64, AX
-	ADDQ        $+64, DI
+	ADDQ        $+256, DI
 	ADDQ        $+256, SI
 	SUBQ        $+64, DX
 
@@ -2833,9 +2799,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0  (DI)
-	PREFETCHT0  (DI)(BX*1)
-	PREFETCHT0  (DI)(BX*2)
-	PREFETCHT0  (DI)(CX*1)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
 	VPMOVSXBD   (AX), Z4
 	VCVTDQ2PS   Z4, Z4
 	VPMOVSXBD   (AX)(BX*1), Z5
@@ -2850,7 +2816,7 @@ four_short:
 	VFMADD231PS Z6, Z8, Z2
 	VFMADD231PS Z7, Z8, Z3
 	ADDQ        $+16, AX
-	ADDQ        $+16, DI
+	ADDQ        $+64, DI
 	ADDQ        $+64, SI
 	SUBQ        $+16, DX
 	JG          four_short
@@ -2886,8 +2852,6 @@ one:
 	VPXORD Z0, Z0, Z0
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   dim+40(FP), DX
 	JMP    one_cols
 
@@ -2955,7 +2919,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt4x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsInt4x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsInt4x4AVX512(SB), $32-96
 	VMOVUPS iotaAVX512<>+0(SB), Z21
@@ -2968,6 +2932,7 @@ TEXT ·dotsInt4x4AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
+	MOVQ    next+88(FP), DI
 	MOVQ    scale+64(FP), R11
 	MOVQ    R11, 16(SP)
 	MOVQ    least+72(FP), R12
@@ -2997,8 +2962,6 @@ four:
 	VPXORD Z15, Z15, Z15
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   16(SP), R11
 	MOVQ   24(SP), R12
 	MOVQ   dim+40(FP), DX
@@ -3006,9 +2969,9 @@ four:
 
 four_line:
 	PREFETCHT0       (DI)
-	PREFETCHT0       (DI)(BX*1)
-	PREFETCHT0       (DI)(BX*2)
-	PREFETCHT0       (DI)(CX*1)
+	PREFETCHT0       64(DI)
+	PREFETCHT0       128(DI)
+	PREFETCHT0       192(DI)
 	VBROADCASTSS     (R12), Z23
 	VFMADD231PS.BCST (R11), Z21, Z23
 	VPMOVZXBD        (AX), Z22
@@ -3266,7 +3229,7 @@ four_line:
 	VFMADD231PS      Z18, Z20, Z14
 	VFMADD231PS      Z19, Z20, Z15
 	ADDQ             $+64, AX
-	ADDQ             $+64, DI
+	ADDQ             $+256, DI
 	ADDQ             $+512, SI
 	ADDQ             $+16, R11
 	ADDQ             $+16, R12
@@ -3280,9 +3243,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0       (DI)
-	PREFETCHT0       (DI)(BX*1)
-	PREFETCHT0       (DI)(BX*2)
-	PREFETCHT0       (DI)(CX*1)
+	PREFETCHT0       64(DI)
+	PREFETCHT0       128(DI)
+	PREFETCHT0       192(DI)
 	VBROADCASTSS     (R12), Z23
 	VFMADD231PS.BCST (R11), Z21, Z23
 	VPMOVZXBD        (AX), Z22
@@ -3348,7 +3311,7 @@ four_short:
 	VFMADD231PS      Z18, Z20, Z14
 	VFMADD231PS      Z19, Z20, Z15
 	ADDQ             $+16, AX
-	ADDQ             $+16, DI
+	ADDQ             $+64, DI
 	ADDQ             $+128, SI
 	ADDQ             $+4, R11
 	ADDQ             $+4, R12
@@ -3438,8 +3401,6 @@ one:
 	VPXORD Z12, Z12, Z12
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   16(SP), R11
 	MOVQ   24(SP), R12
 	MOVQ   dim+40(FP), DX
@@ -3634,7 +3595,7 @@ DATA iotaAVX512<>+56(SB)/4, $0x41600000
 DATA iotaAVX512<>+60(SB)/4, $0x41700000
 GLOBL iotaAVX512<>(SB), RODATA|NOPTR, $64
 
-// func dotsInt4x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsInt4x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsInt4x2AVX512(SB), $32-96
 	VMOVUPS iotaAVX512<>+0(SB), Z13
@@ -3647,6 +3608,7 @@ TEXT ·dotsInt4x2AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
+	MOVQ    next+88(FP), DI
 	MOVQ    scale+64(FP), R11
 	MOVQ    R11, 16(SP)
 	MOVQ    least+72(FP), R12
@@ -3668,8 +3630,6 @@ four:
 	VPXORD Z7, Z7, Z7
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   16(SP), R11
 	MOVQ   24(SP), R12
 	MOVQ   dim+40(FP), DX
@@ -3677,9 +3637,9 @@ four:
 
 four_line:
 	PREFETCHT0       (DI)
-	PREFETCHT0       (DI)(BX*1)
-	PREFETCHT0       (DI)(BX*2)
-	PREFETCHT0       (DI)(CX*1)
+	PREFETCHT0       64(DI)
+	PREFETCHT0       128(DI)
+	PREFETCHT0       192(DI)
 	VBROADCASTSS     (R12), Z15
 	VFMADD231PS.BCST (R11), Z13, Z15
 	VPMOVZXBD        (AX), Z14
@@ -3857,7 +3817,7 @@ four_line:
 	VFMADD231PS      Z10, Z12, Z6
 	VFMADD231PS      Z11, Z12, Z7
 	ADDQ             $+64, AX
-	ADDQ             $+64, DI
+	ADDQ             $+256, DI
 	ADDQ             $+512, SI
 	ADDQ             $+16, R11
 	ADDQ             $+16, R12
@@ -3871,9 +3831,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0       (DI)
-	PREFETCHT0       (DI)(BX*1)
-	PREFETCHT0       (DI)(BX*2)
-	PREFETCHT0       (DI)(CX*1)
+	PREFETCHT0       64(DI)
+	PREFETCHT0       128(DI)
+	PREFETCHT0       192(DI)
 	VBROADCASTSS     (R12), Z15
 	VFMADD231PS.BCST (R11), Z13, Z15
 	VPMOVZXBD        (AX), Z14
@@ -3919,7 +3879,7 @@ four_short:
 	VFMADD231PS      Z10, Z12, Z6
 	VFMADD231PS      Z11, Z12, Z7
 	ADDQ             $+16, AX
-	ADDQ             $+16, DI
+	ADDQ             $+64, DI
 	ADDQ             $+128, SI
 	ADDQ             $+4, R11
 	ADDQ             $+4, R12
@@ -3977,8 +3937,6 @@ one:
 	VPXORD Z4, Z4, Z4
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   16(SP), R11
 	MOVQ   24(SP), R12
 	MOVQ   dim+40(FP), DX
@@ -4105,7 +4063,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt4x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, ahead int)
+// func dotsInt4x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotsInt4x1AVX512(SB), $32-96
 	VMOVUPS iotaAVX512<>+0(SB), Z9
@@ -4118,6 +4076,7 @@ TEXT ·dotsInt4x1AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
+	MOVQ    next+88(FP), DI
 	MOVQ    scale+64(FP), R11
 	MOVQ    R11, 16(SP)
 	MOVQ    least+72(FP), R12
@@ -4135,8 +4094,6 @@ four:
 	VPXORD Z3, Z3, Z3
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   16(SP), R11
 	MOVQ   24(SP), R12
 	MOVQ   dim+40(FP), DX
@@ -4144,9 +4101,9 @@ four:
 
 four_line:
 	PREFETCHT0       (DI)
-	PREFETCHT0       (DI)(BX*1)
-	PREFETCHT0       (DI)(BX*2)
-	PREFETCHT0       (DI)(CX*1)
+	PREFETCHT0       64(DI)
+	PREFETCHT0       128(DI)
+	PREFETCHT0       192(DI)
 	VBROADCASTSS     (R12), Z11
 	VFMADD231PS.BCST (R11), Z9, Z11
 	VPMOVZXBD        (AX), Z10
@@ -4284,7 +4241,7 @@ four_line:
 	VFMADD231PS      Z6, Z8, Z2
 	VFMADD231PS      Z7, Z8, Z3
 	ADDQ             $+64, AX
-	ADDQ             $+64, DI
+	ADDQ             $+256, DI
 	ADDQ             $+512, SI
 	ADDQ             $+16, R11
 	ADDQ             $+16, R12
@@ -4298,9 +4255,9 @@ four_cols:
 
 four_short:
 	PREFETCHT0       (DI)
-	PREFETCHT0       (DI)(BX*1)
-	PREFETCHT0       (DI)(BX*2)
-	PREFETCHT0       (DI)(CX*1)
+	PREFETCHT0       64(DI)
+	PREFETCHT0       128(DI)
+	PREFETCHT0       192(DI)
 	VBROADCASTSS     (R12), Z11
 	VFMADD231PS.BCST (R11), Z9, Z11
 	VPMOVZXBD        (AX), Z10
@@ -4336,7 +4293,7 @@ four_short:
 	VFMADD231PS      Z6, Z8, Z2
 	VFMADD231PS      Z7, Z8, Z3
 	ADDQ             $+16, AX
-	ADDQ             $+16, DI
+	ADDQ             $+64, DI
 	ADDQ             $+128, SI
 	ADDQ             $+4, R11
 	ADDQ             $+4, R12
@@ -4378,8 +4335,6 @@ one:
 	VPXORD Z0, Z0, Z0
 	MOVQ   q+0(FP), SI
 	MOVQ   8(SP), AX
-	MOVQ   ahead+88(FP), DI
-	ADDQ   AX, DI
 	MOVQ   16(SP), R11
 	MOVQ   24(SP), R12
 	MOVQ   dim+40(FP), DX

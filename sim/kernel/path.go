@@ -23,6 +23,10 @@ type path struct {
 	axpy   func(p float32, x, y []float32)
 	floats func(dst []float32, src []uint16)
 	halves func(dst []byte, src []float32) (finite bool)
+
+	read     func(p []byte) uint64 // whole multiples of 512 bytes
+	fma      func(rounds int)
+	fmaFlops int // operations in a round
 }
 
 // active is the path that runs.

@@ -21,11 +21,12 @@ func (a *simd) path(name string) *path {
 	return &path{
 		name: name, rawCodes: true,
 		score: a.score, soften: a.softenBlock, weigh: a.weigh, axpy: a.plus, floats: a.floats, halves: a.halves,
+		read: func(p []byte) uint64 { return a.read(&p[0], len(p)) }, fma: a.fma, fmaFlops: 2 * 12 * a.lanes,
 	}
 }
 
 var avx2 = simd{
-	tiles: []tile{
+	lanes: 8, tiles: []tile{
 		{
 			heads: 2,
 			dots:  [formats]dotsFunc{dotsF32x2AVX2, dotsF16x2AVX2, dotsBF16x2AVX2, dotsInt8x2AVX2, dotsInt4x2AVX2},
@@ -41,7 +42,7 @@ var avx2 = simd{
 }
 
 var avx512 = simd{
-	tiles: []tile{
+	lanes: 16, tiles: []tile{
 		{
 			heads: 4,
 			dots:  [formats]dotsFunc{dotsF32x4AVX512, dotsF16x4AVX512, dotsBF16x4AVX512, dotsInt8x4AVX512, dotsInt4x4AVX512},

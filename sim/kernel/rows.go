@@ -39,6 +39,9 @@ func NewCodes(f Format, dim, capacity int) Rows {
 // Len is how many rows are held.
 func (r *Rows) Len() int { return len(r.Data) / r.stride }
 
+// at is the address of row i, or of the last where there are fewer.
+func (r *Rows) at(i int) *byte { return &r.Data[min(i, r.Len()-1)*r.stride] }
+
 // Cap is how many rows fit without allocation.
 func (r *Rows) Cap() int { return cap(r.Data) / r.stride }
 

@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-// func weighF32x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighF32x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, FMA3, MMX+
 TEXT ·weighF32x2AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -15,6 +15,7 @@ TEXT ·weighF32x2AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe4:
 	CMPQ         (SP), $+32
@@ -36,9 +37,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -58,7 +57,7 @@ stripe4_row:
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -95,9 +94,7 @@ stripe2:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe2_row:
 	PREFETCHT0   (DI)
@@ -110,7 +107,7 @@ stripe2_row:
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe2_row
@@ -131,7 +128,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighF32x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighF32x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, FMA3, MMX+
 TEXT ·weighF32x1AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -142,6 +139,7 @@ TEXT ·weighF32x1AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+64
@@ -161,9 +159,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -188,7 +184,7 @@ stripe8_row:
 	VMOVUPS      224(AX), Y9
 	VFMADD231PS  Y9, Y8, Y7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+256, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -222,9 +218,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -239,7 +233,7 @@ stripe4_row:
 	VMOVUPS      96(AX), Y9
 	VFMADD231PS  Y9, Y8, Y3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -267,9 +261,7 @@ stripe2:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe2_row:
 	PREFETCHT0   (DI)
@@ -279,7 +271,7 @@ stripe2_row:
 	VMOVUPS      32(AX), Y9
 	VFMADD231PS  Y9, Y8, Y1
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe2_row
@@ -297,7 +289,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·weighF16x2AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -308,6 +300,7 @@ TEXT ·weighF16x2AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe4:
 	CMPQ         (SP), $+32
@@ -329,9 +322,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -350,7 +341,7 @@ stripe4_row:
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -387,9 +378,7 @@ stripe2:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe2_row:
 	PREFETCHT0   (DI)
@@ -402,7 +391,7 @@ stripe2_row:
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe2_row
@@ -423,7 +412,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·weighF16x1AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -434,6 +423,7 @@ TEXT ·weighF16x1AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+64
@@ -453,9 +443,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -478,7 +466,7 @@ stripe8_row:
 	VCVTPH2PS    112(AX), Y9
 	VFMADD231PS  Y9, Y8, Y7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -512,9 +500,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -528,7 +514,7 @@ stripe4_row:
 	VCVTPH2PS    48(AX), Y9
 	VFMADD231PS  Y9, Y8, Y3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -556,9 +542,7 @@ stripe2:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe2_row:
 	PREFETCHT0   (DI)
@@ -568,7 +552,7 @@ stripe2_row:
 	VCVTPH2PS    16(AX), Y9
 	VFMADD231PS  Y9, Y8, Y1
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe2_row
@@ -586,7 +570,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighBF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighBF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·weighBF16x2AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -597,6 +581,7 @@ TEXT ·weighBF16x2AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe4:
 	CMPQ         (SP), $+32
@@ -618,9 +603,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -643,7 +626,7 @@ stripe4_row:
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -680,9 +663,7 @@ stripe2:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe2_row:
 	PREFETCHT0   (DI)
@@ -697,7 +678,7 @@ stripe2_row:
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe2_row
@@ -718,7 +699,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighBF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighBF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·weighBF16x1AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -729,6 +710,7 @@ TEXT ·weighBF16x1AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+64
@@ -748,9 +730,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -781,7 +761,7 @@ stripe8_row:
 	VPSLLD       $0x10, Y9, Y9
 	VFMADD231PS  Y9, Y8, Y7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -815,9 +795,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -835,7 +813,7 @@ stripe4_row:
 	VPSLLD       $0x10, Y9, Y9
 	VFMADD231PS  Y9, Y8, Y3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -863,9 +841,7 @@ stripe2:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe2_row:
 	PREFETCHT0   (DI)
@@ -877,7 +853,7 @@ stripe2_row:
 	VPSLLD       $0x10, Y9, Y9
 	VFMADD231PS  Y9, Y8, Y1
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe2_row
@@ -895,7 +871,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighInt8x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighInt8x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·weighInt8x2AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -906,6 +882,7 @@ TEXT ·weighInt8x2AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe4:
 	CMPQ         (SP), $+32
@@ -927,9 +904,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -952,7 +927,7 @@ stripe4_row:
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -989,9 +964,7 @@ stripe2:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe2_row:
 	PREFETCHT0   (DI)
@@ -1006,7 +979,7 @@ stripe2_row:
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+16, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe2_row
@@ -1027,7 +1000,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighInt8x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighInt8x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·weighInt8x1AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -1038,6 +1011,7 @@ TEXT ·weighInt8x1AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+64
@@ -1057,9 +1031,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -1089,7 +1061,7 @@ stripe8_row:
 	VCVTDQ2PS    Y9, Y9
 	VFMADD231PS  Y9, Y8, Y7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -1123,9 +1095,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -1143,7 +1113,7 @@ stripe4_row:
 	VCVTDQ2PS    Y9, Y9
 	VFMADD231PS  Y9, Y8, Y3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -1171,9 +1141,7 @@ stripe2:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe2_row:
 	PREFETCHT0   (DI)
@@ -1185,7 +1153,7 @@ stripe2_row:
 	VCVTDQ2PS    Y9, Y9
 	VFMADD231PS  Y9, Y8, Y1
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+16, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe2_row
@@ -1203,7 +1171,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighInt4x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighInt4x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·weighInt4x2AVX2(SB), $32-104
 	VMOVUPS nibbleAVX2<>+0(SB), Y11
@@ -1215,6 +1183,7 @@ TEXT ·weighInt4x2AVX2(SB), $32-104
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    acc+48(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
 	MOVQ    least+80(FP), R12
@@ -1242,9 +1211,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 	MOVQ         16(SP), R11
 	MOVQ         24(SP), R12
 
@@ -1285,7 +1252,7 @@ stripe4_row:
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+16, DI
 	ADDQ         R13, R11
 	ADDQ         R13, R12
 	ADDQ         $0x04, SI
@@ -1332,7 +1299,7 @@ DATA nibbleAVX2<>+56(SB)/4, $0x0000000f
 DATA nibbleAVX2<>+60(SB)/4, $0x0000000f
 GLOBL nibbleAVX2<>(SB), RODATA|NOPTR, $64
 
-// func weighInt4x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighInt4x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·weighInt4x1AVX2(SB), $32-104
 	VMOVUPS nibbleAVX2<>+0(SB), Y10
@@ -1344,6 +1311,7 @@ TEXT ·weighInt4x1AVX2(SB), $32-104
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    acc+48(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
 	MOVQ    least+80(FP), R12
@@ -1369,9 +1337,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 	MOVQ         16(SP), R11
 	MOVQ         24(SP), R12
 
@@ -1435,7 +1401,7 @@ stripe8_row:
 	VFMADD213PS  Y12, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         R13, R11
 	ADDQ         R13, R12
 	ADDQ         $0x04, SI
@@ -1473,9 +1439,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 	MOVQ         16(SP), R11
 	MOVQ         24(SP), R12
 
@@ -1511,7 +1475,7 @@ stripe4_row:
 	VFMADD213PS  Y12, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+16, DI
 	ADDQ         R13, R11
 	ADDQ         R13, R12
 	ADDQ         $0x04, SI

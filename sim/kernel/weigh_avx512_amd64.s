@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-// func weighF32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighF32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighF32x4AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -15,6 +15,7 @@ TEXT ·weighF32x4AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe4:
 	CMPQ         (SP), $+64
@@ -48,9 +49,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -82,7 +81,7 @@ stripe4_row:
 	VFMADD231PS  Z20, Z18, Z11
 	VFMADD231PS  Z20, Z19, Z15
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+256, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -133,9 +132,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -149,7 +146,7 @@ stripe1_row:
 	VFMADD231PS  Z20, Z18, Z2
 	VFMADD231PS  Z20, Z19, Z3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -172,7 +169,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighF32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighF32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighF32x2AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -183,6 +180,7 @@ TEXT ·weighF32x2AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+128
@@ -212,9 +210,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -252,7 +248,7 @@ stripe8_row:
 	VFMADD231PS  Z18, Z16, Z7
 	VFMADD231PS  Z18, Z17, Z15
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+512, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -301,9 +297,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -325,7 +319,7 @@ stripe4_row:
 	VFMADD231PS  Z18, Z16, Z3
 	VFMADD231PS  Z18, Z17, Z7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+256, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -360,9 +354,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -372,7 +364,7 @@ stripe1_row:
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -391,7 +383,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighF32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighF32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighF32x1AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -402,6 +394,7 @@ TEXT ·weighF32x1AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+128
@@ -421,9 +414,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -452,7 +443,7 @@ stripe8_row:
 	VMOVUPS      448(AX), Z9
 	VFMADD231PS  Z9, Z8, Z7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+512, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -486,9 +477,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -505,7 +494,7 @@ stripe4_row:
 	VMOVUPS      192(AX), Z9
 	VFMADD231PS  Z9, Z8, Z3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+256, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -532,9 +521,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -542,7 +529,7 @@ stripe1_row:
 	VMOVUPS      (AX), Z9
 	VFMADD231PS  Z9, Z8, Z0
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -559,7 +546,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighF16x4AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -570,6 +557,7 @@ TEXT ·weighF16x4AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe4:
 	CMPQ         (SP), $+64
@@ -603,9 +591,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -635,7 +621,7 @@ stripe4_row:
 	VFMADD231PS  Z20, Z18, Z11
 	VFMADD231PS  Z20, Z19, Z15
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -686,9 +672,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -702,7 +686,7 @@ stripe1_row:
 	VFMADD231PS  Z20, Z18, Z2
 	VFMADD231PS  Z20, Z19, Z3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -725,7 +709,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighF16x2AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -736,6 +720,7 @@ TEXT ·weighF16x2AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+128
@@ -765,9 +750,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -801,7 +784,7 @@ stripe8_row:
 	VFMADD231PS  Z18, Z16, Z7
 	VFMADD231PS  Z18, Z17, Z15
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+256, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -850,9 +833,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -872,7 +853,7 @@ stripe4_row:
 	VFMADD231PS  Z18, Z16, Z3
 	VFMADD231PS  Z18, Z17, Z7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -907,9 +888,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -919,7 +898,7 @@ stripe1_row:
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -938,7 +917,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighF16x1AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -949,6 +928,7 @@ TEXT ·weighF16x1AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+128
@@ -968,9 +948,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -995,7 +973,7 @@ stripe8_row:
 	VCVTPH2PS    224(AX), Z9
 	VFMADD231PS  Z9, Z8, Z7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+256, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -1029,9 +1007,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -1046,7 +1022,7 @@ stripe4_row:
 	VCVTPH2PS    96(AX), Z9
 	VFMADD231PS  Z9, Z8, Z3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -1073,9 +1049,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -1083,7 +1057,7 @@ stripe1_row:
 	VCVTPH2PS    (AX), Z9
 	VFMADD231PS  Z9, Z8, Z0
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -1100,7 +1074,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighBF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighBF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighBF16x4AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -1111,6 +1085,7 @@ TEXT ·weighBF16x4AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe4:
 	CMPQ         (SP), $+64
@@ -1144,9 +1119,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -1180,7 +1153,7 @@ stripe4_row:
 	VFMADD231PS  Z20, Z18, Z11
 	VFMADD231PS  Z20, Z19, Z15
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -1231,9 +1204,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -1248,7 +1219,7 @@ stripe1_row:
 	VFMADD231PS  Z20, Z18, Z2
 	VFMADD231PS  Z20, Z19, Z3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -1271,7 +1242,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighBF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighBF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighBF16x2AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -1282,6 +1253,7 @@ TEXT ·weighBF16x2AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+128
@@ -1311,9 +1283,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -1355,7 +1325,7 @@ stripe8_row:
 	VFMADD231PS  Z18, Z16, Z7
 	VFMADD231PS  Z18, Z17, Z15
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+256, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -1404,9 +1374,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -1430,7 +1398,7 @@ stripe4_row:
 	VFMADD231PS  Z18, Z16, Z3
 	VFMADD231PS  Z18, Z17, Z7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -1465,9 +1433,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -1478,7 +1444,7 @@ stripe1_row:
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -1497,7 +1463,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighBF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighBF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighBF16x1AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -1508,6 +1474,7 @@ TEXT ·weighBF16x1AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+128
@@ -1527,9 +1494,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -1562,7 +1527,7 @@ stripe8_row:
 	VPSLLD       $0x10, Z9, Z9
 	VFMADD231PS  Z9, Z8, Z7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+256, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -1596,9 +1561,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -1617,7 +1580,7 @@ stripe4_row:
 	VPSLLD       $0x10, Z9, Z9
 	VFMADD231PS  Z9, Z8, Z3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -1644,9 +1607,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -1655,7 +1616,7 @@ stripe1_row:
 	VPSLLD       $0x10, Z9, Z9
 	VFMADD231PS  Z9, Z8, Z0
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+32, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -1672,7 +1633,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighInt8x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighInt8x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighInt8x4AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -1683,6 +1644,7 @@ TEXT ·weighInt8x4AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe4:
 	CMPQ         (SP), $+64
@@ -1716,9 +1678,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -1751,7 +1711,7 @@ stripe4_row:
 	VFMADD231PS  Z20, Z18, Z11
 	VFMADD231PS  Z20, Z19, Z15
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -1802,9 +1762,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -1819,7 +1777,7 @@ stripe1_row:
 	VFMADD231PS  Z20, Z18, Z2
 	VFMADD231PS  Z20, Z19, Z3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+16, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -1842,7 +1800,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighInt8x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighInt8x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighInt8x2AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -1853,6 +1811,7 @@ TEXT ·weighInt8x2AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+128
@@ -1882,9 +1841,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -1924,7 +1881,7 @@ stripe8_row:
 	VFMADD231PS  Z18, Z16, Z7
 	VFMADD231PS  Z18, Z17, Z15
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -1973,9 +1930,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -1998,7 +1953,7 @@ stripe4_row:
 	VFMADD231PS  Z18, Z16, Z3
 	VFMADD231PS  Z18, Z17, Z7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -2033,9 +1988,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -2046,7 +1999,7 @@ stripe1_row:
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+16, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -2065,7 +2018,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighInt8x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighInt8x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighInt8x1AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
@@ -2076,6 +2029,7 @@ TEXT ·weighInt8x1AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
+	MOVQ next+96(FP), DI
 
 stripe8:
 	CMPQ         (SP), $+128
@@ -2095,9 +2049,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe8_row:
 	PREFETCHT0   (DI)
@@ -2128,7 +2080,7 @@ stripe8_row:
 	VCVTDQ2PS    Z9, Z9
 	VFMADD231PS  Z9, Z8, Z7
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+128, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe8_row
@@ -2162,9 +2114,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe4_row:
 	PREFETCHT0   (DI)
@@ -2182,7 +2132,7 @@ stripe4_row:
 	VCVTDQ2PS    Z9, Z9
 	VFMADD231PS  Z9, Z8, Z3
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+64, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe4_row
@@ -2209,9 +2159,7 @@ stripe1:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 
 stripe1_row:
 	PREFETCHT0   (DI)
@@ -2220,7 +2168,7 @@ stripe1_row:
 	VCVTDQ2PS    Z9, Z9
 	VFMADD231PS  Z9, Z8, Z0
 	ADDQ         BX, AX
-	ADDQ         BX, DI
+	ADDQ         $+16, DI
 	ADDQ         $0x04, SI
 	DECQ         DX
 	JNZ          stripe1_row
@@ -2237,7 +2185,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighInt4x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighInt4x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighInt4x4AVX512(SB), $32-104
 	VMOVUPS iotaAVX512<>+0(SB), Z21
@@ -2249,6 +2197,7 @@ TEXT ·weighInt4x4AVX512(SB), $32-104
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    acc+48(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
 	MOVQ    least+80(FP), R12
@@ -2288,9 +2237,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 	MOVQ         16(SP), R11
 	MOVQ         24(SP), R12
 
@@ -2329,7 +2276,7 @@ stripe4_row:
 	VFMADD231PS      Z20, Z18, Z11
 	VFMADD231PS      Z20, Z19, Z15
 	ADDQ             BX, AX
-	ADDQ             BX, DI
+	ADDQ             $+32, DI
 	ADDQ             R13, R11
 	ADDQ             R13, R12
 	ADDQ             $0x04, SI
@@ -2388,9 +2335,7 @@ stripe2:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 	MOVQ         16(SP), R11
 	MOVQ         24(SP), R12
 
@@ -2415,7 +2360,7 @@ stripe2_row:
 	VFMADD231PS      Z20, Z18, Z5
 	VFMADD231PS      Z20, Z19, Z7
 	ADDQ             BX, AX
-	ADDQ             BX, DI
+	ADDQ             $+16, DI
 	ADDQ             R13, R11
 	ADDQ             R13, R12
 	ADDQ             $0x04, SI
@@ -2464,7 +2409,7 @@ DATA iotaAVX512<>+56(SB)/4, $0x41600000
 DATA iotaAVX512<>+60(SB)/4, $0x41700000
 GLOBL iotaAVX512<>(SB), RODATA|NOPTR, $64
 
-// func weighInt4x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighInt4x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighInt4x2AVX512(SB), $32-104
 	VMOVUPS iotaAVX512<>+0(SB), Z19
@@ -2476,6 +2421,7 @@ TEXT ·weighInt4x2AVX512(SB), $32-104
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    acc+48(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
 	MOVQ    least+80(FP), R12
@@ -2511,9 +2457,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 	MOVQ         16(SP), R11
 	MOVQ         24(SP), R12
 
@@ -2562,7 +2506,7 @@ stripe8_row:
 	VFMADD231PS      Z18, Z16, Z7
 	VFMADD231PS      Z18, Z17, Z15
 	ADDQ             BX, AX
-	ADDQ             BX, DI
+	ADDQ             $+64, DI
 	ADDQ             R13, R11
 	ADDQ             R13, R12
 	ADDQ             $0x04, SI
@@ -2615,9 +2559,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 	MOVQ         16(SP), R11
 	MOVQ         24(SP), R12
 
@@ -2646,7 +2588,7 @@ stripe4_row:
 	VFMADD231PS      Z18, Z16, Z3
 	VFMADD231PS      Z18, Z17, Z7
 	ADDQ             BX, AX
-	ADDQ             BX, DI
+	ADDQ             $+32, DI
 	ADDQ             R13, R11
 	ADDQ             R13, R12
 	ADDQ             $0x04, SI
@@ -2687,9 +2629,7 @@ stripe2:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 	MOVQ         16(SP), R11
 	MOVQ         24(SP), R12
 
@@ -2708,7 +2648,7 @@ stripe2_row:
 	VFMADD231PS      Z18, Z16, Z1
 	VFMADD231PS      Z18, Z17, Z3
 	ADDQ             BX, AX
-	ADDQ             BX, DI
+	ADDQ             $+16, DI
 	ADDQ             R13, R11
 	ADDQ             R13, R12
 	ADDQ             $0x04, SI
@@ -2733,7 +2673,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighInt4x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, ahead int)
+// func weighInt4x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weighInt4x1AVX512(SB), $32-104
 	VMOVUPS iotaAVX512<>+0(SB), Z10
@@ -2745,6 +2685,7 @@ TEXT ·weighInt4x1AVX512(SB), $32-104
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    acc+48(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
 	MOVQ    least+80(FP), R12
@@ -2770,9 +2711,7 @@ stripe8:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 	MOVQ         16(SP), R11
 	MOVQ         24(SP), R12
 
@@ -2812,7 +2751,7 @@ stripe8_row:
 	VPERMPS          Z11, Z12, Z9
 	VFMADD231PS      Z9, Z8, Z7
 	ADDQ             BX, AX
-	ADDQ             BX, DI
+	ADDQ             $+64, DI
 	ADDQ             R13, R11
 	ADDQ             R13, R12
 	ADDQ             $0x04, SI
@@ -2850,9 +2789,7 @@ stripe4:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 	MOVQ         16(SP), R11
 	MOVQ         24(SP), R12
 
@@ -2876,7 +2813,7 @@ stripe4_row:
 	VPERMPS          Z11, Z12, Z9
 	VFMADD231PS      Z9, Z8, Z3
 	ADDQ             BX, AX
-	ADDQ             BX, DI
+	ADDQ             $+32, DI
 	ADDQ             R13, R11
 	ADDQ             R13, R12
 	ADDQ             $0x04, SI
@@ -2908,9 +2845,7 @@ stripe2:
 	ADDQ         R15, CX
 	MOVQ         p+0(FP), SI
 	MOVQ         n+32(FP), DX
-	MOVQ         ahead+96(FP), DI
 	MOVQ         8(SP), AX
-	ADDQ         AX, DI
 	MOVQ         16(SP), R11
 	MOVQ         24(SP), R12
 
@@ -2926,7 +2861,7 @@ stripe2_row:
 	VPERMPS          Z11, Z12, Z9
 	VFMADD231PS      Z9, Z8, Z1
 	ADDQ             BX, AX
-	ADDQ             BX, DI
+	ADDQ             $+16, DI
 	ADDQ             R13, R11
 	ADDQ             R13, R12
 	ADDQ             $0x04, SI

@@ -34,9 +34,9 @@ var (
 
 	dotRow, dotStride, dotTriple = reg.RAX, reg.RBX, reg.RCX // the first of the four rows at the column
 
-	dotCols  = reg.RDX // columns left
-	dotAhead = reg.RDI // dotRow plus the distance of prefetches
-	dotOut   = reg.R10 // out of the first head at the row
+	dotCols = reg.RDX // columns left
+	dotNext = reg.RDI // dotRow plus the distance of prefetches
+	dotOut  = reg.R10 // out of the first head at the row
 
 	dotScale, dotLeast         = reg.R11, reg.R12 // Int4: of the first row at the group
 	dotGroups, dotGroupsTriple = reg.R13, reg.R15 // Int4: from a row's scales to the next; R14 belongs to Go
@@ -58,7 +58,7 @@ type dotter struct {
 func (d *dotter) emit(f format) {
 	d.f = f
 	name := fmt.Sprintf("dots%sx%d", f.name, d.heads)
-	d.function(name, "func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, ahead int)",
+	d.function(name, "func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)",
 		fmt.Sprintf("computes the dot products of %d queries with n rows; strides are in bytes.", d.heads))
 	d.left, d.row, d.scale, d.least = d.AllocLocal(8), d.AllocLocal(8), d.AllocLocal(8), d.AllocLocal(8)
 	d.assign()
@@ -73,6 +73,7 @@ func (d *dotter) emit(f format) {
 	d.arg("qStride", dotQStride)
 	d.LEAQ(Mem{Base: dotQStride, Index: dotQStride, Scale: 2}, dotQTriple)
 	d.arg("out", dotOut)
+	d.arg("next", dotNext)
 	if f.grouped() {
 		d.arg("scale", dotScale)
 		d.MOVQ(dotScale, d.scale)
@@ -135,8 +136,6 @@ func (d *dotter) tiles(name string, rows int) {
 	}
 	d.arg("q", dotQ)
 	d.MOVQ(d.row, dotRow)
-	d.arg("ahead", dotAhead)
-	d.ADDQ(dotRow, dotAhead)
 	if d.f.grouped() {
 		d.MOVQ(d.scale, dotScale)
 		d.MOVQ(d.least, dotLeast)
@@ -168,9 +167,7 @@ func (d *dotter) round(rows, steps int) {
 	scale := strided(rows, dotScale, dotGroups, dotGroupsTriple)
 	least := strided(rows, dotLeast, dotGroups, dotGroupsTriple)
 	q := strided(d.heads, dotQ, dotQStride, dotQTriple)
-	for _, m := range strided(rows, dotAhead, dotStride, dotTriple) {
-		d.PREFETCHT0(m)
-	}
+	d.prefetch(Mem{Base: dotNext}, 64*rows)
 	per := d.rows[0].vectors()
 	for s := range steps {
 		for v := range per {
@@ -191,7 +188,7 @@ func (d *dotter) round(rows, steps int) {
 		}
 	}
 	d.ADDQ(I32(steps*d.f.bytes), dotRow)
-	d.ADDQ(I32(steps*d.f.bytes), dotAhead)
+	d.ADDQ(I32(rows*steps*d.f.bytes), dotNext)
 	d.ADDQ(I32(4*steps*d.f.cols), dotQ)
 	if d.f.grouped() {
 		d.ADDQ(I8(4*steps), dotScale)

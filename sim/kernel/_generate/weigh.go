@@ -32,7 +32,7 @@ var (
 	weighP, weighPStride, weighPTriple = reg.RSI, reg.R8, reg.R9 // p of the first head at the row
 
 	weighRow, weighStride = reg.RAX, reg.RBX // the row at the stripe
-	weighAhead            = reg.RDI          // weighRow plus the distance of prefetches
+	weighNext             = reg.RDI          // weighRow plus the distance of prefetches
 
 	weighLeft = reg.RDX                                    // rows left
 	weighAcc  = reg.R10                                    // acc of the first head at the stripe
@@ -69,7 +69,7 @@ func (w *weigher) stripes() []int {
 func (w *weigher) emit(f format) {
 	w.f = f
 	name := fmt.Sprintf("weigh%sx%d", f.name, w.heads)
-	w.function(name, "func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, scale, least *float32, groups int, ahead int)",
+	w.function(name, "func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, scale, least *float32, groups int, next *byte)",
 		fmt.Sprintf("adds the weighted sum of n rows to each of %d accumulators; strides are in bytes.", w.heads))
 	w.cols, w.row, w.scale, w.least = w.AllocLocal(8), w.AllocLocal(8), w.AllocLocal(8), w.AllocLocal(8)
 	w.assign()
@@ -83,6 +83,7 @@ func (w *weigher) emit(f format) {
 	w.arg("pStride", weighPStride)
 	w.LEAQ(Mem{Base: weighPStride, Index: weighPStride, Scale: 2}, weighPTriple)
 	w.arg("acc", weighAcc)
+	w.arg("next", weighNext)
 	if f.grouped() {
 		w.arg("scale", weighRate[0])
 		w.MOVQ(weighRate[0], w.scale)
@@ -136,9 +137,7 @@ func (w *weigher) stripe(n int, next string) {
 	w.fade(n)
 	w.arg("p", weighP)
 	w.arg("n", weighLeft)
-	w.arg("ahead", weighAhead)
 	w.MOVQ(w.row, weighRow)
-	w.ADDQ(weighRow, weighAhead)
 	if w.f.grouped() {
 		w.MOVQ(w.scale, weighRate[0])
 		w.MOVQ(w.least, weighRate[1])
@@ -159,7 +158,7 @@ func (w *weigher) stripe(n int, next string) {
 
 // rowOf emits one row of a stripe of n registers, size bytes, and leaves the flags of the rows left.
 func (w *weigher) rowOf(n, size int) {
-	w.prefetch(Mem{Base: weighAhead}, size)
+	w.prefetch(Mem{Base: weighNext}, size)
 	for h, m := range strided(w.heads, weighP, weighPStride, weighPTriple) {
 		w.VBROADCASTSS(m, w.p[h])
 	}
@@ -173,7 +172,7 @@ func (w *weigher) rowOf(n, size int) {
 		}
 	}
 	w.ADDQ(weighStride, weighRow)
-	w.ADDQ(weighStride, weighAhead)
+	w.ADDQ(I32(size), weighNext)
 	if w.f.grouped() {
 		w.ADDQ(weighRate[2], weighRate[0])
 		w.ADDQ(weighRate[2], weighRate[1])
