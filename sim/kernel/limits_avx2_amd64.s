@@ -3,7 +3,7 @@
 //go:build amd64 && !purego
 
 // func readAVX2(p *byte, n int) uint64
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·readAVX2(SB), $0-24
 	MOVQ   p+0(FP), SI
 	MOVQ   n+8(FP), CX
@@ -13,30 +13,38 @@ TEXT ·readAVX2(SB), $0-24
 	VXORPS Y3, Y3, Y3
 
 next:
-	VPXOR  (SI), Y0, Y0
-	VPXOR  32(SI), Y1, Y1
-	VPXOR  64(SI), Y2, Y2
-	VPXOR  96(SI), Y3, Y3
-	VPXOR  128(SI), Y0, Y0
-	VPXOR  160(SI), Y1, Y1
-	VPXOR  192(SI), Y2, Y2
-	VPXOR  224(SI), Y3, Y3
-	VPXOR  256(SI), Y0, Y0
-	VPXOR  288(SI), Y1, Y1
-	VPXOR  320(SI), Y2, Y2
-	VPXOR  352(SI), Y3, Y3
-	VPXOR  384(SI), Y0, Y0
-	VPXOR  416(SI), Y1, Y1
-	VPXOR  448(SI), Y2, Y2
-	VPXOR  480(SI), Y3, Y3
-	ADDQ   $+512, SI
-	SUBQ   $+512, CX
-	JG     next
-	VXORPS Y1, Y0, Y0
-	VXORPS Y2, Y0, Y0
-	VXORPS Y3, Y0, Y0
-	VMOVQ  X0, AX
-	MOVQ   AX, ret+16(FP)
+	PREFETCHT1 4096(SI)
+	VPXOR      (SI), Y0, Y0
+	VPXOR      32(SI), Y1, Y1
+	PREFETCHT1 4160(SI)
+	VPXOR      64(SI), Y2, Y2
+	VPXOR      96(SI), Y3, Y3
+	PREFETCHT1 4224(SI)
+	VPXOR      128(SI), Y0, Y0
+	VPXOR      160(SI), Y1, Y1
+	PREFETCHT1 4288(SI)
+	VPXOR      192(SI), Y2, Y2
+	VPXOR      224(SI), Y3, Y3
+	PREFETCHT1 4352(SI)
+	VPXOR      256(SI), Y0, Y0
+	VPXOR      288(SI), Y1, Y1
+	PREFETCHT1 4416(SI)
+	VPXOR      320(SI), Y2, Y2
+	VPXOR      352(SI), Y3, Y3
+	PREFETCHT1 4480(SI)
+	VPXOR      384(SI), Y0, Y0
+	VPXOR      416(SI), Y1, Y1
+	PREFETCHT1 4544(SI)
+	VPXOR      448(SI), Y2, Y2
+	VPXOR      480(SI), Y3, Y3
+	ADDQ       $+512, SI
+	SUBQ       $+512, CX
+	JG         next
+	VXORPS     Y1, Y0, Y0
+	VXORPS     Y2, Y0, Y0
+	VXORPS     Y3, Y0, Y0
+	VMOVQ      X0, AX
+	MOVQ       AX, ret+16(FP)
 	VZEROUPPER
 	RET
 

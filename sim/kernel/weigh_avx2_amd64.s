@@ -40,8 +40,8 @@ stripe4:
 	MOVQ         8(SP), AX
 
 stripe4_row:
-	PREFETCHT0   (DI)
-	PREFETCHT0   64(DI)
+	PREFETCHT1   (DI)
+	PREFETCHT1   64(DI)
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(R8*1), Y9
 	VMOVUPS      (AX), Y10
@@ -97,7 +97,7 @@ stripe2:
 	MOVQ         8(SP), AX
 
 stripe2_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(R8*1), Y9
 	VMOVUPS      (AX), Y10
@@ -162,10 +162,10 @@ stripe8:
 	MOVQ         8(SP), AX
 
 stripe8_row:
-	PREFETCHT0   (DI)
-	PREFETCHT0   64(DI)
-	PREFETCHT0   128(DI)
-	PREFETCHT0   192(DI)
+	PREFETCHT1   (DI)
+	PREFETCHT1   64(DI)
+	PREFETCHT1   128(DI)
+	PREFETCHT1   192(DI)
 	VBROADCASTSS (SI), Y8
 	VMOVUPS      (AX), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -221,8 +221,8 @@ stripe4:
 	MOVQ         8(SP), AX
 
 stripe4_row:
-	PREFETCHT0   (DI)
-	PREFETCHT0   64(DI)
+	PREFETCHT1   (DI)
+	PREFETCHT1   64(DI)
 	VBROADCASTSS (SI), Y8
 	VMOVUPS      (AX), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -264,7 +264,7 @@ stripe2:
 	MOVQ         8(SP), AX
 
 stripe2_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VMOVUPS      (AX), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -325,7 +325,7 @@ stripe4:
 	MOVQ         8(SP), AX
 
 stripe4_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(R8*1), Y9
 	VCVTPH2PS    (AX), Y10
@@ -381,7 +381,7 @@ stripe2:
 	MOVQ         8(SP), AX
 
 stripe2_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(R8*1), Y9
 	VCVTPH2PS    (AX), Y10
@@ -446,8 +446,8 @@ stripe8:
 	MOVQ         8(SP), AX
 
 stripe8_row:
-	PREFETCHT0   (DI)
-	PREFETCHT0   64(DI)
+	PREFETCHT1   (DI)
+	PREFETCHT1   64(DI)
 	VBROADCASTSS (SI), Y8
 	VCVTPH2PS    (AX), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -503,7 +503,7 @@ stripe4:
 	MOVQ         8(SP), AX
 
 stripe4_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VCVTPH2PS    (AX), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -545,7 +545,7 @@ stripe2:
 	MOVQ         8(SP), AX
 
 stripe2_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VCVTPH2PS    (AX), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -606,7 +606,7 @@ stripe4:
 	MOVQ         8(SP), AX
 
 stripe4_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(R8*1), Y9
 	VPMOVZXWD    (AX), Y10
@@ -666,7 +666,7 @@ stripe2:
 	MOVQ         8(SP), AX
 
 stripe2_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(R8*1), Y9
 	VPMOVZXWD    (AX), Y10
@@ -733,8 +733,8 @@ stripe8:
 	MOVQ         8(SP), AX
 
 stripe8_row:
-	PREFETCHT0   (DI)
-	PREFETCHT0   64(DI)
+	PREFETCHT1   (DI)
+	PREFETCHT1   64(DI)
 	VBROADCASTSS (SI), Y8
 	VPMOVZXWD    (AX), Y9
 	VPSLLD       $0x10, Y9, Y9
@@ -798,7 +798,7 @@ stripe4:
 	MOVQ         8(SP), AX
 
 stripe4_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VPMOVZXWD    (AX), Y9
 	VPSLLD       $0x10, Y9, Y9
@@ -844,7 +844,7 @@ stripe2:
 	MOVQ         8(SP), AX
 
 stripe2_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VPMOVZXWD    (AX), Y9
 	VPSLLD       $0x10, Y9, Y9
@@ -907,7 +907,7 @@ stripe4:
 	MOVQ         8(SP), AX
 
 stripe4_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(R8*1), Y9
 	VPMOVSXBD    (AX), Y10
@@ -967,7 +967,7 @@ stripe2:
 	MOVQ         8(SP), AX
 
 stripe2_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(R8*1), Y9
 	VPMOVSXBD    (AX), Y10
@@ -1034,7 +1034,7 @@ stripe8:
 	MOVQ         8(SP), AX
 
 stripe8_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VPMOVSXBD    (AX), Y9
 	VCVTDQ2PS    Y9, Y9
@@ -1098,7 +1098,7 @@ stripe4:
 	MOVQ         8(SP), AX
 
 stripe4_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VPMOVSXBD    (AX), Y9
 	VCVTDQ2PS    Y9, Y9
@@ -1144,7 +1144,7 @@ stripe2:
 	MOVQ         8(SP), AX
 
 stripe2_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VPMOVSXBD    (AX), Y9
 	VCVTDQ2PS    Y9, Y9
@@ -1216,7 +1216,7 @@ stripe4:
 	MOVQ         24(SP), R12
 
 stripe4_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(R8*1), Y9
 	VPMOVZXBD    (AX), Y10
@@ -1342,7 +1342,7 @@ stripe8:
 	MOVQ         24(SP), R12
 
 stripe8_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VPMOVZXBD    (AX), Y9
 	VPAND        Y10, Y9, Y9
@@ -1444,7 +1444,7 @@ stripe4:
 	MOVQ         24(SP), R12
 
 stripe4_row:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VPMOVZXBD    (AX), Y9
 	VPAND        Y10, Y9, Y9

@@ -17,6 +17,9 @@ func limits(g *gen) {
 	g.Label("next")
 	for off := 0; off < 512; off += size {
 		acc := g.vec(off / size % 4)
+		if off%64 == 0 {
+			g.PREFETCHT1(Mem{Base: reg.RSI, Disp: off + 4096})
+		}
 		if g.wide() {
 			g.VPXORQ(Mem{Base: reg.RSI, Disp: off}, acc, acc)
 		} else {
