@@ -13,6 +13,7 @@ type simd struct {
 	lanes  int    // floats in a register
 	tiles  []tile // by heads, descending to 1
 	soften func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
+	column func(logits *float32, n, queries int, k, max, inverse, sums *float32)
 	widen  func(dst *float32, src *uint16, n int)
 	narrow func(dst *byte, src *float32, n int) (infinite uint32)
 	read   func(p *byte, n int) uint64
@@ -132,6 +133,11 @@ func (a *simd) softenBlock(logits []float32, n int, k, v []float32, st softState
 		k[i], v[i] = 1, 1
 	}
 	a.soften(&logits[0], whole, &k[0], &v[0], &st.max[0], &st.sum[0], &st.fade[0], &st.part[0], len(st.max))
+}
+
+// columnBlock is columnGeneric. What it makes of the padding is not read.
+func (a *simd) columnBlock(logits []float32, n, queries int, k, max, inverse, sums []float32) {
+	a.column(&logits[0], (n+15)&^15, queries, &k[0], &max[0], &inverse[0], &sums[0])
 }
 
 // plus adds p*x to y: Axpy.

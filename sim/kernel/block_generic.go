@@ -8,6 +8,7 @@ var generic = path{
 	score:  scoreGeneric,
 	soften: softenGeneric,
 	weigh:  weighGeneric,
+	column: columnGeneric,
 	axpy:   Axpy,
 	floats: floats,
 	halves: encodeHalves,

@@ -20,6 +20,7 @@ type path struct {
 	score  func(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int)
 	soften func(logits []float32, n int, k, v []float32, st softState)
 	weigh  func(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32)
+	column func(logits []float32, n, queries int, k, max, inverse, sums []float32)
 	axpy   func(p float32, x, y []float32)
 	floats func(dst []float32, src []uint16)
 	halves func(dst []byte, src []float32) (finite bool)

@@ -20,7 +20,7 @@ var available = func() []*path {
 func (a *simd) path(name string) *path {
 	return &path{
 		name: name, rawCodes: true,
-		score: a.score, soften: a.softenBlock, weigh: a.weigh, axpy: a.plus, floats: a.floats, halves: a.halves,
+		score: a.score, soften: a.softenBlock, weigh: a.weigh, column: a.columnBlock, axpy: a.plus, floats: a.floats, halves: a.halves,
 		read: func(p []byte) uint64 { return a.read(&p[0], len(p)) }, fma: a.fma, fmaFlops: 2 * 12 * a.lanes,
 	}
 }
@@ -38,7 +38,7 @@ var avx2 = simd{
 			weigh: [formats]weighFunc{weighF32x1AVX2, weighF16x1AVX2, weighBF16x1AVX2, weighInt8x1AVX2, weighInt4x1AVX2},
 		},
 	},
-	soften: softenAVX2, widen: widenAVX2, narrow: narrowAVX2, read: readAVX2, fma: fmaAVX2,
+	soften: softenAVX2, column: columnAVX2, widen: widenAVX2, narrow: narrowAVX2, read: readAVX2, fma: fmaAVX2,
 }
 
 var avx512 = simd{
@@ -59,5 +59,5 @@ var avx512 = simd{
 			weigh: [formats]weighFunc{weighF32x1AVX512, weighF16x1AVX512, weighBF16x1AVX512, weighInt8x1AVX512, weighInt4x1AVX512},
 		},
 	},
-	soften: softenAVX512, widen: widenAVX512, narrow: narrowAVX512, read: readAVX512, fma: fmaAVX512,
+	soften: softenAVX512, column: columnAVX512, widen: widenAVX512, narrow: narrowAVX512, read: readAVX512, fma: fmaAVX512,
 }
