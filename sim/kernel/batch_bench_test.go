@@ -47,3 +47,23 @@ func BenchmarkCausal(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkExact(b *testing.B) {
+	const n, dim, queries = 16384, 128, 32
+	st := newStep(F32, queries, 1, dim, dim, n, nil)
+	k := make([]float32, n*dim)
+	for i := range n {
+		st.k[0].Row(i, k[i*dim:])
+	}
+	sees := make([]int, queries)
+	for s := range sees {
+		sees[s] = n
+	}
+	b.Run(fmt.Sprintf("queries=%d/dim=%d/n=%d", queries, dim, n), func(b *testing.B) {
+		for range b.N {
+			logits, lse := LogitsExact(st.q, dim, 1, k, sees)
+			WeighExact(logits, lse, dim, k, sees)
+		}
+		report(b, 4*queries*n*dim, "GFLOP/s")
+	})
+}

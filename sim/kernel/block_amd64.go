@@ -2,8 +2,6 @@
 
 package kernel
 
-import "unsafe"
-
 // This file calls the assembly, a tile of query heads over one block of rows at a time: a call takes
 // microseconds, since Go cannot interrupt it. Columns beyond the last whole step are left to portable code, so
 // that no load reaches past a row.
@@ -14,8 +12,10 @@ type simd struct {
 	tiles  []tile // by heads, descending to 1
 	soften func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
 	column func(logits *float32, n, queries int, k, max, inverse, sums *float32)
+	axpy   func(p float32, x, y *float32, n int)
 	widen  func(dst *float32, src *uint16, n int)
 	narrow func(dst *byte, src *float32, n int) (infinite uint32)
+	exps64 func(dst, src *float64, n int, shift float64) float64
 	read   func(p *byte, n int) uint64
 	fma    func(n int)
 }
@@ -25,6 +25,8 @@ type tile struct {
 	heads int
 	dots  [formats]dotsFunc
 	weigh [formats]weighFunc
+
+	product func(a *float64, aStride int, b *float32, bStride, n, cols int, out *float64, outStride int)
 }
 
 type (
@@ -144,9 +146,7 @@ func (a *simd) columnBlock(logits []float32, n, queries int, k, max, inverse, su
 func (a *simd) plus(p float32, x, y []float32) {
 	dim := len(x) &^ 15
 	if dim > 0 {
-		one := float32(1)
-		last := a.tiles[len(a.tiles)-1]
-		last.weigh[F32](&p, 0, (*byte)(unsafe.Pointer(&x[0])), 0, 1, dim, &y[0], 0, &one, nil, nil, 0, nil)
+		a.axpy(p, &x[0], &y[0], dim)
 	}
 	Axpy(p, x[dim:], y[dim:])
 }

@@ -13,6 +13,9 @@ var generic = path{
 	floats: floats,
 	halves: encodeHalves,
 
+	product: productGeneric,
+	exps64:  exps64Generic,
+
 	read: readGeneric, fma: fmaGeneric, fmaFlops: 2 * 8,
 }
 

@@ -25,6 +25,9 @@ type path struct {
 	floats func(dst []float32, src []uint16)
 	halves func(dst []byte, src []float32) (finite bool)
 
+	product func(a []float64, n int, b []float32, bStride, cols int, out []float64, outStride int)
+	exps64  func(dst, src []float64, shift float64) (sum float64)
+
 	read     func(p []byte) uint64 // whole multiples of 512 bytes
 	fma      func(rounds int)
 	fmaFlops int // operations in a round

@@ -21,6 +21,7 @@ func (a *simd) path(name string) *path {
 	return &path{
 		name: name, rawCodes: true,
 		score: a.score, soften: a.softenBlock, weigh: a.weigh, column: a.columnBlock, axpy: a.plus, floats: a.floats, halves: a.halves,
+		product: a.matrix, exps64: a.exps,
 		read: func(p []byte) uint64 { return a.read(&p[0], len(p)) }, fma: a.fma, fmaFlops: 2 * 12 * a.lanes,
 	}
 }
@@ -28,36 +29,41 @@ func (a *simd) path(name string) *path {
 var avx2 = simd{
 	lanes: 8, tiles: []tile{
 		{
-			heads: 2,
-			dots:  [formats]dotsFunc{dotsF32x2AVX2, dotsF16x2AVX2, dotsBF16x2AVX2, dotsInt8x2AVX2, dotsInt4x2AVX2},
-			weigh: [formats]weighFunc{weighF32x2AVX2, weighF16x2AVX2, weighBF16x2AVX2, weighInt8x2AVX2, weighInt4x2AVX2},
+			heads:   2,
+			product: product2AVX2,
+			dots:    [formats]dotsFunc{dotsF32x2AVX2, dotsF16x2AVX2, dotsBF16x2AVX2, dotsInt8x2AVX2, dotsInt4x2AVX2},
+			weigh:   [formats]weighFunc{weighF32x2AVX2, weighF16x2AVX2, weighBF16x2AVX2, weighInt8x2AVX2, weighInt4x2AVX2},
 		},
 		{
-			heads: 1,
-			dots:  [formats]dotsFunc{dotsF32x1AVX2, dotsF16x1AVX2, dotsBF16x1AVX2, dotsInt8x1AVX2, dotsInt4x1AVX2},
-			weigh: [formats]weighFunc{weighF32x1AVX2, weighF16x1AVX2, weighBF16x1AVX2, weighInt8x1AVX2, weighInt4x1AVX2},
+			heads:   1,
+			product: product1AVX2,
+			dots:    [formats]dotsFunc{dotsF32x1AVX2, dotsF16x1AVX2, dotsBF16x1AVX2, dotsInt8x1AVX2, dotsInt4x1AVX2},
+			weigh:   [formats]weighFunc{weighF32x1AVX2, weighF16x1AVX2, weighBF16x1AVX2, weighInt8x1AVX2, weighInt4x1AVX2},
 		},
 	},
-	soften: softenAVX2, column: columnAVX2, widen: widenAVX2, narrow: narrowAVX2, read: readAVX2, fma: fmaAVX2,
+	soften: softenAVX2, column: columnAVX2, axpy: axpyAVX2, widen: widenAVX2, narrow: narrowAVX2, exps64: exps64AVX2, read: readAVX2, fma: fmaAVX2,
 }
 
 var avx512 = simd{
 	lanes: 16, tiles: []tile{
 		{
-			heads: 4,
-			dots:  [formats]dotsFunc{dotsF32x4AVX512, dotsF16x4AVX512, dotsBF16x4AVX512, dotsInt8x4AVX512, dotsInt4x4AVX512},
-			weigh: [formats]weighFunc{weighF32x4AVX512, weighF16x4AVX512, weighBF16x4AVX512, weighInt8x4AVX512, weighInt4x4AVX512},
+			heads:   4,
+			product: product4AVX512,
+			dots:    [formats]dotsFunc{dotsF32x4AVX512, dotsF16x4AVX512, dotsBF16x4AVX512, dotsInt8x4AVX512, dotsInt4x4AVX512},
+			weigh:   [formats]weighFunc{weighF32x4AVX512, weighF16x4AVX512, weighBF16x4AVX512, weighInt8x4AVX512, weighInt4x4AVX512},
 		},
 		{
-			heads: 2,
-			dots:  [formats]dotsFunc{dotsF32x2AVX512, dotsF16x2AVX512, dotsBF16x2AVX512, dotsInt8x2AVX512, dotsInt4x2AVX512},
-			weigh: [formats]weighFunc{weighF32x2AVX512, weighF16x2AVX512, weighBF16x2AVX512, weighInt8x2AVX512, weighInt4x2AVX512},
+			heads:   2,
+			product: product2AVX512,
+			dots:    [formats]dotsFunc{dotsF32x2AVX512, dotsF16x2AVX512, dotsBF16x2AVX512, dotsInt8x2AVX512, dotsInt4x2AVX512},
+			weigh:   [formats]weighFunc{weighF32x2AVX512, weighF16x2AVX512, weighBF16x2AVX512, weighInt8x2AVX512, weighInt4x2AVX512},
 		},
 		{
-			heads: 1,
-			dots:  [formats]dotsFunc{dotsF32x1AVX512, dotsF16x1AVX512, dotsBF16x1AVX512, dotsInt8x1AVX512, dotsInt4x1AVX512},
-			weigh: [formats]weighFunc{weighF32x1AVX512, weighF16x1AVX512, weighBF16x1AVX512, weighInt8x1AVX512, weighInt4x1AVX512},
+			heads:   1,
+			product: product1AVX512,
+			dots:    [formats]dotsFunc{dotsF32x1AVX512, dotsF16x1AVX512, dotsBF16x1AVX512, dotsInt8x1AVX512, dotsInt4x1AVX512},
+			weigh:   [formats]weighFunc{weighF32x1AVX512, weighF16x1AVX512, weighBF16x1AVX512, weighInt8x1AVX512, weighInt4x1AVX512},
 		},
 	},
-	soften: softenAVX512, column: columnAVX512, widen: widenAVX512, narrow: narrowAVX512, read: readAVX512, fma: fmaAVX512,
+	soften: softenAVX512, column: columnAVX512, axpy: axpyAVX512, widen: widenAVX512, narrow: narrowAVX512, exps64: exps64AVX512, read: readAVX512, fma: fmaAVX512,
 }
