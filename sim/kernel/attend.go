@@ -31,6 +31,8 @@ type Scratch struct {
 	ones, zeros  []float32 // [block*groups]
 	kScale       []float32 // [block] of an Int8 block, widened
 	vScale       []float32 // [block]
+	q            []float32 // [heads][dim] the query times a scale a channel
+	sum          []float32 // [1]
 
 	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
 }
@@ -49,7 +51,7 @@ func NewScratch(heads, dim int) *Scratch {
 	s := &Scratch{
 		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
 		scales: floats(block * groups), mins: floats(block * groups), ones: floats(block * groups), zeros: floats(block * groups),
-		kScale: floats(block), vScale: floats(block),
+		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), sum: floats(1),
 	}
 	for i := range s.ones {
 		s.ones[i] = 1
@@ -116,7 +118,7 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 // rowScales returns the factors of n rows' codes that the path leaves to soften: those of Int8 rows, widened
 // into room, and ones otherwise.
 func (p *path) rowScales(r *Rows, lo, n int, ones, room []float32) []float32 {
-	if !p.rawCodes || r.Format != Int8 || r.Scale == nil {
+	if !p.rawCodes || r.Format != Int8 || r.Scale == nil || r.Tokens > 0 {
 		return ones
 	}
 	p.floats(room[:n], r.Scale[lo:])

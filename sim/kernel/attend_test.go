@@ -170,3 +170,28 @@ func TestAttendPrefix(t *testing.T) {
 		}
 	})
 }
+
+// TestAttendChannels compares keys whose scales belong to channels, at all places of a chunk's bounds in
+// their groups of tokens.
+func TestAttendChannels(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		for _, f := range []Format{Int8, Int4} {
+			for _, c := range []struct{ heads, dim, tokens, n int }{{1, 1, 1, 3}, {3, 40, 32, 64}, {5, 128, 32, 160}, {4, 64, 128, 256}, {2, 30, 48, 96}, {7, 100, 32, 1056}} {
+				p := newProblem(f, fills["random"], c.heads, c.dim, c.dim, c.n)
+				rows := make([]float32, c.n*c.dim)
+				for i := range rows {
+					rows[i] = float32(i%7) - 3.25*float32(i%c.dim)
+				}
+				p.k = NewChannelRows(f, c.dim, c.tokens, c.n)
+				for i := range c.n / c.tokens {
+					if !p.k.AppendGroup(rows[i*c.tokens*c.dim : (i+1)*c.tokens*c.dim]) {
+						t.Fatal("finite rows were reported as infinite")
+					}
+				}
+				p.check(t, c.heads)
+				p.k, p.v = p.k.Slice(c.tokens, c.n), p.v.Slice(c.tokens, c.n)
+				p.check(t, c.heads)
+			}
+		}
+	})
+}

@@ -8,3 +8,8 @@ package kernel
 //
 //go:noescape
 func axpyAVX512(p float32, x *float32, y *float32, n int)
+
+// mulAVX512 sets dst to x*y, n values, whole steps.
+//
+//go:noescape
+func mulAVX512(dst *float32, x *float32, y *float32, n int)

@@ -2,6 +2,8 @@
 
 package kernel
 
+import "unsafe"
+
 // This file calls the assembly, a tile of query heads over one block of rows at a time: a call takes
 // microseconds, since Go cannot interrupt it. Columns beyond the last whole step are left to portable code, so
 // that no load reaches past a row.
@@ -13,6 +15,7 @@ type simd struct {
 	soften func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
 	column func(logits *float32, n, queries int, k, max, inverse, sums *float32)
 	axpy   func(p float32, x, y *float32, n int)
+	mul    func(dst, x, y *float32, n int)
 	widen  func(dst *float32, src *uint16, n int)
 	narrow func(dst *byte, src *float32, n int) (infinite uint32)
 	exps64 func(dst, src *float64, n int, shift float64) float64
@@ -67,6 +70,10 @@ func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32
 
 // score is scoreGeneric, but for the scales of Int8.
 func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
+	if k.Tokens > 0 {
+		a.scoreChannels(q, k, lo, n, s, out, stride)
+		return
+	}
 	heads, dim := len(q)/k.Dim, columns(k)
 	if dim > 0 {
 		scale, least := a.int4Scales(k, lo, n, s)
@@ -94,8 +101,13 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 	}
 }
 
-// weigh is weighGeneric, but for the scales of Int8.
+// weigh is weighGeneric, but for the scales of Int8. Values whose scales belong to channels, which no method
+// stores, are left to it.
 func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32) {
+	if v.Tokens > 0 {
+		weighGeneric(p, v, lo, n, s, acc, fade)
+		return
+	}
 	heads, dim := len(fade), columns(v)
 	if dim > 0 {
 		scale, least := a.int4Scales(v, lo, n, s)
@@ -149,6 +161,18 @@ func (a *simd) plus(p float32, x, y []float32) {
 		a.axpy(p, &x[0], &y[0], dim)
 	}
 	Axpy(p, x[dim:], y[dim:])
+}
+
+// inner returns the inner product of two vectors.
+func (a *simd) inner(x, y []float32, s *Scratch) float32 {
+	dim := len(x) &^ 15
+	s.sum[0] = 0
+	if dim > 0 {
+		last := a.tiles[len(a.tiles)-1]
+		row := (*byte)(unsafe.Pointer(&y[0]))
+		last.dots[F32](&x[0], 0, row, 0, 1, dim, &s.sum[0], 0, nil, nil, 0, row)
+	}
+	return s.sum[0] + Dot(x[dim:], y[dim:])
 }
 
 // floats widens as many values of src as dst holds.

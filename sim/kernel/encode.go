@@ -39,10 +39,11 @@ func encodeBrains(dst []byte, row []float32) (finite bool) {
 	return finite
 }
 
-// extent returns the smallest and the largest value of a row.
-func extent(row []float32) (least, most float32, finite bool) {
-	least, most, finite = row[0], row[0], true
-	for _, x := range row {
+// extent returns the smallest and the largest of every step-th value.
+func extent(xs []float32, step int) (least, most float32, finite bool) {
+	least, most, finite = xs[0], xs[0], true
+	for i := 0; i < len(xs); i += step {
+		x := xs[i]
 		least, most = min(least, x), max(most, x)
 		finite = finite && finite32(x)
 	}
@@ -51,7 +52,7 @@ func extent(row []float32) (least, most float32, finite bool) {
 
 // encodeInt8 quantises with the float32 scale and stores the rounded one, which decoding uses.
 func encodeInt8(dst []byte, stored *uint16, row []float32) (finite bool) {
-	least, most, finite := extent(row)
+	least, most, finite := extent(row, 1)
 	scale := max(-least, most) / 127
 	*stored = Half(scale)
 	clear(dst)
@@ -62,8 +63,7 @@ func encodeInt8(dst []byte, stored *uint16, row []float32) (finite bool) {
 		return true
 	}
 	for i, x := range row {
-		c := math.RoundToEven(float64(x / scale))
-		dst[i] = byte(int8(max(-127, min(127, c))))
+		dst[i] = byte(int8(quantise(x/scale, -127, 127)))
 	}
 	return true
 }
@@ -76,7 +76,7 @@ func encodeInt4(dst []byte, scales, mins []uint16, row []float32) (finite bool) 
 	for g := range scales {
 		group := row[g*GroupDim : min((g+1)*GroupDim, len(row))]
 		codes := dst[g*GroupDim/2:]
-		least, most, ok := extent(group)
+		least, most, ok := extent(group, 1)
 		scale := (most - least) / 15
 		scales[g], mins[g] = Half(scale), Half(least)
 		if !ok || !finite16(scales[g]) || !finite16(mins[g]) {
@@ -87,11 +87,15 @@ func encodeInt4(dst []byte, scales, mins []uint16, row []float32) (finite bool) 
 			continue
 		}
 		for i, x := range group {
-			c := math.RoundToEven(float64((x - least) / scale))
-			putNibble(codes, i, len(group), byte(max(0, min(15, c))))
+			putNibble(codes, i, len(group), byte(quantise((x-least)/scale, 0, 15)))
 		}
 	}
 	return finite
+}
+
+// quantise rounds x, ties to even, into lo..hi.
+func quantise(x float32, lo, hi float64) float64 {
+	return max(lo, min(hi, math.RoundToEven(float64(x))))
 }
 
 // putNibble sets the code of channel i of a group of width channels; its bits must be zero.
@@ -142,6 +146,10 @@ func encodeCodes4(dst []byte, row []float32) (fits bool) {
 // for Int4.
 func (r *Rows) decode(i, from int, dst []float32) {
 	r.decodeCodes(i, from, dst)
+	if r.Tokens > 0 {
+		r.decodeChannels(i, from, dst)
+		return
+	}
 	if r.Format == Int8 && r.Scale != nil {
 		scale := halfs[r.Scale[i]]
 		for c := range dst {
@@ -150,7 +158,7 @@ func (r *Rows) decode(i, from int, dst []float32) {
 	}
 }
 
-// decodeCodes is decode without the scale of Int8.
+// decodeCodes is decode without the scale of Int8, and without any that belong to channels.
 func (r *Rows) decodeCodes(i, from int, dst []float32) {
 	src := r.Data[i*r.stride+r.Format.CodeBytes(from) : (i+1)*r.stride]
 	switch r.Format {
@@ -179,7 +187,7 @@ func (r *Rows) decodeCodes(i, from int, dst []float32) {
 func (r *Rows) decodeInt4(i, group int, src []byte, dst []float32) {
 	for lo := 0; lo < len(dst); lo += GroupDim {
 		scale, least := float32(1), float32(0)
-		if r.Scale != nil {
+		if r.Scale != nil && r.Tokens == 0 {
 			at := i*r.groups + group + lo/GroupDim
 			scale, least = halfs[r.Scale[at]], halfs[r.Min[at]]
 		}

@@ -95,7 +95,7 @@ func (p *Pool) Close() {
 }
 
 // spins is how often a sleeper looks before it sleeps, some 20 us: the layers of a step follow each other
-// within that, and to wake a thread takes longer.
+// within that, and to wake a thread takes about as long.
 const spins = 1 << 14
 
 // sleeper is a goroutine that waits for a condition that others make true.

@@ -5,16 +5,15 @@ import "slices"
 // Rows are the stored keys, or values, of one head as they lie in memory: row after row of codes, and apart
 // from them the scales of a quantised format.
 //
-// Where Scale is nil the codes of Int8 and Int4 are the values themselves. That serves scales that do not
-// belong to a row, as a group of tokens that shares one scale s[d] and minimum z[d] a channel: its keys need
-// q[d]*s[d] as the query and the sum of q[d]*z[d] added to every logit (Scores), its values s[d] times the
-// weighted sum of codes plus z[d] times the sum of weights (Weigh).
+// Scales belong to a row or to a group of its channels, or, with Tokens, to a channel of a group of rows
+// (NewChannelRows). Where Scale is nil the codes of Int8 and Int4 are the values.
 type Rows struct {
 	Format Format
 	Dim    int      // channels of a row
 	Data   []byte   // [n][stride] codes
-	Scale  []uint16 // binary16: Int8 [n], Int4 [n][groups]
-	Min    []uint16 // binary16: Int4 [n][groups]
+	Scale  []uint16 // binary16: Int8 [n], Int4 [n][groups]; with Tokens [n/Tokens][Dim]
+	Min    []uint16 // binary16, of Int4: as Scale
+	Tokens int      // rows that share the scales of their channels; 0 where scales belong to a row
 
 	stride int // bytes from one row to the next
 	groups int // scales from one row to the next
@@ -51,10 +50,10 @@ func (r *Rows) Bytes() int64 { return int64(len(r.Data)) + r.ScaleBytes() }
 // ScaleBytes is the part of Bytes that scales and minima take.
 func (r *Rows) ScaleBytes() int64 { return 2 * int64(len(r.Scale)+len(r.Min)) }
 
-// RowBytes is what one row takes.
+// RowBytes is what one row takes, but for scales that it shares with other rows.
 func (r *Rows) RowBytes() int64 {
 	n := int64(r.stride)
-	if r.Scale != nil {
+	if r.Scale != nil && r.Tokens == 0 {
 		n += 2 * int64(r.groups+r.Format.MinsPerRow(r.Dim))
 	}
 	return n
@@ -111,6 +110,23 @@ func (r *Rows) Prefix(dim int) Rows {
 	p := *r
 	p.Dim = dim
 	return p
+}
+
+// Slice returns rows lo to hi, in the same memory, as Prefix does; lo is a multiple of Tokens.
+func (r *Rows) Slice(lo, hi int) Rows {
+	s := *r
+	s.Data = r.Data[lo*r.stride : hi*r.stride]
+	from, to := lo*r.groups, hi*r.groups
+	if r.Tokens > 0 {
+		from, to = lo/r.Tokens*r.Dim, (hi+r.Tokens-1)/r.Tokens*r.Dim
+	}
+	if len(r.Scale) > 0 {
+		s.Scale = r.Scale[from:to]
+	}
+	if len(r.Min) > 0 {
+		s.Min = r.Min[from:to]
+	}
+	return s
 }
 
 // CopyFrom makes r hold what o holds, of the same format and dimension.

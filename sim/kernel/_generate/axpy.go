@@ -27,3 +27,26 @@ func axpy(g *gen) {
 	g.JG(LabelRef("next"))
 	g.end()
 }
+
+// mul emits dst = x*y, for scales that belong to channels.
+func mul(g *gen) {
+	g.function("mul", "func(dst, x, y *float32, n int)", "sets dst to x*y, n values, whole steps.")
+	var (
+		dst, x, y, left = reg.RDI, reg.RSI, reg.RDX, reg.RCX
+		v               = g.vec(0)
+	)
+	g.arg("dst", dst)
+	g.arg("x", x)
+	g.arg("y", y)
+	g.arg("n", left)
+	g.Label("next")
+	g.VMOVUPS(Mem{Base: x}, v)
+	g.VMULPS(Mem{Base: y}, v, v)
+	g.VMOVUPS(v, Mem{Base: dst})
+	for _, r := range []reg.Register{dst, x, y} {
+		g.ADDQ(U8(4*g.lanes), r)
+	}
+	g.SUBQ(U8(g.lanes), left)
+	g.JG(LabelRef("next"))
+	g.end()
+}
