@@ -4,7 +4,7 @@
 
 package kernel
 
-// readAVX2 reads n bytes, a multiple of 512, and returns the exclusive or of their first words, so that nothing is left out.
+// readAVX2 reads n bytes, a multiple of 512, and returns the exclusive or of their words.
 //
 //go:noescape
 func readAVX2(p *byte, n int) uint64

@@ -13,38 +13,42 @@ TEXT ·readAVX2(SB), $0-24
 	VXORPS Y3, Y3, Y3
 
 next:
-	PREFETCHT1 4096(SI)
-	VPXOR      (SI), Y0, Y0
-	VPXOR      32(SI), Y1, Y1
-	PREFETCHT1 4160(SI)
-	VPXOR      64(SI), Y2, Y2
-	VPXOR      96(SI), Y3, Y3
-	PREFETCHT1 4224(SI)
-	VPXOR      128(SI), Y0, Y0
-	VPXOR      160(SI), Y1, Y1
-	PREFETCHT1 4288(SI)
-	VPXOR      192(SI), Y2, Y2
-	VPXOR      224(SI), Y3, Y3
-	PREFETCHT1 4352(SI)
-	VPXOR      256(SI), Y0, Y0
-	VPXOR      288(SI), Y1, Y1
-	PREFETCHT1 4416(SI)
-	VPXOR      320(SI), Y2, Y2
-	VPXOR      352(SI), Y3, Y3
-	PREFETCHT1 4480(SI)
-	VPXOR      384(SI), Y0, Y0
-	VPXOR      416(SI), Y1, Y1
-	PREFETCHT1 4544(SI)
-	VPXOR      448(SI), Y2, Y2
-	VPXOR      480(SI), Y3, Y3
-	ADDQ       $+512, SI
-	SUBQ       $+512, CX
-	JG         next
-	VXORPS     Y1, Y0, Y0
-	VXORPS     Y2, Y0, Y0
-	VXORPS     Y3, Y0, Y0
-	VMOVQ      X0, AX
-	MOVQ       AX, ret+16(FP)
+	PREFETCHT1   4096(SI)
+	VPXOR        (SI), Y0, Y0
+	VPXOR        32(SI), Y1, Y1
+	PREFETCHT1   4160(SI)
+	VPXOR        64(SI), Y2, Y2
+	VPXOR        96(SI), Y3, Y3
+	PREFETCHT1   4224(SI)
+	VPXOR        128(SI), Y0, Y0
+	VPXOR        160(SI), Y1, Y1
+	PREFETCHT1   4288(SI)
+	VPXOR        192(SI), Y2, Y2
+	VPXOR        224(SI), Y3, Y3
+	PREFETCHT1   4352(SI)
+	VPXOR        256(SI), Y0, Y0
+	VPXOR        288(SI), Y1, Y1
+	PREFETCHT1   4416(SI)
+	VPXOR        320(SI), Y2, Y2
+	VPXOR        352(SI), Y3, Y3
+	PREFETCHT1   4480(SI)
+	VPXOR        384(SI), Y0, Y0
+	VPXOR        416(SI), Y1, Y1
+	PREFETCHT1   4544(SI)
+	VPXOR        448(SI), Y2, Y2
+	VPXOR        480(SI), Y3, Y3
+	ADDQ         $+512, SI
+	SUBQ         $+512, CX
+	JG           next
+	VPXOR        Y1, Y0, Y0
+	VPXOR        Y2, Y0, Y0
+	VPXOR        Y3, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPXOR        X1, X0, X0
+	VPSRLDQ      $0x08, X0, X1
+	VPXOR        X1, X0, X0
+	VMOVQ        X0, AX
+	MOVQ         AX, ret+16(FP)
 	VZEROUPPER
 	RET
 

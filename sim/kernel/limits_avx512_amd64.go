@@ -4,7 +4,7 @@
 
 package kernel
 
-// readAVX512 reads n bytes, a multiple of 512, and returns the exclusive or of their first words, so that nothing is left out.
+// readAVX512 reads n bytes, a multiple of 512, and returns the exclusive or of their words.
 //
 //go:noescape
 func readAVX512(p *byte, n int) uint64

@@ -3,7 +3,7 @@
 //go:build amd64 && !purego
 
 // func readAVX512(p *byte, n int) uint64
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX2, AVX512F, MMX+
 TEXT ·readAVX512(SB), $0-24
 	MOVQ   p+0(FP), SI
 	MOVQ   n+8(FP), CX
@@ -13,30 +13,36 @@ TEXT ·readAVX512(SB), $0-24
 	VPXORD Z3, Z3, Z3
 
 next:
-	PREFETCHT1 4096(SI)
-	VPXORQ     (SI), Z0, Z0
-	PREFETCHT1 4160(SI)
-	VPXORQ     64(SI), Z1, Z1
-	PREFETCHT1 4224(SI)
-	VPXORQ     128(SI), Z2, Z2
-	PREFETCHT1 4288(SI)
-	VPXORQ     192(SI), Z3, Z3
-	PREFETCHT1 4352(SI)
-	VPXORQ     256(SI), Z0, Z0
-	PREFETCHT1 4416(SI)
-	VPXORQ     320(SI), Z1, Z1
-	PREFETCHT1 4480(SI)
-	VPXORQ     384(SI), Z2, Z2
-	PREFETCHT1 4544(SI)
-	VPXORQ     448(SI), Z3, Z3
-	ADDQ       $+512, SI
-	SUBQ       $+512, CX
-	JG         next
-	VXORPS     Y1, Y0, Y0
-	VXORPS     Y2, Y0, Y0
-	VXORPS     Y3, Y0, Y0
-	VMOVQ      X0, AX
-	MOVQ       AX, ret+16(FP)
+	PREFETCHT1    4096(SI)
+	VPXORQ        (SI), Z0, Z0
+	PREFETCHT1    4160(SI)
+	VPXORQ        64(SI), Z1, Z1
+	PREFETCHT1    4224(SI)
+	VPXORQ        128(SI), Z2, Z2
+	PREFETCHT1    4288(SI)
+	VPXORQ        192(SI), Z3, Z3
+	PREFETCHT1    4352(SI)
+	VPXORQ        256(SI), Z0, Z0
+	PREFETCHT1    4416(SI)
+	VPXORQ        320(SI), Z1, Z1
+	PREFETCHT1    4480(SI)
+	VPXORQ        384(SI), Z2, Z2
+	PREFETCHT1    4544(SI)
+	VPXORQ        448(SI), Z3, Z3
+	ADDQ          $+512, SI
+	SUBQ          $+512, CX
+	JG            next
+	VPXORQ        Z1, Z0, Z0
+	VPXORQ        Z2, Z0, Z0
+	VPXORQ        Z3, Z0, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPXOR         Y1, Y0, Y0
+	VEXTRACTI128  $0x01, Y0, X1
+	VPXOR         X1, X0, X0
+	VPSRLDQ       $0x08, X0, X1
+	VPXOR         X1, X0, X0
+	VMOVQ         X0, AX
+	MOVQ          AX, ret+16(FP)
 	VZEROUPPER
 	RET
 

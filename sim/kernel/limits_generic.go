@@ -2,7 +2,7 @@ package kernel
 
 import "encoding/binary"
 
-// readGeneric reads p, whole multiples of 512 bytes.
+// readGeneric reads p, whole multiples of 512 bytes, and returns the exclusive or of its words.
 func readGeneric(p []byte) uint64 {
 	var a, b, c, d uint64
 	for ; len(p) >= 32; p = p[32:] {

@@ -7,7 +7,7 @@ import (
 
 // limits emits what measures the machine: a stream of loads, and multiply-adds on registers.
 func limits(g *gen) {
-	g.function("read", "func(p *byte, n int) uint64", "reads n bytes, a multiple of 512, and returns the exclusive or of their first words, so that nothing is left out.")
+	g.function("read", "func(p *byte, n int) uint64", "reads n bytes, a multiple of 512, and returns the exclusive or of their words.")
 	g.arg("p", reg.RSI)
 	g.arg("n", reg.RCX)
 	size := 4 * g.lanes // of a register
@@ -29,10 +29,23 @@ func limits(g *gen) {
 	g.ADDQ(I32(512), reg.RSI)
 	g.SUBQ(I32(512), reg.RCX)
 	g.JG(LabelRef("next"))
+	x, t := g.vec(0), g.vec(1)
 	for i := 1; i < 4; i++ {
-		g.VXORPS(g.vec(i).AsY(), g.vec(0).AsY(), g.vec(0).AsY())
+		if g.wide() {
+			g.VPXORQ(g.vec(i), x, x)
+		} else {
+			g.VPXOR(g.vec(i), x, x)
+		}
 	}
-	g.VMOVQ(g.vec(0).AsX(), reg.RAX)
+	if g.wide() {
+		g.VEXTRACTI64X4(U8(1), x, t.AsY())
+		g.VPXOR(t.AsY(), x.AsY(), x.AsY())
+	}
+	g.VEXTRACTI128(U8(1), x.AsY(), t.AsX())
+	g.VPXOR(t.AsX(), x.AsX(), x.AsX())
+	g.VPSRLDQ(U8(8), x.AsX(), t.AsX())
+	g.VPXOR(t.AsX(), x.AsX(), x.AsX())
+	g.VMOVQ(x.AsX(), reg.RAX)
 	g.Store(reg.RAX, g.ReturnIndex(0))
 	g.end()
 
