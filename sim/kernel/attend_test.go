@@ -137,9 +137,13 @@ func TestAttendLengths(t *testing.T) {
 
 // TestAttendDims does the same over row widths: registers, lines and groups, and what is left of them.
 func TestAttendDims(t *testing.T) {
+	stride := 1
+	if testing.Short() {
+		stride = 13
+	}
 	eachPath(t, func(t *testing.T) {
 		for f := range formats {
-			for dim := 1; dim <= 130; dim++ {
+			for dim := 1; dim <= 130; dim += stride {
 				newProblem(f, fills["random"], 1+dim%7, dim, dim, 70).check(t, 1+dim%7)
 			}
 			for _, dim := range []int{192, 256, 576} {
@@ -191,6 +195,40 @@ func TestAttendChannels(t *testing.T) {
 				p.check(t, c.heads)
 				p.k, p.v = p.k.Slice(c.tokens, c.n), p.v.Slice(c.tokens, c.n)
 				p.check(t, c.heads)
+			}
+		}
+	})
+}
+
+// TestAttendTurn compares keys that are rotated on the way with keys that were stored rotated.
+func TestAttendTurn(t *testing.T) {
+	const dim, n, sinks = 40, 200, 70
+	rope := Rope{InvFreq: []float64{1, 0.3, 0.02}}
+	eachPath(t, func(t *testing.T) {
+		for f := range formats {
+			p := newProblem(f, fills["random"], 3, dim, dim, n)
+			rotated := &problem{q: p.q, k: NewRows(F32, dim, n), v: p.v}
+			row := make([]float32, dim)
+			for i := range n {
+				p.k.Row(i, row)
+				if i < sinks {
+					rope.Rotate(row, 17)
+				}
+				rotated.k.Append(row)
+			}
+			s, out, room := NewScratch(3, dim), make([]Partial, 3), make([]float32, dim)
+			for h := range out {
+				out[h].Acc = make([]float32, dim)
+			}
+			Attend(p.q, &p.k, &p.v, 0, n, &Turn{Rope: rope, Rows: sinks, Delta: 17}, s, out)
+			for h := range 3 {
+				Merge(out, h, 3, room)
+				want, tol := rotated.exact(h)
+				for c, w := range want {
+					if math.Abs(float64(room[c])-w) > tol {
+						t.Fatalf("%s: head %d channel %d: %g, want %g", f, h, c, room[c], w)
+					}
+				}
 			}
 		}
 	})
