@@ -12,6 +12,7 @@ import "unsafe"
 type simd struct {
 	lanes  int    // floats in a register
 	tiles  []tile // by heads, descending to 1
+	expand [formats]expandFunc
 	soften func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
 	column func(logits *float32, n, queries int, k, max, inverse, sums *float32)
 	axpy   func(p float32, x, y *float32, n int)
@@ -33,8 +34,9 @@ type tile struct {
 }
 
 type (
-	dotsFunc  func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)
-	weighFunc func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, scale, least *float32, groups int, next *byte)
+	dotsFunc   func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)
+	expandFunc func(dst *float32, dstStride int, rows *byte, stride, n, dim int, scale, least *float32, groups int, next *byte)
+	weighFunc  func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, scale, least *float32, groups int, next *byte)
 )
 
 // prefetch returns where the prefetches of a tile start. The first tile of a block runs ahead through the
@@ -75,6 +77,10 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 		return
 	}
 	heads, dim := len(q)/k.Dim, columns(k)
+	if floats, ok := a.expanded(k, lo, n, heads, s); ok {
+		a.score(q, &floats, 0, n, s, out, stride)
+		return
+	}
 	if dim > 0 {
 		scale, least := a.int4Scales(k, lo, n, s)
 		rows := k.at(lo)
@@ -88,7 +94,7 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 	if dim == k.Dim {
 		return
 	}
-	rest := s.rows[:k.Dim-dim]
+	rest := s.tail[:k.Dim-dim]
 	for i := range n {
 		k.decodeCodes(lo+i, dim, rest)
 		for h := range heads {
@@ -109,6 +115,10 @@ func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []fl
 		return
 	}
 	heads, dim := len(fade), columns(v)
+	if floats, ok := a.expanded(v, lo, n, heads, s); ok {
+		a.weigh(p, &floats, 0, n, s, acc, fade)
+		return
+	}
 	if dim > 0 {
 		scale, least := a.int4Scales(v, lo, n, s)
 		rows := v.at(lo)
@@ -127,7 +137,7 @@ func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []fl
 			acc[h*v.Dim+d] *= c
 		}
 	}
-	rest := s.rows[:v.Dim-dim]
+	rest := s.tail[:v.Dim-dim]
 	for i := range n {
 		v.decodeCodes(lo+i, dim, rest)
 		for h := range heads {

@@ -41,6 +41,7 @@ var avx2 = simd{
 			weigh:   [formats]weighFunc{weighF32x1AVX2, weighF16x1AVX2, weighBF16x1AVX2, weighInt8x1AVX2, weighInt4x1AVX2},
 		},
 	},
+	expand: [formats]expandFunc{Int8: expandInt8AVX2, Int4: expandInt4AVX2},
 	soften: softenAVX2, column: columnAVX2, axpy: axpyAVX2, mul: mulAVX2, widen: widenAVX2, narrow: narrowAVX2, exps64: exps64AVX2, read: readAVX2, fma: fmaAVX2,
 }
 
@@ -65,5 +66,6 @@ var avx512 = simd{
 			weigh:   [formats]weighFunc{weighF32x1AVX512, weighF16x1AVX512, weighBF16x1AVX512, weighInt8x1AVX512, weighInt4x1AVX512},
 		},
 	},
+	expand: [formats]expandFunc{Int4: expandInt4AVX512},
 	soften: softenAVX512, column: columnAVX512, axpy: axpyAVX512, mul: mulAVX512, widen: widenAVX512, narrow: narrowAVX512, exps64: exps64AVX512, read: readAVX512, fma: fmaAVX512,
 }
