@@ -111,7 +111,7 @@ func (d *dotter) assign() {
 		shared = [2]reg.VecPhysical{take(), take()}
 	}
 	for range 4 {
-		w := &widener{gen: d.gen, f: d.f, fixed: fixed, temp: shared}
+		w := &widener{gen: d.gen, f: d.f, fixed: fixed, temp: shared, codes: d.q}
 		if d.wide() {
 			w.codes, w.temp[0] = take(), take()
 		}
@@ -168,9 +168,12 @@ func (d *dotter) round(rows, steps int) {
 	least := strided(rows, dotLeast, dotGroups, dotGroupsTriple)
 	q := strided(d.heads, dotQ, dotQStride, dotQTriple)
 	d.prefetch(Mem{Base: dotNext}, 64*rows)
-	per := d.rows[0].vectors()
 	for s := range steps {
-		for v := range per {
+		if d.f.grouped() && !d.wide() {
+			d.groups(at, scale, least, q, s)
+			continue
+		}
+		for _, v := range d.rows[0].order() {
 			for r := range rows {
 				d.rows[r].load(v, at[r].Offset(s*d.f.bytes), scale[r].Offset(4*s), least[r].Offset(4*s), d.x[r])
 			}
@@ -195,6 +198,19 @@ func (d *dotter) round(rows, steps int) {
 		d.ADDQ(I8(4*steps), dotLeast)
 	}
 	d.SUBQ(I32(steps*d.f.cols), dotCols)
+}
+
+// groups emits round s of Int4 under AVX2, where registers for the scales of one row at a time are left.
+func (d *dotter) groups(at, scale, least, q []Mem, s int) {
+	for r := range at {
+		w := d.rows[r]
+		for _, v := range w.order() {
+			w.load(v, at[r].Offset(s*d.f.bytes), scale[r].Offset(4*s), least[r].Offset(4*s), d.x[0])
+			for h := range d.heads {
+				d.VFMADD231PS(q[h].Offset(4*(s*d.f.cols+v*d.lanes)), d.x[0], d.acc[4*h+r])
+			}
+		}
+	}
 }
 
 // store sums each accumulator over its lanes and writes a head's rows together.

@@ -54,7 +54,7 @@ func (g *gen) expand(f format) {
 	g.arg("dim", cols)
 	g.Label("round")
 	g.prefetch(Mem{Base: next}, 1)
-	for v := range in.vectors() {
+	for _, v := range in.order() {
 		in.load(v, Mem{Base: row}, Mem{Base: scale}, Mem{Base: least}, g.vec(4))
 		g.VMOVUPS(g.vec(4), Mem{Base: to, Disp: 4 * v * g.lanes})
 	}

@@ -37,6 +37,18 @@ type widener struct {
 // vectors is how many registers the columns of one round fill.
 func (w *widener) vectors() int { return w.f.cols / w.lanes }
 
+// order lists a round's vectors as they are to be loaded: those that share bytes after each other.
+func (w *widener) order() []int {
+	switch w.vectors() {
+	case 1:
+		return []int{0}
+	case 2:
+		return []int{0, 1}
+	default:
+		return []int{0, 2, 1, 3}
+	}
+}
+
 // prepare loads what all rows share. It is called once a function.
 func (w *widener) prepare() {
 	if !w.f.grouped() {
@@ -64,7 +76,7 @@ func (g *gen) table(name string, word func(i int) uint32) Mem {
 }
 
 // load puts vector v of a round into dst; m addresses the round's codes, scale and least those of the group.
-// The vectors of a round are loaded in order, starting at 0.
+// The vectors of a round are loaded as order has them.
 //
 // Int4 under AVX-512 forms the 16 values that a code of the group may have, scale*{0..15} + min, and looks
 // each code up among them; the shuffle uses the low four bits of a lane alone. Bytes 0 to 15 of a group hold
@@ -101,15 +113,19 @@ func (w *widener) lookUp(v int, m, scale, least Mem, dst reg.VecPhysical) {
 	w.VPERMPS(w.temp[0], w.codes, dst)
 }
 
+// multiply decodes by conversion and a multiply-add. Bytes 8*v and later of a group are loaded once, for their
+// low halves and then for their high halves.
 func (w *widener) multiply(v int, m, scale, least Mem, dst reg.VecPhysical) {
-	w.VPMOVZXBD(m.Offset(v%2*w.lanes), dst)
+	if v == 0 {
+		w.VBROADCASTSS(scale, w.temp[0])
+		w.VBROADCASTSS(least, w.temp[1])
+	}
 	if v < 2 {
-		w.VPAND(w.fixed, dst, dst)
+		w.VPMOVZXBD(m.Offset(v*w.lanes), w.codes)
+		w.VPAND(w.fixed, w.codes, dst)
 	} else {
-		w.VPSRLD(U8(4), dst, dst)
+		w.VPSRLD(U8(4), w.codes, dst)
 	}
 	w.VCVTDQ2PS(dst, dst)
-	w.VBROADCASTSS(scale, w.temp[0])
-	w.VBROADCASTSS(least, w.temp[1])
 	w.VFMADD213PS(w.temp[1], w.temp[0], dst)
 }

@@ -116,10 +116,8 @@ func (w *weigher) assign() {
 	w.x = take()
 	w.in = &widener{gen: w.gen, f: w.f}
 	if w.f.grouped() {
-		w.in.fixed, w.in.temp[0] = take(), take()
-		if w.wide() {
-			w.in.codes = take()
-		} else {
+		w.in.fixed, w.in.temp[0], w.in.codes = take(), take(), take()
+		if !w.wide() {
 			w.in.temp[1] = take()
 		}
 	}
@@ -162,13 +160,13 @@ func (w *weigher) rowOf(n, size int) {
 	for h, m := range strided(w.heads, weighP, weighPStride, weighPTriple) {
 		w.VBROADCASTSS(m, w.p[h])
 	}
-	round := w.in.vectors()
-	for j := range n {
-		g := j / round
+	for g := range n / w.in.vectors() {
 		at := Mem{Base: weighRow, Disp: g * w.f.bytes}
-		w.in.load(j%round, at, Mem{Base: weighRate[0], Disp: 4 * g}, Mem{Base: weighRate[1], Disp: 4 * g}, w.x)
-		for h := range w.heads {
-			w.VFMADD231PS(w.x, w.p[h], w.acc[h*n+j])
+		for _, v := range w.in.order() {
+			w.in.load(v, at, Mem{Base: weighRate[0], Disp: 4 * g}, Mem{Base: weighRate[1], Disp: 4 * g}, w.x)
+			for h := range w.heads {
+				w.VFMADD231PS(w.x, w.p[h], w.acc[h*n+g*w.in.vectors()+v])
+			}
 		}
 	}
 	w.ADDQ(weighStride, weighRow)
