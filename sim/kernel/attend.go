@@ -32,7 +32,6 @@ type Scratch struct {
 	kScale       []float32 // [block] of an Int8 block, widened
 	vScale       []float32 // [block]
 	q            []float32 // [heads][dim] the query times a scale a channel
-	sum          []float32 // [1]
 	tail         []float32 // [GroupDim] channels of a row that the assembly leaves
 
 	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
@@ -52,7 +51,7 @@ func NewScratch(heads, dim int) *Scratch {
 	s := &Scratch{
 		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
 		scales: floats(block * groups), mins: floats(block * groups), ones: floats(block * groups), zeros: floats(block * groups),
-		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), sum: floats(1), tail: floats(GroupDim),
+		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim),
 	}
 	for i := range s.ones {
 		s.ones[i] = 1

@@ -2,8 +2,6 @@
 
 package kernel
 
-import "unsafe"
-
 // This file calls the assembly, a tile of query heads over one block of rows at a time: a call takes
 // microseconds, since Go cannot interrupt it. Columns beyond the last whole step are left to portable code, so
 // that no load reaches past a row.
@@ -15,6 +13,7 @@ type simd struct {
 	expand [formats]expandFunc
 	soften func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
 	column func(logits *float32, n, queries int, k, max, inverse, sums *float32)
+	dot    func(x, y *float32, n int) float32
 	axpy   func(p float32, x, y *float32, n int)
 	mul    func(dst, x, y *float32, n int)
 	widen  func(dst *float32, src *uint16, n int)
@@ -98,7 +97,7 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 	for i := range n {
 		k.decodeCodes(lo+i, dim, rest)
 		for h := range heads {
-			sum := Dot(q[h*k.Dim+dim:(h+1)*k.Dim], rest)
+			sum := dot(q[h*k.Dim+dim:(h+1)*k.Dim], rest)
 			if dim > 0 {
 				sum += out[h*stride+i]
 			}
@@ -141,7 +140,7 @@ func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []fl
 	for i := range n {
 		v.decodeCodes(lo+i, dim, rest)
 		for h := range heads {
-			Axpy(p[h*block+i], rest, acc[h*v.Dim+dim:(h+1)*v.Dim])
+			axpy(p[h*block+i], rest, acc[h*v.Dim+dim:(h+1)*v.Dim])
 		}
 	}
 }
@@ -164,25 +163,22 @@ func (a *simd) columnBlock(logits []float32, n, queries int, k, max, inverse, su
 	a.column(&logits[0], (n+15)&^15, queries, &k[0], &max[0], &inverse[0], &sums[0])
 }
 
-// plus adds p*x to y: Axpy.
+// plus is axpy.
 func (a *simd) plus(p float32, x, y []float32) {
 	dim := len(x) &^ 15
 	if dim > 0 {
 		a.axpy(p, &x[0], &y[0], dim)
 	}
-	Axpy(p, x[dim:], y[dim:])
+	axpy(p, x[dim:], y[dim:])
 }
 
-// inner returns the inner product of two vectors.
-func (a *simd) inner(x, y []float32, s *Scratch) float32 {
-	dim := len(x) &^ 15
-	s.sum[0] = 0
-	if dim > 0 {
-		last := a.tiles[len(a.tiles)-1]
-		row := (*byte)(unsafe.Pointer(&y[0]))
-		last.dots[F32](&x[0], 0, row, 0, 1, dim, &s.sum[0], 0, nil, nil, 0, row)
+// inner is dot.
+func (a *simd) inner(x, y []float32) float32 {
+	n := len(x) &^ 15
+	if n == 0 {
+		return dot(x, y)
 	}
-	return s.sum[0] + Dot(x[dim:], y[dim:])
+	return a.dot(&x[0], &y[0], n) + dot(x[n:], y[n:])
 }
 
 // floats widens as many values of src as dst holds.

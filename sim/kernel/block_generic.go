@@ -9,7 +9,8 @@ var generic = path{
 	soften: softenGeneric,
 	weigh:  weighGeneric,
 	column: columnGeneric,
-	axpy:   Axpy,
+	dot:    dot,
+	axpy:   axpy,
 	floats: floats,
 	halves: encodeHalves,
 
@@ -35,7 +36,7 @@ func scoreFloats(q []float32, dim int, rows, out []float32, stride int) {
 	for h := range len(q) / dim {
 		qh := q[h*dim : (h+1)*dim]
 		for i := range len(rows) / dim {
-			out[h*stride+i] = Dot(qh, rows[i*dim:(i+1)*dim])
+			out[h*stride+i] = dot(qh, rows[i*dim:(i+1)*dim])
 		}
 	}
 }
@@ -84,7 +85,7 @@ func weighGeneric(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float
 			}
 		}
 		for i := range n {
-			Axpy(p[h*block+i], rows[i*dim:(i+1)*dim], a)
+			axpy(p[h*block+i], rows[i*dim:(i+1)*dim], a)
 		}
 	}
 }

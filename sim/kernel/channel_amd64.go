@@ -23,7 +23,7 @@ func (a *simd) scoreChannels(q []float32, k *Rows, lo, n int, s *Scratch, out []
 		a.score(s.q[:heads*dim], &codes, lo+i, m, s, out[i:], stride)
 		if k.Format == Int4 {
 			for h := range heads {
-				a.plus(a.inner(q[h*dim:(h+1)*dim], least, s), s.ones[:m], out[h*stride+i:h*stride+i+m])
+				a.plus(a.inner(q[h*dim:(h+1)*dim], least), s.ones[:m], out[h*stride+i:h*stride+i+m])
 			}
 		}
 		i += m

@@ -1,7 +1,10 @@
 package kernel
 
-// Dot returns the sum over i of a[i]*b[i], in four partial sums.
-func Dot(a, b []float32) float32 {
+// Dot returns the sum over i of a[i]*b[i].
+func Dot(a, b []float32) float32 { return active.dot(a, b[:len(a)]) }
+
+// dot is Dot in portable Go, in four partial sums.
+func dot(a, b []float32) float32 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3 float32
 	i := 0
@@ -17,8 +20,8 @@ func Dot(a, b []float32) float32 {
 	return (s0 + s1) + (s2 + s3)
 }
 
-// Axpy adds p*x to y.
-func Axpy(p float32, x, y []float32) {
+// axpy adds p*x to y, in portable Go.
+func axpy(p float32, x, y []float32) {
 	y = y[:len(x)]
 	i := 0
 	for ; i+4 <= len(x); i += 4 {

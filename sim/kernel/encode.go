@@ -20,8 +20,8 @@ func encodeFloats(dst []byte, row []float32) (finite bool) {
 	return finite
 }
 
-// Brain rounds to bfloat16, to nearest and ties to even; NaN stays NaN.
-func Brain(x float32) uint16 {
+// brain rounds to bfloat16, to nearest and ties to even; NaN stays NaN.
+func brain(x float32) uint16 {
 	b := math.Float32bits(x)
 	if x != x {
 		return uint16(b>>16) | 0x40 // quiet: the payload's upper bits may be zero
@@ -32,7 +32,7 @@ func Brain(x float32) uint16 {
 func encodeBrains(dst []byte, row []float32) (finite bool) {
 	finite = true
 	for i, x := range row {
-		u := Brain(x)
+		u := brain(x)
 		binary.LittleEndian.PutUint16(dst[2*i:], u)
 		finite = finite && u&0x7f80 != 0x7f80
 	}

@@ -21,6 +21,7 @@ type path struct {
 	soften func(logits []float32, n int, k, v []float32, st softState)
 	weigh  func(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32)
 	column func(logits []float32, n, queries int, k, max, inverse, sums []float32)
+	dot    func(a, b []float32) float32
 	axpy   func(p float32, x, y []float32)
 	floats func(dst []float32, src []uint16)
 	halves func(dst []byte, src []float32) (finite bool)

@@ -107,13 +107,17 @@ func near32(x, y float32) bool {
 	return math.Abs(float64(x-y)) <= 1e-6*math.Abs(float64(x))+0x1p-140
 }
 
-// TestAxpy covers every length on every path.
-func TestAxpy(t *testing.T) {
+// TestVectors covers every length on every path.
+func TestVectors(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		for n := range 258 {
-			x, y, want := make([]float32, n), make([]float32, n), make([]float32, n)
+			x, y, want, sum := make([]float32, n), make([]float32, n), make([]float32, n), 0
 			for i := range x {
 				x[i], y[i], want[i] = float32(i), 1, 1+float32(2*i)
+				sum += i * i
+			}
+			if got := Dot(x, x); got != float32(sum) {
+				t.Fatalf("length %d: inner product %g, want %d", n, got, sum)
 			}
 			active.axpy(2, x, y)
 			if !slices.Equal(y, want) {

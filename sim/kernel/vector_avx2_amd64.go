@@ -13,3 +13,8 @@ func axpyAVX2(p float32, x *float32, y *float32, n int)
 //
 //go:noescape
 func mulAVX2(dst *float32, x *float32, y *float32, n int)
+
+// dotAVX2 returns the inner product of n values, whole steps.
+//
+//go:noescape
+func dotAVX2(x *float32, y *float32, n int) float32

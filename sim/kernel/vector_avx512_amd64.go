@@ -13,3 +13,8 @@ func axpyAVX512(p float32, x *float32, y *float32, n int)
 //
 //go:noescape
 func mulAVX512(dst *float32, x *float32, y *float32, n int)
+
+// dotAVX512 returns the inner product of n values, whole steps.
+//
+//go:noescape
+func dotAVX512(x *float32, y *float32, n int) float32
