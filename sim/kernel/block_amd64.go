@@ -4,7 +4,7 @@ package kernel
 
 // This file calls the assembly, a tile of query heads over one block of rows at a time: a call takes
 // microseconds, since Go cannot interrupt it. Columns beyond the last whole step are left to portable code, so
-// that no load reaches past a row.
+// that no load reaches past a row; the wrappers check, by slicing, what the assembly takes for granted.
 
 // simd is the assembly of one instruction set.
 type simd struct {
@@ -62,7 +62,7 @@ func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32
 		return nil, nil
 	}
 	if r.Scale == nil {
-		return &s.ones[0], &s.zeros[0]
+		return &s.ones[:n*r.groups][0], &s.zeros[0]
 	}
 	a.floats(s.scales[:n*r.groups], r.Scale[lo*r.groups:])
 	a.floats(s.mins[:n*r.groups], r.Min[lo*r.groups:])
@@ -76,6 +76,7 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 		return
 	}
 	heads, dim := len(q)/k.Dim, columns(k)
+	_, _ = k.Data[:(lo+n)*k.stride], out[:(heads-1)*stride+n]
 	if floats, ok := a.expanded(k, lo, n, heads, s); ok {
 		a.score(q, &floats, 0, n, s, out, stride)
 		return
@@ -114,6 +115,7 @@ func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []fl
 		return
 	}
 	heads, dim := len(fade), columns(v)
+	_, _, _ = v.Data[:(lo+n)*v.stride], p[:(heads-1)*block+n], acc[:heads*v.Dim]
 	if floats, ok := a.expanded(v, lo, n, heads, s); ok {
 		a.weigh(p, &floats, 0, n, s, acc, fade)
 		return
@@ -165,6 +167,7 @@ func (a *simd) columnBlock(logits []float32, n, queries int, k, max, inverse, su
 
 // plus is axpy.
 func (a *simd) plus(p float32, x, y []float32) {
+	y = y[:len(x)]
 	dim := len(x) &^ 15
 	if dim > 0 {
 		a.axpy(p, &x[0], &y[0], dim)
@@ -174,6 +177,7 @@ func (a *simd) plus(p float32, x, y []float32) {
 
 // inner is dot.
 func (a *simd) inner(x, y []float32) float32 {
+	y = y[:len(x)]
 	n := len(x) &^ 15
 	if n == 0 {
 		return dot(x, y)
@@ -183,6 +187,7 @@ func (a *simd) inner(x, y []float32) float32 {
 
 // floats widens as many values of src as dst holds.
 func (a *simd) floats(dst []float32, src []uint16) {
+	src = src[:len(dst)]
 	n := len(dst) &^ 15
 	if n > 0 {
 		a.widen(&dst[0], &src[0], n)

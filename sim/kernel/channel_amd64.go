@@ -32,6 +32,7 @@ func (a *simd) scoreChannels(q []float32, k *Rows, lo, n int, s *Scratch, out []
 
 // times sets dst to x*y.
 func (a *simd) times(dst, x, y []float32) {
+	x, y = x[:len(dst)], y[:len(dst)]
 	whole := len(dst) &^ 15
 	if whole > 0 {
 		a.mul(&dst[0], &x[0], &y[0], whole)

@@ -5,6 +5,7 @@ package kernel
 // matrix is productGeneric.
 func (a *simd) matrix(x []float64, n int, b []float32, bStride, cols int, out []float64, outStride int) {
 	rows, whole := len(x)/n, cols&^15
+	_, _ = b[:(n-1)*bStride+cols], out[:(rows-1)*outStride+cols]
 	if whole > 0 {
 		s := 0
 		for _, t := range a.tiles {
@@ -20,6 +21,7 @@ func (a *simd) matrix(x []float64, n int, b []float32, bStride, cols int, out []
 
 // exps is exps64Generic.
 func (a *simd) exps(dst, src []float64, shift float64) (sum float64) {
+	src = src[:len(dst)]
 	n := len(dst) &^ 7
 	if n > 0 {
 		sum = a.exps64(&dst[0], &src[0], n, shift)

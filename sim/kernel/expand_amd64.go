@@ -17,11 +17,12 @@ func (a *simd) expanded(r *Rows, lo, n, heads int, s *Scratch) (floats Rows, ok 
 		return Rows{}, false
 	}
 	scale, least := a.int4Scales(r, lo, n, s)
-	f(&s.rows[0], 4*r.Dim, r.at(lo), r.stride, n, dim, scale, least, r.groups, prefetch(r, lo, 0, s))
+	rows := s.rows[:n*r.Dim]
+	f(&rows[0], 4*r.Dim, r.at(lo), r.stride, n, dim, scale, least, r.groups, prefetch(r, lo, 0, s))
 	s.next = nil
 	for i := range n {
-		r.decodeCodes(lo+i, dim, s.rows[i*r.Dim+dim:(i+1)*r.Dim])
+		r.decodeCodes(lo+i, dim, rows[i*r.Dim+dim:(i+1)*r.Dim])
 	}
-	data := unsafe.Slice((*byte)(unsafe.Pointer(&s.rows[0])), 4*n*r.Dim)
+	data := unsafe.Slice((*byte)(unsafe.Pointer(&rows[0])), 4*len(rows))
 	return Rows{Format: F32, Dim: r.Dim, Data: data, stride: 4 * r.Dim}, true
 }

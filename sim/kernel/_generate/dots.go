@@ -18,7 +18,8 @@ import (
 // Rows are taken four at a time, and the last n%4 one at a time, with an accumulator for each row and head,
 // so that a row's result does not depend on its place. A round of the inner loop covers one cache line of
 // each row. A heads x 4 tile per register width of columns: 4 loads and conversions of rows, heads loads of
-// q and 4*heads multiply-adds.
+// q and 4*heads multiply-adds. Each round prefetches as many lines as it reads, one after the other from next
+// on.
 func dots(g *gen) {
 	for _, f := range formats {
 		for _, heads := range g.tiles {
@@ -35,7 +36,7 @@ var (
 	dotRow, dotStride, dotTriple = reg.RAX, reg.RBX, reg.RCX // the first of the four rows at the column
 
 	dotCols = reg.RDX // columns left
-	dotNext = reg.RDI // dotRow plus the distance of prefetches
+	dotNext = reg.RDI // where the next prefetch goes
 	dotOut  = reg.R10 // out of the first head at the row
 
 	dotScale, dotLeast         = reg.R11, reg.R12 // Int4: of the first row at the group

@@ -17,7 +17,8 @@ import (
 //
 // The columns are cut into stripes whose accumulators, for all heads of the tile, fit the registers; each
 // stripe goes down the block once, which lies in the nearest cache after the first. For each row: one load and
-// conversion a register of columns, one broadcast of p a head, and heads multiply-adds a register.
+// conversion a register of columns, one broadcast of p a head, and heads multiply-adds a register. Each row
+// prefetches as many lines as its stripe has, one after the other from next on.
 func weigh(g *gen) {
 	for _, f := range formats {
 		for _, heads := range g.tiles {
