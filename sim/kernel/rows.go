@@ -60,7 +60,8 @@ func (r *Rows) RowBytes() int64 {
 }
 
 // Append encodes a further row, [Dim], and reports whether the format could hold all of it: false means that
-// a value, scale or minimum came out infinite or not a number. It allocates only beyond Cap.
+// a value, scale or minimum came out infinite or not a number. It allocates only beyond Cap. Rows whose
+// scales belong to channels come by AppendGroup instead.
 func (r *Rows) Append(row []float32) (finite bool) {
 	i := r.Len()
 	r.Data = grow(r.Data, r.stride)
