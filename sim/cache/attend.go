@@ -59,7 +59,7 @@ func (s *Store) Attend(pos int, q, out []float32) {
 		for c := 0; c*kernel.Chunk < n; c++ {
 			s.parts = append(s.parts, part{h, c})
 		}
-		work += 2 * len(s.heads[h].k) * s.qHeads / len(s.heads)
+		work += 2 * n * s.dim * s.qHeads / len(s.heads)
 		s.read += int64(n) * s.rowBytes()
 	}
 	if s.turn != nil {
@@ -86,14 +86,9 @@ func (s *Store) attendPart(worker, i int) {
 	p := s.parts[i]
 	e := &s.heads[p.head]
 	group := s.qHeads / len(s.heads)
-	lo := p.chunk * kernel.Chunk * s.dim
-	hi := min(lo+kernel.Chunk*s.dim, len(e.k))
-	var turn kernel.Turn
-	if s.turn != nil {
-		turn = *s.turn
-		turn.Rows -= p.chunk * kernel.Chunk
-	}
+	lo := p.chunk * kernel.Chunk
+	hi := min(lo+kernel.Chunk, len(e.pos))
 	at := (p.head*s.chunks + p.chunk) * group
-	kernel.AttendHalf(s.q[p.head*group*s.dim:(p.head+1)*group*s.dim], s.dim, e.k[lo:hi], e.v[lo:hi], &turn,
-		s.scratch[worker], s.states[at:at+group])
+	kernel.Attend(s.q[p.head*group*s.dim:(p.head+1)*group*s.dim], &e.k, &e.v, lo, hi, s.turn, s.scratch[worker],
+		s.states[at:at+group])
 }

@@ -38,8 +38,8 @@ type Store struct {
 
 // entries is what one stored head holds. Rows stand in position order, but for a ring.
 type entries struct {
-	k, v []uint16 // [n][dim] binary16
-	pos  []int32  // token position of each row: the tool's own bookkeeping, not charged
+	k, v kernel.Rows
+	pos  []int32 // token position of each row: the tool's own bookkeeping, not charged
 }
 
 // Build encodes the rows of the spec's view and makes room for the tokens to come. It fails with ErrRange.
@@ -63,12 +63,14 @@ func Build(spec Spec) (*Store, error) {
 		}
 		longest = max(longest, most)
 		e := entries{
-			k:   make([]uint16, n*v.Dim, most*v.Dim),
-			v:   make([]uint16, n*v.Dim, most*v.Dim),
+			k:   kernel.NewRows(kernel.F16, v.Dim, most),
+			v:   kernel.NewRows(kernel.F16, v.Dim, most),
 			pos: append(make([]int32, 0, most), v.Pos[h]...),
 		}
-		if !kernel.Halves(e.k, v.K[h]) || !kernel.Halves(e.v, v.V[h]) {
-			return nil, ErrRange
+		for i := range n {
+			if !e.k.Append(v.K[h][i*v.Dim:(i+1)*v.Dim]) || !e.v.Append(v.V[h][i*v.Dim:(i+1)*v.Dim]) {
+				return nil, ErrRange
+			}
 		}
 		s.heads = append(s.heads, e)
 	}
@@ -98,12 +100,13 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 		e := &s.heads[h]
 		i := s.slot(len(e.pos))
 		if i == len(e.pos) {
-			e.k = e.k[:len(e.k)+s.dim]
-			e.v = e.v[:len(e.v)+s.dim]
-			e.pos = append(e.pos, 0)
+			ok = e.k.Append(k[h]) && ok
+			ok = e.v.Append(v[h]) && ok
+			e.pos = append(e.pos, int32(pos))
+			continue
 		}
-		ok = kernel.Halves(e.k[i*s.dim:(i+1)*s.dim], k[h]) && ok
-		ok = kernel.Halves(e.v[i*s.dim:(i+1)*s.dim], v[h]) && ok
+		ok = e.k.Set(i, k[h]) && ok
+		ok = e.v.Set(i, v[h]) && ok
 		e.pos[i] = int32(pos)
 	}
 	s.appended++
@@ -127,8 +130,8 @@ func (s *Store) slot(n int) int {
 // Payload returns the bytes of the keys and values that the store holds.
 func (s *Store) Payload() int64 {
 	var n int64
-	for _, e := range s.heads {
-		n += 2 * int64(len(e.k)+len(e.v))
+	for h := range s.heads {
+		n += s.heads[h].k.Bytes() + s.heads[h].v.Bytes()
 	}
 	return n
 }
@@ -144,7 +147,7 @@ func (s *Store) Paged(page int) int64 {
 }
 
 // rowBytes is what one entry of one stored head takes.
-func (s *Store) rowBytes() int64 { return 2 * 2 * int64(s.dim) }
+func (s *Store) rowBytes() int64 { return s.heads[0].k.RowBytes() + s.heads[0].v.RowBytes() }
 
 // Traffic returns the bytes that attending has read since the last append.
 func (s *Store) Traffic() int64 { return s.read }
@@ -153,8 +156,8 @@ func (s *Store) Traffic() int64 { return s.read }
 func (s *Store) CopyFrom(o *Store) {
 	for h := range s.heads {
 		e, f := &s.heads[h], &o.heads[h]
-		e.k = append(e.k[:0], f.k...)
-		e.v = append(e.v[:0], f.v...)
+		e.k.CopyFrom(&f.k)
+		e.v.CopyFrom(&f.v)
 		e.pos = append(e.pos[:0], f.pos...)
 	}
 	s.appended, s.read = o.appended, o.read
@@ -163,9 +166,12 @@ func (s *Store) CopyFrom(o *Store) {
 // Clone returns a store of the same content with buffers of its own.
 func (s *Store) Clone() *Store {
 	c := &Store{layers: s.layers, qHeads: s.qHeads, dim: s.dim, scale: s.scale, maps: s.maps, ring: s.ring, built: s.built}
-	for _, e := range s.heads {
+	for h := range s.heads {
+		e := &s.heads[h]
 		c.heads = append(c.heads, entries{
-			k: make([]uint16, 0, cap(e.k)), v: make([]uint16, 0, cap(e.v)), pos: make([]int32, 0, cap(e.pos)),
+			k:   kernel.NewRows(e.k.Format, e.k.Dim, e.k.Cap()),
+			v:   kernel.NewRows(e.v.Format, e.v.Dim, e.v.Cap()),
+			pos: make([]int32, 0, cap(e.pos)),
 		})
 	}
 	c.prepare(s.longest, s.pool, s.rope)

@@ -53,8 +53,11 @@ func mustBuild(t *testing.T, v *View, d Decision, decode int) *Store {
 
 // stored reads a head's keys back.
 func (s *Store) stored(head int) []float32 {
-	out := make([]float32, len(s.heads[head].k))
-	kernel.Floats(out, s.heads[head].k)
+	k := &s.heads[head].k
+	out := make([]float32, k.Len()*k.Dim)
+	for i := range k.Len() {
+		k.Row(i, out[i*k.Dim:])
+	}
 	return out
 }
 

@@ -7,8 +7,9 @@ const (
 	// they do not depend on how many threads computed them.
 	Chunk = 1024
 
-	// block is how many rows are widened at a time: 64 rows of 64 to 128 floats stay in the L1 cache
-	// while every query head of the group reads them.
+	// block is how many rows are scored before they are weighed: 64 rows of 128 halves are 16 KiB, so that
+	// a block of keys and its values stay in the nearest caches while every query head of the group reads
+	// them.
 	block = 64
 )
 
@@ -16,84 +17,118 @@ const (
 // exp(logit-Max), and the values weighted by the same.
 type Partial struct {
 	Max, Sum float32
-	Acc      []float32 // [dim]
+	Acc      []float32 // [dim of a value]
 }
 
 // Scratch is what one thread needs to attend; it is reused from call to call.
 type Scratch struct {
-	rows   []float32 // [block][dim]
+	rows   []float32 // [block][dim] decoded rows, where a path or a rotation needs them
 	logits []float32 // [heads][block]
+	acc    []float32 // [heads][dim] weighted sums
+	state  softState
+
+	scales, mins []float32 // [block][groups] of an Int4 block, widened
+	ones, zeros  []float32 // [block*groups]
+	kScale       []float32 // [block] of an Int8 block, widened
+	vScale       []float32 // [block]
+	q            []float32 // [heads][dim] the query times a scale a channel
+	tail         []float32 // [GroupDim] channels of a row that the assembly leaves
+
+	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
 }
 
-// NewScratch makes room for heads query heads on rows of dim values.
+// softState is the running softmax of several heads, [head] each.
+type softState struct {
+	max, sum []float32
+	fade     []float32 // exp(max before the block - max now): what earlier sums are worth
+	part     []float32 // sum over the block alone
+}
+
+// NewScratch makes room for heads query heads on rows of dim channels, the larger of keys and values.
 func NewScratch(heads, dim int) *Scratch {
-	return &Scratch{rows: make([]float32, block*dim), logits: make([]float32, heads*block)}
+	groups := Int4.ScalesPerRow(dim)
+	floats := func(n int) []float32 { return make([]float32, n) }
+	s := &Scratch{
+		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
+		scales: floats(block * groups), mins: floats(block * groups), ones: floats(block * groups), zeros: floats(block * groups),
+		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim),
+	}
+	for i := range s.ones {
+		s.ones[i] = 1
+	}
+	return s
 }
 
-// AttendHalf computes, for each query head of a group, the softmax state over the n rows of one chunk.
+// newSoftState makes room for heads heads; the assembly works on sixteen at a time.
+func newSoftState(heads int) softState {
+	padded := (heads + 15) &^ 15
+	buf := make([]float32, 4*padded)
+	return softState{buf[:padded], buf[padded : 2*padded], buf[2*padded : 3*padded], buf[3*padded:]}
+}
+
+// first returns the state of heads heads that have seen nothing.
+func (s softState) first(heads int) softState {
+	t := softState{s.max[:heads], s.sum[:heads], s.fade[:heads], s.part[:heads]}
+	for h := range heads {
+		t.max[h], t.sum[h] = minusInf, 0
+	}
+	return t
+}
+
+var minusInf = float32(math.Inf(-1))
+
+// Attend computes, for each query head of a group, the softmax state over rows lo to hi of one stored head.
 //
 //	logit[h][i] = q[h] . k[i]
 //	Acc[h]      = sum over i of exp(logit[h][i]-Max[h]) * v[i]
 //
-// q is [heads][dim] and carries the softmax scale already; k and v are [n][dim] in binary16, n at most
-// Chunk; out holds one Partial a head. Each key and value row is read once for all heads. turn, where
-// not empty, rotates the first rows of the chunk before they are used.
-func AttendHalf(q []float32, dim int, k, v []uint16, turn *Turn, s *Scratch, out []Partial) {
-	heads := len(q) / dim
-	n := len(k) / dim
-	for h := range out {
-		out[h].Max, out[h].Sum = float32(math.Inf(-1)), 0
-		clear(out[h].Acc)
+// q is [heads][dim of a key] and carries the softmax scale already; at most Chunk rows belong to one call;
+// out holds one Partial a head. Each key and value row is read once for all heads, at its own precision.
+// turn, where not nil, rotates the first key rows of the store before they are used. v may be a Prefix of k.
+func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []Partial) {
+	heads := len(out)
+	st := s.state.first(heads)
+	acc := s.acc[:heads*v.Dim]
+	clear(acc)
+	for ; lo < hi; lo += block {
+		n := min(block, hi-lo)
+		kScale, vScale := s.ones[:n], s.ones[:n]
+		s.next = v.at(lo)
+		if turn.covers(lo) {
+			for i := range n {
+				k.Row(lo+i, s.rows[i*k.Dim:])
+			}
+			turn.apply(s.rows[:n*k.Dim], k.Dim, lo)
+			scoreFloats(q, k.Dim, s.rows[:n*k.Dim], s.logits, block)
+		} else {
+			kScale = active.rowScales(k, lo, n, kScale, s.kScale)
+			active.score(q, k, lo, n, s, s.logits, block)
+		}
+		vScale = active.rowScales(v, lo, n, vScale, s.vScale)
+		active.soften(s.logits, n, kScale, vScale, st)
+		s.next = k.at(lo + n)
+		active.weigh(s.logits, v, lo, n, s, acc, st.fade)
 	}
-	for lo := 0; lo < n; lo += block {
-		hi := min(lo+block, n)
-		rows := s.rows[:(hi-lo)*dim]
-		Floats(rows, k[lo*dim:hi*dim])
-		turn.apply(rows, dim, lo)
-		for h := range heads {
-			qh := q[h*dim : (h+1)*dim]
-			logits := s.logits[h*block : h*block+hi-lo]
-			for i := range logits {
-				logits[i] = Dot(qh, rows[i*dim:(i+1)*dim])
-			}
-			out[h].exps(logits)
-		}
-		Floats(rows, v[lo*dim:hi*dim])
-		for h := range heads {
-			acc := out[h].Acc
-			for i, p := range s.logits[h*block : h*block+hi-lo] {
-				Axpy(p, rows[i*dim:(i+1)*dim], acc)
-			}
-		}
+	for h := range out {
+		out[h].Max, out[h].Sum = st.max[h], st.sum[h]
+		copy(out[h].Acc, acc[h*v.Dim:(h+1)*v.Dim])
 	}
 }
 
-// exps turns a block of logits into exp(logit-Max) in place, raising Max and rescaling what was summed
-// before where the block holds a larger logit.
-func (p *Partial) exps(logits []float32) {
-	m := p.Max
-	for _, x := range logits {
-		m = max(m, x)
+// rowScales returns the factors of n rows' codes that the path leaves to soften: those of Int8 rows, widened
+// into room, and ones otherwise.
+func (p *path) rowScales(r *Rows, lo, n int, ones, room []float32) []float32 {
+	if !p.rawCodes || r.Format != Int8 || r.Scale == nil || r.Tokens > 0 {
+		return ones
 	}
-	if m > p.Max && p.Sum > 0 {
-		c := exp(p.Max - m)
-		p.Sum *= c
-		for i := range p.Acc {
-			p.Acc[i] *= c
-		}
-	}
-	p.Max = m
-	for i, x := range logits {
-		e := exp(x - m)
-		logits[i] = e
-		p.Sum += e
-	}
+	p.floats(room[:n], r.Scale[lo:])
+	return room[:n]
 }
 
 // Merge combines the states of one query head in the order of their chunks and writes the attention
 // output, [dim]. The head's states are parts[first], parts[first+step] and so on.
 func Merge(parts []Partial, first, step int, out []float32) {
-	m := float32(math.Inf(-1))
+	m := minusInf
 	for i := first; i < len(parts); i += step {
 		m = max(m, parts[i].Max)
 	}
@@ -102,29 +137,9 @@ func Merge(parts []Partial, first, step int, out []float32) {
 	for i := first; i < len(parts); i += step {
 		c := exp(parts[i].Max - m)
 		sum += c * parts[i].Sum
-		Axpy(c, parts[i].Acc, out)
+		active.axpy(c, parts[i].Acc, out)
 	}
 	for i := range out {
 		out[i] /= sum
 	}
-}
-
-// exp returns e^x for x <= 0 with a relative error below 2e-7: 2^n * 2^f with f in [-1/2, 1/2], where 2^f
-// is its Taylor polynomial of degree 7. Below -87 it is zero.
-func exp(x float32) float32 {
-	if x < -87 {
-		return 0
-	}
-	y := float64(x) * math.Log2E // in float64, since float32 would lose the fraction of a large y
-	n := math.RoundToEven(y)
-	f := float32(y - n)
-	// Horner's scheme on the Taylor coefficients ln(2)^i / i!.
-	p := 0.0000152527338*f + 0.000154035304
-	p = p*f + 0.00133335581
-	p = p*f + 0.00961812911
-	p = p*f + 0.0555041087
-	p = p*f + 0.240226507
-	p = p*f + 0.693147181
-	p = p*f + 1
-	return p * math.Float32frombits(uint32(int32(n)+127)<<23)
 }

@@ -1,10 +1,18 @@
-// Package kernel is the arithmetic on rows that attention is made of: dot products, online-softmax
-// attention over half-precision rows, rotary embedding, and the float64 forms that errors are measured
-// against. It knows nothing of caches, methods or traces.
+// Package kernel is the arithmetic on rows that attention is made of: how rows are stored, online-softmax
+// attention over them at their storage precision, batch forms for a prompt, rotary embedding, and the
+// float64 forms that errors are measured against. It knows nothing of caches, methods or traces.
 //
-// Start with attend.go, the decode kernel. half.go converts precisions, dot.go holds the inner loops,
-// exact.go the float64 reference, rope.go the rotation, pool.go the threads.
+// A decode step runs so:
+//
+//  1. Rows (format.go, rows.go, encode.go) hold the keys, or the values, of one stored head.
+//  2. Attend (attend.go) goes through a chunk of them in blocks: score, soften, weigh.
+//  3. Each of the three is one call of the active path (path.go): portable Go, which is the specification
+//     (block_generic.go), or assembly for AVX2 or AVX-512 (block_amd64.go).
+//  4. Chunks run on the threads of a Pool (pool.go); Merge combines them in the order of their indices, so
+//     that the result does not depend on the threads.
+//
+// batch.go holds the forms for many queries, exact.go the float64 reference, limits.go what a machine can
+// do at best. The assembly is written by the program in _generate.
 package kernel
 
-// Name says which implementation of the kernels runs; records carry it.
-const Name = "go"
+//go:generate go -C _generate run . ..

@@ -1,7 +1,10 @@
 package kernel
 
-// Dot returns the sum over i of a[i]*b[i], in four partial sums.
-func Dot(a, b []float32) float32 {
+// Dot returns the sum over i of a[i]*b[i].
+func Dot(a, b []float32) float32 { return active.dot(a, b[:len(a)]) }
+
+// dot is Dot in portable Go, in four partial sums.
+func dot(a, b []float32) float32 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3 float32
 	i := 0
@@ -17,8 +20,8 @@ func Dot(a, b []float32) float32 {
 	return (s0 + s1) + (s2 + s3)
 }
 
-// Axpy adds p*x to y.
-func Axpy(p float32, x, y []float32) {
+// axpy adds p*x to y, in portable Go.
+func axpy(p float32, x, y []float32) {
 	y = y[:len(x)]
 	i := 0
 	for ; i+4 <= len(x); i += 4 {
@@ -29,38 +32,5 @@ func Axpy(p float32, x, y []float32) {
 	}
 	for ; i < len(x); i++ {
 		y[i] += p * x[i]
-	}
-}
-
-// dot64 is Dot in float64.
-func dot64(a, b []float64) float64 {
-	b = b[:len(a)]
-	var s0, s1, s2, s3 float64
-	i := 0
-	for ; i+4 <= len(a); i += 4 {
-		s0 += a[i] * b[i]
-		s1 += a[i+1] * b[i+1]
-		s2 += a[i+2] * b[i+2]
-		s3 += a[i+3] * b[i+3]
-	}
-	for ; i < len(a); i++ {
-		s0 += a[i] * b[i]
-	}
-	return (s0 + s1) + (s2 + s3)
-}
-
-// axpy64 is Axpy in float64.
-func axpy64(p float64, x, y []float64) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] += p * v
-	}
-}
-
-// widen copies src into dst as float64.
-func widen(dst []float64, src []float32) {
-	dst = dst[:len(src)]
-	for i, v := range src {
-		dst[i] = float64(v)
 	}
 }

@@ -4,47 +4,65 @@ import "math"
 
 // LogitsExact returns, in float64, the scaled logits [queries][n] of the queries q [queries][dim] of one
 // head over its keys k [n][dim], and the log of each query's softmax denominator: the probability of key
-// i is exp(logit - lse). Query s sees the first sees[s] keys; logits beyond are minus infinity. Each key
-// row is widened once for all queries.
+// i is exp(logit - lse). Query s sees the first sees[s] keys; logits beyond are minus infinity.
+//
+// Keys are turned into columns a block at a time, so that the logits of a block are a product of matrices.
 func LogitsExact(q []float32, dim int, scale float64, k []float32, sees []int) (logits, lse []float64) {
 	n := len(k) / dim
-	wide := make([]float64, len(q))
-	widen(wide, q)
+	wide := make([]float64, len(sees)*dim)
 	for i := range wide {
-		wide[i] *= scale
+		wide[i] = float64(q[i]) * scale
 	}
 	logits = make([]float64, len(sees)*n)
-	row := make([]float64, dim)
-	for i := range n {
-		widen(row, k[i*dim:(i+1)*dim])
-		for s := range sees {
-			if i < sees[s] {
-				logits[s*n+i] = dot64(wide[s*dim:(s+1)*dim], row)
-			} else {
-				logits[s*n+i] = math.Inf(-1)
-			}
-		}
+	columns := make([]float32, dim*block)
+	for lo := 0; lo < n; lo += block {
+		width := min(block, n-lo)
+		transpose(columns, k[lo*dim:(lo+width)*dim], dim)
+		active.product(wide, dim, columns, block, width, logits[lo:], n)
 	}
 	lse = make([]float64, len(sees))
-	for s := range lse {
-		lse[s] = logSumExp(logits[s*n : (s+1)*n])
+	for s, see := range sees {
+		row := logits[s*n : (s+1)*n]
+		lse[s] = logSumExp(row[:see])
+		for i := see; i < n; i++ {
+			row[i] = math.Inf(-1)
+		}
 	}
 	return logits, lse
+}
+
+// transpose writes the rows of src, [rows][dim], to the columns of dst, [dim][block]: four rows at a time, so
+// that a line of dst is visited a quarter as often.
+func transpose(dst, src []float32, dim int) {
+	i := 0
+	for ; len(src) >= 4*dim; i += 4 {
+		r0, r1, r2, r3 := src[:dim], src[dim:2*dim], src[2*dim:3*dim], src[3*dim:4*dim]
+		for d := range r0 {
+			c := dst[d*block+i:][:4]
+			c[0], c[1], c[2], c[3] = r0[d], r1[d], r2[d], r3[d]
+		}
+		src = src[4*dim:]
+	}
+	for ; len(src) > 0; i++ {
+		for d, x := range src[:dim] {
+			dst[d*block+i] = x
+		}
+		src = src[dim:]
+	}
 }
 
 // WeighExact returns the attention outputs [queries][dim] for the logits and denominators of LogitsExact
 // over the values v [n][dim].
 func WeighExact(logits, lse []float64, dim int, v []float32, sees []int) []float64 {
-	out := make([]float64, len(sees)*dim)
-	row := make([]float64, dim)
 	n := len(v) / dim
-	for i := range n {
-		widen(row, v[i*dim:(i+1)*dim])
+	out := make([]float64, len(sees)*dim)
+	p := make([]float64, len(sees)*block)
+	for lo := 0; lo < n; lo += block {
+		width := min(block, n-lo)
 		for s := range sees {
-			if i < sees[s] {
-				axpy64(math.Exp(logits[s*n+i]-lse[s]), row, out[s*dim:(s+1)*dim])
-			}
+			active.exps64(p[s*width:(s+1)*width], logits[s*n+lo:], lse[s])
 		}
+		active.product(p[:len(sees)*width], width, v[lo*dim:], dim, dim, out, dim)
 	}
 	return out
 }
@@ -71,8 +89,9 @@ func logSumExp(xs []float64) float64 {
 		m = max(m, x)
 	}
 	var sum float64
-	for _, x := range xs {
-		sum += math.Exp(x - m)
+	var room [block]float64
+	for lo := 0; lo < len(xs); lo += block {
+		sum += active.exps64(room[:min(block, len(xs)-lo)], xs[lo:], m)
 	}
 	return m + math.Log(sum)
 }

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // MaxHalf is the largest finite IEEE 754 binary16 value.
 const MaxHalf = 65504
@@ -56,14 +59,28 @@ func Halves(dst []uint16, src []float32) (finite bool) {
 	for i, f := range src {
 		u := Half(f)
 		dst[i] = u
-		finite = finite && u&0x7c00 != 0x7c00
+		finite = finite && finite16(u)
+	}
+	return finite
+}
+
+// encodeHalves does the same in little-endian bytes.
+func encodeHalves(dst []byte, src []float32) (finite bool) {
+	finite = true
+	for i, f := range src {
+		u := Half(f)
+		binary.LittleEndian.PutUint16(dst[2*i:], u)
+		finite = finite && finite16(u)
 	}
 	return finite
 }
 
 // Floats widens src into dst, of the same length.
-func Floats(dst []float32, src []uint16) {
-	dst = dst[:len(src)]
+func Floats(dst []float32, src []uint16) { active.floats(dst[:len(src)], src) }
+
+// floats widens as many values of src as dst holds.
+func floats(dst []float32, src []uint16) {
+	src = src[:len(dst)]
 	for i, u := range src {
 		dst[i] = halfs[u]
 	}

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"sync/atomic"
@@ -50,91 +49,6 @@ func TestExp(t *testing.T) {
 	}
 	if exp(-88) != 0 || exp(float32(math.Inf(-1))) != 0 || exp(0) != 1 {
 		t.Error("exp is wrong at its ends")
-	}
-}
-
-// naive is softmax attention of one query head in float64 over the same binary16 rows.
-func naive(q []float32, k, v []uint16, dim int) []float64 {
-	n := len(k) / dim
-	logits, top := make([]float64, n), math.Inf(-1)
-	for i := range n {
-		for c := range dim {
-			logits[i] += float64(q[c]) * float64(Float(k[i*dim+c]))
-		}
-		top = max(top, logits[i])
-	}
-	out, sum := make([]float64, dim), 0.0
-	for i := range n {
-		p := math.Exp(logits[i] - top)
-		sum += p
-		for c := range dim {
-			out[c] += p * float64(Float(v[i*dim+c]))
-		}
-	}
-	for c := range out {
-		out[c] /= sum
-	}
-	return out
-}
-
-// TestAttend compares the chunked kernel with plain float64 attention on random and adversarial rows.
-func TestAttend(t *testing.T) {
-	fills := map[string]func(*rand.Rand) float32{
-		"random":       func(r *rand.Rand) float32 { return float32(r.NormFloat64()) },
-		"huge logits":  func(r *rand.Rand) float32 { return float32(40 * r.NormFloat64()) },
-		"equal logits": func(*rand.Rand) float32 { return 0.5 },
-		"zero":         func(*rand.Rand) float32 { return 0 },
-	}
-	for name, fill := range fills {
-		for _, dim := range []int{1, 3, 8, 30, 64} {
-			for _, n := range []int{1, 2, 63, 64, 65, Chunk - 1, Chunk, Chunk + 1, 2*Chunk + 77} {
-				t.Run(fmt.Sprintf("%s/dim=%d/n=%d", name, dim, n), func(t *testing.T) {
-					testAttend(t, fill, dim, n)
-				})
-			}
-		}
-	}
-}
-
-func testAttend(t *testing.T, fill func(*rand.Rand) float32, dim, n int) {
-	r := rand.New(rand.NewPCG(uint64(dim), uint64(n)))
-	const heads = 3
-	q := make([]float32, heads*dim)
-	for i := range q {
-		q[i] = fill(r)
-	}
-	k, v := make([]uint16, n*dim), make([]uint16, n*dim)
-	var largest float64
-	for i := range k {
-		k[i], v[i] = Half(fill(r)), Half(float32(r.NormFloat64()))
-		largest = max(largest, math.Abs(float64(Float(v[i]))))
-	}
-	var parts []Partial
-	s := NewScratch(heads, dim)
-	for lo := 0; lo < n; lo += Chunk {
-		hi := min(lo+Chunk, n)
-		chunk := make([]Partial, heads)
-		for h := range chunk {
-			chunk[h].Acc = make([]float32, dim)
-		}
-		AttendHalf(q, dim, k[lo*dim:hi*dim], v[lo*dim:hi*dim], &Turn{}, s, chunk)
-		parts = append(parts, chunk...)
-	}
-	out := make([]float32, dim)
-	for h := range heads {
-		Merge(parts, h, heads, out)
-		want := naive(q[h*dim:(h+1)*dim], k, v, dim)
-		// A logit of size x carries a rounding error of x*2^-24 for each of dim terms at worst.
-		var size float64
-		for _, x := range q[h*dim : (h+1)*dim] {
-			size += math.Abs(float64(x))
-		}
-		tol := largest * (1e-6 + size*200*0x1p-24)
-		for c := range out {
-			if math.Abs(float64(out[c])-want[c]) > tol {
-				t.Fatalf("head %d channel %d: %g, want %g within %g", h, c, out[c], want[c], tol)
-			}
-		}
 	}
 }
 
@@ -223,45 +137,5 @@ func TestPool(t *testing.T) {
 	none.Run(4, func(_, i int) { sum += i })
 	if sum != 6 || none.Threads() != 1 {
 		t.Error("a nil pool must run everything on the caller")
-	}
-}
-
-// TestExact holds the float64 forms against their definition.
-func TestExact(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
-	const dim, n, steps = 7, 50, 3
-	q, k, v := make([]float32, steps*dim), make([]float32, n*dim), make([]float32, n*dim)
-	for _, x := range [][]float32{q, k, v} {
-		for i := range x {
-			x[i] = float32(r.NormFloat64())
-		}
-	}
-	sees := []int{1, 20, n}
-	logits, lse := LogitsExact(q, dim, 0.4, k, sees)
-	out := WeighExact(logits, lse, dim, v, sees)
-	for s, see := range sees {
-		var sum float64
-		want := make([]float64, dim)
-		for i := range n {
-			p := math.Exp(logits[s*n+i] - lse[s])
-			sum += p
-			if i >= see && p != 0 {
-				t.Errorf("query %d sees key %d", s, i)
-			}
-			if l := LogitExact(q[s*dim:(s+1)*dim], k[i*dim:(i+1)*dim], 0.4); i < see && math.Abs(l-logits[s*n+i]) > 1e-12 {
-				t.Errorf("logit %g, want %g", logits[s*n+i], l)
-			}
-			for c := range dim {
-				want[c] += p * float64(v[i*dim+c])
-			}
-		}
-		if math.Abs(sum-1) > 1e-12 {
-			t.Errorf("query %d: probabilities sum to %g", s, sum)
-		}
-		for c := range dim {
-			if math.Abs(out[s*dim+c]-want[c]) > 1e-12 {
-				t.Errorf("query %d channel %d: %g, want %g", s, c, out[s*dim+c], want[c])
-			}
-		}
 	}
 }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// vector emits what works on single vectors.
+func vector(g *gen) {
+	axpy(g)
+	mul(g)
+	dot(g)
+}
+
+// axpy emits y += p*x for the merge of chunks.
+func axpy(g *gen) {
+	g.function("axpy", "func(p float32, x, y *float32, n int)", "adds p*x to y, n values, whole steps.")
+	var (
+		x, y, left = reg.RSI, reg.RDI, reg.RCX
+		p, sum     = g.vec(0), g.vec(1)
+	)
+	g.Load(g.Param("p"), p.AsX())
+	g.VBROADCASTSS(p.AsX(), p)
+	g.arg("x", x)
+	g.arg("y", y)
+	g.arg("n", left)
+	g.Label("next")
+	g.VMOVUPS(Mem{Base: y}, sum)
+	g.VFMADD231PS(Mem{Base: x}, p, sum)
+	g.VMOVUPS(sum, Mem{Base: y})
+	g.ADDQ(U8(4*g.lanes), x)
+	g.ADDQ(U8(4*g.lanes), y)
+	g.SUBQ(U8(g.lanes), left)
+	g.JG(LabelRef("next"))
+	g.end()
+}
+
+// mul emits dst = x*y, for scales that belong to channels.
+func mul(g *gen) {
+	g.function("mul", "func(dst, x, y *float32, n int)", "sets dst to x*y, n values, whole steps.")
+	var (
+		dst, x, y, left = reg.RDI, reg.RSI, reg.RDX, reg.RCX
+		v               = g.vec(0)
+	)
+	g.arg("dst", dst)
+	g.arg("x", x)
+	g.arg("y", y)
+	g.arg("n", left)
+	g.Label("next")
+	g.VMOVUPS(Mem{Base: x}, v)
+	g.VMULPS(Mem{Base: y}, v, v)
+	g.VMOVUPS(v, Mem{Base: dst})
+	for _, r := range []reg.Register{dst, x, y} {
+		g.ADDQ(U8(4*g.lanes), r)
+	}
+	g.SUBQ(U8(g.lanes), left)
+	g.JG(LabelRef("next"))
+	g.end()
+}
+
+// dot emits the inner product of two vectors, in four sums that hide the latency of a multiply-add, as far as
+// there are four registers, and in one for what is left.
+func dot(g *gen) {
+	g.function("dot", "func(x, y *float32, n int) float32", "returns the inner product of n values, whole steps.")
+	var (
+		x, y, left = reg.RSI, reg.RDX, reg.RCX
+		sums       = g.vecs(0, 4)
+		v          = g.vec(4)
+	)
+	g.arg("x", x)
+	g.arg("y", y)
+	g.arg("n", left)
+	for _, s := range sums {
+		g.zero(s)
+	}
+	for _, loop := range []struct {
+		name, next string
+		registers  int
+	}{{"four", "one", 4}, {"one", "done", 1}} {
+		n := loop.registers
+		g.Label(loop.name)
+		g.CMPQ(left, U8(n*g.lanes))
+		g.JLT(LabelRef(loop.next))
+		for i := range n {
+			g.VMOVUPS(Mem{Base: x, Disp: 4 * i * g.lanes}, v)
+			g.VFMADD231PS(Mem{Base: y, Disp: 4 * i * g.lanes}, v, sums[i])
+		}
+		g.ADDQ(I32(4*n*g.lanes), x)
+		g.ADDQ(I32(4*n*g.lanes), y)
+		g.SUBQ(U8(n*g.lanes), left)
+		g.JMP(LabelRef(loop.name))
+	}
+	g.Label("done")
+	g.VADDPS(sums[1], sums[0], sums[0])
+	g.VADDPS(sums[3], sums[2], sums[2])
+	g.VADDPS(sums[2], sums[0], sums[0])
+	g.across(sums[0], v, g.VADDPS)
+	g.Store(sums[0].AsX(), g.ReturnIndex(0))
+	g.end()
+}

@@ -1,0 +1,205 @@
+//go:build amd64 && !purego
+
+package kernel
+
+// This file calls the assembly, a tile of query heads over one block of rows at a time: a call takes
+// microseconds, since Go cannot interrupt it. Columns beyond the last whole step are left to portable code, so
+// that no load reaches past a row; the wrappers check, by slicing, what the assembly takes for granted.
+
+// simd is the assembly of one instruction set.
+type simd struct {
+	lanes  int    // floats in a register
+	tiles  []tile // by heads, descending to 1
+	expand [formats]expandFunc
+	soften func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
+	column func(logits *float32, n, queries int, k, max, inverse, sums *float32)
+	dot    func(x, y *float32, n int) float32
+	axpy   func(p float32, x, y *float32, n int)
+	mul    func(dst, x, y *float32, n int)
+	widen  func(dst *float32, src *uint16, n int)
+	narrow func(dst *byte, src *float32, n int) (infinite uint32)
+	exps64 func(dst, src *float64, n int, shift float64) float64
+	read   func(p *byte, n int) uint64
+	fma    func(n int)
+}
+
+// tile is the assembly for so many query heads at a time.
+type tile struct {
+	heads int
+	dots  [formats]dotsFunc
+	weigh [formats]weighFunc
+
+	product func(a *float64, aStride int, b *float32, bStride, n, cols int, out *float64, outStride int)
+}
+
+type (
+	dotsFunc   func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)
+	expandFunc func(dst *float32, dstStride int, rows *byte, stride, n, dim int, scale, least *float32, groups int, next *byte)
+	weighFunc  func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, scale, least *float32, groups int, next *byte)
+)
+
+// prefetch returns where the prefetches of a tile start. The first tile of a block runs ahead through the
+// block that is read next, line by line in step with its own loads; the others find their block in the
+// cache and have nothing to bring in.
+func prefetch(r *Rows, lo, h int, s *Scratch) *byte {
+	if h == 0 && s.next != nil {
+		return s.next
+	}
+	return r.at(lo)
+}
+
+// columns is how many columns of a row the assembly reads.
+func columns(r *Rows) int {
+	if r.Format == Int4 {
+		return r.Dim &^ (GroupDim - 1)
+	}
+	return r.Dim &^ 15
+}
+
+// int4Scales widens the scales and minima of n rows.
+func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32) {
+	if r.Format != Int4 {
+		return nil, nil
+	}
+	if r.Scale == nil {
+		return &s.ones[:n*r.groups][0], &s.zeros[0]
+	}
+	a.floats(s.scales[:n*r.groups], r.Scale[lo*r.groups:])
+	a.floats(s.mins[:n*r.groups], r.Min[lo*r.groups:])
+	return &s.scales[0], &s.mins[0]
+}
+
+// score is scoreGeneric, but for the scales of Int8.
+func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
+	if k.Tokens > 0 {
+		a.scoreChannels(q, k, lo, n, s, out, stride)
+		return
+	}
+	heads, dim := len(q)/k.Dim, columns(k)
+	_, _ = k.Data[:(lo+n)*k.stride], out[:(heads-1)*stride+n]
+	if floats, ok := a.expanded(k, lo, n, heads, s); ok {
+		a.score(q, &floats, 0, n, s, out, stride)
+		return
+	}
+	if dim > 0 {
+		scale, least := a.int4Scales(k, lo, n, s)
+		rows := k.at(lo)
+		h := 0
+		for _, t := range a.tiles {
+			for ; h+t.heads <= heads; h += t.heads {
+				t.dots[k.Format](&q[h*k.Dim], 4*k.Dim, rows, k.stride, n, dim, &out[h*stride], 4*stride, scale, least, k.groups, prefetch(k, lo, h, s))
+			}
+		}
+	}
+	if dim == k.Dim {
+		return
+	}
+	rest := s.tail[:k.Dim-dim]
+	for i := range n {
+		k.decodeCodes(lo+i, dim, rest)
+		for h := range heads {
+			sum := dot(q[h*k.Dim+dim:(h+1)*k.Dim], rest)
+			if dim > 0 {
+				sum += out[h*stride+i]
+			}
+			out[h*stride+i] = sum
+		}
+	}
+}
+
+// weigh is weighGeneric, but for the scales of Int8. Values whose scales belong to channels, which no method
+// stores, are left to it.
+func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32) {
+	if v.Tokens > 0 {
+		weighGeneric(p, v, lo, n, s, acc, fade)
+		return
+	}
+	heads, dim := len(fade), columns(v)
+	_, _, _ = v.Data[:(lo+n)*v.stride], p[:(heads-1)*block+n], acc[:heads*v.Dim]
+	if floats, ok := a.expanded(v, lo, n, heads, s); ok {
+		a.weigh(p, &floats, 0, n, s, acc, fade)
+		return
+	}
+	if dim > 0 {
+		scale, least := a.int4Scales(v, lo, n, s)
+		rows := v.at(lo)
+		h := 0
+		for _, t := range a.tiles {
+			for ; h+t.heads <= heads; h += t.heads {
+				t.weigh[v.Format](&p[h*block], 4*block, rows, v.stride, n, dim, &acc[h*v.Dim], 4*v.Dim, &fade[h], scale, least, v.groups, prefetch(v, lo, h, s))
+			}
+		}
+	}
+	if dim == v.Dim {
+		return
+	}
+	for h, c := range fade {
+		for d := dim; d < v.Dim; d++ {
+			acc[h*v.Dim+d] *= c
+		}
+	}
+	rest := s.tail[:v.Dim-dim]
+	for i := range n {
+		v.decodeCodes(lo+i, dim, rest)
+		for h := range heads {
+			axpy(p[h*block+i], rest, acc[h*v.Dim+dim:(h+1)*v.Dim])
+		}
+	}
+}
+
+// softenBlock is softenGeneric.
+func (a *simd) softenBlock(logits []float32, n int, k, v []float32, st softState) {
+	whole := (n + 15) &^ 15
+	k, v = k[:whole], v[:whole]
+	for i := n; i < whole; i++ {
+		for h := range st.max {
+			logits[h*block+i] = minusInf
+		}
+		k[i], v[i] = 1, 1
+	}
+	a.soften(&logits[0], whole, &k[0], &v[0], &st.max[0], &st.sum[0], &st.fade[0], &st.part[0], len(st.max))
+}
+
+// columnBlock is columnGeneric. What it makes of the padding is not read.
+func (a *simd) columnBlock(logits []float32, n, queries int, k, max, inverse, sums []float32) {
+	a.column(&logits[0], (n+15)&^15, queries, &k[0], &max[0], &inverse[0], &sums[0])
+}
+
+// plus is axpy.
+func (a *simd) plus(p float32, x, y []float32) {
+	y = y[:len(x)]
+	dim := len(x) &^ 15
+	if dim > 0 {
+		a.axpy(p, &x[0], &y[0], dim)
+	}
+	axpy(p, x[dim:], y[dim:])
+}
+
+// inner is dot.
+func (a *simd) inner(x, y []float32) float32 {
+	y = y[:len(x)]
+	n := len(x) &^ 15
+	if n == 0 {
+		return dot(x, y)
+	}
+	return a.dot(&x[0], &y[0], n) + dot(x[n:], y[n:])
+}
+
+// floats widens as many values of src as dst holds.
+func (a *simd) floats(dst []float32, src []uint16) {
+	src = src[:len(dst)]
+	n := len(dst) &^ 15
+	if n > 0 {
+		a.widen(&dst[0], &src[0], n)
+	}
+	for i := n; i < len(dst); i++ {
+		dst[i] = halfs[src[i]]
+	}
+}
+
+// halves rounds src into dst and reports whether all stayed finite.
+func (a *simd) halves(dst []byte, src []float32) (finite bool) {
+	n := len(src) &^ 15
+	finite = encodeHalves(dst[2*n:], src[n:])
+	return (n == 0 || a.narrow(&dst[0], &src[0], n) == 0) && finite
+}

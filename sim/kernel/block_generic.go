@@ -1,0 +1,91 @@
+package kernel
+
+// This file is the portable form of the block kernels and their specification. A block is decoded once into
+// scratch memory that stays in the nearest cache, and all heads read it from there.
+
+var generic = path{
+	name:   "go",
+	score:  scoreGeneric,
+	soften: softenGeneric,
+	weigh:  weighGeneric,
+	column: columnGeneric,
+	dot:    dot,
+	axpy:   axpy,
+	floats: floats,
+	halves: encodeHalves,
+
+	product: productGeneric,
+	exps64:  exps64Generic,
+
+	read: readGeneric, fma: fmaGeneric, fmaFlops: 2 * 8,
+}
+
+// scoreGeneric computes the logits of n rows from row lo on, at most block, for each query of q:
+//
+//	out[h*stride+i] = q[h] . k[lo+i]
+func scoreGeneric(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
+	rows := s.rows[:n*k.Dim]
+	for i := range n {
+		k.Row(lo+i, rows[i*k.Dim:(i+1)*k.Dim])
+	}
+	scoreFloats(q, k.Dim, rows, out, stride)
+}
+
+// scoreFloats does the same over decoded rows.
+func scoreFloats(q []float32, dim int, rows, out []float32, stride int) {
+	for h := range len(q) / dim {
+		qh := q[h*dim : (h+1)*dim]
+		for i := range len(rows) / dim {
+			out[h*stride+i] = dot(qh, rows[i*dim:(i+1)*dim])
+		}
+	}
+}
+
+// softenGeneric takes the logits of n rows, logits[h*block+i], into the softmax of each head. With the
+// factors k[i] and v[i] of the rows' codes, x[i] = k[i]*logits[i]:
+//
+//	max'      = the larger of max and every x[i]
+//	fade      = exp(max-max')
+//	sum       = fade*sum + sum over i of exp(x[i]-max')
+//	logits[i] = v[i]*exp(x[i]-max')
+func softenGeneric(logits []float32, n int, k, v []float32, st softState) {
+	for h := range st.max {
+		xs := logits[h*block : h*block+n]
+		m := st.max[h]
+		for i, x := range xs {
+			xs[i] = k[i] * x
+			m = max(m, xs[i])
+		}
+		st.fade[h] = exp(st.max[h] - m)
+		st.max[h] = m
+		var sum float32
+		for i, x := range xs {
+			e := exp(x - m)
+			xs[i] = v[i] * e
+			sum += e
+		}
+		st.sum[h] = float32(st.fade[h]*st.sum[h]) + sum
+	}
+}
+
+// weighGeneric adds the weighted sum of n rows from row lo on to each head's, which is faded before:
+//
+//	acc[h][d] = fade[h]*acc[h][d] + sum over i of p[h*block+i] * v[lo+i][d]
+func weighGeneric(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32) {
+	dim := v.Dim
+	rows := s.rows[:n*dim]
+	for i := range n {
+		v.Row(lo+i, rows[i*dim:(i+1)*dim])
+	}
+	for h, c := range fade {
+		a := acc[h*dim : (h+1)*dim]
+		if c != 1 {
+			for d := range a {
+				a[d] *= c
+			}
+		}
+		for i := range n {
+			axpy(p[h*block+i], rows[i*dim:(i+1)*dim], a)
+		}
+	}
+}

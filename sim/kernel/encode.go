@@ -1,0 +1,199 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// finite32 says whether x is neither infinite nor a NaN.
+func finite32(x float32) bool { return math.Float32bits(x)&0x7f800000 != 0x7f800000 }
+
+// finite16 says the same of a binary16 value.
+func finite16(u uint16) bool { return u&0x7c00 != 0x7c00 }
+
+func encodeFloats(dst []byte, row []float32) (finite bool) {
+	finite = true
+	for i, x := range row {
+		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(x))
+		finite = finite && finite32(x)
+	}
+	return finite
+}
+
+// brain rounds to bfloat16, to nearest and ties to even; NaN stays NaN.
+func brain(x float32) uint16 {
+	b := math.Float32bits(x)
+	if x != x {
+		return uint16(b>>16) | 0x40 // quiet: the payload's upper bits may be zero
+	}
+	return uint16((b + 0x7fff + b>>16&1) >> 16)
+}
+
+func encodeBrains(dst []byte, row []float32) (finite bool) {
+	finite = true
+	for i, x := range row {
+		u := brain(x)
+		binary.LittleEndian.PutUint16(dst[2*i:], u)
+		finite = finite && u&0x7f80 != 0x7f80
+	}
+	return finite
+}
+
+// extent returns the smallest and the largest of every step-th value.
+func extent(xs []float32, step int) (least, most float32, finite bool) {
+	least, most, finite = xs[0], xs[0], true
+	for i := 0; i < len(xs); i += step {
+		x := xs[i]
+		least, most = min(least, x), max(most, x)
+		finite = finite && finite32(x)
+	}
+	return least, most, finite
+}
+
+// encodeInt8 quantises with the float32 scale and stores the rounded one, which decoding uses.
+func encodeInt8(dst []byte, stored *uint16, row []float32) (finite bool) {
+	least, most, finite := extent(row, 1)
+	scale := max(-least, most) / 127
+	*stored = Half(scale)
+	clear(dst)
+	if !finite || !finite16(*stored) {
+		return false
+	}
+	if scale == 0 {
+		return true
+	}
+	for i, x := range row {
+		dst[i] = byte(int8(quantise(x/scale, -127, 127)))
+	}
+	return true
+}
+
+// encodeInt4 quantises each group with its float32 scale and minimum and stores the rounded ones. A group of
+// equal values has scale 0 and codes 0.
+func encodeInt4(dst []byte, scales, mins []uint16, row []float32) (finite bool) {
+	clear(dst)
+	finite = true
+	for g := range scales {
+		group := row[g*GroupDim : min((g+1)*GroupDim, len(row))]
+		codes := dst[g*GroupDim/2:]
+		least, most, ok := extent(group, 1)
+		scale := (most - least) / 15
+		scales[g], mins[g] = Half(scale), Half(least)
+		if !ok || !finite16(scales[g]) || !finite16(mins[g]) {
+			finite = false
+			continue
+		}
+		if scale == 0 {
+			continue
+		}
+		for i, x := range group {
+			putNibble(codes, i, len(group), byte(quantise((x-least)/scale, 0, 15)))
+		}
+	}
+	return finite
+}
+
+// quantise rounds x, ties to even, into lo..hi.
+func quantise(x float32, lo, hi float64) float64 {
+	return max(lo, min(hi, math.RoundToEven(float64(x))))
+}
+
+// putNibble sets the code of channel i of a group of width channels; its bits must be zero.
+func putNibble(codes []byte, i, width int, c byte) {
+	if half := (width + 1) / 2; i < half {
+		codes[i] |= c
+	} else {
+		codes[i-half] |= c << 4
+	}
+}
+
+// nibble returns the code of channel i of a group of width channels.
+func nibble(codes []byte, i, width int) byte {
+	half := (width + 1) / 2
+	if i < half {
+		return codes[i] & 15
+	}
+	return codes[i-half] >> 4
+}
+
+// encodeCodes8 stores whole numbers in -128..127; it reports false for any other.
+func encodeCodes8(dst []byte, row []float32) (fits bool) {
+	fits = true
+	for i, x := range row {
+		c := int8(max(-128, min(127, x)))
+		dst[i] = byte(c)
+		fits = fits && float32(c) == x
+	}
+	return fits
+}
+
+// encodeCodes4 stores whole numbers in 0..15; it reports false for any other.
+func encodeCodes4(dst []byte, row []float32) (fits bool) {
+	clear(dst)
+	fits = true
+	for lo := 0; lo < len(row); lo += GroupDim {
+		group := row[lo:min(lo+GroupDim, len(row))]
+		for i, x := range group {
+			c := byte(max(0, min(15, x)))
+			putNibble(dst[lo/2:], i, len(group), c)
+			fits = fits && float32(c) == x
+		}
+	}
+	return fits
+}
+
+// decode writes channels from and later of row i to dst, up to its length; from is a multiple of GroupDim
+// for Int4.
+func (r *Rows) decode(i, from int, dst []float32) {
+	r.decodeCodes(i, from, dst)
+	if r.Tokens > 0 {
+		r.decodeChannels(i, from, dst)
+		return
+	}
+	if r.Format == Int8 && r.Scale != nil {
+		scale := halfs[r.Scale[i]]
+		for c := range dst {
+			dst[c] *= scale
+		}
+	}
+}
+
+// decodeCodes is decode without the scale of Int8, and without any that belong to channels.
+func (r *Rows) decodeCodes(i, from int, dst []float32) {
+	src := r.Data[i*r.stride+r.Format.CodeBytes(from) : (i+1)*r.stride]
+	switch r.Format {
+	case F32:
+		for c := range dst {
+			dst[c] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*c:]))
+		}
+	case F16:
+		for c := range dst {
+			dst[c] = halfs[binary.LittleEndian.Uint16(src[2*c:])]
+		}
+	case BF16:
+		for c := range dst {
+			dst[c] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*c:])) << 16)
+		}
+	case Int8:
+		for c := range dst {
+			dst[c] = float32(int8(src[c]))
+		}
+	default:
+		r.decodeInt4(i, from/GroupDim, src, dst)
+	}
+}
+
+// decodeInt4 decodes the codes src of row i, which start at a group, into dst.
+func (r *Rows) decodeInt4(i, group int, src []byte, dst []float32) {
+	for lo := 0; lo < len(dst); lo += GroupDim {
+		scale, least := float32(1), float32(0)
+		if r.Scale != nil && r.Tokens == 0 {
+			at := i*r.groups + group + lo/GroupDim
+			scale, least = halfs[r.Scale[at]], halfs[r.Min[at]]
+		}
+		width := min(GroupDim, len(dst)-lo)
+		for c := range width {
+			dst[lo+c] = float32(scale*float32(nibble(src[lo/2:], c, width))) + least
+		}
+	}
+}

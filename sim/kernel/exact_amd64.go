@@ -1,0 +1,30 @@
+//go:build amd64 && !purego
+
+package kernel
+
+// matrix is productGeneric.
+func (a *simd) matrix(x []float64, n int, b []float32, bStride, cols int, out []float64, outStride int) {
+	rows, whole := len(x)/n, cols&^15
+	_, _ = b[:(n-1)*bStride+cols], out[:(rows-1)*outStride+cols]
+	if whole > 0 {
+		s := 0
+		for _, t := range a.tiles {
+			for ; s+t.heads <= rows; s += t.heads {
+				t.product(&x[s*n], 8*n, &b[0], 4*bStride, n, whole, &out[s*outStride], 8*outStride)
+			}
+		}
+	}
+	if whole < cols {
+		productGeneric(x, n, b[whole:], bStride, cols-whole, out[whole:], outStride)
+	}
+}
+
+// exps is exps64Generic.
+func (a *simd) exps(dst, src []float64, shift float64) (sum float64) {
+	src = src[:len(dst)]
+	n := len(dst) &^ 7
+	if n > 0 {
+		sum = a.exps64(&dst[0], &src[0], n, shift)
+	}
+	return sum + exps64Generic(dst[n:], src[n:], shift)
+}

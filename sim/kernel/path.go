@@ -1,0 +1,68 @@
+package kernel
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Name says which path of the kernels runs: go, avx2 or avx512. Records carry it.
+var Name string
+
+// Variable is the environment variable that forces a path.
+const Variable = "KVGAUGE_KERNEL"
+
+// path is one implementation of what the hot loops call, a block of rows at a time.
+type path struct {
+	name     string
+	rawCodes bool // score and weigh leave the scales of Int8 rows to soften
+
+	score  func(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int)
+	soften func(logits []float32, n int, k, v []float32, st softState)
+	weigh  func(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32)
+	column func(logits []float32, n, queries int, k, max, inverse, sums []float32)
+	dot    func(a, b []float32) float32
+	axpy   func(p float32, x, y []float32)
+	floats func(dst []float32, src []uint16)
+	halves func(dst []byte, src []float32) (finite bool)
+
+	product func(a []float64, n int, b []float32, bStride, cols int, out []float64, outStride int)
+	exps64  func(dst, src []float64, shift float64) (sum float64)
+
+	read     func(p []byte) uint64 // whole multiples of 512 bytes
+	fma      func(rounds int)
+	fmaFlops int // operations in a round
+}
+
+// active is the path that runs.
+var active *path
+
+// init takes the best path; a path that Variable forces is taken where the machine has it. What is wrong
+// with the variable is for Select to report, which a program calls before it starts.
+func init() {
+	use(best())
+	_ = Select(os.Getenv(Variable))
+}
+
+// best returns the fastest path that the machine has.
+func best() *path { return available[len(available)-1] }
+
+func use(p *path) { active, Name = p, p.name }
+
+// Select makes a path the one that runs; "" is the best of the machine. It must not run beside kernels. An
+// unknown name, or one that the machine or the build lacks, is an error and changes nothing.
+func Select(name string) error {
+	if name == "" {
+		use(best())
+		return nil
+	}
+	var names []string
+	for _, p := range available {
+		if p.name == name {
+			use(p)
+			return nil
+		}
+		names = append(names, p.name)
+	}
+	return fmt.Errorf("%s: %q: not a kernel of this machine and build, want %s", Variable, name, strings.Join(names, ", "))
+}

@@ -1,0 +1,177 @@
+package kernel
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestSelect(t *testing.T) {
+	was := active
+	defer use(was)
+	for _, p := range available {
+		if err := Select(p.name); err != nil || Name != p.name || active != p {
+			t.Errorf("Select(%q): %v, %s runs", p.name, err, Name)
+		}
+	}
+	if err := Select("go"); err != nil {
+		t.Error(err)
+	}
+	err := Select("sse9")
+	if err == nil || !strings.Contains(err.Error(), `KVGAUGE_KERNEL: "sse9"`) || !strings.Contains(err.Error(), "go") || Name != "go" {
+		t.Errorf("an unknown path: %v, %s runs", err, Name)
+	}
+	if err := Select(""); err != nil || active != best() {
+		t.Errorf(`Select(""): %v, %s runs`, err, Name)
+	}
+}
+
+// TestHalvesOfPaths holds every path's conversions against the scalar ones: each bit pattern, the values
+// around each, and every length.
+func TestHalvesOfPaths(t *testing.T) {
+	patterns := make([]uint16, 1<<16)
+	var values []float32
+	for u := range patterns {
+		patterns[u] = uint16(u)
+		x, next := Float(uint16(u)), Float(uint16(u)+1)
+		values = append(values, x, math.Nextafter32(x, 9e9), math.Nextafter32(x, -9e9), (x+next)/2, math.Nextafter32((x+next)/2, 9e9))
+	}
+	values = append(values, 1e-30, -1e-45, 65519.996, 65520, 1e30)
+	eachPath(t, func(t *testing.T) {
+		floats := make([]float32, len(patterns))
+		Floats(floats, patterns)
+		for u, x := range floats {
+			if w := Float(uint16(u)); math.Float32bits(x) != math.Float32bits(w) && (x == x || w == w) {
+				t.Fatalf("Floats(%#04x) = %g, want %g", u, x, w)
+			}
+		}
+		halves := make([]byte, 2*len(values))
+		active.halves(halves, values)
+		for i, x := range values {
+			got, want := uint16(halves[2*i])|uint16(halves[2*i+1])<<8, Half(x)
+			if got != want && x == x {
+				t.Fatalf("half of %g: %#04x, want %#04x", x, got, want)
+			}
+		}
+		for n := range 258 {
+			for _, bad := range []float32{1, 65520, float32(math.NaN())} {
+				src, dst := make([]float32, n+1), make([]byte, 2*n+2)
+				src[n] = bad
+				if got := active.halves(dst, src); got != (bad == 1) {
+					t.Fatalf("%d values and then %g: finite = %v", n, bad, got)
+				}
+			}
+		}
+	})
+}
+
+// TestSoften compares every path with the definition: state after two blocks, and weights.
+func TestSoften(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	eachPath(t, func(t *testing.T) {
+		for _, heads := range []int{1, 3, 16, 17, 33} {
+			for n := 1; n <= block; n++ {
+				want, got := newSoftState(heads).first(heads), newSoftState(heads).first(heads)
+				for _, size := range []float64{1, 20, 1e4} {
+					a, b := make([]float32, heads*block), make([]float32, heads*block)
+					k, v := make([]float32, block), make([]float32, block)
+					for i := range a {
+						a[i] = float32(size * r.NormFloat64())
+					}
+					copy(b, a)
+					for i := range k {
+						k[i], v[i] = 0.5+r.Float32(), r.Float32()
+					}
+					softenGeneric(a, n, k, v, want)
+					active.soften(b, n, k, v, got)
+					for h := range heads {
+						for i := range n {
+							if x, y := a[h*block+i], b[h*block+i]; !near32(x, y) {
+								t.Fatalf("%d heads, %d rows: weight %g, want %g", heads, n, y, x)
+							}
+						}
+						if got.max[h] != want.max[h] || !near32(want.sum[h], got.sum[h]) || !near32(want.fade[h], got.fade[h]) {
+							t.Fatalf("%d heads, %d rows: %g %g %g, want %g %g %g", heads, n, got.max[h], got.sum[h], got.fade[h], want.max[h], want.sum[h], want.fade[h])
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// near32 says whether y is x within rounding, of a subnormal too.
+func near32(x, y float32) bool {
+	return math.Abs(float64(x-y)) <= 1e-6*math.Abs(float64(x))+0x1p-140
+}
+
+// TestVectors covers every length on every path.
+func TestVectors(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		for n := range 258 {
+			x, y, want, sum := make([]float32, n), make([]float32, n), make([]float32, n), 0
+			for i := range x {
+				x[i], y[i], want[i] = float32(i), 1, 1+float32(2*i)
+				sum += i * i
+			}
+			if got := Dot(x, x); got != float32(sum) {
+				t.Fatalf("length %d: inner product %g, want %d", n, got, sum)
+			}
+			active.axpy(2, x, y)
+			if !slices.Equal(y, want) {
+				t.Fatalf("length %d: %v", n, y)
+			}
+		}
+	})
+}
+
+// TestAttendAllocatesNothing covers rows of every kind.
+func TestAttendAllocatesNothing(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		for f := range formats {
+			p := newProblem(f, fills["random"], 3, 72, 72, 300)
+			if f == Int4 {
+				p.k = NewChannelRows(f, 72, 30, 300)
+				for range 10 {
+					p.k.AppendGroup(make([]float32, 30*72))
+				}
+			}
+			s, out, room := NewScratch(3, 72), make([]Partial, 3), make([]float32, 72)
+			for h := range out {
+				out[h].Acc = make([]float32, 72)
+			}
+			turn := &Turn{Rope: Rope{InvFreq: []float64{1}}, Rows: 2, Delta: 5}
+			row := make([]float32, 72)
+			allocs := testing.AllocsPerRun(20, func() {
+				Attend(p.q, &p.k, &p.v, 0, 300, turn, s, out)
+				Merge(out, 1, 3, room)
+				p.v.Set(5, row)
+			})
+			if allocs != 0 {
+				t.Errorf("%s: %g allocations", f, allocs)
+			}
+		}
+	})
+}
+
+// FuzzAttend holds every path against float64 for any shape.
+func FuzzAttend(f *testing.F) {
+	f.Add(uint8(1), uint8(4), uint8(128), uint16(65), uint8(2))
+	f.Add(uint8(3), uint8(1), uint8(30), uint16(1100), uint8(0))
+	f.Add(uint8(4), uint8(33), uint8(96), uint16(3), uint8(1))
+	f.Fuzz(func(t *testing.T, format, heads, dim uint8, n uint16, fillAt uint8) {
+		if heads == 0 || dim == 0 || n == 0 || n > 3*Chunk {
+			t.Skip()
+		}
+		names := []string{"equal logits", "huge logits", "random"}
+		p := newProblem(Format(format)%formats, fills[names[int(fillAt)%3]], int(heads%40)+1, int(dim), int(dim), int(n))
+		was := active
+		defer use(was)
+		for _, path := range available {
+			use(path)
+			p.check(t, int(heads%40)+1)
+		}
+	})
+}
