@@ -2,7 +2,9 @@ package report
 
 import (
 	"math"
+	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -77,6 +79,36 @@ func (d decadeTicks) Ticks(low, high float64) []plot.Tick {
 			}
 			ticks = append(ticks, t)
 		}
+	}
+	return ticks
+}
+
+// linearTicks labels about five round values of a linear axis from low to high.
+func linearTicks(low, high float64) plot.ConstantTicks {
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
+	for _, m := range []float64{5, 2} {
+		if (high-low)/(m*step) >= 4 {
+			step *= m
+			break
+		}
+	}
+	var ticks plot.ConstantTicks
+	for i := math.Ceil(low/step - 1e-9); i*step <= high+1e-9*step; i++ {
+		ticks = append(ticks, plot.Tick{Value: i * step, Label: strconv.FormatFloat(i*step, 'g', 6, 64)})
+	}
+	return ticks
+}
+
+// powerTicks marks powers of two from low to high and labels at most ten of them.
+func powerTicks(low, high int) plot.ConstantTicks {
+	var ticks plot.ConstantTicks
+	stride := 1 + bits.Len(uint(high/low))/11
+	for i, n := 0, low; n <= high; i, n = i+1, 2*n {
+		t := plot.Tick{Value: float64(n)}
+		if i%stride == 0 {
+			t.Label = lengthText(n)
+		}
+		ticks = append(ticks, t)
 	}
 	return ticks
 }

@@ -1,0 +1,99 @@
+package report
+
+import (
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+
+	"kvgauge/sim/trace"
+)
+
+// energyPanel shows how much of the rows their strongest directions hold, mean over layers.
+func energyPanel(s *trace.Stats) panel {
+	p := panel{title: "How few directions hold keys and values", exact: true}
+	widest := 1
+	for _, c := range []struct {
+		style style
+		of    *trace.Spectrum
+	}{
+		{look("K", cool[0], nil, 0), s.Mean.Spectra.KeyPost},
+		{look("K before RoPE", cool[0], dashed, 0), s.Mean.Spectra.KeyPre},
+		{look("V", warm[0], nil, 1), s.Mean.Spectra.Value},
+		{look("[K|V]", cool[1], nil, 2), s.Mean.Spectra.JointPost},
+		{look("[K|V] before RoPE", cool[1], dashed, 2), s.Mean.Spectra.JointPre},
+	} {
+		if c.of == nil {
+			continue
+		}
+		var points []point
+		for i, r := range c.of.Ranks {
+			points = append(points, point{x: float64(r), y: c.of.Energy[i], style: c.style})
+			widest = max(widest, r)
+		}
+		p.series, p.key = append(p.series, series{style: c.style, points: points}), append(p.key, c.style)
+	}
+	p.x = axis{label: "directions", ticks: powerTicks(1, widest)}
+	p.x.low, p.x.high = logRange([]float64{1, float64(widest)})
+	p.y = axis{label: "share of the energy", linear: true, low: 0, high: 1, ticks: linearTicks(0, 1)}
+	return p
+}
+
+// silencePanel shows how returns spread over the silence before them: all layers, the lowest and the
+// highest one, and the attention that all of them are.
+func silencePanel(s *trace.Stats) panel {
+	p := panel{title: "Silence before a key matters again", exact: true}
+	least, longest := 1.0, 1
+	add := func(sty style, r *trace.Returns, value func(trace.Octave) float64) {
+		var points []point
+		for _, o := range r.Octaves {
+			if v := value(o); v > 0 {
+				points = append(points, point{x: float64(o.From), y: v, style: sty})
+				least, longest = min(least, v), max(longest, o.From)
+			}
+		}
+		if len(points) > 0 {
+			p.series, p.key = append(p.series, series{style: sty, points: points}), append(p.key, sty)
+		}
+	}
+	share := func(o trace.Octave) float64 { return o.Share }
+	if first, last := s.Layers[0], s.Layers[len(s.Layers)-1]; first.Returns != nil && last.Returns != nil && len(s.Layers) > 1 {
+		add(look("lowest layer", cool[2], nil, 2), first.Returns, share)
+		add(look("highest layer", cool[0], nil, 4), last.Returns, share)
+	}
+	add(look("all layers", black, nil, 0), s.Mean.Returns, share)
+	add(look("their attention", warm[0], dashed, 1), s.Mean.Returns, func(o trace.Octave) float64 { return o.Mass })
+	p.x = axis{label: "silence of so many steps, and less than twice as many", ticks: powerTicks(1, longest)}
+	p.x.low, p.x.high = logRange([]float64{1, float64(longest)})
+	low := math.Pow(10, math.Floor(math.Log10(least)))
+	p.y = axis{
+		label: "share of returns, of all attention", low: low, high: 1,
+		ticks: plot.ConstantTicks(decadeTicks{text: percentText}.Ticks(low, 1)),
+	}
+	return p
+}
+
+// makeRoom raises the top of the y axis so that the key covers no curve, and keeps a margin around the
+// outermost markers. The panel is to be w by h.
+func (p *panel) makeRoom(w, h vg.Length) {
+	const margin = 0.04
+	key := newLegend(p.key, w-keyBeside)
+	room := float64((key.height() + 2*keyInset) / (h - keyAround))
+	if len(p.key) == 0 {
+		room = margin
+	}
+	a := &p.y
+	if a.linear {
+		span := (a.high - a.low) / (1 - room - margin)
+		a.low, a.high = a.low-margin*span, a.high+room*span
+		return
+	}
+	span := math.Log(a.high/a.low) / (1 - room - margin)
+	a.low, a.high = a.low*math.Exp(-margin*span), a.high*math.Exp(room*span)
+}
+
+// What a panel has beside and around its axes: tick labels, the labels of the axes and the title.
+const (
+	keyBeside = vg.Length(70)
+	keyAround = vg.Length(64)
+)
