@@ -3,7 +3,6 @@ package report
 import (
 	"math"
 
-	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
 
 	"kvgauge/sim/trace"
@@ -18,23 +17,22 @@ func energyPanel(s *trace.Stats) panel {
 		of    *trace.Spectrum
 	}{
 		{look("K", cool[0], nil, 0), s.Mean.Spectra.KeyPost},
-		{look("K before RoPE", cool[0], dashed, 0), s.Mean.Spectra.KeyPre},
+		{look("K pre-RoPE", cool[0], dashed, 0), s.Mean.Spectra.KeyPre},
 		{look("V", warm[0], nil, 1), s.Mean.Spectra.Value},
 		{look("[K|V]", cool[1], nil, 2), s.Mean.Spectra.JointPost},
-		{look("[K|V] before RoPE", cool[1], dashed, 2), s.Mean.Spectra.JointPre},
+		{look("[K|V] pre-RoPE", cool[1], dashed, 2), s.Mean.Spectra.JointPre},
 	} {
 		if c.of == nil {
 			continue
 		}
 		var points []point
 		for i, r := range c.of.Ranks {
-			points = append(points, point{x: float64(r), y: c.of.Energy[i], style: c.style})
+			points = append(points, point{x: math.Log2(float64(r)), y: c.of.Energy[i], style: c.style})
 			widest = max(widest, r)
 		}
 		p.series, p.key = append(p.series, series{style: c.style, points: points}), append(p.key, c.style)
 	}
-	p.x = axis{label: "directions", ticks: powerTicks(1, widest)}
-	p.x.low, p.x.high = logRange([]float64{1, float64(widest)})
+	p.x = octaves("directions", widest)
 	p.y = axis{label: "share of the energy", linear: true, low: 0, high: 1, ticks: linearTicks(0, 1)}
 	return p
 }
@@ -48,7 +46,7 @@ func silencePanel(s *trace.Stats) panel {
 		var points []point
 		for _, o := range r.Octaves {
 			if v := value(o); v > 0 {
-				points = append(points, point{x: float64(o.From), y: v, style: sty})
+				points = append(points, point{x: math.Log2(float64(o.From)), y: math.Log10(v), style: sty})
 				least, longest = min(least, v), max(longest, o.From)
 			}
 		}
@@ -63,37 +61,33 @@ func silencePanel(s *trace.Stats) panel {
 	}
 	add(look("all layers", black, nil, 0), s.Mean.Returns, share)
 	add(look("their attention", warm[0], dashed, 1), s.Mean.Returns, func(o trace.Octave) float64 { return o.Mass })
-	p.x = axis{label: "silence of so many steps, and less than twice as many", ticks: powerTicks(1, longest)}
-	p.x.low, p.x.high = logRange([]float64{1, float64(longest)})
-	low := math.Pow(10, math.Floor(math.Log10(least)))
-	p.y = axis{
-		label: "share of returns, of all attention", low: low, high: 1,
-		ticks: plot.ConstantTicks(decadeTicks{text: percentText}.Ticks(low, 1)),
-	}
+	p.x = octaves("silence of so many steps, and less than twice as many", longest)
+	low := math.Floor(math.Log10(least))
+	p.y = axis{label: "share of returns, of all attention", linear: true, low: low, high: 0, ticks: decadeMarks(int(low))}
 	return p
 }
 
-// makeRoom raises the top of the y axis so that the key covers no curve, and keeps a margin around the
-// outermost markers. The panel is to be w by h.
-func (p *panel) makeRoom(w, h vg.Length) {
-	const margin = 0.04
-	key := newLegend(p.key, w-keyBeside)
-	room := float64((key.height() + 2*keyInset) / (h - keyAround))
-	if len(p.key) == 0 {
-		room = margin
-	}
-	a := &p.y
-	if a.linear {
-		span := (a.high - a.low) / (1 - room - margin)
-		a.low, a.high = a.low-margin*span, a.high+room*span
-		return
-	}
-	span := math.Log(a.high/a.low) / (1 - room - margin)
-	a.low, a.high = a.low*math.Exp(-margin*span), a.high*math.Exp(room*span)
+// octaves is an axis of logarithms to base 2. It is linear: gonum places the label of a logarithmic axis
+// so far right that a long one takes room from all panels.
+func octaves(label string, high int) axis {
+	return axis{label: label, linear: true, low: -0.5, high: math.Log2(float64(high)) + 0.5, ticks: powerTicks(high)}
 }
 
-// What a panel has beside and around its axes: tick labels, the labels of the axes and the title.
+// makeRoom raises the top of the linear y axis so that the key covers no curve, and keeps a margin around
+// the outermost markers. The panel is to be w by h.
+func (p *panel) makeRoom(w, h vg.Length) {
+	const margin = 0.04
+	room := margin
+	if len(p.key) > 0 {
+		key := newLegend(p.key, w-keyBeside)
+		room = float64((key.height() + 2*keyInset) / (h - keyAround))
+	}
+	span := (p.y.high - p.y.low) / (1 - room - margin)
+	p.y.low, p.y.high = p.y.low-margin*span, p.y.high+room*span
+}
+
+// What a panel has beside and around its axes, at most: tick labels, the labels of the axes, the title.
 const (
-	keyBeside = vg.Length(70)
-	keyAround = vg.Length(64)
+	keyBeside = vg.Length(90)
+	keyAround = vg.Length(72)
 )

@@ -33,22 +33,21 @@ var (
 func byLayer(s *trace.Stats, title, label string, low, high float64, curves ...statCurve) panel {
 	p := panel{title: title, exact: true}
 	for _, c := range curves {
-		points := 0
+		last := -2 // where the curve's last point is
 		for i, l := range s.Layers {
 			v := c.value(l.Figures)
 			if v == nil {
 				continue
 			}
-			n := len(p.series)
-			if points == 0 || s.Layers[i-1].Layer != l.Layer-1 {
+			if last != i-1 || s.Layers[last].Layer != l.Layer-1 {
 				p.series = append(p.series, series{style: c.style})
-				n++
 			}
-			points++
+			last = i
 			low, high = min(low, *v), max(high, *v)
-			p.series[n-1].points = append(p.series[n-1].points, point{x: float64(i), y: *v, style: c.style})
+			line := &p.series[len(p.series)-1]
+			line.points = append(line.points, point{x: float64(i), y: *v, style: c.style})
 		}
-		if points > 0 && len(curves) > 1 {
+		if last >= 0 && len(curves) > 1 {
 			p.key = append(p.key, c.style)
 		}
 	}
@@ -96,7 +95,7 @@ func queryPanel(s *trace.Stats) panel {
 
 func keyPanel(s *trace.Stats) panel {
 	return byLayer(
-		s, "Keys before RoPE, from the layer before", "cosine or share", 0, 1,
+		s, "Unrotated keys, from the layer before", "cosine or share", 0, 1,
 		statCurve{look("cosine as they are", cool[0], dashed, 0), func(f trace.Figures) *float64 { return f.KeyCosine }},
 		statCurve{look("variance a map explains", cool[0], nil, 1), func(f trace.Figures) *float64 { return f.KeyMapVariance }},
 	)
@@ -120,11 +119,11 @@ func overPanel(s *trace.Stats) panel {
 		}
 	}
 	return byLayer(
-		s, "Returns after a long silence", "%", 0, 0.1,
-		statCurve{look("of returns, > 64", cool[0], nil, 0), of(func(r *trace.Returns) *float64 { return r.EventsOver64 })},
-		statCurve{look("of returns, > 256", cool[0], dashed, 0), of(func(r *trace.Returns) *float64 { return r.EventsOver256 })},
-		statCurve{look("of attention, > 64", warm[0], nil, 1), of(func(r *trace.Returns) *float64 { return &r.MassOver64 })},
-		statCurve{look("of attention, > 256", warm[0], dashed, 1), of(func(r *trace.Returns) *float64 { return &r.MassOver256 })},
+		s, "Returns after a long silence", "% of returns, of all attention", 0, 0.1,
+		statCurve{look("returns > 64", cool[0], nil, 0), of(func(r *trace.Returns) *float64 { return r.EventsOver64 })},
+		statCurve{look("returns > 256", cool[0], dashed, 0), of(func(r *trace.Returns) *float64 { return r.EventsOver256 })},
+		statCurve{look("attention > 64", warm[0], nil, 1), of(func(r *trace.Returns) *float64 { return &r.MassOver64 })},
+		statCurve{look("attention > 256", warm[0], dashed, 1), of(func(r *trace.Returns) *float64 { return &r.MassOver256 })},
 	)
 }
 

@@ -93,22 +93,32 @@ func linearTicks(low, high float64) plot.ConstantTicks {
 		}
 	}
 	var ticks plot.ConstantTicks
-	for i := math.Ceil(low/step - 1e-9); i*step <= high+1e-9*step; i++ {
-		ticks = append(ticks, plot.Tick{Value: i * step, Label: strconv.FormatFloat(i*step, 'g', 6, 64)})
+	for i := int(math.Ceil(low/step - 1e-9)); float64(i)*step <= high+1e-9*step; i++ {
+		v := float64(i) * step
+		ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 6, 64)})
 	}
 	return ticks
 }
 
-// powerTicks marks powers of two from low to high and labels at most ten of them.
-func powerTicks(low, high int) plot.ConstantTicks {
+// powerTicks marks powers of two up to high, at their logarithms to base 2, and labels at most ten.
+func powerTicks(high int) plot.ConstantTicks {
 	var ticks plot.ConstantTicks
-	stride := 1 + bits.Len(uint(high/low))/11
-	for i, n := 0, low; n <= high; i, n = i+1, 2*n {
-		t := plot.Tick{Value: float64(n)}
-		if i%stride == 0 {
-			t.Label = lengthText(n)
+	stride := 1 + (bits.Len(uint(high))-1)/10
+	for e := 0; 1<<e <= high; e++ {
+		t := plot.Tick{Value: float64(e)}
+		if e%stride == 0 {
+			t.Label = lengthText(1 << e)
 		}
 		ticks = append(ticks, t)
+	}
+	return ticks
+}
+
+// decadeMarks labels the shares 10^low, ..., 1 at their logarithms to base 10.
+func decadeMarks(low int) plot.ConstantTicks {
+	var ticks plot.ConstantTicks
+	for e := low; e <= 0; e++ {
+		ticks = append(ticks, plot.Tick{Value: float64(e), Label: tickText(percentText(math.Pow(10, float64(e))))})
 	}
 	return ticks
 }
