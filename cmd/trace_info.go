@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -67,6 +70,11 @@ func runTraceInfo(ctx context.Context, s *streams, name string, f *infoFlags) er
 		}
 		o.Tokens = n
 	}
+	if f.plot != "" { // known before minutes of measuring
+		if err := checkWritable(f.plot); err != nil {
+			return fmt.Errorf("--plot %s: %w", f.plot, err)
+		}
+	}
 	t, err := trace.Open(name, trace.Options{Seed: f.seed, Tokens: o.Tokens})
 	if err != nil {
 		return err
@@ -84,4 +92,20 @@ func runTraceInfo(ctx context.Context, s *streams, name string, f *infoFlags) er
 		}
 	}
 	return report.WriteStats(s.out, t, stats, s.reportOptions(f.format))
+}
+
+// checkWritable says why a file could not be put in place of path.
+func checkWritable(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return errors.New("is a directory, want a file to write")
+	}
+	probe, err := os.CreateTemp(filepath.Dir(path), ".kvgauge-*")
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return fmt.Errorf("the folder cannot be written to: %w", pathErr.Err)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
