@@ -120,7 +120,7 @@ func returnsTable(all *trace.Returns) statTable {
 	}, []string{
 		"important: probability 1/t or more for the t-th query; keys, mass: important keys of a query and their probability",
 		"1, 2-, 4-, ...: share of returns in %, by steps since the key was last important to the query head or was born",
-		">64, >256: the same, of longer silences; p >64, p >256: such returns' share of all attention in %",
+		">64, >256: the same, of longer silences; p >64, p >256: their share of all attention in %; mean: all layers together",
 	}}
 	for i := range min(len(all.Octaves), returnColumns) {
 		last := i == returnColumns-1
