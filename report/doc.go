@@ -9,6 +9,8 @@
 //  5. Plots (plots.go) makes four figures of curves (curve.go), each a grid of panels with a legend and
 //     captions (figure.go, panel.go), and draws them with the styles of palette.go and the ticks of
 //     ticker.go.
+//  6. WriteStats (stats.go, stats_columns.go) and WriteStatsPlot (stats_plot.go) show a trace's statistics;
+//     panels over layers are in stats_panels.go, others in stats_curves.go.
 //
 // Nothing here knows a method by name: what a record's family says is all that is known of it. All
 // rounding and all units are in unit.go. Start reading at format.go.

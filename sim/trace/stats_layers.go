@@ -16,14 +16,14 @@ const mapRidge = 1e-2
 // All figures are of the second half of the tokens. The map is the linear one, without offset, that
 // fits the first half best with ridge regression.
 type Adjacent struct {
-	KeyCosine        *float64 `json:"adjacent_key_cosine"`         // of the two layers' rows, mean over tokens
-	KeyResidual      *float64 `json:"adjacent_key_residual"`       // |Y - X| / |Y|, the lower layer's rows X as they are
-	KeyMapResidual   *float64 `json:"adjacent_key_map_residual"`   // |Y - X A| / |Y|, after the map A
-	KeyMapVariance   *float64 `json:"adjacent_key_map_variance"`   // share of Y's variance about its mean that X A explains; below 0 the mean row is the better guess
-	ValueCosine      *float64 `json:"adjacent_value_cosine"`       // and the same of values
-	ValueResidual    *float64 `json:"adjacent_value_residual"`     //
-	ValueMapResidual *float64 `json:"adjacent_value_map_residual"` //
-	ValueMapVariance *float64 `json:"adjacent_value_map_variance"` //
+	KeyCosine        *float64 `json:"adjacent_key_cosine"`       // of the two layers' rows, mean over tokens
+	KeyResidual      *float64 `json:"adjacent_key_residual"`     // |Y - X| / |Y|, the lower layer's rows X as they are
+	KeyMapResidual   *float64 `json:"adjacent_key_map_residual"` // |Y - X A| / |Y|, after the map A
+	KeyMapVariance   *float64 `json:"adjacent_key_map_variance"` // share of Y's variance about its mean that X A explains; below 0 the mean row is the better guess
+	ValueCosine      *float64 `json:"adjacent_value_cosine"`     // and the same of values
+	ValueResidual    *float64 `json:"adjacent_value_residual"`
+	ValueMapResidual *float64 `json:"adjacent_value_map_residual"`
+	ValueMapVariance *float64 `json:"adjacent_value_map_variance"`
 }
 
 // compareLayers measures how well the lower layer's rows stand in for the upper's, both [tokens][width].

@@ -100,6 +100,7 @@ func TestStatsOfSmolLM2(t *testing.T) {
 		closeTo(t, name+"query cosine", l.QueryCosine, tt.qc[0], tt.qc[1])
 		closeTo(t, name+"K dims", &l.KeyDims, 29, 37)
 		closeTo(t, name+"V dims", &l.ValueDims, 32, 92)
+		closeTo(t, name+"K dims before the embedding", &l.Spectra.KeyPre.Dims90, 1, l.KeyDims/3)
 	}
 	if s.KVDims != 192 || s.Queries != 128 || s.Tokens != 1024 {
 		t.Errorf("shape %d %d %d", s.KVDims, s.Queries, s.Tokens)
