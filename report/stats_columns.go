@@ -1,6 +1,8 @@
 package report
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
 
 	"kvgauge/sim/trace"
@@ -22,7 +24,11 @@ type statColumn struct {
 
 // statTables are the tables that the statistics fill.
 func statTables(s *trace.Stats) []statTable {
-	tables := []statTable{attentionTable, spectrumTable, layersTable}
+	layers := layersTable
+	if s.FitTokens < 2*s.KVDims {
+		layers.notes = append(slices.Clip(layers.notes), fmt.Sprintf("the maps have %d inputs and are fitted on %d tokens: on more they explain more", s.KVDims, s.FitTokens))
+	}
+	tables := []statTable{attentionTable, spectrumTable, layers}
 	if s.Mean.Returns != nil {
 		tables = append(tables, returnsTable(s.Mean.Returns))
 	}

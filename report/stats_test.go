@@ -76,7 +76,7 @@ func statsSubject() (*trace.Trace, *trace.Stats) {
 		Tokens: 4096, Queries: 900, Scale: 0.577, Rope: trace.Rope{Theta: 10000, Style: "neox", Dims: 2, InvFreq: []float64{1}},
 	}
 	return tr, &trace.Stats{
-		Tokens: 4096, Queries: 128, KVDims: 6,
+		Tokens: 4096, Queries: 128, KVDims: 6, FitTokens: 10,
 		Layers: []trace.LayerStats{{Layer: 3, Figures: full}, {Layer: 4, Figures: full}, {Layer: 7, Figures: few}}, Mean: full,
 	}
 }

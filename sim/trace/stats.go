@@ -18,11 +18,12 @@ type StatsOptions struct {
 // Stats describes the attention of a trace. The attention figures are of exact causal softmax in float64,
 // for queries spread evenly over those of the second half of the tokens that the trace holds.
 type Stats struct {
-	Tokens  int          `json:"tokens"`
-	Queries int          `json:"queries"` // sampled in each layer
-	KVDims  int          `json:"kv_dims"` // width of K, and of V, over all KV heads
-	Layers  []LayerStats `json:"layers"`
-	Mean    Figures      `json:"mean"` // over the layers that have the figure; Needles is the sum, Returns of all layers together
+	Tokens    int          `json:"tokens"`
+	Queries   int          `json:"queries"`    // sampled in each layer
+	KVDims    int          `json:"kv_dims"`    // width of K, and of V, over all KV heads
+	FitTokens int          `json:"fit_tokens"` // that maps between layers are fitted on
+	Layers    []LayerStats `json:"layers"`
+	Mean      Figures      `json:"mean"` // over the layers that have the figure; Needles is the sum, Returns of all layers together
 }
 
 // LayerStats are the figures of one layer, named by the model's own number.
@@ -86,7 +87,7 @@ func Measure(ctx context.Context, t *Trace, o StatsOptions) (*Stats, error) {
 	pool := kernel.NewPool(max(1, o.Threads))
 	defer pool.Close()
 	queries := sampledQueries(t, o)
-	s := &Stats{Tokens: o.Tokens, Queries: len(queries), KVDims: t.KVHeads * t.HeadDim}
+	s := &Stats{Tokens: o.Tokens, Queries: len(queries), KVDims: t.KVHeads * t.HeadDim, FitTokens: min(o.Tokens, energyRows) / 2}
 	var before *layerSample
 	var returns returnCounts // of all layers
 	for _, layer := range t.Layers {

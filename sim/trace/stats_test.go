@@ -102,7 +102,7 @@ func TestStatsOfSmolLM2(t *testing.T) {
 		closeTo(t, name+"V dims", &l.ValueDims, 32, 92)
 		closeTo(t, name+"K dims before the embedding", &l.Spectra.KeyPre.Dims90, 1, l.KeyDims/3)
 	}
-	if s.KVDims != 192 || s.Queries != 128 || s.Tokens != 1024 {
+	if s.KVDims != 192 || s.Queries != 128 || s.Tokens != 1024 || s.FitTokens != 512 {
 		t.Errorf("shape %d %d %d", s.KVDims, s.Queries, s.Tokens)
 	}
 }
