@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"kvgauge/report"
 	"kvgauge/sim/method"
 	"kvgauge/sim/trace"
 )
@@ -88,56 +85,4 @@ func runTraceSynth(ctx context.Context, s *streams, args []string, out, dtype, t
 		return fmt.Errorf("--out: %w", err)
 	}
 	return nil
-}
-
-func newTraceInfoCmd(s *streams) *cobra.Command {
-	var format, tokens string
-	var seed uint64
-	c := &cobra.Command{
-		Use:   "info TRACE",
-		Short: "Print the shape of a trace and the statistics of its attention",
-		Long: `Info prints the same figures for any trace, synthetic or real: attention sink, entropy, heavy
-hitters, locality, rank of keys and values, drift of content, similarity of queries and of layers, needles.
-They are of exact attention in float64, over sampled queries of the second half of the tokens.`,
-		Example: `  kvgauge trace info smollm2
-  kvgauge trace info synth --tokens 1k
-  kvgauge trace info capture.safetensors --format json`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if !slices.Contains([]string{"table", "json"}, format) {
-				return fmt.Errorf("--format %q: want table or json", format)
-			}
-			return runTraceInfo(c.Context(), s, args[0], format, tokens, seed)
-		},
-		ValidArgsFunction: completeTraces,
-	}
-	c.Flags().StringVar(&format, "format", "table", "table|json")
-	c.Flags().StringVar(&tokens, "tokens", "", "measure the first `length` tokens only, such as 1k (default all)")
-	c.Flags().Uint64Var(&seed, "seed", 1, "`seed` of a synthetic trace's content")
-	completeValues(c, "format", "table", "json")
-	return c
-}
-
-// runTraceInfo measures and prints.
-func runTraceInfo(ctx context.Context, s *streams, name, format, tokens string, seed uint64) error {
-	o := trace.StatsOptions{Threads: runtime.GOMAXPROCS(0)}
-	if tokens != "" {
-		n, err := method.ParseCount(tokens)
-		if err != nil || n < 1 {
-			return fmt.Errorf("--tokens %q: want a positive number of tokens, such as 1k", tokens)
-		}
-		o.Tokens = n
-	}
-	t, err := trace.Open(name, trace.Options{Seed: seed, Tokens: o.Tokens})
-	if err != nil {
-		return err
-	}
-	defer t.Close()
-	stats, err := trace.Measure(ctx, t, o)
-	if errors.Is(err, context.Canceled) {
-		return gateError{errors.New("interrupted")}
-	} else if err != nil {
-		return err
-	}
-	return report.WriteStats(s.out, t, stats, s.reportOptions(format))
 }

@@ -24,9 +24,10 @@ type series struct {
 	points []point
 }
 
-// axis is a logarithmic axis.
+// axis is a logarithmic axis, or a linear one.
 type axis struct {
 	label     string
+	linear    bool
 	low, high float64
 	ticks     plot.Ticker
 }
@@ -37,6 +38,8 @@ type panel struct {
 	x, y   axis
 	series []series
 	front  []point // Pareto front, or nil
+	key    []style // a legend of its own, at the top of the axes; nil where the figure's serves
+	exact  bool    // markers stay at their points though they hide each other
 }
 
 // figure is one picture before it is drawn.

@@ -9,6 +9,8 @@
 //  5. Plots (plots.go) makes four figures (figures.go) of curves (curve.go): panels (panel.go) in a grid
 //     with a legend (legend.go) and captions (figure.go), in the styles of palette.go and glyph.go, with
 //     the ticks of ticker.go and the front of pareto.go.
+//  6. WriteStats (stats.go, stats_columns.go) and WriteStatsPlot (stats_plot.go) show a trace's statistics;
+//     panels over layers are in stats_panels.go, others in stats_curves.go.
 //
 // Nothing here knows a method by name: what a record's family says is all that is known of it. All
 // rounding and all units are in unit.go. Start reading at format.go.

@@ -64,7 +64,7 @@ func (f figure) png() ([]byte, error) {
 	for _, c := range f.captions {
 		captionLines = append(captionLines, wrap(caption, c, inner)...)
 	}
-	key := newLegend(f, inner)
+	key := newLegend(f.legendEntries(), inner)
 	height := 2*margin + textHeight(title, titleLines) + gutter + panelsH + gutter + key.height() + gutter + textHeight(caption, captionLines)
 
 	img := vgimg.NewWith(vgimg.UseWH(inner+2*margin, height), vgimg.UseDPI(dpi))

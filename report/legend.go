@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// legend is a strip of its own that names the pipelines of a figure, in columns.
+// legend is a strip that names the curves of a figure, or of one panel, in columns.
 type legend struct {
 	entries []style
 	width   vg.Length // of one column
@@ -21,19 +21,15 @@ type legend struct {
 const (
 	sampleWidth = vg.Length(30) // of the line and marker beside a name
 	columnGap   = vg.Length(14)
+	keyInset    = vg.Length(5) // of a panel's own legend
 )
 
-// newLegend names what the figure shows, in as few rows as fit into width.
-func newLegend(f figure, width vg.Length) legend {
-	l := legend{text: textStyle(9, false, color.Black)}
+// newLegend names styles in as few rows as fit into width.
+func newLegend(entries []style, width vg.Length) legend {
+	l := legend{text: textStyle(9, false, color.Black), entries: slices.Clone(entries)}
 	l.text.YAlign = draw.YCenter
-	front := false
-	for _, p := range f.panels {
-		front = front || len(p.front) > 0
-	}
-	l.entries = slices.Clone(f.order)
-	if front {
-		l.entries = append(l.entries, style{name: "Pareto front", line: frontLine})
+	if len(entries) == 0 {
+		return l
 	}
 	for i, e := range l.entries {
 		e.name = shorten(l.text, e.name, width-sampleWidth-columnGap)
@@ -43,6 +39,14 @@ func newLegend(f figure, width vg.Length) legend {
 	columns := max(1, int((width+columnGap)/l.width))
 	l.rows = (len(l.entries) + columns - 1) / columns
 	return l
+}
+
+// legendEntries are the styles that the figure's legend names.
+func (f figure) legendEntries() []style {
+	if slices.ContainsFunc(f.panels, func(p panel) bool { return len(p.front) > 0 }) {
+		return append(slices.Clone(f.order), style{name: "Pareto front", line: frontLine})
+	}
+	return f.order
 }
 
 func (l legend) height() vg.Length { return vg.Length(l.rows) * l.rowHeight() }

@@ -15,8 +15,8 @@ var (
 )
 
 // plot makes the panel ready to draw, without title and labels of axes, for which gonum leaves too much
-// room where axes are logarithmic. Its axes are logarithmic and its ranges are set, which gonum's
-// logarithmic scale needs: it panics on what is not positive.
+// room where axes are logarithmic. Its ranges are set, which gonum's logarithmic scale needs: it panics on
+// what is not positive.
 func (p panel) plot() *plot.Plot {
 	pl := plot.New()
 	for _, a := range []struct {
@@ -26,7 +26,9 @@ func (p panel) plot() *plot.Plot {
 		a.to.Tick.Label.Font = sans(8.5, false)
 		a.to.Tick.Length = vg.Points(5)
 		a.to.Tick.Marker = a.from.ticks
-		a.to.Scale = plot.LogScale{}
+		if !a.from.linear {
+			a.to.Scale = plot.LogScale{}
+		}
 		a.to.Min, a.to.Max = a.from.low, a.from.high
 		a.to.Padding = 0
 	}
@@ -34,7 +36,7 @@ func (p panel) plot() *plot.Plot {
 	return pl
 }
 
-// Plot implements plot.Plotter: the grid, the front, the lines and on top the markers.
+// Plot implements plot.Plotter: the grid, the front, the lines and on top the markers and the key.
 func (p panel) Plot(c draw.Canvas, pl *plot.Plot) {
 	x, y := pl.Transforms(&c)
 	for _, t := range pl.X.Tick.Marker.Ticks(pl.X.Min, pl.X.Max) {
@@ -59,10 +61,7 @@ func (p panel) Plot(c draw.Canvas, pl *plot.Plot) {
 	for _, s := range p.series {
 		points = append(points, s.points...)
 	}
-	at := spread(points, x, y)
-	if p.oneX() {
-		at = abreast(points, x, y, c.Max.X-c.Min.X)
-	}
+	at := p.place(points, x, y, c.Max.X-c.Min.X)
 	for i, pt := range points {
 		if pt.lo < pt.hi && !pt.bound {
 			bar := draw.LineStyle{Color: pt.style.line.Color, Width: vg.Points(0.9)}
@@ -75,6 +74,26 @@ func (p panel) Plot(c draw.Canvas, pl *plot.Plot) {
 	for i, pt := range points {
 		c.DrawGlyphNoClip(pt.style.marker, at[i])
 	}
+	if len(p.key) > 0 {
+		inner := draw.Crop(c, keyInset, -keyInset, 0, -keyInset)
+		newLegend(p.key, inner.Max.X-inner.Min.X).draw(inner)
+	}
+}
+
+// place returns where the markers of points stand in a panel of that width.
+func (p panel) place(points []point, x, y func(float64) vg.Length, width vg.Length) []vg.Point {
+	switch {
+	case p.exact:
+	case p.oneX():
+		return abreast(points, x, y, width)
+	default:
+		return spread(points, x, y)
+	}
+	at := make([]vg.Point, len(points))
+	for i, pt := range points {
+		at[i] = vg.Point{X: x(pt.x), Y: y(pt.y)}
+	}
+	return at
 }
 
 // stairs are the corners of a front: along each point's y until the next point is reached.

@@ -2,7 +2,9 @@ package report
 
 import (
 	"math"
+	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -78,6 +80,46 @@ func (d decadeTicks) Ticks(low, high float64) []plot.Tick {
 			}
 			ticks = append(ticks, t)
 		}
+	}
+	return ticks
+}
+
+// linearTicks labels about five round values of a linear axis from low to high.
+func linearTicks(low, high float64) plot.ConstantTicks {
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
+	for _, m := range []float64{5, 2} {
+		if (high-low)/(m*step) >= 4 {
+			step *= m
+			break
+		}
+	}
+	var ticks plot.ConstantTicks
+	for i := int(math.Ceil(low/step - 1e-9)); float64(i)*step <= high+1e-9*step; i++ {
+		v := float64(i) * step
+		ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 6, 64)})
+	}
+	return ticks
+}
+
+// powerTicks marks powers of two up to high, at their logarithms to base 2, and labels at most ten.
+func powerTicks(high int) plot.ConstantTicks {
+	var ticks plot.ConstantTicks
+	stride := 1 + (bits.Len(uint(high))-1)/10
+	for e := 0; 1<<e <= high; e++ {
+		t := plot.Tick{Value: float64(e)}
+		if e%stride == 0 {
+			t.Label = lengthText(1 << e)
+		}
+		ticks = append(ticks, t)
+	}
+	return ticks
+}
+
+// decadeMarks labels the shares 10^low, ..., 1 at their logarithms to base 10.
+func decadeMarks(low int) plot.ConstantTicks {
+	var ticks plot.ConstantTicks
+	for e := low; e <= 0; e++ {
+		ticks = append(ticks, plot.Tick{Value: float64(e), Label: tickText(percentText(math.Pow(10, float64(e))))})
 	}
 	return ticks
 }

@@ -9,19 +9,21 @@ import (
 
 // StatsOptions says how much of a trace is measured; the zero value is the default.
 type StatsOptions struct {
-	Tokens  int // the first so many; 0 is all
-	Queries int // sampled in each layer; 0 is 128
-	Threads int // goroutines that compute; 0 is 1. The figures do not depend on it
+	Tokens  int  // the first so many; 0 is all
+	Queries int  // sampled in each layer; 0 is 128
+	Threads int  // goroutines that compute; 0 is 1. The figures do not depend on it
+	Returns bool // look for keys that return, among all queries: a cost of tokens squared
 }
 
 // Stats describes the attention of a trace. The attention figures are of exact causal softmax in float64,
 // for queries spread evenly over those of the second half of the tokens that the trace holds.
 type Stats struct {
-	Tokens  int          `json:"tokens"`
-	Queries int          `json:"queries"` // sampled in each layer
-	KVDims  int          `json:"kv_dims"` // width of K, and of V, over all KV heads
-	Layers  []LayerStats `json:"layers"`
-	Mean    Figures      `json:"mean"` // over the layers that have the figure; Needles is the sum
+	Tokens    int          `json:"tokens"`
+	Queries   int          `json:"queries"`    // sampled in each layer
+	KVDims    int          `json:"kv_dims"`    // width of K, and of V, over all KV heads
+	FitTokens int          `json:"fit_tokens"` // that maps between layers are fitted on
+	Layers    []LayerStats `json:"layers"`
+	Mean      Figures      `json:"mean"` // over the layers that have the figure; Needles is the sum, Returns of all layers together
 }
 
 // LayerStats are the figures of one layer, named by the model's own number.
@@ -41,9 +43,10 @@ type Figures struct {
 	QueryCosine *float64 `json:"query_cosine"` // of a query with the one before, both as stored
 
 	// KeyDims and ValueDims count the directions that hold 90 % of the energy of K (after the rotary
-	// embedding) and of V, all KV heads side by side: eigenvectors of their uncentred Gram matrices.
+	// embedding) and of V, 0 where all rows are zero; Spectra have the whole curves.
 	KeyDims   float64 `json:"key_dims"`
 	ValueDims float64 `json:"value_dims"`
+	Spectra   Spectra `json:"spectra"`
 
 	// KeyCosine64 and ValueCosine64 are cosines of rows 64 tokens apart, less each head's mean row, keys
 	// with their rotation undone: what stays of a text's content over that distance.
@@ -55,9 +58,12 @@ type Figures struct {
 	// linear CKA of the two layers' values (Kornblith et al. 2019, arXiv:1905.00414, section 3).
 	AttentionSimilarity *float64 `json:"attention_similarity"`
 	ValueSimilarity     *float64 `json:"value_similarity"`
+	Adjacent
 
 	Needles    int      `json:"needles"`     // planted in the layer and asked for within the tokens
 	NeedleMass *float64 `json:"needle_mass"` // probability of a needle for the query that asks
+
+	Returns *Returns `json:"returns"` // where the options ask for it
 }
 
 const (
@@ -65,10 +71,9 @@ const (
 	heavyKeys           = 32
 	localKeys           = 64
 	driftTokens         = 64
-	energyShare         = 0.9
 )
 
-// Measure computes the statistics of a trace. It holds the rows of one layer at a time.
+// Measure computes the statistics of a trace. It holds the rows of two layers at a time.
 func Measure(ctx context.Context, t *Trace, o StatsOptions) (*Stats, error) {
 	if o.Tokens == 0 {
 		o.Tokens = t.Tokens
@@ -82,20 +87,26 @@ func Measure(ctx context.Context, t *Trace, o StatsOptions) (*Stats, error) {
 	pool := kernel.NewPool(max(1, o.Threads))
 	defer pool.Close()
 	queries := sampledQueries(t, o)
-	s := &Stats{Tokens: o.Tokens, Queries: len(queries), KVDims: t.KVHeads * t.HeadDim}
+	s := &Stats{Tokens: o.Tokens, Queries: len(queries), KVDims: t.KVHeads * t.HeadDim, FitTokens: min(o.Tokens, energyRows) / 2}
 	var before *layerSample
+	var returns returnCounts // of all layers
 	for _, layer := range t.Layers {
 		l, err := t.Read(layer, o.Tokens)
 		if err != nil {
 			return nil, err
 		}
 		f := Figures{}
-		now := &layerSample{attention: measureAttention(ctx, t, l, queries, pool, &f)}
+		now := &layerSample{layer: layer, attention: measureAttention(ctx, t, l, queries, pool, &f)}
 		measureNeedles(ctx, t, l, layer, o, pool, &f)
+		if o.Returns {
+			c := measureReturns(ctx, t, l, o.Tokens, pool)
+			f.Returns = c.figures()
+			returns.join(c)
+		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if now.values, err = measureRows(t, l, o.Tokens, &f); err != nil {
+		if now.rows, err = measureRows(t, l, o.Tokens, pool, &f); err != nil {
 			return nil, fmt.Errorf("trace %s: layer %d: %w", t.Name, layer, err)
 		}
 		now.compare(before, &f)
@@ -103,6 +114,7 @@ func Measure(ctx context.Context, t *Trace, o StatsOptions) (*Stats, error) {
 		s.Layers = append(s.Layers, LayerStats{Layer: layer, Figures: f})
 	}
 	s.Mean = meanFigures(s.Layers)
+	s.Mean.Returns = returns.figures()
 	return s, nil
 }
 
@@ -119,8 +131,9 @@ func sampledQueries(t *Trace, o StatsOptions) []int {
 
 // layerSample is what one layer leaves for the comparison with the next.
 type layerSample struct {
+	layer     int
 	attention [][]float64 // [sampled query][token], mean over heads
-	values    *centred
+	rows      *layerRows
 }
 
 // compare fills in the similarities with the layer before, if there is one.
@@ -133,36 +146,8 @@ func (s *layerSample) compare(before *layerSample, f *Figures) {
 		m.add(cosine(row, before.attention[i]))
 	}
 	f.AttentionSimilarity = m.value()
-	f.ValueSimilarity = s.values.similarity(before.values)
-}
-
-// meanFigures averages each figure over the layers that have it and adds up the needles.
-func meanFigures(layers []LayerStats) Figures {
-	var out Figures
-	average := func(of func(*Figures) **float64) {
-		var m mean
-		for i := range layers {
-			if v := *of(&layers[i].Figures); v != nil {
-				m.add(*v, true)
-			}
-		}
-		*of(&out) = m.value()
+	f.ValueSimilarity = s.rows.centered.similarity(before.rows.centered)
+	if s.layer == before.layer+1 {
+		f.Adjacent = compareLayers(before.rows, s.rows)
 	}
-	average(func(f *Figures) **float64 { return &f.SinkMass })
-	average(func(f *Figures) **float64 { return &f.Sink4Mass })
-	average(func(f *Figures) **float64 { return &f.EntropyBits })
-	average(func(f *Figures) **float64 { return &f.HeavyMass })
-	average(func(f *Figures) **float64 { return &f.LocalMass })
-	average(func(f *Figures) **float64 { return &f.QueryCosine })
-	average(func(f *Figures) **float64 { return &f.KeyCosine64 })
-	average(func(f *Figures) **float64 { return &f.ValueCosine64 })
-	average(func(f *Figures) **float64 { return &f.AttentionSimilarity })
-	average(func(f *Figures) **float64 { return &f.ValueSimilarity })
-	average(func(f *Figures) **float64 { return &f.NeedleMass })
-	for _, l := range layers {
-		out.KeyDims += l.KeyDims / float64(len(layers))
-		out.ValueDims += l.ValueDims / float64(len(layers))
-		out.Needles += l.Needles
-	}
-	return out
 }

@@ -100,8 +100,9 @@ func TestStatsOfSmolLM2(t *testing.T) {
 		closeTo(t, name+"query cosine", l.QueryCosine, tt.qc[0], tt.qc[1])
 		closeTo(t, name+"K dims", &l.KeyDims, 29, 37)
 		closeTo(t, name+"V dims", &l.ValueDims, 32, 92)
+		closeTo(t, name+"K dims before the embedding", &l.Spectra.KeyPre.Dims90, 1, l.KeyDims/3)
 	}
-	if s.KVDims != 192 || s.Queries != 128 || s.Tokens != 1024 {
+	if s.KVDims != 192 || s.Queries != 128 || s.Tokens != 1024 || s.FitTokens != 512 {
 		t.Errorf("shape %d %d %d", s.KVDims, s.Queries, s.Tokens)
 	}
 }
@@ -185,7 +186,7 @@ func TestStatsOfFewQueries(t *testing.T) {
 
 func TestStatsDoNotDependOnThreads(t *testing.T) {
 	tr := open(t, "bytelm", Options{})
-	one, three := measure(t, tr, StatsOptions{Tokens: 200}), measure(t, tr, StatsOptions{Tokens: 200, Threads: 3})
+	one, three := measure(t, tr, StatsOptions{Tokens: 200, Returns: true}), measure(t, tr, StatsOptions{Tokens: 200, Returns: true, Threads: 3})
 	if !reflect.DeepEqual(one, three) {
 		t.Errorf("one thread %+v, three %+v", one.Mean, three.Mean)
 	}

@@ -1,0 +1,111 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"kvgauge/report"
+	"kvgauge/sim/method"
+	"kvgauge/sim/trace"
+)
+
+// infoFlags are the flags of trace info.
+type infoFlags struct {
+	format, tokens, plot string
+	seed                 uint64
+	returns              bool
+}
+
+func newTraceInfoCmd(s *streams) *cobra.Command {
+	f := &infoFlags{}
+	c := &cobra.Command{
+		Use:   "info TRACE",
+		Short: "Print the shape of a trace and the statistics of its attention",
+		Long: `Info prints the same figures for any trace, synthetic or real: attention sink, entropy, heavy hitters,
+locality, likeness of adjacent queries, drift of content, needles; how few directions hold keys and
+values, before and after the rotary embedding; how like adjacent layers' keys and values are, as they
+are and after the best linear map. They are the properties that reduction methods rest on.
+
+Attention is exact, in float64, of sampled queries of the second half of the tokens. With --returns all
+queries are looked at: after how long a silence keys matter again, which no policy that judges by recent
+attention can foresee. The time for that grows with the square of the tokens.`,
+		Example: `  kvgauge trace info smollm2
+  kvgauge trace info smollm2 --returns --plot smollm2.png
+  kvgauge trace info synth --tokens 1k
+  kvgauge trace info capture.safetensors --format json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return runTraceInfo(c.Context(), s, args[0], f)
+		},
+		ValidArgsFunction: completeTraces,
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.format, "format", "table", "table|json")
+	fl.StringVar(&f.tokens, "tokens", "", "measure the first `length` tokens only, such as 1k (default all)")
+	fl.StringVar(&f.plot, "plot", "", "draw the figures into this PNG `file` as well")
+	fl.BoolVar(&f.returns, "returns", false, "look for keys that matter again after a silence")
+	fl.Uint64Var(&f.seed, "seed", 1, "`seed` of a synthetic trace's content")
+	completeValues(c, "format", "table", "json")
+	return c
+}
+
+// runTraceInfo measures, draws and prints.
+func runTraceInfo(ctx context.Context, s *streams, name string, f *infoFlags) error {
+	if !slices.Contains([]string{"table", "json"}, f.format) {
+		return fmt.Errorf("--format %q: want table or json", f.format)
+	}
+	o := trace.StatsOptions{Threads: runtime.GOMAXPROCS(0), Returns: f.returns}
+	if f.tokens != "" {
+		n, err := method.ParseCount(f.tokens)
+		if err != nil || n < 1 {
+			return fmt.Errorf("--tokens %q: want a positive number of tokens, such as 1k", f.tokens)
+		}
+		o.Tokens = n
+	}
+	if f.plot != "" { // known before minutes of measuring
+		if err := checkWritable(f.plot); err != nil {
+			return fmt.Errorf("--plot %s: %w", f.plot, err)
+		}
+	}
+	t, err := trace.Open(name, trace.Options{Seed: f.seed, Tokens: o.Tokens})
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	stats, err := trace.Measure(ctx, t, o)
+	if errors.Is(err, context.Canceled) {
+		return gateError{errors.New("interrupted")}
+	} else if err != nil {
+		return err
+	}
+	if f.plot != "" {
+		if err := report.WriteStatsPlot(f.plot, t, stats); err != nil {
+			return fmt.Errorf("--plot: %w", err)
+		}
+	}
+	return report.WriteStats(s.out, t, stats, s.reportOptions(f.format))
+}
+
+// checkWritable says why a file could not be put in place of path.
+func checkWritable(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return errors.New("is a directory, want a file to write")
+	}
+	probe, err := os.CreateTemp(filepath.Dir(path), ".kvgauge-*")
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return fmt.Errorf("the folder cannot be written to: %w", pathErr.Err)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}

@@ -1,0 +1,59 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/renameio/v2/maybe"
+
+	"kvgauge/sim/trace"
+)
+
+// WriteStatsPlot draws the statistics of a trace as a PNG file, whole or not at all.
+func WriteStatsPlot(path string, t *trace.Trace, s *trace.Stats) error {
+	f := statsFigure(t, s)
+	if len(f.panels) == 0 {
+		return errors.New("the trace holds nothing to draw: its keys and values are zero and its queries missing")
+	}
+	png, err := f.png()
+	if err != nil {
+		return err
+	}
+	return maybe.WriteFile(path, png, 0o666)
+}
+
+// statsFigure has a panel for each property that the trace shows.
+func statsFigure(t *trace.Trace, s *trace.Stats) figure {
+	f := figure{title: oneLine(fmt.Sprintf("%s: what its attention, keys and values are like", t.Name))}
+	all := []panel{massPanel(s), entropyPanel(s), queryPanel(s), energyPanel(s), keyPanel(s), valuePanel(s)}
+	if s.Mean.Returns != nil {
+		all = append(all, silencePanel(s), overPanel(s), importantPanel(s))
+	}
+	for _, p := range all {
+		if len(p.series) > 0 {
+			f.panels = append(f.panels, p)
+		}
+	}
+	w, h := panelSize(len(f.panels))
+	for i := range f.panels {
+		f.panels[i].makeRoom(w, h)
+	}
+	of := t.Model
+	if t.Source != "" {
+		of += "; " + t.Source
+	}
+	f.captions = []string{
+		oneLine(fmt.Sprintf("Trace of %s.", strings.TrimSuffix(of, "."))),
+		fmt.Sprintf("%d tokens; layers %s of %d, evenly spaced; no line joins layers that are not adjacent in the model. "+
+			"Attention is exact, of %d queries in the second half, mean over heads. Keys and values: all KV heads side by side, %d wide.",
+			s.Tokens, layerList(t.Layers), t.NumLayers, s.Queries, s.KVDims),
+		"Energy: share of the squared norm of all rows, mean over layers. [K|V]: keys scaled to the values' mean column norm. " +
+			"Layer before: fitted on the first half of the tokens, all its figures of the second half.",
+	}
+	if s.Mean.Returns != nil {
+		f.captions = append(f.captions, "Important: probability 1/t or more for the t-th query. A return is the importance of an earlier key; "+
+			"its silence counts the steps since the key was last important to the same query head, or was born. All queries held, all heads.")
+	}
+	return f
+}

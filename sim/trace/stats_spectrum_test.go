@@ -1,0 +1,133 @@
+package trace
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+
+	"kvgauge/sim/kernel"
+)
+
+func near(t *testing.T, what string, got, want float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= 1e-6) {
+		t.Errorf("%s: %.9g, want %.9g", what, got, want)
+	}
+}
+
+// TestSpectraOfFewDirections: keys alternate between two directions of energy 4 and 1, values keep to a
+// third one with a sign that no key follows, so that every Gram matrix is diagonal.
+func TestSpectraOfFewDirections(t *testing.T) {
+	tr := handmade(64, 1, func(_ int, kind string, i int) [4]float32 {
+		switch {
+		case kind == "v":
+			return [4]float32{0, 0, float32(1 - i%4/2*2), 0}
+		case i%2 == 0:
+			return [4]float32{2}
+		}
+		return [4]float32{0, 1}
+	})
+	s := measure(t, tr, StatsOptions{})
+	spectra := s.Layers[1].Spectra
+	tests := []struct {
+		name           string
+		s              *Spectrum
+		dims90, dims99 float64
+		ranks          []int
+		energy         []float64
+	}{
+		{"K", spectra.KeyPost, 2, 2, []int{1, 2, 4}, []float64{0.8, 1, 1}},
+		{"V", spectra.Value, 1, 1, []int{1, 2, 4}, []float64{1, 1, 1}},
+		{"unbalanced", spectra.JointPostUnbalanced, 3, 3, []int{1, 2, 4, 8}, []float64{4. / 7, 6. / 7, 1, 1}},
+		// The columns of K have norms 2, 1, 0 and 0 times those of half the tokens: rho is 3/sqrt(2).
+		{"balanced", spectra.JointPost, 2, 3, []int{1, 2, 4, 8}, []float64{9. / 14, 13. / 14, 1, 1}},
+		{"mean", s.Mean.Spectra.KeyPost, 2, 2, []int{1, 2, 4}, []float64{0.8, 1, 1}},
+	}
+	for _, tt := range tests {
+		if tt.s == nil {
+			t.Fatalf("%s: none", tt.name)
+		}
+		near(t, tt.name+" 90", tt.s.Dims90, tt.dims90)
+		near(t, tt.name+" 99", tt.s.Dims99, tt.dims99)
+		if !slices.Equal(tt.s.Ranks, tt.ranks) {
+			t.Fatalf("%s: ranks %v, want %v", tt.name, tt.s.Ranks, tt.ranks)
+		}
+		for i, e := range tt.s.Energy {
+			near(t, tt.name, e, tt.energy[i])
+		}
+	}
+	if spectra.KeyPre != nil || spectra.JointPre != nil || spectra.JointPreUnbalanced != nil {
+		t.Error("a spectrum before a rotary embedding that there is not")
+	}
+}
+
+// TestSpectraUndoRotation: one key at all positions is one direction before the embedding, four after it.
+func TestSpectraUndoRotation(t *testing.T) {
+	rope := kernel.Rope{InvFreq: []float64{1, 0.3}}
+	tr := handmade(512, 1, func(_ int, kind string, i int) [4]float32 {
+		x := [4]float32{1, 2, 3, 4}
+		if kind == "k" {
+			rope.Rotate(x[:], float64(i+5))
+		}
+		return x
+	})
+	tr.Rope, tr.PositionOffset = Rope{Style: "neox", Dims: 4, InvFreq: rope.InvFreq}, 5
+	s := measure(t, tr, StatsOptions{}).Layers[0].Spectra
+	near(t, "before", s.KeyPre.Dims99, 1)
+	near(t, "after", s.KeyPost.Dims99, 4)
+	near(t, "values", s.Value.Dims99, 1)
+	near(t, "both before", s.JointPre.Dims99, 1)
+	near(t, "both after", s.JointPost.Dims99, 5)
+}
+
+// TestSpectraOfZeros: rows without energy have no spectrum, and do not spoil the joint one.
+func TestSpectraOfZeros(t *testing.T) {
+	tr := handmade(8, 1, func(_ int, kind string, i int) [4]float32 {
+		if kind == "k" {
+			return [4]float32{}
+		}
+		return [4]float32{0, 1}
+	})
+	f := measure(t, tr, StatsOptions{}).Mean
+	if f.Spectra.KeyPost != nil || f.KeyDims != 0 {
+		t.Errorf("keys of zeros: %+v, %g dims", f.Spectra.KeyPost, f.KeyDims)
+	}
+	near(t, "both", f.Spectra.JointPost.Dims99, 1)
+}
+
+// TestSpectrumAgreesWithSVD holds the Gram matrix's eigenvalues against singular values of the rows, more
+// of them than one cached block.
+func TestSpectrumAgreesWithSVD(t *testing.T) {
+	const rows, width = 3000, 70
+	rng := rand.New(rand.NewPCG(1, 2))
+	x := mat.NewDense(rows, width, nil)
+	for i := range rows {
+		for c := range width {
+			x.Set(i, c, rng.NormFloat64()*math.Exp(-0.2*float64(c))+0.1)
+		}
+	}
+	var svd mat.SVD
+	if !svd.Factorize(x, mat.SVDNone) {
+		t.Fatal("no decomposition")
+	}
+	values := svd.Values(nil)
+	var total float64
+	for i, v := range values {
+		values[i] = v * v
+		total += v * v
+	}
+	s, err := spectrumOf(gramOf(x))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range s.Ranks {
+		near(t, "energy", s.Energy[i], sum(values[:r])/total)
+	}
+	d := int(s.Dims99)
+	if sum(values[:d]) < 0.99*total || sum(values[:d-1]) >= 0.99*total {
+		t.Errorf("99 %% in %d directions: %g, in one less: %g", d, sum(values[:d])/total, sum(values[:d-1])/total)
+	}
+}
