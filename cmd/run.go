@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -26,6 +27,7 @@ type runFlags struct {
 	methods   []string
 	lengths   string
 	budget    string
+	calibrate string
 	decode    int
 	repeats   int
 	seed      uint64
@@ -73,6 +75,7 @@ gqa:heads=2+snapkv:budget=128,window=16. kvgauge list methods shows what there i
 	fl.StringArrayVar(&f.methods, "methods", []string{"seed"}, "`pipelines` or set names, comma-separated; repeatable")
 	fl.StringVar(&f.lengths, "lengths", "", "sequence `lengths`, such as 512,4k or 512..8k (default powers of two from 128, and the whole trace)")
 	fl.StringVar(&f.budget, "budget", "25%", "default `budgets` of methods that name none: counts or shares of the sequence")
+	fl.StringVar(&f.calibrate, "calibrate", "", "`trace` of the same model and shape to fit linear maps on (built-in traces bring their own)")
 	fl.IntVar(&f.decode, "decode", 0, "decoded `tokens` per cell (default an eighth of the sequence, within 16..64)")
 	fl.IntVar(&f.repeats, "repeats", 10, "latency `samples` per cell: the last so many decode steps")
 	fl.Uint64Var(&f.seed, "seed", 1, "`seed` of everything random")
@@ -91,6 +94,7 @@ gqa:heads=2+snapkv:budget=128,window=16. kvgauge list methods shows what there i
 	completeValues(c, "progress", "auto", "on", "off")
 	_ = c.RegisterFlagCompletionFunc("methods", completeMethods)
 	_ = c.RegisterFlagCompletionFunc("trace", completeTraces)
+	_ = c.RegisterFlagCompletionFunc("calibrate", completeTraces)
 	return c
 }
 
@@ -159,7 +163,46 @@ func (f *runFlags) options() (sim.Options, error) {
 		}
 		o.Traces = append(o.Traces, t)
 	}
-	return o, nil
+	if o.Calibrate, err = f.calibrations(o.Traces); err != nil {
+		closeAll(o.Traces)
+	}
+	return o, err
+}
+
+// calibrations opens the text that maps are fitted on for each trace: the one that --calibrate names, or
+// else the trace's own companion.
+func (f *runFlags) calibrations(ts []*trace.Trace) (map[*trace.Trace]*trace.Trace, error) {
+	on := map[*trace.Trace]*trace.Trace{}
+	if f.calibrate != "" {
+		c, err := trace.Open(f.calibrate, trace.Options{Seed: f.seed})
+		if err != nil {
+			return nil, fmt.Errorf("--calibrate: %w", err)
+		}
+		var why error
+		for _, t := range ts {
+			if err := sim.Calibrates(c, t); err == nil {
+				on[t] = c
+			} else {
+				why = err
+			}
+		}
+		if len(on) == 0 {
+			_ = c.Close()
+			return nil, fmt.Errorf("--calibrate: it fits none of the traces: %w", why)
+		}
+	}
+	for i, t := range ts {
+		name, ok := trace.Companion(unique(f.traces)[i])
+		if !ok || on[t] != nil {
+			continue
+		}
+		c, err := trace.Open(name, trace.Options{Seed: f.seed})
+		if err != nil {
+			return nil, err
+		}
+		on[t] = c
+	}
+	return on, nil
 }
 
 // closeAll closes traces that were only read.
@@ -176,6 +219,7 @@ func runRun(ctx context.Context, s *streams, f *runFlags, args []string) error {
 		return err
 	}
 	defer closeAll(o.Traces)
+	defer closeAll(slices.Collect(maps.Values(o.Calibrate)))
 	plan, err := sim.NewPlan(o)
 	if err != nil {
 		return err

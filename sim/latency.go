@@ -29,7 +29,7 @@ func newFullStores(c Cell, r *runner) (*fullStores, error) {
 			return nil, err
 		}
 		prompt, _ := views(c, []int{layer}, []*trace.Layer{l})
-		s, err := cache.Build(cache.Spec{View: prompt, Decode: c.Decode, Pool: r.pool})
+		s, err := cache.Build(cache.Spec{View: prompt, Before: prompt.Shape(), Decode: c.Decode, Pool: r.pool})
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +65,7 @@ func (p *replay) time(ctx context.Context) (*Latency, error) {
 		s.CopyFrom(p.full.before[i])
 	}
 	own := make([]*cache.Store, 0, len(c.Layers)) // [layer] the store that it reads
-	for g, group := range groups(c.Layers) {
+	for g, group := range c.groups() {
 		for range group {
 			own = append(own, p.timed[g])
 		}
@@ -73,7 +73,7 @@ func (p *replay) time(ctx context.Context) (*Latency, error) {
 	out := make([]float32, c.Trace.QHeads*c.Trace.HeadDim)
 	for _, stores := range [][]*cache.Store{own, full} { // wake the threads, touch the memory
 		for i, s := range stores {
-			s.Attend(tokens[0][i].pos, tokens[0][i].q, out)
+			s.Attend(c.Layers[i], tokens[0][i].pos, tokens[0][i].q, out)
 		}
 	}
 	runtime.GC()
@@ -95,7 +95,8 @@ func timeStep(layers []int, stores []*cache.Store, toks []token, out []float32) 
 		tok := &toks[i]
 		// The same append succeeded in the error pass.
 		_ = s.Append(layers[i], tok.pos, tok.k, tok.v)
-		s.Attend(tok.pos, tok.q, out)
+		s.Attend(layers[i], tok.pos, tok.q, out)
+		s.Settle(layers[i], tok.pos)
 	}
 	return time.Since(start)
 }

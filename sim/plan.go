@@ -14,6 +14,7 @@ import (
 // Options are what a run was asked for.
 type Options struct {
 	Traces    []*trace.Trace
+	Calibrate map[*trace.Trace]*trace.Trace // another text of the same model, to fit maps on
 	Pipelines []*method.Pipeline
 	Lengths   []int // sequence lengths; nil: powers of two from 128 that a trace holds, and its whole length
 	Decode    int   // decoded tokens of a cell; negative: an eighth of the sequence, within 16..64
@@ -33,6 +34,7 @@ type Plan struct {
 	Options
 	Cells []Cell
 	rows  map[*trace.Trace]*rows // once loaded
+	fits  map[*trace.Trace]*method.Calibration
 }
 
 // Cell is one trace x pipeline x sequence length.
@@ -148,7 +150,8 @@ func (c Cell) steps() int { return c.SeqLen - c.firstStep() }
 // forMethod is what a method may know of the cell.
 func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
 	return method.Cell{
-		NumLayers: c.Trace.NumLayers, QHeads: c.Trace.QHeads, Heads: c.Trace.KVHeads, Dim: c.Trace.HeadDim,
+		Layers: c.Layers, NumLayers: c.Trace.NumLayers,
+		QHeads: c.Trace.QHeads, HeadDim: c.Trace.HeadDim, RopeDims: 2 * len(c.Trace.Rope.InvFreq), Heads: c.Trace.KVHeads, Dim: c.Trace.HeadDim, VDim: c.Trace.HeadDim,
 		SeqLen: c.SeqLen, Decode: c.Decode, FirstQuery: c.Trace.FirstQuery(), HasRope: len(c.Trace.Rope.InvFreq) > 0,
 		Seed: seed, Pool: pool,
 	}

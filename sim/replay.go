@@ -21,7 +21,9 @@ type replay struct {
 	compress time.Duration
 	timed    []*cache.Store // [group] before the timed steps
 
-	metadata  int64   // kept between steps, once for all layers
+	once      int64   // bytes kept between steps, once for all layers
+	metadata  int64   // the same, with those of each store
+	weights   int64   // maps fitted on another text of the model
 	prefilled int64   // bytes of the groups reduced so far, after the prompt
 	peak      int64   // largest during prefill
 	perStep   []int64 // [step] bytes of all groups after the append
@@ -36,7 +38,7 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 	c := p.cell
 	p.errors = newAccumulator(c)
 	p.perStep = make([]int64, c.steps())
-	for _, group := range groups(c.Layers) {
+	for _, group := range c.groups() {
 		if err := p.group(ctx, group, rec); err != nil {
 			return err
 		}
@@ -54,24 +56,18 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 	for _, n := range p.perStep {
 		p.peak = max(p.peak, n)
 	}
-	bytes := func(n int64) *int64 { n += p.metadata; return &n }
-	weights := int64(0) // no method so far fits a map on another trace
+	p.metadata += p.once
+	bytes := func(n int64) *int64 { n += p.once; return &n }
 	rec.CacheBytes, rec.PagedBytes, rec.PeakBytes, rec.TrafficBytes = bytes(p.final), bytes(p.paged), bytes(p.peak), bytes(p.traffic)
-	rec.CacheBytesFull, rec.MetadataBytes, rec.WeightBytes = &full, &p.metadata, &weights
+	rec.CacheBytesFull, rec.MetadataBytes, rec.WeightBytes = &full, &p.metadata, &p.weights
 	if c.Pipeline.Partial && !p.dropped && !slices.ContainsFunc(rec.Warnings, func(w Warning) bool { return w.Code == "budget-above-length" }) {
 		rec.warn(cache.Warning{Code: "nothing-evicted", Text: "no entry was evicted: the cache is as large as full's"})
 	}
 	return nil
 }
 
-// groups returns the layers that share a store: each has one of its own.
-func groups(layers []int) [][]int {
-	gs := make([][]int, len(layers))
-	for i := range layers {
-		gs[i] = layers[i : i+1]
-	}
-	return gs
-}
+// groups returns the layers that share a store.
+func (c Cell) groups() [][]int { return c.Pipeline.Groups(c.Layers, c.Trace.NumLayers) }
 
 // group replays the layers of one store.
 func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
@@ -85,39 +81,46 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 		layers = append(layers, l)
 	}
 	prompt, future := views(c, group, layers)
-
-	start := time.Now()
-	decisions, reduced, err := c.Pipeline.Decide(c.forMethod(p.plan.Seed, p.pool), prompt, future)
+	known := c.forMethod(p.plan.Seed, p.pool)
+	prepared, err := c.Pipeline.Prepare(known, p.plan.calibration(c.Trace), group)
 	if err != nil {
 		return err
 	}
-	store, err := cache.Build(cache.Spec{View: reduced, Decisions: decisions, Decode: c.Decode, Pool: p.pool})
+
+	start := time.Now()
+	decisions, reduced, err := c.Pipeline.Decide(known, prompt, future, prepared)
+	if err != nil {
+		return err
+	}
+	store, err := cache.Build(cache.Spec{View: reduced, Before: prompt.Shape(), Decisions: decisions, Decode: c.Decode, Pool: p.pool})
 	p.compress += time.Since(start)
 	if err != nil {
 		return fmt.Errorf("layer %d: %w", group[0], err)
 	}
 
-	p.metadata = 0
+	p.once = 0
 	for _, d := range decisions {
-		p.metadata += int64(d.MetaPerCache)
+		p.once += int64(d.MetaPerCache)
+		p.weights += d.Weights
 		for _, w := range d.Warnings {
 			rec.warn(w)
 		}
 	}
 	full := 4 * int64(prompt.Tokens()) * int64(c.Trace.KVHeads) * int64(c.Trace.HeadDim)
-	p.peak = max(p.peak, p.prefilled+int64(len(group))*full)
-	p.prefilled += store.Payload()
+	p.peak = max(p.peak, p.prefilled+full) // the other layers of the group make no rows
+	p.prefilled += store.Bytes()
 	if p.plan.Kept {
-		rec.Kept = append(rec.Kept, store.Kept())
+		rec.Kept = append(rec.Kept, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}
 	if err := p.decode(ctx, store, layers, group); err != nil {
 		return err
 	}
-	p.final += store.Payload()
+	p.final += store.Bytes()
+	p.metadata += store.Metadata()
 	p.paged += store.Paged(p.plan.Page)
 	p.traffic += store.Traffic()
 	if p.plan.Kept {
-		rec.KeptFinal = append(rec.KeptFinal, store.Kept())
+		rec.KeptFinal = append(rec.KeptFinal, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}
 	for h := range store.Heads() {
 		p.dropped = p.dropped || len(store.Pos(h)) < c.SeqLen
@@ -144,10 +147,15 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 					return fmt.Errorf("layer %d: token %d: %w", group[n], tok.pos, err)
 				}
 			}
-			store.Attend(tok.pos, tok.q, out)
+			store.Attend(group[n], tok.pos, tok.q, out)
 			p.errors.add(p.pool, p.ref.layers[group[n]], group[n], i, l, store, out)
+			if n == 0 {
+				p.perStep[i] += store.Bytes() // before a policy makes it smaller again
+			}
+			if c.Decode > 0 {
+				store.Settle(group[n], tok.pos)
+			}
 		}
-		p.perStep[i] += store.Payload()
 	}
 	return nil
 }

@@ -67,29 +67,41 @@ func (r *rows) layer(layer, tokens int) (*trace.Layer, error) {
 // views splits the rows of a group of layers at the end of the prompt. The future of a cell without
 // decoding is the last prompt query.
 func views(c Cell, group []int, layers []*trace.Layer) (prompt, future *cache.View) {
-	t, p := c.Trace, c.SeqLen-c.Decode
-	rope := kernel.Rope{InvFreq: t.Rope.InvFreq, GPTJ: t.Rope.Style == "gptj"}
-	prompt = &cache.View{Layers: group, Dim: t.HeadDim, Scale: t.Scale, Rope: rope, FirstQuery: layers[0].FirstQuery}
-	future = &cache.View{Layers: group, Dim: t.HeadDim, Scale: t.Scale, Rope: rope, FirstQuery: c.firstStep()}
-	pos := make([]int32, c.SeqLen)
+	p := c.SeqLen - c.Decode
+	return view(c.Trace, group, layers, 0, p, layers[0].FirstQuery, p), view(c.Trace, group, layers, p, c.SeqLen, c.firstStep(), c.SeqLen)
+}
+
+// view holds the rows lo to hi of a group of layers, and the queries qlo to qhi.
+func view(t *trace.Trace, group []int, layers []*trace.Layer, lo, hi, qlo, qhi int) *cache.View {
+	d := t.HeadDim
+	v := &cache.View{
+		Layers: group, Dim: d, VDim: d, Scale: t.Scale, FirstQuery: qlo,
+		Rope: kernel.Rope{InvFreq: t.Rope.InvFreq, GPTJ: t.Rope.Style == "gptj"},
+	}
+	pos := make([]int32, hi-lo)
 	for i := range pos {
-		pos[i] = int32(i)
+		pos[i] = int32(lo + i)
 	}
-	for j := range t.KVHeads {
-		cut := p * t.HeadDim
-		prompt.K, future.K = append(prompt.K, layers[0].K[j][:cut]), append(future.K, layers[0].K[j][cut:])
-		prompt.V, future.V = append(prompt.V, layers[0].V[j][:cut]), append(future.V, layers[0].V[j][cut:])
-		prompt.Pos, future.Pos = append(prompt.Pos, pos[:p]), append(future.Pos, pos[p:])
-	}
-	for _, l := range layers {
-		var before, after [][]float32
-		for h := range t.QHeads {
-			before = append(before, l.Q[h][:max(0, p-l.FirstQuery)*t.HeadDim])
-			after = append(after, l.Q[h][(c.firstStep()-l.FirstQuery)*t.HeadDim:])
+	for i, l := range layers {
+		var k, val, q [][]float32
+		for j := range t.KVHeads {
+			k, val = append(k, l.K[j][lo*d:hi*d]), append(val, l.V[j][lo*d:hi*d])
 		}
-		prompt.Q, future.Q = append(prompt.Q, before), append(future.Q, after)
+		first := l.FirstQuery
+		for h := range t.QHeads {
+			q = append(q, l.Q[h][(qlo-first)*d:max(qlo, qhi)*d-first*d])
+		}
+		v.Q = append(v.Q, q)
+		if i > 0 {
+			v.Peers = append(v.Peers, cache.Peer{K: k, V: val})
+			continue
+		}
+		v.K, v.V = k, val
+		for range k {
+			v.Pos = append(v.Pos, pos)
+		}
 	}
-	return prompt, future
+	return v
 }
 
 // token is the rows of one token as the decode loop hands them to a store.

@@ -11,7 +11,8 @@ type attender struct {
 	rope    kernel.Rope
 	longest int               // entries that a head may come to hold
 	scratch []*kernel.Scratch // [worker]
-	q       []float32         // [query head][dim] the query times the softmax scale
+	folds   []turn            // of queries and outputs, in the order of the maps
+	q       []float32         // [query head][stored K] the query that reads the rows, times the softmax scale
 	states  []kernel.Partial  // [stored head][chunk][query head of the group]
 	chunks  int               // room in states, per stored head
 	parts   []part            // what one step has to do
@@ -24,31 +25,49 @@ type part struct{ head, chunk int }
 
 // prepare makes the scratch memory to append and to attend over heads of at most longest entries.
 func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
+	s.pool, s.rope, s.longest = pool, rope, longest
+	shape, width := s.before, s.before.K
 	for _, m := range s.maps {
-		s.between = append(s.between, newPair(m.Heads(), s.dim))
+		after := m.Shape(shape)
+		s.between = append(s.between, newRows(after))
+		width = after.K
+		if r, ok := m.(Rebuild); ok {
+			s.rebuild, width = r, shape.K
+			s.newRooms(pool.Threads(), shape, after.K)
+		}
+		if f, ok := m.(Fold); ok {
+			s.folds = append(s.folds, newTurn(f, s.qHeads, shape, after, width))
+		}
+		shape = after
 	}
 	group := s.qHeads / len(s.heads)
-	s.pool, s.rope, s.longest = pool, rope, longest
 	s.chunks = (longest + kernel.Chunk - 1) / kernel.Chunk
-	s.q = make([]float32, s.qHeads*s.dim)
+	s.q = make([]float32, s.qHeads*width)
 	s.states = make([]kernel.Partial, len(s.heads)*s.chunks*group)
-	acc := make([]float32, len(s.states)*s.dim)
+	acc := make([]float32, len(s.states)*s.shape.V)
 	for i := range s.states {
-		s.states[i].Acc = acc[i*s.dim : (i+1)*s.dim]
+		s.states[i].Acc = acc[i*s.shape.V : (i+1)*s.shape.V]
 	}
 	s.parts = make([]part, 0, len(s.heads)*s.chunks)
 	for range pool.Threads() {
-		s.scratch = append(s.scratch, kernel.NewScratch(group, s.dim))
+		s.scratch = append(s.scratch, kernel.NewScratch(group, max(width, s.shape.K, s.shape.V)))
 	}
 	s.run = s.attendPart
+	if s.rebuild != nil {
+		s.run = s.rebuildPart
+	}
 	if s.ring != nil && s.ring.Roll {
 		s.turn = &kernel.Turn{Rope: rope, Rows: s.ring.Sinks}
 	}
+	s.watch()
 }
 
-// Attend computes softmax attention of the query token at position pos over all entries: q and out are
-// [query heads][dim]. It allocates nothing.
-func (s *Store) Attend(pos int, q, out []float32) {
+// Attend computes softmax attention of the query token of a layer at position pos over all entries: q and
+// out are [query heads][channels] as the trace has them. It allocates nothing.
+func (s *Store) Attend(layer, pos int, q, out []float32) {
+	for i := range s.folds {
+		q = s.folds[i].queries(layer, pos, q)
+	}
 	for i, x := range q {
 		s.q[i] = x * s.scale
 	}
@@ -59,8 +78,8 @@ func (s *Store) Attend(pos int, q, out []float32) {
 		for c := 0; c*kernel.Chunk < n; c++ {
 			s.parts = append(s.parts, part{h, c})
 		}
-		work += 2 * n * s.dim * s.qHeads / len(s.heads)
-		s.read += int64(n) * s.rowBytes()
+		work += n * (s.shape.K + s.shape.V) * s.qHeads / len(s.heads)
+		s.read += int64(n) * s.entryBytes()
 	}
 	if s.turn != nil {
 		// Slots count 0, 1, ... n-1 with the query at n-1; entries after the sinks are contiguous with
@@ -73,12 +92,28 @@ func (s *Store) Attend(pos int, q, out []float32) {
 	}
 	pool.Run(len(s.parts), s.run)
 
+	u := s.outputOf(len(s.folds)-1, out)
 	group := s.qHeads / len(s.heads)
 	for h := range s.qHeads {
 		states := s.states[h/group*s.chunks*group:]
-		n := (len(s.heads[h/group].pos) + kernel.Chunk - 1) / kernel.Chunk
-		kernel.Merge(states[:n*group], h%group, group, out[h*s.dim:(h+1)*s.dim])
+		n := len(s.heads[h/group].pos)
+		chunks := (n + kernel.Chunk - 1) / kernel.Chunk
+		largest, sum := kernel.Merge(states[:chunks*group], h%group, group, u[h*s.shape.V:(h+1)*s.shape.V])
+		if s.policy != nil {
+			kernel.Probabilities(s.logits[h][:n], largest, sum)
+		}
 	}
+	for i := len(s.folds) - 1; i >= 0; i-- {
+		s.folds[i].outputs(layer, s.outputOf(i-1, out))
+	}
+}
+
+// outputOf is the memory for what the heads read after fold i; before all folds it is the caller's.
+func (s *Store) outputOf(i int, out []float32) []float32 {
+	if i < 0 {
+		return out
+	}
+	return s.folds[i].u
 }
 
 // attendPart computes the states of one chunk of one stored head, for all query heads that read it.
@@ -89,6 +124,44 @@ func (s *Store) attendPart(worker, i int) {
 	lo := p.chunk * kernel.Chunk
 	hi := min(lo+kernel.Chunk, len(e.pos))
 	at := (p.head*s.chunks + p.chunk) * group
-	kernel.Attend(s.q[p.head*group*s.dim:(p.head+1)*group*s.dim], &e.k, &e.v, lo, hi, s.turn, s.scratch[worker],
-		s.states[at:at+group])
+	if s.policy != nil {
+		for g := range group {
+			s.states[at+g].Logits = s.logits[p.head*group+g][lo:lo:hi]
+		}
+	}
+	width := group * s.shape.K
+	kernel.Attend(s.q[p.head*width:(p.head+1)*width], &e.k, &e.v, lo, hi, s.turn, s.scratch[worker], s.states[at:at+group])
+}
+
+// turn is a Fold with the memory that it writes to.
+type turn struct {
+	fold      Fold
+	before, k int       // channels of a query before and after
+	outBefore int       // channels of a value before
+	v         int       // and after
+	q         []float32 // [query head][k] queries after
+	u         []float32 // [query head][v] what they read
+}
+
+// newTurn makes it for queries that are width wide after the fold.
+func newTurn(f Fold, qHeads int, before, after Shape, width int) turn {
+	return turn{
+		fold: f, before: before.K, k: width, v: after.V, outBefore: before.V,
+		q: make([]float32, qHeads*width), u: make([]float32, qHeads*after.V),
+	}
+}
+
+// queries turns the queries of all heads.
+func (t *turn) queries(layer, pos int, q []float32) []float32 {
+	for h := range len(t.q) / t.k {
+		t.fold.Query(layer, h, pos, q[h*t.before:(h+1)*t.before], t.q[h*t.k:(h+1)*t.k])
+	}
+	return t.q
+}
+
+// outputs turns what all heads read, u, back into values before the map.
+func (t *turn) outputs(layer int, dst []float32) {
+	for h := range len(t.q) / t.k {
+		t.fold.Output(layer, h, t.u[h*t.v:(h+1)*t.v], dst[h*t.outBefore:(h+1)*t.outBefore])
+	}
 }

@@ -1,60 +1,32 @@
 package cache
 
+import "kvgauge/sim/kernel"
+
 // Decision is what one pipeline stage made of its View.
 type Decision struct {
-	Keep [][]int32 // [stored head] rows of the view to keep, ascending and ragged; nil keeps all
-	Map  Map       // of every row, the decoded ones too; nil leaves them as they are
-	Ring *Ring     // a fixed number of entries while decoding; nil grows
+	Keep   [][]int32 // [stored head] rows of the view to keep, ascending and ragged; nil keeps all
+	Map    Map       // of every row, the decoded ones too; nil leaves them as they are
+	Ring   *Ring     // a fixed number of entries while decoding; nil grows
+	Codec  *Codec    // how rows are stored; nil leaves f16
+	Policy Policy    // drops entries while decoding; nil keeps what is there
 
-	MetaPerCache int // bytes that the method must keep between steps, once for all layers
+	Merge    bool // the layers of the group share from here on: their own rows are gone
+	Producer bool // stages after this one see the queries of the group's first layer alone
+
+	// Notes are the words that a Policy keeps for each entry between steps, [stored head][kept row].
+	Notes [][]uint32
+
+	MetaPerCache int   // bytes that the method must keep between steps, once for all layers
+	MetaPerStore int64 // the same, for each store
+	Weights      int64 // bytes of a map that was fitted on another text of the model
 	Warnings     []Warning
 }
 
+// Codec is the format of stored keys and of stored values.
+type Codec struct{ K, V kernel.Format }
+
 // Warning says where a method did something other than its name promises.
 type Warning struct{ Code, Text string }
-
-// Map makes the rows that are stored from the KV rows of a token.
-type Map interface {
-	// Heads is how many heads are stored.
-	Heads() int
-	// Row computes the stored rows of the token at position pos: from k, v [heads before][dim] into
-	// dstK, dstV [Heads][dim].
-	Row(pos int, k, v, dstK, dstV [][]float32)
-}
-
-// Pool is the Map whose stored head is the mean of some of the heads before it.
-type Pool struct {
-	Of [][]int // [stored head] indices of the heads that are averaged; one index copies
-}
-
-var _ Map = Pool{}
-
-// Heads is how many heads are stored.
-func (p Pool) Heads() int { return len(p.Of) }
-
-// Row averages the rows of each group of heads.
-func (p Pool) Row(_ int, k, v, dstK, dstV [][]float32) {
-	for c, group := range p.Of {
-		mean(dstK[c], k, group)
-		mean(dstV[c], v, group)
-	}
-}
-
-// mean writes the average of the rows named by group, in their order.
-func mean(dst []float32, rows [][]float32, group []int) {
-	copy(dst, rows[group[0]])
-	if len(group) == 1 {
-		return
-	}
-	for _, j := range group[1:] {
-		for c, x := range rows[j] {
-			dst[c] += x
-		}
-	}
-	for c := range dst {
-		dst[c] /= float32(len(group))
-	}
-}
 
 // Ring bounds the entries of each head: the first Sinks stay, and once Capacity entries are held each
 // further one overwrites the oldest of the rest. Its write index is derived from the number of tokens

@@ -7,45 +7,55 @@ import (
 	"kvgauge/sim/kernel"
 )
 
-// ErrRange says that a row holds a value that binary16 cannot hold.
+// ErrRange says that a row holds a value that its format cannot hold.
 var ErrRange = errors.New("a key or value is beyond 65504, the largest f16 value")
 
 // Spec is all that a store is built from.
 type Spec struct {
 	View      *View      // the prompt, with the decisions applied
+	Before    Shape      // of the rows that tokens bring, before the maps
 	Decisions []Decision // of the pipeline's stages, in order
 	Decode    int        // how many tokens will be appended
 	Pool      *kernel.Pool
 }
 
-// Store is the cache of one group of layers: for each stored head the rows that are kept, in f16.
+// Store is the cache of one group of layers: for each stored head the rows that are kept.
 type Store struct {
 	layers []int // model's numbers; the lowest produces the rows
 	qHeads int
-	dim    int
+	before Shape // of a token's rows as they come
+	shape  Shape // as they are stored
+	codec  Codec
 	scale  float32
 	maps   []Map
 	ring   *Ring
+	meta   int64 // bytes kept between steps besides the entries
 
 	heads    []entries
 	built    int   // rows that the prompt left in a ring
 	appended int   // tokens since the prompt
 	read     int64 // bytes read since the last append
 
-	between []pair // scratch: a token's rows after each map
+	between []rows // scratch: a token's rows after each map
 	attender
+	rebuilder
+	observer
 }
 
-// entries is what one stored head holds. Rows stand in position order, but for a ring.
+// entries is what one stored head holds. Rows stand in position order, but for a ring and after a policy
+// dropped some.
 type entries struct {
-	k, v kernel.Rows
-	pos  []int32 // token position of each row: the tool's own bookkeeping, not charged
+	k, v  kernel.Rows // v is a prefix of k's rows where the shape is Latent
+	notes []uint32    // a word for each row, where a policy decides
+	pos   []int32     // token position of each row: the tool's own bookkeeping, not charged
 }
 
 // Build encodes the rows of the spec's view and makes room for the tokens to come. It fails with ErrRange.
 func Build(spec Spec) (*Store, error) {
 	v := spec.View
-	s := &Store{layers: v.Layers, qHeads: v.QHeads(), dim: v.Dim, scale: float32(v.Scale)}
+	s := &Store{layers: v.Layers, qHeads: v.QHeads(), before: spec.Before, shape: v.Shape(), scale: float32(v.Scale)}
+	s.codec = Codec{kernel.F16, kernel.F16}
+	var notes [][]uint32
 	for _, d := range spec.Decisions {
 		if d.Map != nil {
 			s.maps = append(s.maps, d.Map)
@@ -53,6 +63,13 @@ func Build(spec Spec) (*Store, error) {
 		if d.Ring != nil {
 			s.ring = d.Ring
 		}
+		if d.Codec != nil {
+			s.codec = *d.Codec
+		}
+		if d.Policy != nil {
+			s.policy, notes = d.Policy, d.Notes
+		}
+		s.meta += d.MetaPerStore
 	}
 	longest := 0
 	for h := range v.K {
@@ -62,13 +79,13 @@ func Build(spec Spec) (*Store, error) {
 			most = min(most, max(n, s.ring.Capacity))
 		}
 		longest = max(longest, most)
-		e := entries{
-			k:   kernel.NewRows(kernel.F16, v.Dim, most),
-			v:   kernel.NewRows(kernel.F16, v.Dim, most),
-			pos: append(make([]int32, 0, most), v.Pos[h]...),
+		e := s.newEntries(most)
+		e.pos = append(e.pos, v.Pos[h]...)
+		if notes != nil {
+			e.notes = append(e.notes, notes[h]...)
 		}
 		for i := range n {
-			if !e.k.Append(v.K[h][i*v.Dim:(i+1)*v.Dim]) || !e.v.Append(v.V[h][i*v.Dim:(i+1)*v.Dim]) {
+			if !e.append(v.K[h][i*v.Dim:(i+1)*v.Dim], v.V[h][i*v.VDim:(i+1)*v.VDim], s.shape) {
 				return nil, ErrRange
 			}
 		}
@@ -77,6 +94,45 @@ func Build(spec Spec) (*Store, error) {
 	s.built = len(s.heads[0].pos)
 	s.prepare(longest, spec.Pool, v.Rope)
 	return s, nil
+}
+
+// newEntries makes room for n rows.
+func (s *Store) newEntries(n int) entries {
+	e := entries{k: kernel.NewRows(s.codec.K, s.shape.K, n), pos: make([]int32, 0, n)}
+	if !s.shape.Latent {
+		e.v = kernel.NewRows(s.codec.V, s.shape.V, n)
+	}
+	if s.policy != nil {
+		e.notes = make([]uint32, 0, n)
+	}
+	return e
+}
+
+// append encodes a further row.
+func (e *entries) append(k, v []float32, shape Shape) (ok bool) {
+	ok = e.k.Append(k)
+	if shape.Latent {
+		e.v = e.k.Prefix(shape.V)
+		return ok
+	}
+	return e.v.Append(v) && ok
+}
+
+// set encodes row i anew.
+func (e *entries) set(i int, k, v []float32, shape Shape) (ok bool) {
+	ok = e.k.Set(i, k)
+	if shape.Latent {
+		return ok
+	}
+	return e.v.Set(i, v) && ok
+}
+
+// bytes is what the entries take, notes apart.
+func (e *entries) bytes(shape Shape) int64 {
+	if shape.Latent {
+		return e.k.Bytes()
+	}
+	return e.k.Bytes() + e.v.Bytes()
 }
 
 // Heads is how many heads are stored; query head h reads stored head h / (query heads / Heads).
@@ -99,18 +155,19 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 	for h := range s.heads {
 		e := &s.heads[h]
 		i := s.slot(len(e.pos))
-		if i == len(e.pos) {
-			ok = e.k.Append(k[h]) && ok
-			ok = e.v.Append(v[h]) && ok
-			e.pos = append(e.pos, int32(pos))
+		if i < len(e.pos) {
+			ok = e.set(i, k[h], v[h], s.shape) && ok
+			e.pos[i] = int32(pos)
 			continue
 		}
-		ok = e.k.Set(i, k[h]) && ok
-		ok = e.v.Set(i, v[h]) && ok
-		e.pos[i] = int32(pos)
+		ok = e.append(k[h], v[h], s.shape) && ok
+		e.pos = append(e.pos, int32(pos))
+		if e.notes != nil {
+			e.notes = append(e.notes, 0)
+		}
 	}
 	s.appended++
-	s.read = 0
+	s.read = s.meta
 	if !ok {
 		return ErrRange
 	}
@@ -127,27 +184,53 @@ func (s *Store) slot(n int) int {
 	return s.ring.Sinks + (s.appended-grown)%(s.ring.Capacity-s.ring.Sinks)
 }
 
-// Payload returns the bytes of the keys and values that the store holds.
-func (s *Store) Payload() int64 {
-	var n int64
+// Bytes returns what the store holds: rows, and what its methods keep between steps.
+func (s *Store) Bytes() int64 {
+	n := s.Metadata()
 	for h := range s.heads {
-		n += s.heads[h].k.Bytes() + s.heads[h].v.Bytes()
+		e := &s.heads[h]
+		n += e.bytes(s.shape) - e.k.ScaleBytes()
+		if !s.shape.Latent {
+			n -= e.v.ScaleBytes()
+		}
 	}
 	return n
 }
 
-// Paged returns what the payload takes where every head allocates whole pages of page entries.
+// Metadata returns the part of Bytes that is not keys and values: scales, notes and maps.
+func (s *Store) Metadata() int64 {
+	n := s.meta
+	for h := range s.heads {
+		e := &s.heads[h]
+		n += e.k.ScaleBytes() + 4*int64(len(e.notes))
+		if !s.shape.Latent {
+			n += e.v.ScaleBytes()
+		}
+	}
+	return n
+}
+
+// Paged returns what the store takes where every head allocates whole pages of page entries.
 func (s *Store) Paged(page int) int64 {
-	var n int64
-	for _, e := range s.heads {
-		pages := (len(e.pos) + page - 1) / page
-		n += int64(pages) * int64(page) * s.rowBytes()
+	n := s.meta
+	for h := range s.heads {
+		pages := (len(s.heads[h].pos) + page - 1) / page
+		n += int64(pages) * int64(page) * s.entryBytes()
 	}
 	return n
 }
 
-// rowBytes is what one entry of one stored head takes.
-func (s *Store) rowBytes() int64 { return s.heads[0].k.RowBytes() + s.heads[0].v.RowBytes() }
+// entryBytes is what one entry of one stored head takes.
+func (s *Store) entryBytes() int64 {
+	n := s.heads[0].k.RowBytes()
+	if !s.shape.Latent {
+		n += s.heads[0].v.RowBytes()
+	}
+	if s.policy != nil {
+		n += 4
+	}
+	return n
+}
 
 // Traffic returns the bytes that attending has read since the last append.
 func (s *Store) Traffic() int64 { return s.read }
@@ -157,22 +240,28 @@ func (s *Store) CopyFrom(o *Store) {
 	for h := range s.heads {
 		e, f := &s.heads[h], &o.heads[h]
 		e.k.CopyFrom(&f.k)
-		e.v.CopyFrom(&f.v)
+		if s.shape.Latent {
+			e.v = e.k.Prefix(s.shape.V)
+		} else {
+			e.v.CopyFrom(&f.v)
+		}
 		e.pos = append(e.pos[:0], f.pos...)
+		if e.notes != nil {
+			e.notes = append(e.notes[:0], f.notes...)
+		}
 	}
 	s.appended, s.read = o.appended, o.read
 }
 
 // Clone returns a store of the same content with buffers of its own.
 func (s *Store) Clone() *Store {
-	c := &Store{layers: s.layers, qHeads: s.qHeads, dim: s.dim, scale: s.scale, maps: s.maps, ring: s.ring, built: s.built}
+	c := &Store{
+		layers: s.layers, qHeads: s.qHeads, before: s.before, shape: s.shape, codec: s.codec, scale: s.scale,
+		maps: s.maps, ring: s.ring, meta: s.meta, built: s.built,
+	}
+	c.policy = s.policy
 	for h := range s.heads {
-		e := &s.heads[h]
-		c.heads = append(c.heads, entries{
-			k:   kernel.NewRows(e.k.Format, e.k.Dim, e.k.Cap()),
-			v:   kernel.NewRows(e.v.Format, e.v.Dim, e.v.Cap()),
-			pos: make([]int32, 0, cap(e.pos)),
-		})
+		c.heads = append(c.heads, c.newEntries(s.heads[h].k.Cap()))
 	}
 	c.prepare(s.longest, s.pool, s.rope)
 	c.CopyFrom(s)

@@ -19,7 +19,7 @@ func row(head, pos int) (k, v []float32) {
 
 // testView is a prompt of n tokens, with one query row (the last token's) for each query head.
 func testView(heads, qHeads, n int) *View {
-	v := &View{Layers: []int{5}, Dim: 2, Scale: 0.01, FirstQuery: n - 1, Q: [][][]float32{{}}}
+	v := &View{Layers: []int{5}, Dim: 2, VDim: 2, Scale: 0.01, FirstQuery: n - 1, Q: [][][]float32{{}}}
 	for h := range heads {
 		v.K, v.V, v.Pos = append(v.K, nil), append(v.V, nil), append(v.Pos, nil)
 		for pos := range n {
@@ -44,7 +44,7 @@ func tokenRows(heads, pos int) (k, v [][]float32) {
 
 func mustBuild(t *testing.T, v *View, d Decision, decode int) *Store {
 	t.Helper()
-	s, err := Build(Spec{View: v.Apply(d), Decisions: []Decision{d}, Decode: decode})
+	s, err := Build(Spec{View: v.Apply(d), Before: v.Shape(), Decisions: []Decision{d}, Decode: decode})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,16 +73,16 @@ func TestStoreKeepsRaggedHeads(t *testing.T) {
 	if got := s.stored(1); !slices.Equal(got, []float32{101, 101.5, 102, 102.5, 104, 104.5, 106, 106.5}) {
 		t.Errorf("keys of head 1: %v", got)
 	}
-	if got := s.Payload(); got != (3+4)*2*2*2 {
+	if got := s.Bytes(); got != (3+4)*2*2*2 {
 		t.Errorf("payload %d", got)
 	}
 	if got := s.Paged(4); got != (4+4)*2*2*2 {
 		t.Errorf("paged %d", got)
 	}
 	out := make([]float32, 8)
-	s.Attend(6, make([]float32, 8), out) // zero queries: the mean of the values
-	if got := s.Traffic(); got != s.Payload() {
-		t.Errorf("traffic %d, want the payload %d", got, s.Payload())
+	s.Attend(5, 6, make([]float32, 8), out) // zero queries: the mean of the values
+	if got := s.Traffic(); got != s.Bytes() {
+		t.Errorf("traffic %d, want the payload %d", got, s.Bytes())
 	}
 	for h, want := range []float32{-(0 + 5 + 6) / 3.0, -(0 + 5 + 6) / 3.0, -(101 + 102 + 104 + 106) / 4.0, -(101 + 102 + 104 + 106) / 4.0} {
 		if math.Abs(float64(out[2*h]-want)) > 1e-4 {
@@ -94,8 +94,8 @@ func TestStoreKeepsRaggedHeads(t *testing.T) {
 func TestStoreOfAnotherLayerIgnoresItsRows(t *testing.T) {
 	s := mustBuild(t, testView(1, 1, 2), Decision{}, 1)
 	k, v := tokenRows(1, 2)
-	if err := s.Append(6, 2, k, v); err != nil || s.Payload() != 2*2*2*2 {
-		t.Errorf("a layer that does not produce the rows appended: %v, %d bytes", err, s.Payload())
+	if err := s.Append(6, 2, k, v); err != nil || s.Bytes() != 2*2*2*2 {
+		t.Errorf("a layer that does not produce the rows appended: %v, %d bytes", err, s.Bytes())
 	}
 }
 
@@ -157,7 +157,7 @@ func TestRing(t *testing.T) {
 func TestRoll(t *testing.T) {
 	rope := kernel.Rope{InvFreq: []float64{0.7}}
 	base := func(pos int) []float32 { return []float32{1, float32(pos%3) / 4} }
-	view := &View{Layers: []int{0}, Dim: 2, Scale: 1, Rope: rope, FirstQuery: 9, Q: [][][]float32{{{1, 0}}}, K: [][]float32{nil}, V: [][]float32{nil}, Pos: [][]int32{nil}}
+	view := &View{Layers: []int{0}, Dim: 2, VDim: 2, Scale: 1, Rope: rope, FirstQuery: 9, Q: [][][]float32{{{1, 0}}}, K: [][]float32{nil}, V: [][]float32{nil}, Pos: [][]int32{nil}}
 	rotated := func(pos, at int) []float32 {
 		k := base(pos)
 		rope.Rotate(k, float64(at))
@@ -177,7 +177,7 @@ func TestRoll(t *testing.T) {
 		q := []float32{0.5, 0.5}
 		rope.Rotate(q, float64(pos))
 		got := make([]float32, 2)
-		s.Attend(pos, q, got)
+		s.Attend(0, pos, q, got)
 
 		slotQ := []float32{0.5, 0.5}
 		rope.Rotate(slotQ, 4)
@@ -196,7 +196,7 @@ func TestRoll(t *testing.T) {
 func TestOverflow(t *testing.T) {
 	v := testView(1, 1, 2)
 	v.K[0][1] = 70000
-	if _, err := Build(Spec{View: v}); !errors.Is(err, ErrRange) {
+	if _, err := Build(Spec{View: v, Before: v.Shape()}); !errors.Is(err, ErrRange) {
 		t.Errorf("a prompt beyond f16: %v", err)
 	}
 	s := mustBuild(t, testView(1, 1, 2), Decision{}, 1)
@@ -215,12 +215,12 @@ func TestThreads(t *testing.T) {
 	for _, threads := range []int{1, 2, 3} {
 		pool := kernel.NewPool(threads)
 		defer pool.Close()
-		s, err := Build(Spec{View: v, Pool: pool})
+		s, err := Build(Spec{View: v, Before: v.Shape(), Pool: pool})
 		if err != nil {
 			t.Fatal(err)
 		}
 		out := make([]float32, 12)
-		s.Attend(2999, q, out)
+		s.Attend(0, 2999, q, out)
 		if threads == 1 {
 			copy(want, out)
 		} else if !slices.Equal(out, want) {
@@ -237,7 +237,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 				pool := kernel.NewPool(threads)
 				defer pool.Close()
 				v := testView(2, 4, 3000)
-				s, err := Build(Spec{View: v.Apply(d), Decisions: []Decision{d}, Decode: 200, Pool: pool})
+				s, err := Build(Spec{View: v.Apply(d), Before: v.Shape(), Decisions: []Decision{d}, Decode: 200, Pool: pool})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -247,7 +247,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 					if err := s.Append(5, 3000, k, val); err != nil {
 						t.Fatal(err)
 					}
-					s.Attend(3000, q, out)
+					s.Attend(0, 3000, q, out)
 				})
 				if allocs != 0 {
 					t.Errorf("%g allocations a step", allocs)
@@ -272,8 +272,8 @@ func TestCloneAndCopyFrom(t *testing.T) {
 	work := before.Clone()
 	work.CopyFrom(s)
 	q, a, b := []float32{1, 2, 3, 4}, make([]float32, 4), make([]float32, 4)
-	s.Attend(11, q, a)
-	work.Attend(11, q, b)
+	s.Attend(5, 11, q, a)
+	work.Attend(5, 11, q, b)
 	if !slices.Equal(a, b) || !slices.Equal(work.Kept()[1], s.Kept()[1]) {
 		t.Errorf("a copy differs: %v, %v", a, b)
 	}

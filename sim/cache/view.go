@@ -5,10 +5,13 @@ import "kvgauge/sim/kernel"
 // View is what a pipeline stage may see of the prompt: the rows of one group of layers as the stages
 // before it left them. It holds no token that is decoded later. Its slices may be shared: read only.
 type View struct {
-	Layers []int       // model's numbers of the layers that share the store, ascending
-	Dim    int         // of a stored head
+	Layers []int       // model's numbers of the layers that share the store, ascending; the first makes its rows
+	Dim    int         // channels of a key, and of the query that reads it
+	VDim   int         // channels of a value
+	Latent bool        // a value is the first VDim channels of its key
 	Pos    [][]int32   // [head][row] token position of each row, ascending
-	K, V   [][]float32 // [head][rows*Dim]
+	K, V   [][]float32 // [head][rows*Dim], [head][rows*VDim]
+	Peers  []Peer      // what Layers[1:] would store if they did not share, until a map merges them
 	Q      [][][]float32
 	//     [layer of the group][query head][queries*Dim], those of tokens FirstQuery and later
 	FirstQuery int
@@ -16,8 +19,16 @@ type View struct {
 	Rope       kernel.Rope
 }
 
+// Peer is the rows of a layer that does not make those of its group's store.
+type Peer struct{ K, V [][]float32 }
+
 // Heads is how many heads are stored.
 func (v *View) Heads() int { return len(v.K) }
+
+// Shape is that of one token's rows.
+func (v *View) Shape() Shape {
+	return Shape{Heads: len(v.K), K: v.Dim, V: v.VDim, Latent: v.Latent}
+}
 
 // QHeads is how many query heads read them; consecutive ones form a group.
 func (v *View) QHeads() int { return len(v.Q[0]) }
@@ -36,9 +47,24 @@ func (v *View) Tokens() int { return v.FirstQuery + v.Queries() }
 
 // Apply returns the view as a decision leaves it, for the stage that follows.
 func (v *View) Apply(d Decision) *View {
+	w := v.Stored(d)
+	if f, ok := d.Map.(Fold); ok && !isRebuild(f) {
+		w.Q = v.folded(f, w.Dim)
+	}
+	if d.Producer {
+		w.Q = w.Q[:1]
+	}
+	return w
+}
+
+// Stored is Apply without the queries, which stay as they are: what a store is built from.
+func (v *View) Stored(d Decision) *View {
 	w := *v
 	if d.Map != nil {
 		w.applyMap(d.Map)
+	}
+	if d.Merge {
+		w.Peers = nil
 	}
 	if d.Keep != nil {
 		w.applyKeep(d.Keep)
@@ -46,58 +72,80 @@ func (v *View) Apply(d Decision) *View {
 	return &w
 }
 
-// applyMap replaces the rows of all heads by what the map makes of them. Maps come before eviction, so
-// that all heads hold the same positions.
+// applyMap replaces the rows of all heads by what the map makes of them. Maps come before eviction, so that
+// all heads hold the same positions.
 func (v *View) applyMap(m Map) {
-	heads, rows, dim := m.Heads(), v.Rows(0), v.Dim
-	k, v2 := make([][]float32, heads), make([][]float32, heads)
-	pos := make([][]int32, heads)
-	for h := range heads {
-		k[h], v2[h], pos[h] = make([]float32, rows*dim), make([]float32, rows*dim), v.Pos[0]
+	before := v.Shape()
+	after := m.Shape(before)
+	pos := v.Pos[0]
+	peers := v.Peers
+	v.Peers = nil
+	for _, p := range peers {
+		k, val := mapped(m, p.K, p.V, pos, before, after)
+		v.Peers = append(v.Peers, Peer{k, val})
 	}
-	src, dst := newPair(v.Heads(), dim), newPair(heads, dim)
-	for i := range rows {
-		for h := range v.Heads() {
-			copy(src.k[h], v.K[h][i*dim:(i+1)*dim])
-			copy(src.v[h], v.V[h][i*dim:(i+1)*dim])
+	v.K, v.V = mapped(m, v.K, v.V, pos, before, after)
+	v.Dim, v.VDim, v.Latent = after.K, after.V, after.Latent
+	v.Pos = make([][]int32, after.Heads)
+	for h := range v.Pos {
+		v.Pos[h] = pos
+	}
+}
+
+// mapped returns the rows k, v [head][rows*channels] as the map makes them.
+func mapped(m Map, k, v [][]float32, pos []int32, before, after Shape) (mk, mv [][]float32) {
+	for range after.Heads {
+		mk = append(mk, make([]float32, 0, len(pos)*after.K))
+		mv = append(mv, make([]float32, 0, len(pos)*after.V))
+	}
+	src, dst := rows{make([][]float32, before.Heads), make([][]float32, before.Heads)}, newRows(after)
+	for i, p := range pos {
+		for h := range before.Heads {
+			src.k[h], src.v[h] = k[h][i*before.K:(i+1)*before.K], v[h][i*before.V:(i+1)*before.V]
 		}
-		m.Row(int(v.Pos[0][i]), src.k, src.v, dst.k, dst.v)
-		for h := range heads {
-			copy(k[h][i*dim:], dst.k[h])
-			copy(v2[h][i*dim:], dst.v[h])
+		m.Row(int(p), src.k, src.v, dst.k, dst.v)
+		for h := range after.Heads {
+			mk[h], mv[h] = append(mk[h], dst.k[h]...), append(mv[h], dst.v[h]...)
 		}
 	}
-	v.K, v.V, v.Pos = k, v2, pos
+	return mk, mv
+}
+
+// isRebuild says whether queries stay as they are.
+func isRebuild(m Fold) bool {
+	_, ok := m.(Rebuild)
+	return ok
+}
+
+// folded returns the queries that read rows of width channels in place of the view's.
+func (v *View) folded(f Fold, width int) [][][]float32 {
+	folded := make([][][]float32, len(v.Q))
+	for i, heads := range v.Q {
+		for h, q := range heads {
+			dst := make([]float32, v.Queries()*width)
+			for r := range v.Queries() {
+				f.Query(v.Layers[i], h, v.FirstQuery+r, q[r*v.Dim:(r+1)*v.Dim], dst[r*width:(r+1)*width])
+			}
+			folded[i] = append(folded[i], dst)
+		}
+	}
+	return folded
 }
 
 // applyKeep copies the kept rows of each head.
 func (v *View) applyKeep(keep [][]int32) {
-	dim := v.Dim
 	k, v2 := make([][]float32, len(keep)), make([][]float32, len(keep))
 	pos := make([][]int32, len(keep))
 	for h, rows := range keep {
-		k[h] = make([]float32, 0, len(rows)*dim)
-		v2[h] = make([]float32, 0, len(rows)*dim)
+		k[h] = make([]float32, 0, len(rows)*v.Dim)
+		v2[h] = make([]float32, 0, len(rows)*v.VDim)
 		pos[h] = make([]int32, 0, len(rows))
 		for _, r := range rows {
 			i := int(r)
-			k[h] = append(k[h], v.K[h][i*dim:(i+1)*dim]...)
-			v2[h] = append(v2[h], v.V[h][i*dim:(i+1)*dim]...)
+			k[h] = append(k[h], v.K[h][i*v.Dim:(i+1)*v.Dim]...)
+			v2[h] = append(v2[h], v.V[h][i*v.VDim:(i+1)*v.VDim]...)
 			pos[h] = append(pos[h], v.Pos[h][i])
 		}
 	}
-	v.K, v.V, v.Pos = k, v2, pos
-}
-
-// pair is the key and value rows of one token, [head][dim].
-type pair struct{ k, v [][]float32 }
-
-func newPair(heads, dim int) pair {
-	p := pair{make([][]float32, heads), make([][]float32, heads)}
-	buf := make([]float32, 2*heads*dim)
-	for h := range heads {
-		p.k[h], buf = buf[:dim:dim], buf[dim:]
-		p.v[h], buf = buf[:dim:dim], buf[dim:]
-	}
-	return p
+	v.K, v.V, v.Pos, v.Peers = k, v2, pos, nil
 }

@@ -18,6 +18,7 @@ const (
 type Partial struct {
 	Max, Sum float32
 	Acc      []float32 // [dim of a value]
+	Logits   []float32 // where not nil, receives the logits of the chunk's rows
 }
 
 // Scratch is what one thread needs to attend; it is reused from call to call.
@@ -104,6 +105,7 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 			kScale = active.rowScales(k, lo, n, kScale, s.kScale)
 			active.score(q, k, lo, n, s, s.logits, block)
 		}
+		record(out, s.logits, n, kScale)
 		vScale = active.rowScales(v, lo, n, vScale, s.vScale)
 		active.soften(s.logits, n, kScale, vScale, st)
 		s.next = k.at(lo + n)
@@ -112,6 +114,18 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 	for h := range out {
 		out[h].Max, out[h].Sum = st.max[h], st.sum[h]
 		copy(out[h].Acc, acc[h*v.Dim:(h+1)*v.Dim])
+	}
+}
+
+// record appends a block's n logits to the Logits of each head that wants them.
+func record(out []Partial, logits []float32, n int, scale []float32) {
+	for h := range out {
+		if out[h].Logits == nil {
+			continue
+		}
+		for i, x := range logits[h*block : h*block+n] {
+			out[h].Logits = append(out[h].Logits, x*scale[i])
+		}
 	}
 }
 
@@ -126,14 +140,14 @@ func (p *path) rowScales(r *Rows, lo, n int, ones, room []float32) []float32 {
 }
 
 // Merge combines the states of one query head in the order of their chunks and writes the attention
-// output, [dim]. The head's states are parts[first], parts[first+step] and so on.
-func Merge(parts []Partial, first, step int, out []float32) {
+// output, [dim]. The head's states are parts[first], parts[first+step] and so on. It returns the largest
+// logit and the sum of exp(logit - largest).
+func Merge(parts []Partial, first, step int, out []float32) (largest, sum float32) {
 	m := minusInf
 	for i := first; i < len(parts); i += step {
 		m = max(m, parts[i].Max)
 	}
 	clear(out)
-	var sum float32
 	for i := first; i < len(parts); i += step {
 		c := exp(parts[i].Max - m)
 		sum += c * parts[i].Sum
@@ -141,5 +155,14 @@ func Merge(parts []Partial, first, step int, out []float32) {
 	}
 	for i := range out {
 		out[i] /= sum
+	}
+	return m, sum
+}
+
+// Probabilities turns the logits of one query head, in place, into its softmax, given the largest logit and
+// the sum that Merge returned.
+func Probabilities(logits []float32, largest, sum float32) {
+	for i, x := range logits {
+		logits[i] = exp(x-largest) / sum
 	}
 }

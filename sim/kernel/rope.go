@@ -8,8 +8,8 @@ type Rope struct {
 	GPTJ    bool      // pairs are (2p, 2p+1); else (p, p+len(InvFreq))
 }
 
-// pair returns the two dimensions that pair p rotates.
-func (r Rope) pair(p int) (int, int) {
+// Pair returns the two dimensions that pair p rotates.
+func (r Rope) Pair(p int) (int, int) {
 	if r.GPTJ {
 		return 2 * p, 2*p + 1
 	}
@@ -19,7 +19,7 @@ func (r Rope) pair(p int) (int, int) {
 // Rotate turns a row by delta positions in place; dimensions beyond the rotated ones stay.
 func (r Rope) Rotate(row []float32, delta float64) {
 	for p, w := range r.InvFreq {
-		i, j := r.pair(p)
+		i, j := r.Pair(p)
 		sin, cos := math.Sincos(delta * w)
 		x, y := float64(row[i]), float64(row[j])
 		row[i], row[j] = float32(x*cos-y*sin), float32(x*sin+y*cos)

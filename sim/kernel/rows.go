@@ -136,3 +136,26 @@ func (r *Rows) CopyFrom(o *Rows) {
 	r.Scale = append(r.Scale[:0], o.Scale...)
 	r.Min = append(r.Min[:0], o.Min...)
 }
+
+// Move copies row from over row to.
+func (r *Rows) Move(to, from int) {
+	move(r.Data, r.stride, to, from)
+	if r.Scale != nil {
+		move(r.Scale, r.groups, to, from)
+		move(r.Min, r.Format.MinsPerRow(r.Dim), to, from)
+	}
+}
+
+// move copies n items of place from over those of place to.
+func move[T any](s []T, n, to, from int) {
+	copy(s[to*n:(to+1)*n], s[from*n:(from+1)*n])
+}
+
+// Truncate drops the rows from n on.
+func (r *Rows) Truncate(n int) {
+	r.Data = r.Data[:n*r.stride]
+	if r.Scale != nil {
+		r.Scale = r.Scale[:n*r.groups]
+		r.Min = r.Min[:n*r.Format.MinsPerRow(r.Dim)]
+	}
+}

@@ -14,6 +14,12 @@ var initParam = Param{
 	Help: "a shared head is its group's mean, its first head, or noise of the group's mean and variance",
 }
 
+// calibratedParam declares whether maps are fitted to what sharing takes away.
+var calibratedParam = Param{
+	Name: "calibrated", Kind: Choice, Default: "off", Choices: []string{"off", "on"},
+	Help: "fit maps that heads read the shared rows by, on --calibrate or else on the prompt",
+}
+
 func init() {
 	Register(Info{
 		Name: "gqa", Family: Sharing,
@@ -22,11 +28,11 @@ func init() {
 		Paper:   "Ainslie et al. 2023, arXiv:2305.13245, section 2.1 (before uptraining)",
 		Params: []Param{
 			{Name: "heads", Min: 1, Max: 1 << 16, Auto: "largest proper divisor of the trace's KV heads", Help: "KV heads to keep"},
-			initParam,
+			initParam, calibratedParam,
 		},
 		Seed: []string{"gqa"},
 		New: func(a Args) (Method, error) {
-			return gqa{heads: a.Int("heads"), init: a["init"]}, nil
+			return gqa{heads: a.Int("heads"), init: a["init"], calibrated: a["calibrated"] == "on"}, nil
 		},
 	})
 }
@@ -37,9 +43,15 @@ func init() {
 type gqa struct {
 	heads int // 0: the largest proper divisor of the trace's
 	init  string
+	// calibrated lets each head of a group read the shared rows by maps of its own: keys by a complex number
+	// for each frequency pair, which commutes with the rotary embedding, values by any matrix.
+	calibrated bool
 }
 
-var _ Method = gqa{}
+var (
+	_ Method = gqa{}
+	_ Fitter = gqa{}
+)
 
 // Fit refuses a number of heads that does not divide the trace's, and the default where it would be mqa.
 func (m gqa) Fit(c Cell) (Cell, error) {
@@ -50,6 +62,7 @@ func (m gqa) Fit(c Cell) (Cell, error) {
 	case heads > c.Heads || c.Heads%heads != 0:
 		return c, fmt.Errorf("heads=%d does not divide %d KV heads", heads, c.Heads)
 	}
+	c.Folded = c.Folded || m.calibrated && heads < c.Heads
 	c.Heads = heads
 	return c, nil
 }
@@ -68,10 +81,58 @@ func (m gqa) target(kvHeads int) int {
 
 // Decide pools each group of consecutive heads.
 func (m gqa) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	heads := m.target(v.Heads())
-	if heads == v.Heads() {
+	if m.target(v.Heads()) == v.Heads() {
 		return cache.Decision{}, nil
 	}
+	return cache.Decision{Map: m.pool(c, v)}, nil
+}
+
+// Fits says whether maps are fitted.
+func (m gqa) Fits() bool { return m.calibrated }
+
+// FitMap fits each head's maps on the pooled rows, for every layer that the view holds.
+func (m gqa) FitMap(c Cell, on *cache.View) (cache.Decision, error) {
+	if m.target(on.Heads()) == on.Heads() {
+		return cache.Decision{}, nil
+	}
+	pool := m.pool(c, on)
+	pooled := on.Apply(cache.Decision{Map: pool})
+	fold := cache.Linear{Encode: pool, Group: on.Group(), Key: map[int][]cache.Matrix{}, Value: map[int][]cache.Matrix{}}
+	numbers := 0
+	for i, layer := range on.Layers {
+		k, v, sharedK, sharedV := on.K, on.V, pooled.K, pooled.V
+		if i > 0 {
+			k, v, sharedK, sharedV = on.Peers[i-1].K, on.Peers[i-1].V, pooled.Peers[i-1].K, pooled.Peers[i-1].V
+		}
+		size := len(k) / len(sharedK)
+		for c := range sharedK {
+			group := sharedRows{
+				k: sharedK[c : c+1], v: sharedV[c : c+1],
+				plainKey: selection(on.Dim, on.Dim, 0, 0), plainVal: selection(on.VDim, on.VDim, 0, 0),
+				keyNumber: keyNumbers(on.Rope, 1, on.Dim), valNumber: on.VDim * on.VDim,
+			}
+			keys, err := keyMaps(on.Rope, group.k, k[c*size:(c+1)*size], on.Dim)
+			if err != nil {
+				return cache.Decision{}, err
+			}
+			values, err := valueMaps(group.v, v[c*size:(c+1)*size], on.VDim)
+			if err != nil {
+				return cache.Decision{}, err
+			}
+			for g := range size {
+				j := c*size + g
+				key, value, n := group.choose(on, on.Q[i][j*on.Group():(j+1)*on.Group()], k[j], v[j], keys[g], values[g])
+				fold.Key[layer], fold.Value[layer] = append(fold.Key[layer], key), append(fold.Value[layer], value)
+				numbers += n
+			}
+		}
+	}
+	return cache.Decision{Map: fold, Weights: 2 * int64(numbers)}, nil
+}
+
+// pool returns the map that makes the shared heads.
+func (m gqa) pool(c Cell, v *cache.View) cache.Map {
+	heads := m.target(v.Heads())
 	size := v.Heads() / heads
 	var of [][]int
 	for c := range heads {
@@ -82,9 +143,9 @@ func (m gqa) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 		of = append(of, group)
 	}
 	if m.init == "random" {
-		return cache.Decision{Map: newNoise(c.Seed, v, of)}, nil
+		return newNoise(c.Seed, v, of)
 	}
-	return cache.Decision{Map: cache.Pool{Of: of}}, nil
+	return cache.Pool{Of: of}
 }
 
 // noise is the map of init=random. The paper initialises a new head from scratch; on a trace the nearest
@@ -129,8 +190,11 @@ func measure(heads [][]float32, group []int, dim int) moments {
 	return m
 }
 
-// Heads is how many heads are stored.
-func (n noise) Heads() int { return len(n.k) }
+// Shape has a head for each group.
+func (n noise) Shape(before cache.Shape) cache.Shape {
+	before.Heads = len(n.k)
+	return before
+}
 
 // Row draws the rows of a position.
 func (n noise) Row(pos int, _, _, dstK, dstV [][]float32) {

@@ -5,16 +5,23 @@ import (
 	"kvgauge/sim/kernel"
 )
 
-// Cell is what a method may know of the cell it works in before it sees a row.
+// Cell is what a method may know of the cell it works in before it sees a row. Heads and the fields
+// after it up to Rebuilt are as the stages before leave them.
 type Cell struct {
-	NumLayers  int // of the whole model
+	Layers     []int // that are measured, by the model's own numbers
+	NumLayers  int   // of the whole model
 	QHeads     int
-	Heads      int // stored heads, as the stages before leave them
-	Dim        int // of a head
+	HeadDim    int  // channels of the trace's heads
+	RopeDims   int  // of them, those that the rotary embedding turns
+	Heads      int  // stored heads
+	Dim        int  // channels of a stored key
+	VDim       int  // channels of a stored value
+	Folded     bool // queries are turned before they read rows
+	HasRope    bool // keys are rotated by the position, head by head
+	Rebuilt    bool // keys are made again from the stored rows at each step
 	SeqLen     int
 	Decode     int // tokens of SeqLen that are decoded after the prompt
 	FirstQuery int // first token whose query the trace holds
-	HasRope    bool
 	Seed       uint64
 	Pool       *kernel.Pool
 }
@@ -35,4 +42,20 @@ type Method interface {
 // rows they append, after the same maps as the prompt; everybody else cannot look ahead, by type.
 type Seer interface {
 	Foresee(c Cell, prompt, future *cache.View) (cache.Decision, error)
+}
+
+// Grouper is a method whose layers share a cache.
+type Grouper interface {
+	// Groups splits the layers of a cell into those that share; the first of a group makes its rows. It
+	// fails where the cell holds a part of a group only.
+	Groups(layers []int, numLayers int) ([][]int, error)
+}
+
+// Fitter is a method that may fit linear maps on rows before it decides: on another text of the model, where
+// there is one, or else on the prompt.
+type Fitter interface {
+	// Fits says whether its parameters ask for a fit; where not, Decide is called.
+	Fits() bool
+	// FitMap fits on the view, and returns the map and its bytes as Weights.
+	FitMap(c Cell, on *cache.View) (cache.Decision, error)
 }

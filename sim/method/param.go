@@ -12,9 +12,12 @@ import (
 type Kind int
 
 const (
-	Int    Kind = iota
-	Budget      // entries per KV head and layer: a count, or a share of the sequence
+	Int     Kind = iota
+	AutoInt      // an Int, or auto, which reads as 0
+	Budget       // entries per KV head and layer: a count, or a share of the sequence
 	Choice
+	List // integers joined by /
+	Real // a positive number
 )
 
 // Param declares one parameter of a method: the parser, the lists, completion and the help read it.
@@ -23,7 +26,7 @@ type Param struct {
 	Kind     Kind
 	Default  string   // canonical text; empty where it depends on the trace or on other flags
 	Auto     string   // says what an empty default means
-	Min, Max int      // of an Int
+	Min, Max int      // of an Int, and of each of a List
 	Odd      bool     // an Int must be odd
 	Choices  []string // of a Choice
 	Unless   string   // a Budget: not asked for where this parameter is given
@@ -37,6 +40,12 @@ func (p Param) Range() string {
 		return "count or share (128, 25%)"
 	case Choice:
 		return strings.Join(p.Choices, "|")
+	case List:
+		return fmt.Sprintf("integers from %d to %d joined by /", p.Min, p.Max)
+	case Real:
+		return "positive number"
+	case AutoInt:
+		return fmt.Sprintf("auto, or integer from %d to %d", p.Min, p.Max)
 	default:
 		kind := "integer"
 		if p.Odd {
@@ -61,7 +70,26 @@ func (p Param) parse(text string) (string, error) {
 			return "", want
 		}
 		return text, nil
+	case Real:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(x > 0 && x <= math.MaxFloat32) {
+			return "", want
+		}
+		return strconv.FormatFloat(x, 'g', -1, 64), nil
+	case List:
+		var items []string
+		for item := range strings.SplitSeq(text, "/") {
+			n, err := strconv.Atoi(item)
+			if err != nil || n < p.Min || n > p.Max {
+				return "", want
+			}
+			items = append(items, strconv.Itoa(n))
+		}
+		return strings.Join(items, "/"), nil
 	default:
+		if p.Kind == AutoInt && text == "auto" {
+			return text, nil
+		}
 		n, err := strconv.Atoi(text)
 		if err != nil || n < p.Min || n > p.Max || p.Odd && n%2 == 0 {
 			return "", want
@@ -80,6 +108,25 @@ func (a Args) Given(name string) bool { return a[name] != "" }
 func (a Args) Int(name string) int {
 	n, _ := strconv.Atoi(a[name])
 	return n
+}
+
+// Ints returns the values of a checked List, nil where it has none.
+func (a Args) Ints(name string) []int {
+	if a[name] == "" {
+		return nil
+	}
+	var ns []int
+	for item := range strings.SplitSeq(a[name], "/") {
+		n, _ := strconv.Atoi(item)
+		ns = append(ns, n)
+	}
+	return ns
+}
+
+// Real returns the value of a checked Real.
+func (a Args) Real(name string) float64 {
+	x, _ := strconv.ParseFloat(a[name], 64)
+	return x
 }
 
 // Budget returns the value of a checked Budget.

@@ -2,6 +2,7 @@ package method
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"kvgauge/sim/cache"
@@ -13,12 +14,14 @@ type Pipeline struct {
 	Family  string // the methods' families joined by +
 	Partial bool   // its cache lacks, or its steps do not read, entries that the full cache has
 	methods []Method
+	names   []string // [stage] canonical
+	partial []bool   // [stage]
 }
 
 // build makes a pipeline of parsed stages; budget goes to those that name none.
 func build(stages []stage, budget Entries) (*Pipeline, error) {
 	p := &Pipeline{}
-	var names, families []string
+	var families []string
 	for i, s := range stages {
 		if i > 0 {
 			if err := follows(stages[i-1].info, s.info); err != nil {
@@ -31,11 +34,12 @@ func build(stages []stage, budget Entries) (*Pipeline, error) {
 			return nil, fmt.Errorf("%s: %w", s.info.Name, err)
 		}
 		p.methods = append(p.methods, m)
+		p.partial = append(p.partial, s.info.Family.partial())
 		p.Partial = p.Partial || s.info.Family.partial()
-		names = append(names, s.canonical(args))
+		p.names = append(p.names, s.canonical(args))
 		families = append(families, string(s.info.Family))
 	}
-	p.Name, p.Family = strings.Join(names, "+"), strings.Join(families, "+")
+	p.Name, p.Family = strings.Join(p.names, "+"), strings.Join(families, "+")
 	return p, nil
 }
 
@@ -44,19 +48,38 @@ func follows(a, b Info) error {
 	switch {
 	case a.Family == Baseline || b.Family == Baseline:
 		return fmt.Errorf("%s and %s do not combine: a baseline reduces nothing and stands alone", a.Name, b.Name)
-	case a.Family.stage() == b.Family.stage():
+	case a.place() == b.place():
 		return fmt.Errorf("%s and %s do not combine: both decide the same thing (%s)", a.Name, b.Name, b.Reduces)
-	case a.Family.stage() > b.Family.stage():
+	case a.place() > b.place():
 		return fmt.Errorf("%s (%s) cannot come after %s (%s): write %s+%s", b.Name, b.Family, a.Name, a.Family, b.Name, a.Name)
 	}
 	return nil
+}
+
+// Groups splits layers into those that share a store.
+func (p *Pipeline) Groups(layers []int, numLayers int) [][]int {
+	for _, m := range p.methods {
+		if g, ok := m.(Grouper); ok {
+			if groups, err := g.Groups(layers, numLayers); err == nil {
+				return groups
+			}
+		}
+	}
+	groups := make([][]int, len(layers))
+	for i := range layers {
+		groups[i] = layers[i : i+1]
+	}
+	return groups
 }
 
 // Fit says whether the pipeline applies to a cell: nil, or the reason why not. The cell's Heads are the
 // trace's KV heads.
 func (p *Pipeline) Fit(c Cell) error {
 	var err error
-	for _, m := range p.methods {
+	for i, m := range p.methods {
+		if c.Rebuilt && p.partial[i] {
+			return fmt.Errorf("%s needs the keys that a step reads, but %s rebuilds them at every step", p.names[i], p.names[i-1])
+		}
 		if c, err = m.Fit(c); err != nil {
 			return err
 		}
@@ -64,14 +87,95 @@ func (p *Pipeline) Fit(c Cell) error {
 	return nil
 }
 
+// Calibration is another text of the same model. The maps fitted on it are weights of the model: each is
+// fitted once, whatever the cells.
+type Calibration struct {
+	// View reads the rows of a group of layers.
+	View   func(layers []int) (*cache.View, error)
+	fitted map[string]cache.Decision
+}
+
+// Prepare fits the maps of the stages that fit, on the calibration, for one group of layers: [stage], nil
+// where there is nothing to fit. Without a calibration nothing is prepared, and Decide fits on the prompt.
+func (p *Pipeline) Prepare(c Cell, on *Calibration, layers []int) ([]*cache.Decision, error) {
+	prepared := make([]*cache.Decision, len(p.methods))
+	last := -1
+	for i, m := range p.methods {
+		if f, ok := m.(Fitter); ok && f.Fits() {
+			last = i
+		}
+	}
+	if on == nil || last < 0 {
+		return prepared, nil
+	}
+	if on.fitted == nil {
+		on.fitted = map[string]cache.Decision{}
+	}
+	var view *cache.View
+	for i, m := range p.methods[:last+1] {
+		key := fmt.Sprint(p.names[:i+1], layers)
+		d, known := on.fitted[key]
+		f, fits := m.(Fitter)
+		fits = fits && f.Fits()
+		if !known {
+			var err error
+			if view == nil {
+				if view, err = p.calibrated(on, prepared, layers); err != nil {
+					return nil, err
+				}
+			}
+			if fits {
+				d, err = f.FitMap(c, view)
+			} else {
+				d, err = m.Decide(c, view)
+				d = cache.Decision{Map: d.Map, Merge: d.Merge}
+			}
+			if err != nil {
+				return nil, err
+			}
+			on.fitted[key] = d
+		}
+		prepared[i] = &d
+		if view != nil && i < last {
+			view = view.Apply(d)
+		}
+		c = c.after(d)
+	}
+	for i, m := range p.methods {
+		if f, ok := m.(Fitter); prepared[i] != nil && (!ok || !f.Fits()) {
+			prepared[i] = nil // decided on the prompt
+		}
+	}
+	return prepared, nil
+}
+
+// calibrated returns the calibration's rows as the stages that are prepared already leave them.
+func (p *Pipeline) calibrated(on *Calibration, prepared []*cache.Decision, layers []int) (*cache.View, error) {
+	view, err := on.View(layers)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range prepared {
+		if d != nil {
+			view = view.Apply(*d)
+		}
+	}
+	return view, nil
+}
+
 // Decide runs the stages on the rows of one group of layers. It returns their decisions and the prompt as
 // they leave it. The future goes to the bounds alone.
-func (p *Pipeline) Decide(c Cell, prompt, future *cache.View) ([]cache.Decision, *cache.View, error) {
+func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.Decision) ([]cache.Decision, *cache.View, error) {
 	var decisions []cache.Decision
-	for _, m := range p.methods {
+	for i, m := range p.methods {
 		var d cache.Decision
 		var err error
-		if s, ok := m.(Seer); ok {
+		if f, ok := m.(Fitter); prepared != nil && prepared[i] != nil {
+			d = *prepared[i]
+		} else if ok && f.Fits() {
+			d, err = f.FitMap(c, prompt)
+			d = onSequence(d)
+		} else if s, ok := m.(Seer); ok {
 			d, err = s.Foresee(c, prompt, future)
 		} else {
 			d, err = m.Decide(c, prompt)
@@ -80,9 +184,36 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View) ([]cache.Decision,
 			return nil, nil, err
 		}
 		decisions = append(decisions, d)
+		if i == len(p.methods)-1 {
+			return decisions, prompt.Stored(d), nil
+		}
 		prompt = prompt.Apply(d)
-		future = future.Apply(cache.Decision{Map: d.Map})
-		c.Heads = prompt.Heads()
+		future = future.Apply(cache.Decision{Map: d.Map, Merge: d.Merge, Producer: d.Producer})
+		c = c.after(d)
 	}
 	return decisions, prompt, nil
+}
+
+// onSequence charges a map that was fitted on the prompt to the cache: it must travel with the sequence.
+func onSequence(d cache.Decision) cache.Decision {
+	d.MetaPerStore += d.Weights
+	d.Weights = 0
+	d.Warnings = append(slices.Clone(d.Warnings), cache.Warning{
+		Code: "fitted-on-sequence",
+		Text: "maps were fitted on the prompt itself and are charged to the cache; --calibrate names another text of the model",
+	})
+	return d
+}
+
+// after is the cell as a decision leaves it.
+func (c Cell) after(d cache.Decision) Cell {
+	if d.Map == nil {
+		return c
+	}
+	shape := d.Map.Shape(cache.Shape{Heads: c.Heads, K: c.Dim, V: c.VDim})
+	c.Heads, c.Dim, c.VDim = shape.Heads, shape.K, shape.V
+	if _, ok := d.Map.(cache.Fold); ok {
+		c.Folded = true
+	}
+	return c
 }

@@ -60,6 +60,15 @@ func Lookup(name string) (Info, bool) {
 	return i, ok
 }
 
+// place orders the stages of a pipeline: by family, and sharing of heads before sharing of layers.
+func (i Info) place() int {
+	place := 2 * i.Family.stage()
+	if i.Reduces == "layers" {
+		place++
+	}
+	return place
+}
+
 // param finds a declared parameter.
 func (i Info) param(name string) (Param, bool) {
 	k := slices.IndexFunc(i.Params, func(p Param) bool { return p.Name == name })

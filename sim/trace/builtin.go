@@ -4,6 +4,7 @@ import (
 	"embed"
 	"io"
 	"slices"
+	"strings"
 )
 
 // The traces that come with the program; builtin_test.go holds their hashes.
@@ -47,6 +48,10 @@ const companionSuffix = "-calib"
 // Companion returns the name of the trace that maps for a built-in trace are fitted on: another text
 // through the same model, with the queries of its last tokens only.
 func Companion(name string) (string, bool) {
+	if name == "synth" || strings.HasPrefix(name, "synth:") {
+		c := synthCompanion(name)
+		return c, c != ""
+	}
 	for _, b := range builtins {
 		if b.Name == name {
 			return name + companionSuffix, true

@@ -83,7 +83,10 @@ func TestCompanion(t *testing.T) {
 			t.Errorf("%s: another model or shape than %s", name, b.Name)
 		}
 	}
-	for _, name := range []string{"synth", "smollm2-calib", ""} {
+	if c, ok := Companion("synth:model=3,tokens=64"); !ok || c != "synth:model=3,text=1,tokens=512" {
+		t.Errorf("companion of a synthetic trace: %q", c)
+	}
+	for _, name := range []string{"smollm2-calib", "synth:models=1", ""} {
 		if c, ok := Companion(name); ok {
 			t.Errorf("companion of %q: %s", name, c)
 		}
