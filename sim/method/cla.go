@@ -1,0 +1,180 @@
+package method
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"kvgauge/sim/cache"
+)
+
+func init() {
+	Register(Info{
+		Name: "cla", Family: Sharing,
+		Summary: "consecutive layers share the keys and values of the lowest; every layer still reads them",
+		Reduces: "layers",
+		Paper:   "Brandon et al. 2024, arXiv:2405.12981, section 2.2 and figure 2",
+		Params: []Param{
+			{Name: "factor", Default: "2", Min: 1, Max: 1 << 16, Help: "layers that share; where it does not divide their number the first group is short"},
+			{Name: "pattern", Kind: Choice, Default: "uniform", Choices: []string{"uniform", "keepends", "densefront", "denseback"}, Help: "where the groups lie: everywhere, or not at the ends, or behind or before the middle"},
+			{Name: "producers", Kind: List, Max: 1 << 16, Auto: "by factor and pattern", Help: "layers that make keys and values; each serves those up to the next"},
+			{Name: "scores", Kind: Choice, Default: "mean", Choices: []string{"mean", "producer"}, Help: "eviction after it scores by the mean over a group's layers, or by the lowest"},
+			calibratedParam,
+		},
+		Seed: []string{"cla", "cla:calibrated=on"},
+		New:  newCLA,
+	})
+}
+
+// cla converts a model whose layers have caches of their own: a layer reads its producer's rows with its
+// own queries. That is what sharing costs without training for it; a model trained with shared layers is
+// another matter.
+type cla struct {
+	factor     int
+	pattern    string
+	producers  []int // explicit; else by factor and pattern
+	producer   bool  // scores of the lowest layer alone
+	calibrated bool
+}
+
+var (
+	_ Method  = cla{}
+	_ Grouper = cla{}
+	_ Fitter  = cla{}
+)
+
+func newCLA(a Args) (Method, error) {
+	m := cla{
+		factor: a.Int("factor"), pattern: a["pattern"], producers: a.Ints("producers"),
+		producer: a["scores"] == "producer", calibrated: a["calibrated"] == "on",
+	}
+	if m.producers != nil && (m.producers[0] != 0 || !slices.IsSorted(m.producers) || len(slices.Compact(slices.Clone(m.producers))) != len(m.producers)) {
+		return nil, fmt.Errorf("producers=%s: want layers in ascending order, the first 0", a["producers"])
+	}
+	return m, nil
+}
+
+// starts returns the producers of a model of n layers.
+func (m cla) starts(n int) []int {
+	if m.producers != nil {
+		return slices.DeleteFunc(slices.Clone(m.producers), func(l int) bool { return l >= n })
+	}
+	// The paper's figures of a 20-layer model: keepends leaves the first and the last layer to themselves,
+	// densefront shares only from layer 9 on up to the last but one, denseback only layers 2 to 10.
+	lo, hi := 0, n // layers outside are their own producers
+	switch m.pattern {
+	case "keepends":
+		lo, hi = 1, n-1
+	case "densefront":
+		return append(ranged(0, max(1, n/2)), n-1)
+	case "denseback":
+		return append([]int{0, 1}, ranged(max(2, n-(n/2-1)), n)...)
+	}
+	starts := ranged(0, lo)
+	if hi > lo {
+		groups := (hi - lo + m.factor - 1) / m.factor
+		starts = append(starts, lo)
+		for l := lo + (hi - lo) - m.factor*(groups-1); l < hi; l += m.factor {
+			starts = append(starts, l)
+		}
+	}
+	starts = append(starts, ranged(hi, n)...)
+	slices.Sort(starts)
+	return slices.DeleteFunc(slices.Compact(starts), func(l int) bool { return l >= n })
+}
+
+// ranged returns lo, lo+1, ... hi-1.
+func ranged(lo, hi int) []int {
+	var s []int
+	for i := lo; i < hi; i++ {
+		s = append(s, i)
+	}
+	return s
+}
+
+// Groups splits the layers by their producers. A cell that holds part of a group only cannot be measured.
+func (m cla) Groups(layers []int, numLayers int) ([][]int, error) {
+	starts := m.starts(numLayers)
+	var groups [][]int
+	for i, first := range starts {
+		end := numLayers
+		if i+1 < len(starts) {
+			end = starts[i+1]
+		}
+		var held []int
+		for l := first; l < end; l++ {
+			if slices.Contains(layers, l) {
+				held = append(held, l)
+			}
+		}
+		switch {
+		case len(held) == 0:
+		case len(held) < end-first:
+			return nil, fmt.Errorf("layers %s share a cache; only %s of them are here", listed(ranged(first, end)), listed(held))
+		default:
+			groups = append(groups, held)
+		}
+	}
+	return groups, nil
+}
+
+// listed joins layer numbers.
+func listed(layers []int) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(layers), " ", ", "), "[]")
+}
+
+// Fit refuses a cell with part of a group, and rows that the stage before made for each layer by fit.
+func (m cla) Fit(c Cell) (Cell, error) {
+	if _, err := m.Groups(c.Layers, c.NumLayers); err != nil {
+		return c, err
+	}
+	if c.Folded && !m.calibrated {
+		return c, fmt.Errorf("heads were shared with maps fitted for each layer: cla after it needs calibrated=on")
+	}
+	if m.calibrated {
+		c.Heads, c.Dim, c.VDim, c.Folded, c.HasRope = 1, c.Heads*c.Dim, c.Heads*c.VDim, true, false
+	}
+	return c, nil
+}
+
+// Decide shares: the rows of the group's lowest layer are the view's already.
+func (m cla) Decide(Cell, *cache.View) (cache.Decision, error) {
+	return cache.Decision{Merge: true, Producer: m.producer}, nil
+}
+
+// Fits says whether maps between layers are fitted.
+func (m cla) Fits() bool { return m.calibrated }
+
+// FitMap fits the rows of each layer of the group by maps of the producer's: keys by maps across heads that
+// commute with the rotary embedding, values by any. A query head then reads all stored heads at once.
+func (m cla) FitMap(_ Cell, on *cache.View) (cache.Decision, error) {
+	fold := cache.Linear{Encode: cache.Concat{}, Group: on.Group(), Key: map[int][]cache.Matrix{}, Value: map[int][]cache.Matrix{}}
+	numbers := 0
+	for i, layer := range on.Layers {
+		var keys, values []cache.Matrix
+		if i > 0 {
+			var err error
+			if keys, err = keyMaps(on.Rope, on.K, on.Peers[i-1].K, on.Dim); err != nil {
+				return cache.Decision{}, err
+			}
+			if values, err = valueMaps(on.V, on.Peers[i-1].V, on.VDim); err != nil {
+				return cache.Decision{}, err
+			}
+		}
+		for j := range on.Heads() {
+			own := sharedRows{
+				k: on.K, v: on.V,
+				plainKey:  selection(on.Heads()*on.Dim, on.Dim, j*on.Dim, 0),
+				plainVal:  selection(on.VDim, on.Heads()*on.VDim, 0, j*on.VDim),
+				keyNumber: keyNumbers(on.Rope, on.Heads(), on.Dim), valNumber: on.VDim * on.Heads() * on.VDim,
+			}
+			key, value, n := own.plainKey, own.plainVal, 0
+			if i > 0 {
+				key, value, n = own.choose(on, on.Q[i][j*on.Group():(j+1)*on.Group()], on.Peers[i-1].K[j], on.Peers[i-1].V[j], keys[j], values[j])
+			}
+			fold.Key[layer], fold.Value[layer] = append(fold.Key[layer], key), append(fold.Value[layer], value)
+			numbers += n
+		}
+	}
+	return cache.Decision{Map: fold, Merge: true, Producer: m.producer, Weights: 2 * int64(numbers)}, nil
+}
