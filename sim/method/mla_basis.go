@@ -1,0 +1,222 @@
+package method
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+
+	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
+)
+
+// basis is the joint basis of the keys and values of all heads side by side: a token's latent row is
+// c = U^T [k/rho ; v], and k is close to rho U_K c, v to U_V c.
+type basis struct {
+	u      *mat.Dense // [keys + values][columns], at most rank of them
+	rank   int
+	keys   int // channels of all heads' keys
+	values int
+	rho    float64
+}
+
+// newBasis fits on keys [n][keys] and values [n][values], not centred. rho balances their energies: the
+// mean norm of a column of keys over that of values, divided by balance, as the converter of TransMLA has it.
+func newBasis(k, v *mat.Dense, rank int, balance float64) basis {
+	n, keys := k.Dims()
+	_, values := v.Dims()
+	b := basis{rank: rank, keys: keys, values: values, rho: 1}
+	if balance > 0 {
+		if kn, vn := meanNorm(k), meanNorm(v); kn > 0 && vn > 0 {
+			b.rho = kn / vn / balance
+		}
+	}
+	x := mat.NewDense(n, keys+values, nil)
+	for i := range n {
+		row := x.RawRowView(i)
+		for c, f := range k.RawRowView(i) {
+			row[c] = f / b.rho
+		}
+		copy(row[keys:], v.RawRowView(i))
+	}
+	b.u = principal(x, rank)
+	return b
+}
+
+// meanNorm is the mean over columns of their norms.
+func meanNorm(x *mat.Dense) float64 {
+	rows, cols := x.Dims()
+	squares := make([]float64, cols)
+	for i := range rows {
+		for c, f := range x.RawRowView(i) {
+			squares[c] += f * f
+		}
+	}
+	var sum float64
+	for _, s := range squares {
+		sum += math.Sqrt(s)
+	}
+	return sum / float64(cols)
+}
+
+// encoder makes the latent row from keys and values side by side.
+func (b basis) encoder() latentRow {
+	m := cache.NewMatrix(b.rank, b.keys+b.values)
+	_, cols := b.u.Dims()
+	for r := range cols {
+		for c := range b.keys + b.values {
+			x := b.u.At(c, r)
+			if c < b.keys {
+				x /= b.rho
+			}
+			m.Row(r)[c] = float32(x)
+		}
+	}
+	return latentRow{m, make([]float32, b.keys)}
+}
+
+// key is [rank][hi-lo]: it turns a query of the keys' channels lo to hi into one of latent rows.
+func (b basis) key(lo, hi int) cache.Matrix {
+	m := cache.NewMatrix(b.rank, hi-lo)
+	_, cols := b.u.Dims()
+	for r := range cols {
+		for c := lo; c < hi; c++ {
+			m.Row(r)[c-lo] = float32(b.rho * b.u.At(c, r))
+		}
+	}
+	return m
+}
+
+// value is [hi-lo][rank]: it turns a weighted sum of latent rows into one of the values' channels lo to hi.
+func (b basis) value(lo, hi int) cache.Matrix {
+	m := cache.NewMatrix(hi-lo, b.rank)
+	_, cols := b.u.Dims()
+	for c := lo; c < hi; c++ {
+		for r := range cols {
+			m.Row(c - lo)[r] = float32(b.u.At(b.keys+c, r))
+		}
+	}
+	return m
+}
+
+// latentRow is the Map that encodes keys and values side by side.
+type latentRow struct {
+	encoder cache.Matrix // [rank][keys + values]
+	keys    []float32    // scratch: the keys of a token side by side
+}
+
+var _ cache.Map = latentRow{}
+
+// Shape is one head whose row serves as key and as value.
+func (m latentRow) Shape(cache.Shape) cache.Shape {
+	return cache.Shape{Heads: 1, K: m.encoder.Rows, V: m.encoder.Rows, Latent: true}
+}
+
+// Row encodes.
+func (m latentRow) Row(_ int, k, v, dstK, _ [][]float32) {
+	at := 0
+	for _, head := range k {
+		at += copy(m.keys[at:], head)
+	}
+	m.encode(m.keys, v, dstK[0])
+}
+
+// encode makes the latent row of keys side by side and of values by head.
+func (m latentRow) encode(k []float32, v [][]float32, dst []float32) {
+	for r := range m.encoder.Rows {
+		row := m.encoder.Row(r)
+		sum := kernel.Dot(k, row)
+		at := len(k)
+		for _, head := range v {
+			sum += kernel.Dot(head, row[at:at+len(head)])
+			at += len(head)
+		}
+		dst[r] = sum
+	}
+}
+
+// newAbsorbed is the map of rope=post: the keys go into the latent as they are cached, which needs nothing
+// of the rotary embedding and is the best linear code of that rank for what a cache holds.
+func newAbsorbed(on *cache.View, keys [][]float32, rank int, balance float64) cache.Linear {
+	b := newBasis(sideBySide(keys, on.Dim, 1), sideBySide(on.V, on.VDim, 1), rank, balance)
+	m := cache.Linear{Encode: b.encoder(), Group: on.Group(), Key: map[int][]cache.Matrix{}, Value: map[int][]cache.Matrix{}}
+	var key, value []cache.Matrix
+	for j := range on.Heads() {
+		key = append(key, b.key(j*on.Dim, (j+1)*on.Dim))
+		value = append(value, b.value(j*on.VDim, (j+1)*on.VDim))
+	}
+	for _, l := range on.Layers {
+		m.Key[l], m.Value[l] = key, value
+	}
+	return m
+}
+
+// rebuilt is the map of rope=pre: the keys go into the latent before the rotary embedding, which
+// concentrates their energy, and every step rebuilds and rotates the key of every entry.
+type rebuilt struct {
+	latentRow
+	rope  kernel.Rope
+	up    cache.Matrix   // [heads*dim][rank] keys before the embedding from a latent row
+	value []cache.Matrix // [head]
+	group int
+	heads int
+	dim   int
+}
+
+var _ cache.Rebuild = (*rebuilt)(nil)
+
+func newRebuilt(on *cache.View, rank int, balance float64) *rebuilt {
+	b := newBasis(sideBySide(unrotated(on), on.Dim, 1), sideBySide(on.V, on.VDim, 1), rank, balance)
+	m := &rebuilt{
+		latentRow: b.encoder(), rope: on.Rope, group: on.Group(), heads: on.Heads(), dim: on.Dim,
+		up: cache.NewMatrix(b.keys, rank),
+	}
+	key := b.key(0, b.keys)
+	for c := range b.keys {
+		for r := range rank {
+			m.up.Row(c)[r] = key.Row(r)[c]
+		}
+	}
+	for j := range on.Heads() {
+		m.value = append(m.value, b.value(j*on.VDim, (j+1)*on.VDim))
+	}
+	return m
+}
+
+// Row encodes the keys as they were before the rotary embedding.
+func (m *rebuilt) Row(pos int, k, v, dstK, _ [][]float32) {
+	for j, head := range k {
+		plain := m.keys[j*m.dim : (j+1)*m.dim]
+		copy(plain, head)
+		m.rope.Rotate(plain, -float64(pos))
+	}
+	m.encode(m.keys, v, dstK[0])
+}
+
+// Query leaves the query as it is: it reads rebuilt keys.
+func (m *rebuilt) Query(_, _, _ int, q, dst []float32) { copy(dst, q) }
+
+// Output multiplies by the head's part of the basis.
+func (m *rebuilt) Output(_, head int, u, dst []float32) { m.value[head/m.group].Mul(u, dst) }
+
+// Keys rebuilds the keys of an entry.
+func (m *rebuilt) Keys(pos int, row []float32, dst [][]float32) {
+	for j := range m.heads {
+		for c := range m.dim {
+			dst[j][c] = kernel.Dot(m.up.Row(j*m.dim+c), row)
+		}
+		m.rope.Rotate(dst[j], float64(pos))
+	}
+}
+
+// unrotated returns every head's keys as they were before the rotary embedding.
+func unrotated(on *cache.View) [][]float32 {
+	var plain [][]float32
+	for j, head := range on.K {
+		k := append([]float32(nil), head...)
+		for i, pos := range on.Pos[j] {
+			on.Rope.Rotate(k[i*on.Dim:(i+1)*on.Dim], -float64(pos))
+		}
+		plain = append(plain, k)
+	}
+	return plain
+}
