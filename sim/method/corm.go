@@ -1,0 +1,189 @@
+package method
+
+import (
+	"fmt"
+	"math"
+
+	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
+)
+
+func init() {
+	Register(Info{
+		Name: "corm", Family: Eviction,
+		Summary: "entries that some recent query gave at least an equal share of its attention, and the most recent; no budget",
+		Reduces: "entries",
+		Paper:   "Dai et al. 2024, arXiv:2404.15949, definitions 3.1 and 3.2 and the eviction policy after them",
+		Params: []Param{
+			{Name: "window", Kind: AutoInt, Default: "256", Min: 1, Max: 1 << 20, Help: "recent queries that vote; auto: a sixteenth of the prompt, at least 8"},
+			{Name: "recent", Kind: AutoInt, Default: "256", Min: 1, Max: 1 << 20, Help: "last entries that stay; auto as for window"},
+			{Name: "agg", Kind: Choice, Default: "any", Choices: []string{"any", "mean"}, Help: "an entry is important to a group where it is to any of its query heads, or to their mean"},
+			{Name: "threshold", Kind: Choice, Default: "t", Choices: []string{"t", "n"}, Help: "important from 1/tokens so far, or from 1/entries held"},
+			{Name: "layout", Kind: Choice, Default: "kv", Choices: []string{"kv", "query"}, Help: "one kept set per KV head, or per query head with K and V repeated"},
+		},
+		Seed: []string{"corm", "corm:recent=auto,window=auto"},
+		New: func(a Args) (Method, error) {
+			return corm{
+				window: a.Int("window"), recent: a.Int("recent"), mean: a["agg"] == "mean",
+				held: a["threshold"] == "n", query: a["layout"] == "query",
+			}, nil
+		},
+	})
+}
+
+// corm evicts an entry as soon as it was minor (probability below 1/t at step t) to each of the last
+// window queries, unless it is among the last recent ones. A query before the entry counts as minor. The
+// vote is exact through decode: the last step at which an entry was important, 4 bytes an entry, decides
+// as the paper's queue of window boolean rows does.
+//
+// Differs: the paper is silent on groups of query heads; the default keeps an entry that any query head of
+// the group needs. Where the paper says "the last r steps" and "the last w queries" (with w = r in its
+// experiments) the vote looks at window queries and recent entries are protected.
+type corm struct {
+	window, recent int // 0: auto
+	mean           bool
+	held           bool
+	query          bool
+}
+
+var _ Method = corm{}
+
+// equal is how far below 1/t a probability counts as equal to it: rounding must not evict what is exactly
+// average.
+const equal = 1 - 1e-6
+
+// Fit refuses a trace without the window's queries.
+func (m corm) Fit(c Cell) (Cell, error) {
+	w, r := m.spans(c.Prompt())
+	if first := c.Prompt() - min(w, c.Prompt()); c.FirstQuery > first && c.Prompt() > r {
+		return c, fmt.Errorf("needs the last %d prompt queries, from token %d on; the trace holds those from token %d on",
+			w, first, c.FirstQuery)
+	}
+	if m.query {
+		c.Heads = c.QHeads
+	}
+	return c, nil
+}
+
+// spans resolves auto: a sixteenth of the prompt, at least 8.
+func (m corm) spans(prompt int) (window, recent int) {
+	auto := max(8, prompt/16)
+	window, recent = m.window, m.recent
+	if window == 0 {
+		window = auto
+	}
+	if recent == 0 {
+		recent = auto
+	}
+	return window, recent
+}
+
+// Decide evicts once at the end of the prompt, and hands the vote to the decode steps. A prompt shorter than
+// the window has not been voted on in full: nothing goes.
+func (m corm) Decide(c Cell, v *cache.View) (cache.Decision, error) {
+	rows, heads, group := v.Rows(0), v.Heads(), v.Group()
+	w, r := m.spans(rows)
+	d := cache.Decision{Policy: cormPolicy{window: w, recent: r, mean: m.mean, held: m.held}}
+	if m.query {
+		heads, group = v.QHeads(), 1
+		if v.Group() > 1 {
+			d.Map = repeat(v.Heads(), v.Group())
+		}
+	}
+	d.Keep, d.Notes = make([][]int32, heads), make([][]uint32, heads)
+	if w > rows || r >= rows {
+		w = min(w, rows, v.Queries())
+		r = rows
+	}
+	c.Pool.Run(heads, func(_, j int) {
+		last := m.lastImportant(v, j*group, group, w)
+		for i, t := range last {
+			if t != 0 || i >= rows-r {
+				d.Keep[j], d.Notes[j] = append(d.Keep[j], int32(i)), append(d.Notes[j], t)
+			}
+		}
+	})
+	return d, nil
+}
+
+// lastImportant returns for each prompt row the number, from 1, of the last of the last w tokens to whose
+// query it was important, 0 where it was to none. Attention is exact and causal; the query heads are group
+// ones from first on, in every layer that shares the store.
+func (m corm) lastImportant(v *cache.View, first, group, w int) []uint32 {
+	rows, dim := v.Rows(0), v.Dim
+	last := make([]uint32, rows)
+	const batch = 32 // queries looked at together; bounds memory
+	for lo := rows - w; lo < rows; lo += batch {
+		hi := min(lo+batch, rows)
+		var sees []int
+		for i := lo; i < hi; i++ {
+			sees = append(sees, i+1)
+		}
+		share := make([]float64, len(sees)*rows)
+		for _, layer := range v.Q {
+			for h := first; h < first+group; h++ {
+				q := layer[h][(lo-v.FirstQuery)*dim : (hi-v.FirstQuery)*dim]
+				logits, lse := kernel.LogitsExact(q, dim, v.Scale, v.K[h/v.Group()], sees)
+				for s, t := range sees {
+					for i := s * rows; i < s*rows+t; i++ {
+						p := math.Exp(logits[i] - lse[s])
+						if m.mean {
+							share[i] += p / float64(group*len(v.Q))
+						} else {
+							share[i] = max(share[i], p)
+						}
+					}
+				}
+			}
+		}
+		for s, t := range sees {
+			for i, p := range share[s*rows : s*rows+t] {
+				if p*float64(t) >= equal {
+					last[i] = uint32(t)
+				}
+			}
+		}
+	}
+	return last
+}
+
+// cormPolicy is the vote while decoding. An entry's note is the last step at which it was important.
+type cormPolicy struct {
+	window, recent int
+	mean, held     bool
+}
+
+var _ cache.Policy = cormPolicy{}
+
+// After notes what this step found important, and after the last layer drops the long-term minor entries.
+func (p cormPolicy) After(s *cache.Step) {
+	for j := range s.Heads {
+		h := &s.Heads[j]
+		t := s.Token
+		if p.held {
+			t = len(h.Pos)
+		}
+		for i := range h.Pos {
+			var share float64
+			for _, probs := range h.Probs {
+				if p.mean {
+					share += float64(probs[i]) / float64(len(h.Probs))
+				} else {
+					share = max(share, float64(probs[i]))
+				}
+			}
+			if share*float64(t) >= equal {
+				h.Notes[i] = uint32(s.Token)
+			}
+		}
+		if !s.Last || s.Token < p.window {
+			continue
+		}
+		for i, pos := range h.Pos {
+			minor := h.Notes[i] == 0 || int(h.Notes[i]) <= s.Token-p.window
+			if minor && int(pos)+1 <= s.Token-p.recent {
+				h.Drop = append(h.Drop, int32(i))
+			}
+		}
+	}
+}
