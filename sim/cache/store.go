@@ -35,6 +35,7 @@ type Store struct {
 	built    int   // rows that the prompt left in a ring
 	appended int   // tokens since the prompt
 	read     int64 // bytes read since the last append
+	flops    int64 // floating-point operations of attending since then
 
 	between []rows // scratch: a token's rows after each map
 	attender
@@ -167,7 +168,7 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 		}
 	}
 	s.appended++
-	s.read = s.meta
+	s.read, s.flops = s.meta, 0
 	if !ok {
 		return ErrRange
 	}
@@ -235,37 +236,59 @@ func (s *Store) entryBytes() int64 {
 // Traffic returns the bytes that attending has read since the last append.
 func (s *Store) Traffic() int64 { return s.read }
 
+// FLOPs returns the floating-point operations of attention since the last append: those of scores, of weighted
+// values, and of the folds of queries and outputs.
+func (s *Store) FLOPs() int64 { return s.flops }
+
 // CopyFrom makes the store hold what o holds. Both must have been built from the same spec.
 func (s *Store) CopyFrom(o *Store) {
 	for h := range s.heads {
-		e, f := &s.heads[h], &o.heads[h]
-		e.k.CopyFrom(&f.k)
-		if s.shape.Latent {
-			e.v = e.k.Prefix(s.shape.V)
-		} else {
-			e.v.CopyFrom(&f.v)
-		}
-		e.pos = append(e.pos[:0], f.pos...)
-		if e.notes != nil {
-			e.notes = append(e.notes[:0], f.notes...)
-		}
+		s.heads[h].copyFrom(&o.heads[h], s.shape)
 	}
-	s.appended, s.read = o.appended, o.read
+	s.appended, s.read, s.flops = o.appended, o.read, o.flops
 }
 
 // Clone returns a store of the same content with buffers of its own.
 func (s *Store) Clone() *Store {
-	c := &Store{
-		layers: s.layers, qHeads: s.qHeads, before: s.before, shape: s.shape, codec: s.codec, scale: s.scale,
-		maps: s.maps, ring: s.ring, meta: s.meta, built: s.built,
-	}
-	c.policy = s.policy
-	for h := range s.heads {
-		c.heads = append(c.heads, c.newEntries(s.heads[h].k.Cap()))
-	}
+	c := *s
+	c.attender, c.rebuilder, c.observer = attender{}, rebuilder{rebuild: s.rebuild}, observer{policy: s.policy}
+	c.heads, c.between = s.copied(), nil
 	c.prepare(s.longest, s.pool, s.rope)
-	c.CopyFrom(s)
-	return c
+	return &c
+}
+
+// Twin returns a store of the same content with rows of its own and the scratch memory of s: only one of the
+// two works at a time.
+func (s *Store) Twin() *Store {
+	t := *s
+	t.heads = s.copied()
+	t.bind()
+	return &t
+}
+
+// copied returns the entries of all heads in buffers of the same room.
+func (s *Store) copied() []entries {
+	heads := make([]entries, 0, len(s.heads))
+	for h := range s.heads {
+		e := s.newEntries(s.heads[h].k.Cap())
+		e.copyFrom(&s.heads[h], s.shape)
+		heads = append(heads, e)
+	}
+	return heads
+}
+
+// copyFrom makes the entries those of f.
+func (e *entries) copyFrom(f *entries, shape Shape) {
+	e.k.CopyFrom(&f.k)
+	if shape.Latent {
+		e.v = e.k.Prefix(shape.V)
+	} else {
+		e.v.CopyFrom(&f.v)
+	}
+	e.pos = append(e.pos[:0], f.pos...)
+	if e.notes != nil {
+		e.notes = append(e.notes[:0], f.notes...)
+	}
 }
 
 // Kept returns the positions that each stored head holds, ascending.
@@ -275,4 +298,16 @@ func (s *Store) Kept() [][]int32 {
 		kept[h] = slices.Sorted(slices.Values(e.pos))
 	}
 	return kept
+}
+
+// Rewind takes the last n tokens out of a store that only grows.
+func (s *Store) Rewind(n int) {
+	for h := range s.heads {
+		e := &s.heads[h]
+		rows := len(e.pos) - n
+		e.k.Truncate(rows)
+		e.v.Truncate(rows)
+		e.pos = e.pos[:rows]
+	}
+	s.appended -= n
 }
