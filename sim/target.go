@@ -80,19 +80,21 @@ func (r *runner) size(ctx context.Context, c *Cell) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		c.Skip = err.Error()
+		c.Skip = fmt.Sprintf("its size cannot be set: %v", err)
 		return nil
 	case found.at < 0:
 		c.Skip = fmt.Sprintf("the smallest cache, %s=%s, is above the target of %d bytes", knob.Param, knob.Settings[0], c.Target)
 		return nil
 	}
-	if c.Pipeline, err = knob.Set(found.at); err != nil {
+	set, err := knob.Set(found.at)
+	if err != nil {
 		return err
 	}
-	if why := c.Pipeline.Fit(c.forMethod(r.plan.Seed, nil)); why != nil {
+	if why := set.Fit(c.forMethod(r.plan.Seed, nil)); why != nil {
 		c.Skip = fmt.Sprintf("no setting of %s fits the target of %d bytes: %v", knob.Param, c.Target, why)
 		return nil
 	}
+	c.Pipeline = set
 	next := "it is the largest"
 	if found.at+1 < len(knob.Settings) {
 		next = fmt.Sprintf("the next larger, %s, is above it", knob.Settings[found.at+1])
@@ -112,7 +114,7 @@ func (r *runner) sizeFixed(ctx context.Context, c *Cell) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		c.Skip = err.Error()
+		c.Skip = fmt.Sprintf("its size is not known: %v", err)
 	case n > c.Target:
 		c.Skip = fmt.Sprintf("its cache of %d bytes is above the target of %d, and no knob is left to set", n, c.Target)
 	default:
