@@ -38,11 +38,9 @@ func TestLargestCacheWithinTarget(t *testing.T) {
 	tr := golden(t, "tiny") // 4 layers of 4 heads of 16
 	knobs := map[string]func(n int) string{
 		"snapkv":                  func(n int) string { return fmt.Sprintf("snapkv:budget=%d", n) },
-		"snapkv:layout=query":     func(n int) string { return fmt.Sprintf("snapkv:budget=%d,layout=query", n) },
 		"pyramidkv:beta=5":        func(n int) string { return fmt.Sprintf("pyramidkv:beta=5,budget=%d", n) },
 		"pyramidkv:shape=flat":    func(n int) string { return fmt.Sprintf("pyramidkv:budget=%d,shape=flat", n) },
 		"streamingllm":            func(n int) string { return fmt.Sprintf("streamingllm:budget=%d", n) },
-		"oracle":                  func(n int) string { return fmt.Sprintf("oracle:budget=%d", n) },
 		"mla":                     func(n int) string { return fmt.Sprintf("mla:rank=%d", n) },
 		"bestrank":                func(n int) string { return fmt.Sprintf("bestrank:rank=%d", n) },
 		"gqa":                     func(n int) string { return fmt.Sprintf("gqa:heads=%d", n) },
