@@ -41,6 +41,7 @@ var csvColumns = []struct {
 	{"peak_bytes", func(r sim.Record) string { return optional(r.PeakBytes, integer) }},
 	{"traffic_bytes", func(r sim.Record) string { return optional(r.TrafficBytes, integer) }},
 	{"target_bytes", func(r sim.Record) string { return optional(r.TargetBytes, integer) }},
+	{"knob", func(r sim.Record) string { return r.Knob }},
 
 	{"error_rel_l2", ofError(func(e sim.ErrorStats) string { return number(e.RelL2) })},
 	{"error_rel_l2_lo", ofError(func(e sim.ErrorStats) string { return optional(e.RelL2Lo, number) })},

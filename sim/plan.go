@@ -50,7 +50,8 @@ type Cell struct {
 	Layers   []int // the model's own numbers
 	Windows  int   // prefixes whose errors are averaged
 	External *External
-	Target   int64 // bytes of an equal-bytes run, 0 otherwise
+	Target   int64  // bytes of an equal-bytes run, 0 otherwise
+	Knob     string // method:parameter that was set for it
 	Warnings []cache.Warning
 	Skip     string // why it does not apply; empty where it runs
 	Memory   int64  // estimated bytes

@@ -31,6 +31,8 @@ type Record struct {
 	TrafficBytes   *int64 `json:"traffic_bytes"` // read by the last decode step
 	// TargetBytes is the size that an equal-bytes run set the cache to; there is none in other runs.
 	TargetBytes *int64 `json:"target_bytes,omitempty"`
+	// Knob is the parameter that the run set to reach it, method:parameter; empty where the pipeline has none.
+	Knob string `json:"knob,omitempty"`
 
 	Error     *ErrorStats `json:"error"`
 	Latency   *Latency    `json:"latency"`

@@ -62,7 +62,7 @@ func (r *runner) cell(ctx context.Context, c Cell) (Record, error) {
 		Seed: r.plan.Seed, Warnings: []Warning{}, Version: r.plan.Version,
 	}
 	if c.Target > 0 {
-		rec.TargetBytes = &c.Target
+		rec.TargetBytes, rec.Knob = &c.Target, c.Knob
 	}
 	if c.Skip != "" {
 		rec.Status, rec.Reason = Skipped, c.Skip

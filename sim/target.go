@@ -94,7 +94,7 @@ func (r *runner) size(ctx context.Context, c *Cell) error {
 		c.Skip = fmt.Sprintf("no setting of %s fits the target of %d bytes: %v", knob.Param, c.Target, why)
 		return nil
 	}
-	c.Pipeline = set
+	c.Pipeline, c.Knob = set, knob.Param
 	next := "it is the largest"
 	if found.at+1 < len(knob.Settings) {
 		next = fmt.Sprintf("the next larger, %s, is above it", knob.Settings[found.at+1])
