@@ -121,7 +121,9 @@ func openExternals(args []string, traces []*trace.Trace) ([]*sim.External, error
 	for _, arg := range args {
 		name, path, ok := strings.Cut(arg, "=")
 		err := errors.New("want NAME=FILE.safetensors")
-		if ok {
+		if slices.ContainsFunc(xs, func(x *sim.External) bool { return x.Name == name }) {
+			err = fmt.Errorf("name %s: it is given twice", name)
+		} else if ok {
 			var x *sim.External
 			if x, err = sim.OpenExternal(name, path, traces); err == nil {
 				xs = append(xs, x)

@@ -50,6 +50,10 @@ func TestReadmeExternal(t *testing.T) {
 		t.Fatalf("the example: %v: %s", err, out)
 	}
 	got := run("--methods", "full", "--external", "theirs=theirs.safetensors")
+	twice := exec.Command("kvgauge", "run", "--trace", trace, "--lengths", "320", "--external", "a=theirs.safetensors", "--external", "a=theirs.safetensors")
+	if out, err := twice.CombinedOutput(); err == nil || !strings.Contains(string(out), "name a: it is given twice") {
+		t.Errorf("a name twice: %v: %s", err, out)
+	}
 	if got.Pipeline != "theirs" || got.Error == nil || got.Error.RelL2 != want.Error.RelL2 || *got.CacheBytes != *want.CacheBytes {
 		t.Errorf("got %+v, want what %+v has", got, want)
 	}
