@@ -192,3 +192,9 @@ func runCells(t *testing.T, o Options) []Record {
 	}
 	return records
 }
+
+// parseError is why a pipeline is refused.
+func parseError(spec string) error {
+	_, err := method.Parse([]string{spec}, []method.Entries{{Percent: 25}})
+	return err
+}

@@ -16,6 +16,7 @@ type replay struct {
 	*runner
 	cell     Cell
 	snapshot bool // keep each store as it was before the timed steps
+	sizing   bool // only the bytes are wanted: no output is compared
 
 	errors   accumulator
 	compress time.Duration
@@ -38,11 +39,8 @@ type replay struct {
 func (p *replay) run(ctx context.Context, rec *Record) error {
 	c := p.cell
 	p.errors = newAccumulator(c)
-	p.perStep = make([]int64, c.steps())
-	for _, group := range c.groups() {
-		if err := p.group(ctx, group, rec); err != nil {
-			return err
-		}
+	if err := p.layers(ctx, rec); err != nil {
+		return err
 	}
 	stats, err := p.errors.stats()
 	if err != nil {
@@ -52,8 +50,7 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 	if c.Decode == 0 {
 		p.perStep = nil // nothing was decoded: the peak is that of the prompt
 	}
-	t := c.Trace
-	full := 4 * int64(len(c.Layers)) * int64(c.SeqLen) * int64(t.KVHeads) * int64(t.HeadDim)
+	full := c.fullBytes()
 	for _, n := range p.perStep {
 		p.peak = max(p.peak, n)
 	}
@@ -67,6 +64,17 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 	return nil
 }
 
+// layers replays all groups of layers.
+func (p *replay) layers(ctx context.Context, rec *Record) error {
+	p.perStep = make([]int64, p.cell.steps())
+	for _, group := range p.cell.groups() {
+		if err := p.group(ctx, group, rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // groups returns the layers that share a store.
 func (c Cell) groups() [][]int { return c.Pipeline.Groups(c.Layers, c.Trace.NumLayers) }
 
@@ -76,6 +84,9 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 	var layers []*trace.Layer
 	for _, n := range group {
 		l, err := p.rows.layer(n, c.SeqLen)
+		if err == nil && c.External.dense() {
+			l, err = c.External.replace(n, l)
+		}
 		if err != nil {
 			return err
 		}
@@ -149,8 +160,12 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 					return fmt.Errorf("layer %d: token %d: %w", group[n], tok.pos, err)
 				}
 			}
-			store.Attend(group[n], tok.pos, tok.q, out)
-			p.errors.add(p.pool, p.ref.layers[group[n]], group[n], i, l, store, out)
+			if !p.sizing || store.Watched() {
+				store.Attend(group[n], tok.pos, tok.q, out)
+			}
+			if !p.sizing {
+				p.errors.add(p.pool, p.ref.layers[group[n]], group[n], i, l, store, out)
+			}
 			if n == 0 {
 				p.perStep[i] += store.Bytes() // before a policy makes it smaller again
 			}

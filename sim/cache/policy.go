@@ -48,6 +48,9 @@ func (s *Store) watch() {
 	}
 }
 
+// Watched says whether a policy looks at each step's attention.
+func (s *Store) Watched() bool { return s.policy != nil }
+
 // Settle lets the policy see the attention of the layer that was attended last, and drops what it names.
 // Without a policy it does nothing. It allocates nothing.
 func (s *Store) Settle(layer, pos int) {

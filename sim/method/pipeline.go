@@ -13,6 +13,8 @@ type Pipeline struct {
 	Name    string // canonical
 	Family  string // the methods' families joined by +
 	Partial bool   // its cache lacks, or its steps do not read, entries that the full cache has
+	stages  []stage
+	budget  Entries // of the stages that name none
 	methods []Method
 	names   []string // [stage] canonical
 	partial []bool   // [stage]
@@ -20,7 +22,7 @@ type Pipeline struct {
 
 // build makes a pipeline of parsed stages; budget goes to those that name none.
 func build(stages []stage, budget Entries) (*Pipeline, error) {
-	p := &Pipeline{}
+	p := &Pipeline{stages: stages, budget: budget}
 	var families []string
 	for i, s := range stages {
 		if i > 0 {
@@ -34,8 +36,8 @@ func build(stages []stage, budget Entries) (*Pipeline, error) {
 			return nil, fmt.Errorf("%s: %w", s.info.Name, err)
 		}
 		p.methods = append(p.methods, m)
-		p.partial = append(p.partial, s.info.Family.partial())
-		p.Partial = p.Partial || s.info.Family.partial()
+		p.partial = append(p.partial, s.info.acts().partial())
+		p.Partial = p.Partial || s.info.acts().partial()
 		p.names = append(p.names, s.canonical(args))
 		families = append(families, string(s.info.Family))
 	}

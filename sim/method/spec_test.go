@@ -41,7 +41,7 @@ func TestParse(t *testing.T) {
 		{"pipeline", []string{"gqa:heads=2+snapkv:budget=50.0%"}, []string{"25%"}, []string{"gqa:heads=2+snapkv:budget=50%"}},
 		{"budgets in turn", []string{"full,snapkv"}, []string{"12%", "1k"}, []string{"full", "snapkv:budget=12%", "snapkv:budget=1024"}},
 		{"given twice, kept once", []string{"full,mqa", "mqa,full"}, []string{"25%"}, []string{"full", "mqa"}},
-		{"family", []string{"bound"}, []string{"25%"}, []string{"oracle:budget=25%", "random:budget=25%"}},
+		{"family", []string{"bound"}, []string{"25%"}, []string{"bestrank", "oracle:budget=25%", "random:budget=25%"}},
 		{"recent takes the place of a budget", []string{"streamingllm:recent=60"}, []string{"25%", "50%"}, []string{"streamingllm:recent=60"}},
 	}
 	for _, tt := range tests {
