@@ -167,19 +167,8 @@ func (p *Pipeline) calibrated(on *Calibration, prepared []*cache.Decision, layer
 // they leave it. The future goes to the bounds alone.
 func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.Decision) ([]cache.Decision, *cache.View, error) {
 	var decisions []cache.Decision
-	for i, m := range p.methods {
-		var d cache.Decision
-		var err error
-		if f, ok := m.(Fitter); prepared != nil && prepared[i] != nil {
-			d = *prepared[i]
-		} else if ok && f.Fits() {
-			d, err = f.FitMap(c, prompt)
-			d = onSequence(d)
-		} else if s, ok := m.(Seer); ok {
-			d, err = s.Foresee(c, prompt, future)
-		} else {
-			d, err = m.Decide(c, prompt)
-		}
+	for i := range p.methods {
+		d, err := p.decide(i, c, prompt, future, prepared)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -192,6 +181,22 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.
 		c = c.after(d)
 	}
 	return decisions, prompt, nil
+}
+
+// decide runs one stage.
+func (p *Pipeline) decide(i int, c Cell, prompt, future *cache.View, prepared []*cache.Decision) (cache.Decision, error) {
+	m := p.methods[i]
+	if prepared != nil && prepared[i] != nil {
+		return *prepared[i], nil
+	}
+	if f, ok := m.(Fitter); ok && f.Fits() {
+		d, err := f.FitMap(c, prompt)
+		return onSequence(d), err
+	}
+	if s, ok := m.(Seer); ok {
+		return s.Foresee(c, prompt, future)
+	}
+	return m.Decide(c, prompt)
 }
 
 // onSequence charges a map that was fitted on the prompt to the cache: it must travel with the sequence.
