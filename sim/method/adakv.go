@@ -22,7 +22,8 @@ func init() {
 			Param{Name: "variant", Kind: Choice, Default: "kvcache-factory", Choices: []string{"kvcache-factory", "kvpress"}, Help: "whose budgets"},
 		),
 		New: func(a Args) (Method, error) {
-			return adaKV{newObservation(a), a.Real("alpha"), a["normalize"] == "on", a["variant"] == "kvpress"}, nil
+			o := newObservation(a)
+			return adaKV{o, snapKV{o}, a.Real("alpha"), a["normalize"] == "on", a["variant"] == "kvpress"}, nil
 		},
 	})
 }
@@ -35,13 +36,26 @@ func init() {
 // saves no memory; here its choice is dropped. The official code repeats K and V to the query heads; the
 // default here decides per KV head.
 type adaKV struct {
-	observation
-	alpha     float64
-	normalize bool
-	kvpress   bool
+	observation         // base's
+	base        sharer  // whose entries are given to the heads
+	alpha       float64 // share of them that is not
+	normalize   bool
+	kvpress     bool
 }
 
-var _ Method = adaKV{}
+var (
+	_ Method  = adaKV{}
+	_ Wrapper = adaKV{}
+)
+
+// Around takes scores and the layer's entries from the method before: snapkv+adakv, pyramidkv+adakv.
+func (m adaKV) Around(base Method) (Method, bool) {
+	b, ok := base.(sharer)
+	if ok {
+		m.observation, m.base = b.observed(), b
+	}
+	return m, ok
+}
 
 // whole is the least budget of a prompt at which nothing is scored.
 func (m adaKV) whole(prompt int) int {
@@ -56,73 +70,81 @@ func (m adaKV) Fit(c Cell) (Cell, error) { return m.fit(c, m.whole(c.Prompt())) 
 
 // Decide keeps the best entries of each head, as many as the head deserves.
 func (m adaKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
-	d := m.stored(v)
-	d.Warnings = aboveLength(budget, rows, "prompt")
+	d, scores, budgets := m.allot(c, v)
+	for j, n := range budgets {
+		d.Keep = append(d.Keep, topK(scores[j], n))
+	}
+	return d, nil
+}
+
+// allot returns the padded scores [stored head][rows] and how many entries each head keeps, the window among
+// them: nil where all are kept. The decision lays out the store.
+func (m adaKV) allot(c Cell, v *cache.View) (d cache.Decision, scores [][]float64, budgets []int) {
+	keep, warnings := m.base.entries(c, v)
+	d = m.stored(v)
+	d.Warnings = warnings
 	heads := v.Heads()
 	if m.query {
 		heads = v.QHeads()
 	}
 	d.MetaPerStore = 4 * int64(heads+1)
-	switch {
-	case budget >= m.whole(rows):
-	case m.kvpress:
-		d.Keep = m.across(m.padded(c, v), budget)
-	default:
-		d.Keep = m.factory(m.scores(c, v), budget-m.window)
+	if keep >= m.whole(v.Rows(0)) {
+		return d, nil, nil
 	}
-	return d, nil
+	scores = m.padded(c, v)
+	if m.kvpress {
+		return d, scores, m.across(scores, keep)
+	}
+	return d, scores, m.factory(scores, keep-m.window)
 }
 
-// factory keeps what KVCache-Factory does, given the scores [stored head][rows before the window] and how many
-// entries a head keeps of those in the mean.
-func (m adaKV) factory(scores [][]float64, base int) [][]int32 {
-	floor := int(float64(base) * m.alpha)
-	keep := make([][]int32, len(scores))
-	for j, n := range m.wins(scores, base) {
-		// The published code computes this in float32.
-		n := float32(float32(n)*float32(1-m.alpha)) + float32(floor)
-		prefix := len(scores[j])
-		keep[j] = append(topK(scores[j], int(math.RoundToEven(float64(n)))), span(prefix, prefix+m.window)...)
-	}
-	return keep
-}
-
-// wins counts, for each head, its entries among the best base*heads of all heads.
-func (m adaKV) wins(scores [][]float64, base int) []int {
+// factory returns the budgets of KVCache-Factory, given how many entries before the window a head keeps in
+// the mean: a share of those, and the rest by the entries that a head has among the best of all heads.
+func (m adaKV) factory(scores [][]float64, base int) []int {
+	prefix := len(scores[0]) - m.window
 	var all []float64
 	for _, head := range scores {
 		weight := 1.0
 		if m.normalize {
-			sorted := slices.Sorted(slices.Values(head))
-			weight = floats.Sum(sorted[len(sorted)-base:]) / floats.Sum(sorted)
+			sorted := slices.Sorted(slices.Values(head[:prefix]))
+			weight = floats.Sum(sorted[prefix-base:]) / floats.Sum(sorted)
 		}
-		for _, x := range head {
+		for _, x := range head[:prefix] {
 			all = append(all, x*weight)
 		}
 	}
-	n := make([]int, len(scores))
-	for _, i := range topK(all, base*len(scores)) {
-		n[int(i)/len(scores[0])]++
+	budgets := count(topK(all, base*len(scores)), prefix, len(scores))
+	floor := int(float64(base) * m.alpha)
+	for j, n := range budgets {
+		// The published code computes this in float32.
+		share := float32(float32(n)*float32(1-m.alpha)) + float32(floor)
+		budgets[j] = int(math.RoundToEven(float64(share))) + m.window
 	}
-	return n
+	return budgets
 }
 
-// across keeps what kvpress does, given scores [stored head][rows]: the best alpha*budget of each head, and the
-// best of all heads besides, budget a head in the mean.
-func (m adaKV) across(scores [][]float64, budget int) [][]int32 {
-	rows := len(scores[0])
+// across returns kvpress's budgets, keep a head in the mean: the best safe entries of each head, and the best
+// of all heads besides.
+func (m adaKV) across(scores [][]float64, keep int) []int {
 	var all []float64
 	for _, head := range scores {
 		safe := slices.Clone(head)
-		for _, i := range topK(head, int(float64(budget)*m.alpha)) {
+		for _, i := range topK(head, m.safe(keep)) {
 			safe[i] = math.Inf(1)
 		}
 		all = append(all, safe...)
 	}
-	keep := make([][]int32, len(scores))
-	for _, i := range topK(all, budget*len(scores)) {
-		keep[int(i)/rows] = append(keep[int(i)/rows], i%int32(rows))
+	return count(topK(all, keep*len(scores)), len(scores[0]), len(scores))
+}
+
+// safe is how many entries kvpress leaves to every head.
+func (m adaKV) safe(keep int) int { return int(float64(keep) * m.alpha) }
+
+// count returns how many of the indices into [heads][width] fall on each head.
+func count(indices []int32, width, heads int) []int {
+	n := make([]int, heads)
+	for _, i := range indices {
+		n[int(i)/width]++
 	}
-	return keep
+	return n
 }

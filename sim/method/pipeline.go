@@ -23,21 +23,26 @@ func build(stages []stage, budget Entries) (*Pipeline, error) {
 	p := &Pipeline{}
 	var families []string
 	for i, s := range stages {
-		if i > 0 {
-			if err := follows(stages[i-1].info, s.info); err != nil {
-				return nil, err
-			}
-		}
 		args := s.args(budget)
 		m, err := s.info.New(args)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.info.Name, err)
 		}
+		families = append(families, string(s.info.Family))
+		if i > 0 {
+			if wrapped, err := p.wrap(m, s, args); err != nil {
+				return nil, err
+			} else if wrapped {
+				continue
+			}
+			if err := follows(stages[i-1].info, s.info); err != nil {
+				return nil, err
+			}
+		}
 		p.methods = append(p.methods, m)
 		p.partial = append(p.partial, s.info.Family.partial())
 		p.Partial = p.Partial || s.info.Family.partial()
 		p.names = append(p.names, s.canonical(args))
-		families = append(families, string(s.info.Family))
 	}
 	p.Name, p.Family = strings.Join(p.names, "+"), strings.Join(families, "+")
 	return p, nil

@@ -40,6 +40,9 @@ func newObservation(a Args) observation {
 	}
 }
 
+// observed returns itself, from the methods that embed it.
+func (o observation) observed() observation { return o }
+
 // Fit refuses a cell whose budget leaves nothing to choose, or whose window queries the trace lacks.
 func (o observation) Fit(c Cell) (Cell, error) { return o.fit(c, c.Prompt()) }
 
