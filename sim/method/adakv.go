@@ -14,7 +14,7 @@ func init() {
 		Name: "adakv", Family: Eviction,
 		Summary: "as snapkv, with a layer's entries given to the heads whose scores are highest",
 		Reduces: "entries",
-		Paper:   "Feng et al. 2024, arXiv:2407.11550, section 3, algorithm 1",
+		Paper:   "Feng et al. 2024, arXiv:2407.11550",
 		Code:    "Zefan-Cai/KVCache-Factory pyramidkv/pyramidkv_utils.py (AdaKVCluster), after FFY0/AdaKV; NVIDIA/kvpress kvpress/presses/adakv_press.py",
 		Params: append(observationParams(),
 			Param{Name: "alpha", Kind: Fraction, Default: "0.2", Help: "share of the budget that every head gets in any case"},

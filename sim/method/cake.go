@@ -15,7 +15,7 @@ func init() {
 		Name: "cake", Family: Eviction,
 		Summary: "entries that recent queries attend to much or unevenly, with more of them in layers whose attention spreads and shifts",
 		Reduces: "entries",
-		Paper:   "Qin et al. 2025, arXiv:2503.12491, section 4, equations 5 to 10",
+		Paper:   "Qin et al. 2025, arXiv:2503.12491",
 		Code:    "antgroup/cakekv cake/cake_cache.py, cake/utils.py (adjust_budgets), cake/model/modify_llama.py",
 		Params: []Param{
 			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head in the mean over layers, window included"},

@@ -13,7 +13,7 @@ func init() {
 		Name: "chunkkv", Family: Eviction,
 		Summary: "whole chunks of neighbouring prompt entries, by snapkv's scores summed over the heads of a layer",
 		Reduces: "entries",
-		Paper:   "Liu et al. 2025, arXiv:2502.00299, section 3, algorithm 1",
+		Paper:   "Liu et al. 2025, arXiv:2502.00299",
 		Code:    "NVIDIA/kvpress kvpress/presses/chunkkv_press.py",
 		Params: append(observationParams(),
 			Param{Name: "chunk", Default: "20", Min: 1, Max: 1 << 20, Help: "tokens of a chunk"},

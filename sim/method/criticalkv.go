@@ -12,7 +12,7 @@ func init() {
 		Name: "criticalkv", Family: Eviction,
 		Summary: "half the entries by snapkv's scores, half by these times the size of the value",
 		Reduces: "entries",
-		Paper:   "Feng et al. 2025, arXiv:2502.03805, section 4, algorithm 1",
+		Paper:   "Feng et al. 2025, arXiv:2502.03805",
 		Code:    "NVIDIA/kvpress kvpress/presses/criticalkv_press.py (CriticalKVPress, CriticalAdaKVPress)",
 		Params:  observationParams(),
 		New: func(a Args) (Method, error) {

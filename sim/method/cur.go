@@ -11,7 +11,7 @@ func init() {
 		Name: "cur", Family: Eviction,
 		Summary: "prompt entries whose keys and values are long beside their neighbours', and sinks",
 		Reduces: "entries",
-		Paper:   "Sengupta et al. 2025, arXiv:2509.15038 (CurDKV), section 3",
+		Paper:   "Sengupta et al. 2025, arXiv:2509.15038 (CurDKV)",
 		Code:    "NVIDIA/kvpress kvpress/presses/cur_press.py",
 		Params: []Param{
 			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head, sinks included"},

@@ -14,7 +14,7 @@ func init() {
 		Name: "expectedattention", Family: Eviction,
 		Summary: "prompt entries that queries to come are expected to attend to, were they like the prompt's",
 		Reduces: "entries",
-		Paper:   "Devoto et al. 2025, arXiv:2510.00636, section 3",
+		Paper:   "Devoto et al. 2025, arXiv:2510.00636",
 		Code:    "NVIDIA/kvpress kvpress/presses/expected_attention_press.py",
 		Params: []Param{
 			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head, sinks included"},

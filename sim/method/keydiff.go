@@ -11,7 +11,7 @@ func init() {
 		Name: "keydiff", Family: Eviction,
 		Summary: "prompt entries whose keys point away from the mean direction of the head's keys",
 		Reduces: "entries",
-		Paper:   "Park et al. 2025, arXiv:2504.15364, section 3",
+		Paper:   "Park et al. 2025, arXiv:2504.15364",
 		Code:    "NVIDIA/kvpress kvpress/presses/keydiff_press.py, block_press.py",
 		Params: []Param{
 			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head"},

@@ -12,7 +12,7 @@ func init() {
 		Name: "knorm", Family: Eviction,
 		Summary: "prompt entries whose keys are shortest",
 		Reduces: "entries",
-		Paper:   "Devoto et al. 2024, arXiv:2406.11430, section 4",
+		Paper:   "Devoto et al. 2024, arXiv:2406.11430",
 		Code:    "NVIDIA/kvpress kvpress/presses/knorm_press.py; Zefan-Cai/KVCache-Factory pyramidkv/pyramidkv_utils.py (L2NormCluster)",
 		Params: []Param{
 			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head"},

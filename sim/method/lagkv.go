@@ -14,7 +14,7 @@ func init() {
 		Name: "lagkv", Family: Eviction,
 		Summary: "prompt entries whose channels spread most against the range of the tokens that follow, sinks and the last ones",
 		Reduces: "entries",
-		Paper:   "Liang et al. 2025, arXiv:2504.04704, section 2",
+		Paper:   "Liang et al. 2025, arXiv:2504.04704",
 		Code:    "NVIDIA/kvpress kvpress/presses/lagkv_press.py",
 		Params: []Param{
 			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head, sinks included"},
