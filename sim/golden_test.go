@@ -63,6 +63,16 @@ func (g goldenRecord) pipelineOf(file string) string {
 		return fmt.Sprintf("chunkkv:budget=%v%%,chunk=%v,kernel=5,pool=avg,window=%v", 100*(1-p("compression_ratio").(float64)), p("chunk_length"), p("window_size"))
 	case "kvpress.knorm", "kvpress.keydiff":
 		return fmt.Sprintf("%s:budget=%d", strings.TrimPrefix(file, "kvpress."), len(g.Kept))
+	case "kvpress.keydiff_block":
+		return fmt.Sprintf("keydiff:block=%v,budget=%d", p("block_size"), len(g.Kept))
+	case "kvpress.cur":
+		return fmt.Sprintf("cur:budget=%d,sinks=%v,window=%v", len(g.Kept), p("num_sinks"), p("local_window_size"))
+	case "kvpress.criticalkv":
+		return fmt.Sprintf("criticalkv:budget=%d,kernel=5,pool=avg,window=%v", len(g.Kept), p("window_size"))
+	case "kvpress.criticaladakv":
+		return fmt.Sprintf("adakv:alpha=%v,budget=%v%%,kernel=5,pool=avg,variant=kvpress,window=%v+criticalkv", p("alpha_safeguard"), 100*(1-p("compression_ratio").(float64)), p("window_size"))
+	case "cakekv.cake":
+		return fmt.Sprintf("cake:budget=%v,gamma=%v,tau1=%v,tau2=%v,window=%v", p("cache_size"), p("gamma"), p("tau1"), p("tau2"), p("window_size"))
 	case "kvpress.expected_attention":
 		return fmt.Sprintf("expectedattention:budget=%d", len(g.Kept))
 	case "kvpress.lagkv":
