@@ -104,10 +104,10 @@ func (m expectedAttention) queries(v *cache.View, q []float32, turn []complex128
 	still := make([]float64, 0, n*dim) // before the rotary embedding
 	mean = make([]float64, dim)
 	for t := m.sinks; t < v.Tokens(); t++ {
-		var x []float64
 		for _, a := range row(q, dim, t-v.FirstQuery) {
-			x = append(x, float64(a))
+			still = append(still, float64(a))
 		}
+		x := still[len(still)-dim:]
 		for p, w := range v.Rope.InvFreq {
 			sin, cos := math.Sincos(-w * float64(t))
 			rotate(v.Rope, x, p, complex(cos, sin))
@@ -115,7 +115,6 @@ func (m expectedAttention) queries(v *cache.View, q []float32, turn []complex128
 		for d, a := range x {
 			mean[d] += a / float64(n)
 		}
-		still = append(still, x...)
 	}
 	cov = make([][]float64, dim)
 	for d := range cov {
