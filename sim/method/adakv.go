@@ -70,16 +70,15 @@ func (m adaKV) Fit(c Cell) (Cell, error) { return m.fit(c, m.whole(c.Prompt())) 
 
 // Decide keeps the best entries of each head, as many as the head deserves.
 func (m adaKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	d, scores, budgets := m.allot(c, v)
-	for j, n := range budgets {
-		d.Keep = append(d.Keep, topK(scores[j], n))
+	d, a := m.allot(c, v)
+	for j, n := range a.budgets {
+		d.Keep = append(d.Keep, topK(a.scores[j], n))
 	}
 	return d, nil
 }
 
-// allot returns the padded scores [stored head][rows] and how many entries each head keeps, the window among
-// them: nil where all are kept. The decision lays out the store.
-func (m adaKV) allot(c Cell, v *cache.View) (d cache.Decision, scores [][]float64, budgets []int) {
+// allot gives the layer's entries to its heads.
+func (m adaKV) allot(c Cell, v *cache.View) (d cache.Decision, a allotment) {
 	keep, warnings := m.base.entries(c, v)
 	d = m.stored(v)
 	d.Warnings = warnings
@@ -89,13 +88,15 @@ func (m adaKV) allot(c Cell, v *cache.View) (d cache.Decision, scores [][]float6
 	}
 	d.MetaPerStore = 4 * int64(heads+1)
 	if keep >= m.whole(v.Rows(0)) {
-		return d, nil, nil
+		return d, a
 	}
-	scores = m.padded(c, v)
+	a.scores = m.padded(c, v)
 	if m.kvpress {
-		return d, scores, m.across(scores, keep)
+		a.budgets, a.safe = m.across(a.scores, keep), m.safe(keep)
+	} else {
+		a.budgets = m.factory(a.scores, keep-m.window)
 	}
-	return d, scores, m.factory(scores, keep-m.window)
+	return d, a
 }
 
 // factory returns the budgets of KVCache-Factory, given how many entries before the window a head keeps in

@@ -135,7 +135,7 @@ func TestBudgetOf(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"full", "gqa:heads=2+snapkv:budget=128,window=8,mqa", "a,b=c+d:e=f", ":", "+", "snapkv:budget=1e999%", "seed,all"} {
+	for _, s := range []string{"full", "gqa:heads=2+snapkv:budget=128,window=8,mqa", "a,b=c+d:e=f", ":", "+", "snapkv:budget=1e999%", "seed,all", "snapkv+adakv:alpha=1e-9+criticalkv", "knorm:skip=0/1,budget=1e-300%"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

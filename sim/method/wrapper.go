@@ -2,6 +2,7 @@ package method
 
 import (
 	"fmt"
+	"slices"
 
 	"kvgauge/sim/cache"
 )
@@ -24,6 +25,44 @@ var (
 	_ sharer = snapKV{}
 	_ sharer = pyramidKV{}
 )
+
+// allotter is a method that scores by an observation and gives each head a budget.
+type allotter interface {
+	Fit(c Cell) (Cell, error)
+	// allot returns the decision that lays out the store, and what each head is given.
+	allot(c Cell, v *cache.View) (cache.Decision, allotment)
+}
+
+var (
+	_ allotter = adaKV{}
+	_ allotter = evenly{}
+)
+
+// allotment is what the heads of a layer are given.
+type allotment struct {
+	scores  [][]float64 // [stored head][rows] padded
+	budgets []int       // [stored head] entries to keep, the window among them; nil keeps all
+	safe    int         // of them, those that go to the best scores in any case
+}
+
+// evenly gives each head what base gives the layer.
+type evenly struct {
+	observation // base's
+	base        sharer
+}
+
+// allot gives all heads the same.
+func (e evenly) allot(c Cell, v *cache.View) (d cache.Decision, a allotment) {
+	keep, warnings := e.base.entries(c, v)
+	d = e.stored(v)
+	d.Warnings = warnings
+	if keep >= v.Rows(0) {
+		return d, a
+	}
+	a.scores = e.padded(c, v)
+	a.budgets = slices.Repeat([]int{keep}, len(a.scores))
+	return d, a
+}
 
 // wrap puts a stage's method around the last one, if it is a Wrapper of it. What both have parameters for is
 // the base's to say.
