@@ -25,6 +25,9 @@ var everything = []string{
 	"cla+snapkv", "cla:scores=producer+snapkv", "cla+corm:recent=16,window=16", "mqa:calibrated=on+cla:calibrated=on", "cla:calibrated=on+snapkv",
 	"mla:rank=40", "mla:rank=40,rope=pre", "mla:rank=40,rope=decoupled", "mla:rank=40,rope=partial", "mla:pairs=2-norm,rank=40,rope=partial",
 	"mla:rank=40+snapkv", "mla:rank=40+corm:recent=16,window=16", "cla+mla:rank=40", "cla:calibrated=on+mla:rank=40+snapkv+int8", "snapkv+int4", "corm+int8",
+	"adakv:layout=query", "adakv:normalize=off,pool=avg", "adakv:variant=kvpress", "snapkv+adakv", "pyramidkv+adakv", "adakv+criticalkv",
+	"knorm:recent=9,skip=0/2", "keydiff:block=16", "expectedattention:future=3", "chunkkv:chunk=7", "lagkv:lag=16", "cake:window=8",
+	"cla+adakv", "cla+cake:window=8", "cla+expectedattention", "mqa+criticalkv", "mla:rank=40+adakv", "mla:rank=40+cake:window=8", "adakv+int8",
 }
 
 func golden(t *testing.T, name string) *trace.Trace {
@@ -38,6 +41,8 @@ func TestBudgetOfEverythingEqualsFull(t *testing.T) {
 		"full", "mha", "gqa:heads=4", "snapkv:budget=100%", "pyramidkv:budget=100%", "pyramidkv:budget=96,variant=kvpress",
 		"streamingllm:budget=100%", "streamingllm:budget=100%,roll=on", "streamingllm:recent=92", "random:budget=100%", "oracle:budget=100%",
 		"cla:factor=1", "corm", "corm:recent=10,window=96",
+		"adakv:budget=100%", "adakv:budget=100%,variant=kvpress", "knorm:budget=100%", "keydiff:block=5,budget=100%", "expectedattention:budget=100%",
+		"chunkkv:budget=100%", "lagkv:budget=100%", "criticalkv:budget=100%", "adakv:budget=100%+criticalkv", "cake:budget=100%", "cur:budget=100%",
 	}
 	records := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, specs...), Lengths: []int{50, 96}, Decode: 16})
 	for i, r := range records {

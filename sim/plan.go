@@ -206,8 +206,9 @@ func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
 //
 // Memory: one layer's rows in float32 twice (as read, and as the pipeline leaves them), the logits of one
 // head and batch of queries in float64 per thread, the reference outputs, and for latency the copies of the
-// stores of all layers, f16: the pipeline's, with repeated heads, and full's. Work: the reference and its look
-// at the recent prompt queries, scoring, decoding and latency.
+// stores of all layers, f16: the pipeline's, with repeated heads, and full's. A pipeline that observes all
+// layers first reads them one by one, as the others do. Work: the reference and its look at the recent prompt
+// queries, scoring, decoding and latency.
 func (c Cell) estimate(o Options) (memory, work int64) {
 	t := c.Trace
 	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())

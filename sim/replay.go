@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kvgauge/sim/cache"
+	"kvgauge/sim/method"
 	"kvgauge/sim/trace"
 )
 
@@ -28,6 +29,7 @@ type replay struct {
 	prefilled int64   // bytes of the groups reduced so far, after the prompt
 	peak      int64   // largest during prefill
 	perStep   []int64 // [step] bytes of all groups after the append
+	observed  map[int]float64
 	final     int64
 	paged     int64
 	traffic   int64
@@ -67,6 +69,11 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 // layers replays all groups of layers.
 func (p *replay) layers(ctx context.Context, rec *Record) error {
 	p.perStep = make([]int64, p.cell.steps())
+	if p.cell.Pipeline.Observes() {
+		if err := p.observe(ctx); err != nil {
+			return err
+		}
+	}
 	for _, group := range p.cell.groups() {
 		if err := p.group(ctx, group, rec); err != nil {
 			return err
@@ -78,33 +85,77 @@ func (p *replay) layers(ctx context.Context, rec *Record) error {
 // groups returns the layers that share a store.
 func (c Cell) groups() [][]int { return c.Pipeline.Groups(c.Layers, c.Trace.NumLayers) }
 
-// group replays the layers of one store.
-func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
+// groupRows is what is known of one group of layers before its cache is reduced.
+type groupRows struct {
+	layers       []*trace.Layer
+	view, future *cache.View
+	known        method.Cell
+	prepared     []*cache.Decision
+}
+
+// read reads a group of layers.
+func (p *replay) read(group []int) (groupRows, error) {
 	c := p.cell
-	var layers []*trace.Layer
+	r := groupRows{known: c.forMethod(p.plan.Seed, p.pool)}
+	r.known.Observed = p.observed
 	for _, n := range group {
 		l, err := p.rows.layer(n, c.SeqLen)
 		if err == nil && c.External.dense() {
 			l, err = c.External.replace(n, l)
 		}
 		if err != nil {
+			return r, err
+		}
+		r.layers = append(r.layers, l)
+	}
+	r.view, r.future = views(c, group, r.layers)
+	var err error
+	r.prepared, err = c.Pipeline.Prepare(r.known, p.plan.calibration(c.Trace), group)
+	return r, err
+}
+
+// whole is what the prompt of one layer takes unreduced.
+func (p *replay) whole() int64 {
+	c := p.cell
+	return 4 * int64(c.SeqLen-c.Decode) * int64(c.Trace.KVHeads) * int64(c.Trace.HeadDim)
+}
+
+// observe shows the pipeline all layers, one group after the other, before it decides on any. A server would
+// have to hold them all until then.
+func (p *replay) observe(ctx context.Context) error {
+	seen := map[int]float64{}
+	for _, group := range p.cell.groups() {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		layers = append(layers, l)
+		r, err := p.read(group)
+		if err != nil {
+			return err
+		}
+		start := time.Now()
+		if seen[group[0]], err = p.cell.Pipeline.Observe(r.known, r.view, r.prepared); err != nil {
+			return err
+		}
+		p.compress += time.Since(start)
+		p.peak += p.whole()
 	}
-	prompt, future := views(c, group, layers)
-	known := c.forMethod(p.plan.Seed, p.pool)
-	prepared, err := c.Pipeline.Prepare(known, p.plan.calibration(c.Trace), group)
-	if err != nil {
-		return err
-	}
+	p.observed = seen
+	return nil
+}
 
-	start := time.Now()
-	decisions, reduced, err := c.Pipeline.Decide(known, prompt, future, prepared)
+// group replays the layers of one store.
+func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
+	c := p.cell
+	r, err := p.read(group)
 	if err != nil {
 		return err
 	}
-	store, err := cache.Build(cache.Spec{View: reduced, Before: prompt.Shape(), Decisions: decisions, Decode: c.Decode, Pool: p.pool})
+	start := time.Now()
+	decisions, reduced, err := c.Pipeline.Decide(r.known, r.view, r.future, r.prepared)
+	if err != nil {
+		return err
+	}
+	store, err := cache.Build(cache.Spec{View: reduced, Before: r.view.Shape(), Decisions: decisions, Decode: c.Decode, Pool: p.pool})
 	p.compress += time.Since(start)
 	if err != nil {
 		return fmt.Errorf("layer %d: %w", group[0], err)
@@ -118,13 +169,12 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 			rec.warn(w)
 		}
 	}
-	full := 4 * int64(prompt.Tokens()) * int64(c.Trace.KVHeads) * int64(c.Trace.HeadDim)
-	p.peak = max(p.peak, p.prefilled+full) // the other layers of the group make no rows
+	p.peak = max(p.peak, p.prefilled+p.whole()) // the other layers of the group make no rows
 	p.prefilled += store.Bytes()
 	if p.plan.Kept {
 		rec.Kept = append(rec.Kept, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}
-	if err := p.decode(ctx, store, layers, group); err != nil {
+	if err := p.decode(ctx, store, r.layers, group); err != nil {
 		return err
 	}
 	p.final += store.Bytes()

@@ -31,6 +31,7 @@ type Store struct {
 	ring   *Ring
 	meta   int64 // bytes kept between steps besides the entries
 
+	noted    bool // entries carry notes
 	heads    []entries
 	built    int   // rows that the prompt left in a ring
 	appended int   // tokens since the prompt
@@ -47,7 +48,7 @@ type Store struct {
 // dropped some.
 type entries struct {
 	k, v  kernel.Rows // v is a prefix of k's rows where the shape is Latent
-	notes []uint32    // a word for each row, where a policy decides
+	notes []uint32    // a word for each row, where a policy keeps any
 	pos   []int32     // token position of each row: the tool's own bookkeeping, not charged
 }
 
@@ -72,6 +73,7 @@ func Build(spec Spec) (*Store, error) {
 		}
 		s.meta += d.MetaPerStore
 	}
+	s.noted = notes != nil
 	longest := 0
 	for h := range v.K {
 		n := v.Rows(h)
@@ -103,7 +105,7 @@ func (s *Store) newEntries(n int) entries {
 	if !s.shape.Latent {
 		e.v = kernel.NewRows(s.codec.V, s.shape.V, n)
 	}
-	if s.policy != nil {
+	if s.noted {
 		e.notes = make([]uint32, 0, n)
 	}
 	return e
@@ -227,7 +229,7 @@ func (s *Store) entryBytes() int64 {
 	if !s.shape.Latent {
 		n += s.heads[0].v.RowBytes()
 	}
-	if s.policy != nil {
+	if s.noted {
 		n += 4
 	}
 	return n

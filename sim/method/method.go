@@ -24,6 +24,7 @@ type Cell struct {
 	FirstQuery int // first token whose query the trace holds
 	Seed       uint64
 	Pool       *kernel.Pool
+	Observed   map[int]float64 // what an Observer saw, by the first layer of each group
 }
 
 // Prompt is the number of tokens that are cached at once.

@@ -3,6 +3,7 @@ package method
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,8 +17,9 @@ const (
 	AutoInt      // an Int, or auto, which reads as 0
 	Budget       // entries per KV head and layer: a count, or a share of the sequence
 	Choice
-	List // integers joined by /
-	Real // a positive number
+	List     // integers joined by /
+	Real     // a positive number
+	Fraction // a number from 0 to 1
 )
 
 // Param declares one parameter of a method: the parser, the lists, completion and the help read it.
@@ -44,6 +46,8 @@ func (p Param) Range() string {
 		return fmt.Sprintf("integers from %d to %d joined by /", p.Min, p.Max)
 	case Real:
 		return "positive number"
+	case Fraction:
+		return "number from 0 to 1"
 	case AutoInt:
 		return fmt.Sprintf("auto, or integer from %d to %d", p.Min, p.Max)
 	default:
@@ -76,6 +80,12 @@ func (p Param) parse(text string) (string, error) {
 			return "", want
 		}
 		return strconv.FormatFloat(x, 'g', -1, 64), nil
+	case Fraction:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(x >= 0 && x <= 1) {
+			return "", want
+		}
+		return strconv.FormatFloat(math.Abs(x), 'g', -1, 64), nil // -0 is 0
 	case List:
 		var items []string
 		for item := range strings.SplitSeq(text, "/") {
@@ -123,7 +133,7 @@ func (a Args) Ints(name string) []int {
 	return ns
 }
 
-// Real returns the value of a checked Real.
+// Real returns the value of a checked Real or Fraction.
 func (a Args) Real(name string) float64 {
 	x, _ := strconv.ParseFloat(a[name], 64)
 	return x
@@ -179,12 +189,18 @@ func (e Entries) String() string {
 	return strconv.FormatFloat(e.Percent, 'f', -1, 64) + "%"
 }
 
-// Of returns the number of entries in a sequence of seqLen tokens, at least 1.
+// Of returns the number of entries in a sequence of seqLen tokens, at least 1. A share is taken of the decimal
+// that was written: in floating point 33.3% of 1000 is below 333.
 func (e Entries) Of(seqLen int) int {
 	if e.Count > 0 {
 		return e.Count
 	}
-	return max(1, int(math.Floor(e.exact(seqLen)+1e-9)))
+	share, ok := new(big.Rat).SetString(strconv.FormatFloat(e.Percent, 'f', -1, 64))
+	if !ok {
+		return 1
+	}
+	share.Mul(share, big.NewRat(int64(seqLen), 100))
+	return max(1, int(new(big.Int).Quo(share.Num(), share.Denom()).Int64()))
 }
 
 // exact is Of before rounding, for schedules that round later.

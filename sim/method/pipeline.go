@@ -25,21 +25,26 @@ func build(stages []stage, budget Entries) (*Pipeline, error) {
 	p := &Pipeline{stages: stages, budget: budget}
 	var families []string
 	for i, s := range stages {
-		if i > 0 {
-			if err := follows(stages[i-1].info, s.info); err != nil {
-				return nil, err
-			}
-		}
 		args := s.args(budget)
 		m, err := s.info.New(args)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.info.Name, err)
 		}
+		families = append(families, string(s.info.Family))
+		if i > 0 {
+			if wrapped, err := p.wrap(m, s, args); err != nil {
+				return nil, err
+			} else if wrapped {
+				continue
+			}
+			if err := follows(stages[i-1].info, s.info); err != nil {
+				return nil, err
+			}
+		}
 		p.methods = append(p.methods, m)
 		p.partial = append(p.partial, s.info.acts().partial())
 		p.Partial = p.Partial || s.info.acts().partial()
 		p.names = append(p.names, s.canonical(args))
-		families = append(families, string(s.info.Family))
 	}
 	p.Name, p.Family = strings.Join(p.names, "+"), strings.Join(families, "+")
 	return p, nil
@@ -169,19 +174,8 @@ func (p *Pipeline) calibrated(on *Calibration, prepared []*cache.Decision, layer
 // they leave it. The future goes to the bounds alone.
 func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.Decision) ([]cache.Decision, *cache.View, error) {
 	var decisions []cache.Decision
-	for i, m := range p.methods {
-		var d cache.Decision
-		var err error
-		if f, ok := m.(Fitter); prepared != nil && prepared[i] != nil {
-			d = *prepared[i]
-		} else if ok && f.Fits() {
-			d, err = f.FitMap(c, prompt)
-			d = onSequence(d)
-		} else if s, ok := m.(Seer); ok {
-			d, err = s.Foresee(c, prompt, future)
-		} else {
-			d, err = m.Decide(c, prompt)
-		}
+	for i := range p.methods {
+		d, err := p.decide(i, c, prompt, future, prepared)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -194,6 +188,22 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.
 		c = c.after(d)
 	}
 	return decisions, prompt, nil
+}
+
+// decide runs one stage.
+func (p *Pipeline) decide(i int, c Cell, prompt, future *cache.View, prepared []*cache.Decision) (cache.Decision, error) {
+	m := p.methods[i]
+	if prepared != nil && prepared[i] != nil {
+		return *prepared[i], nil
+	}
+	if f, ok := m.(Fitter); ok && f.Fits() {
+		d, err := f.FitMap(c, prompt)
+		return onSequence(d), err
+	}
+	if s, ok := m.(Seer); ok {
+		return s.Foresee(c, prompt, future)
+	}
+	return m.Decide(c, prompt)
 }
 
 // onSequence charges a map that was fitted on the prompt to the cache: it must travel with the sequence.

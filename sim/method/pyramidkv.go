@@ -65,16 +65,20 @@ func (m pyramidKV) Settings(c Cell) []string {
 
 // Decide keeps the layer's share of the budget.
 func (m pyramidKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
-	if budget >= rows {
-		d := m.decide(c, v, rows)
-		d.Warnings = aboveLength(budget, rows, "prompt")
-		return d, nil
-	}
-	keep, warnings := m.schedule(c, rows)
-	d := m.decide(c, v, keep[v.Layers[0]])
+	keep, warnings := m.entries(c, v)
+	d := m.decide(c, v, keep)
 	d.Warnings = warnings
 	return d, nil
+}
+
+// entries is the layer's share.
+func (m pyramidKV) entries(c Cell, v *cache.View) (int, []cache.Warning) {
+	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
+	if budget >= rows {
+		return rows, aboveLength(budget, rows, "prompt")
+	}
+	keep, warnings := m.schedule(c, rows)
+	return keep[v.Layers[0]], warnings
 }
 
 // schedule returns the entries that each layer of the model keeps of a prompt of rows tokens, window
