@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 const (
 	// Chunk is how many entries one partial result covers. Results are merged in index order, so that
@@ -159,10 +162,20 @@ func Merge(parts []Partial, first, step int, out []float32) (largest, sum float3
 	return m, sum
 }
 
-// Probabilities turns the logits of one query head, in place, into its softmax, given the largest logit and
-// the sum that Merge returned.
-func Probabilities(logits []float32, largest, sum float32) {
-	for i, x := range logits {
-		logits[i] = exp(x-largest) / sum
+// Probabilities turns the logits of one query head, in place, into its softmax. largest and inverse, of one
+// number each, are the largest logit and the inverse of the sum that Merge returned. The logits have room for
+// whole steps of 16 beyond their length.
+func Probabilities(logits, largest, inverse []float32) {
+	n := len(logits)
+	logits = logits[:(n+15)&^15]
+	for lo := 0; lo < n; lo += block {
+		part := logits[lo:]
+		active.column(part, min(block, n-lo), 1, ones, largest, inverse, part)
 	}
 }
+
+// ones are the factors of rows without scales.
+var ones = slices.Repeat([]float32{1}, block)
+
+// Add adds x to dst, which is as long.
+func Add(dst, x []float32) { active.axpy(1, x, dst) }
