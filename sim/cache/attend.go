@@ -60,6 +60,7 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 		s.turn = &kernel.Turn{Rope: rope, Rows: s.ring.Sinks}
 	}
 	s.watch()
+	s.openIndex()
 }
 
 // Attend computes softmax attention of the query token of a layer at position pos over all entries: q and
@@ -68,8 +69,12 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	for i := range s.folds {
 		q = s.folds[i].queries(layer, pos, q)
 	}
+	s.recall(layer, pos, q)
 	for i, x := range q {
 		s.q[i] = x * s.scale
+	}
+	if s.index != nil && s.attendSome(layer, out) {
+		return
 	}
 	s.parts = s.parts[:0]
 	work := 0
@@ -99,9 +104,12 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		n := len(s.heads[h/group].pos)
 		chunks := (n + kernel.Chunk - 1) / kernel.Chunk
 		largest, sum := kernel.Merge(states[:chunks*group], h%group, group, u[h*s.shape.V:(h+1)*s.shape.V])
-		if s.policy != nil {
-			_, _, _ = n, largest, sum
+		if s.logits != nil {
+			s.largest[h], s.inverse[h] = largest, 1/sum
 		}
+	}
+	if s.logits != nil {
+		pool.Run(s.qHeads, s.soften)
 	}
 	for i := len(s.folds) - 1; i >= 0; i-- {
 		s.folds[i].outputs(layer, s.outputOf(i-1, out))
@@ -124,7 +132,7 @@ func (s *Store) attendPart(worker, i int) {
 	lo := p.chunk * kernel.Chunk
 	hi := min(lo+kernel.Chunk, len(e.pos))
 	at := (p.head*s.chunks + p.chunk) * group
-	if s.policy != nil {
+	if s.logits != nil {
 		for g := range group {
 			s.states[at+g].Logits = s.logits[p.head*group+g][lo:lo:hi]
 		}

@@ -32,7 +32,6 @@ type Store struct {
 	meta   int64 // bytes kept between steps besides the entries
 
 	heads    []entries
-	built    int   // rows that the prompt left in a ring
 	appended int   // tokens since the prompt
 	read     int64 // bytes read since the last append
 
@@ -40,14 +39,16 @@ type Store struct {
 	attender
 	rebuilder
 	observer
+	chooser
 }
 
 // entries is what one stored head holds. Rows stand in position order, but for a ring and after a policy
 // dropped some.
 type entries struct {
 	k, v  kernel.Rows // v is a prefix of k's rows where the shape is Latent
-	notes []uint32    // a word for each row, where a policy decides
+	notes []uint32    // a word for each row, where a policy keeps them
 	pos   []int32     // token position of each row: the tool's own bookkeeping, not charged
+	built int         // rows that the prompt left
 }
 
 // Build encodes the rows of the spec's view and makes room for the tokens to come. It fails with ErrRange.
@@ -67,7 +68,10 @@ func Build(spec Spec) (*Store, error) {
 			s.codec = *d.Codec
 		}
 		if d.Policy != nil {
-			s.policy, notes = d.Policy, d.Notes
+			s.policy, s.window, notes = d.Policy, d.Queries, d.Notes
+		}
+		if d.Select != nil {
+			s.selector = d.Select
 		}
 		s.meta += d.MetaPerStore
 	}
@@ -75,12 +79,12 @@ func Build(spec Spec) (*Store, error) {
 	for h := range v.K {
 		n := v.Rows(h)
 		most := n + spec.Decode
-		if s.ring != nil {
+		if s.goesRound(h) {
 			most = min(most, max(n, s.ring.Capacity))
 		}
 		longest = max(longest, most)
-		e := s.newEntries(most)
-		e.pos = append(e.pos, v.Pos[h]...)
+		e := s.newEntries(most, notes != nil)
+		e.pos, e.built = append(e.pos, v.Pos[h]...), n
 		if notes != nil {
 			e.notes = append(e.notes, notes[h]...)
 		}
@@ -91,18 +95,19 @@ func Build(spec Spec) (*Store, error) {
 		}
 		s.heads = append(s.heads, e)
 	}
-	s.built = len(s.heads[0].pos)
 	s.prepare(longest, spec.Pool, v.Rope)
+	s.remember(v)
+	s.fillIndex()
 	return s, nil
 }
 
 // newEntries makes room for n rows.
-func (s *Store) newEntries(n int) entries {
+func (s *Store) newEntries(n int, notes bool) entries {
 	e := entries{k: kernel.NewRows(s.codec.K, s.shape.K, n), pos: make([]int32, 0, n)}
 	if !s.shape.Latent {
 		e.v = kernel.NewRows(s.codec.V, s.shape.V, n)
 	}
-	if s.policy != nil {
+	if notes {
 		e.notes = make([]uint32, 0, n)
 	}
 	return e
@@ -154,7 +159,7 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 	ok := true
 	for h := range s.heads {
 		e := &s.heads[h]
-		i := s.slot(len(e.pos))
+		i := s.slot(h)
 		if i < len(e.pos) {
 			ok = e.set(i, k[h], v[h], s.shape) && ok
 			e.pos[i] = int32(pos)
@@ -168,19 +173,26 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 	}
 	s.appended++
 	s.read = s.meta
+	s.extendIndex()
 	if !ok {
 		return ErrRange
 	}
 	return nil
 }
 
-// slot returns the row that the next token goes to, where n are held. A full ring that was built with
-// kept rows goes round from its oldest, the first after the sinks.
-func (s *Store) slot(n int) int {
-	if s.ring == nil || n < s.ring.Capacity {
+// goesRound says whether a head holds a ring.
+func (s *Store) goesRound(h int) bool {
+	return s.ring != nil && (s.ring.Heads == nil || s.ring.Heads[h])
+}
+
+// slot returns the row that a head's next token goes to. A full ring that was built with kept rows goes round
+// from its oldest, the first after the sinks.
+func (s *Store) slot(h int) int {
+	e := &s.heads[h]
+	if n := len(e.pos); !s.goesRound(h) || n < s.ring.Capacity {
 		return n
 	}
-	grown := s.ring.Capacity - s.built // appended before the ring was full
+	grown := s.ring.Capacity - e.built // appended before the ring was full
 	return s.ring.Sinks + (s.appended-grown)%(s.ring.Capacity-s.ring.Sinks)
 }
 
@@ -197,9 +209,9 @@ func (s *Store) Bytes() int64 {
 	return n
 }
 
-// Metadata returns the part of Bytes that is not keys and values: scales, notes and maps.
+// Metadata returns the part of Bytes that is not keys and values: scales, notes, maps, queries and indices.
 func (s *Store) Metadata() int64 {
-	n := s.meta
+	n := s.meta + s.queryBytes() + s.indexBytes()
 	for h := range s.heads {
 		e := &s.heads[h]
 		n += e.k.ScaleBytes() + 4*int64(len(e.notes))
@@ -212,7 +224,7 @@ func (s *Store) Metadata() int64 {
 
 // Paged returns what the store takes where every head allocates whole pages of page entries.
 func (s *Store) Paged(page int) int64 {
-	n := s.meta
+	n := s.meta + s.queryBytes() + s.indexBytes()
 	for h := range s.heads {
 		pages := (len(s.heads[h].pos) + page - 1) / page
 		n += int64(pages) * int64(page) * s.entryBytes()
@@ -226,7 +238,7 @@ func (s *Store) entryBytes() int64 {
 	if !s.shape.Latent {
 		n += s.heads[0].v.RowBytes()
 	}
-	if s.policy != nil {
+	if s.heads[0].notes != nil {
 		n += 4
 	}
 	return n
@@ -245,23 +257,29 @@ func (s *Store) CopyFrom(o *Store) {
 		} else {
 			e.v.CopyFrom(&f.v)
 		}
-		e.pos = append(e.pos[:0], f.pos...)
+		e.pos, e.built = append(e.pos[:0], f.pos...), f.built
 		if e.notes != nil {
 			e.notes = append(e.notes[:0], f.notes...)
 		}
 	}
 	s.appended, s.read = o.appended, o.read
+	for i := range s.queries {
+		s.queries[i].CopyFrom(&o.queries[i])
+	}
+	if s.index != nil {
+		s.index.CopyFrom(o.index)
+	}
 }
 
 // Clone returns a store of the same content with buffers of its own.
 func (s *Store) Clone() *Store {
 	c := &Store{
 		layers: s.layers, qHeads: s.qHeads, before: s.before, shape: s.shape, codec: s.codec, scale: s.scale,
-		maps: s.maps, ring: s.ring, meta: s.meta, built: s.built,
+		maps: s.maps, ring: s.ring, meta: s.meta,
 	}
-	c.policy = s.policy
+	c.policy, c.window, c.selector = s.policy, s.window, s.selector
 	for h := range s.heads {
-		c.heads = append(c.heads, c.newEntries(s.heads[h].k.Cap()))
+		c.heads = append(c.heads, c.newEntries(s.heads[h].k.Cap(), s.heads[h].notes != nil))
 	}
 	c.prepare(s.longest, s.pool, s.rope)
 	c.CopyFrom(s)
