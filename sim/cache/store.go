@@ -68,7 +68,10 @@ func Build(spec Spec) (*Store, error) {
 			s.codec = *d.Codec
 		}
 		if d.Policy != nil {
-			s.policy, s.window, notes = d.Policy, d.Queries, d.Notes
+			s.policy, s.window = d.Policy, d.Queries
+		}
+		if d.Notes != nil {
+			notes = d.Notes
 		}
 		if d.Select != nil {
 			s.selector = d.Select

@@ -177,5 +177,5 @@ func Probabilities(logits, largest, inverse []float32) {
 // ones are the factors of rows without scales.
 var ones = slices.Repeat([]float32{1}, block)
 
-// Add adds x to dst, which is as long.
-func Add(dst, x []float32) { active.axpy(1, x, dst) }
+// Axpy adds p*x to y, which is as long.
+func Axpy(p float32, x, y []float32) { active.axpy(p, x, y) }

@@ -62,6 +62,7 @@ func (m corm) Fit(c Cell) (Cell, error) {
 	if m.query {
 		c.Heads = c.QHeads
 	}
+	c.Moving = true
 	return c, nil
 }
 
@@ -169,7 +170,7 @@ func (p cormPolicy) After(s *cache.Step) {
 		if p.mean {
 			clear(h.Score)
 			for _, probs := range h.Probs {
-				kernel.Add(h.Score, probs)
+				kernel.Axpy(1, probs, h.Score)
 			}
 			note(h.Notes, h.Score, leastShare(len(h.Probs), t), uint32(s.Token))
 		} else {

@@ -83,6 +83,11 @@ func (p *Pipeline) Fit(c Cell) error {
 		if c, err = m.Fit(c); err != nil {
 			return err
 		}
+		if r, ok := m.(Repeater); ok {
+			every, _ := r.Every()
+			c.Moving = c.Moving || every > 0
+		}
+		c.Thinned = c.Thinned || p.partial[i]
 	}
 	return nil
 }
@@ -182,6 +187,9 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.
 		}
 		if err != nil {
 			return nil, nil, err
+		}
+		if r, ok := m.(Repeater); ok {
+			d = repeated(d, c, m, r)
 		}
 		decisions = append(decisions, d)
 		if i == len(p.methods)-1 {

@@ -20,6 +20,7 @@ func init() {
 			Param{Name: "shape", Kind: Choice, Default: "pyramid", Choices: []string{"pyramid", "flat", "inverted"}, Help: "the schedule, the same total spread evenly, or the schedule reversed"},
 			Param{Name: "rounding", Kind: Choice, Default: "code", Choices: []string{"code", "exact"}, Help: "the code's floored step, which exceeds the budget, or a total that meets it"},
 			Param{Name: "variant", Kind: Choice, Default: "kvcache-factory", Choices: []string{"kvcache-factory", "kvpress"}, Help: "whose schedule"},
+			intervalParam,
 		),
 		Seed: []string{"pyramidkv"},
 		New: func(a Args) (Method, error) {
@@ -43,9 +44,9 @@ var _ Method = pyramidKV{}
 
 // Decide keeps the layer's share of the budget.
 func (m pyramidKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
+	budget, rows := m.budget.Of(c.SeqLen), c.Prompt()
 	if budget >= rows {
-		d := m.decide(c, v, rows)
+		d := m.decide(c, v, v.Rows(0))
 		d.Warnings = aboveLength(budget, rows, "prompt")
 		return d, nil
 	}
