@@ -16,8 +16,9 @@ const (
 	AutoInt      // an Int, or auto, which reads as 0
 	Budget       // entries per KV head and layer: a count, or a share of the sequence
 	Choice
-	List // integers joined by /
-	Real // a positive number
+	List  // integers joined by /
+	Real  // a positive number
+	Share // a part of a whole, as a percentage
 )
 
 // Param declares one parameter of a method: the parser, the lists, completion and the help read it.
@@ -44,6 +45,8 @@ func (p Param) Range() string {
 		return fmt.Sprintf("integers from %d to %d joined by /", p.Min, p.Max)
 	case Real:
 		return "positive number"
+	case Share:
+		return "share from 0% to 100%"
 	case AutoInt:
 		return fmt.Sprintf("auto, or integer from %d to %d", p.Min, p.Max)
 	default:
@@ -76,6 +79,12 @@ func (p Param) parse(text string) (string, error) {
 			return "", want
 		}
 		return strconv.FormatFloat(x, 'g', -1, 64), nil
+	case Share:
+		x, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
+		if err != nil || !strings.HasSuffix(text, "%") || !(x >= 0 && x <= 100) {
+			return "", want
+		}
+		return strconv.FormatFloat(x, 'f', -1, 64) + "%", nil
 	case List:
 		var items []string
 		for item := range strings.SplitSeq(text, "/") {
@@ -127,6 +136,12 @@ func (a Args) Ints(name string) []int {
 func (a Args) Real(name string) float64 {
 	x, _ := strconv.ParseFloat(a[name], 64)
 	return x
+}
+
+// Share returns the value of a checked Share, from 0 to 1.
+func (a Args) Share(name string) float64 {
+	x, _ := strconv.ParseFloat(strings.TrimSuffix(a[name], "%"), 64)
+	return x / 100
 }
 
 // Budget returns the value of a checked Budget.
