@@ -30,7 +30,7 @@ type Step struct {
 type StepHead struct {
 	Pos   []int32     // token position of each entry
 	Notes []uint32    // a word for each entry; 0 in an entry that this step appended
-	Probs [][]float32 // [query head of the group][entry] probabilities over the entries that are held
+	Probs [][]float32 // [query head of the group][entry] probabilities over the entries held, free to be overwritten
 	Score []float32   // [entry] for the policy to add up over the layers of a step; zero before the first
 	Drop  []int32     // entries to drop, ascending: the policy appends to it
 }

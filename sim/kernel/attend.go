@@ -108,7 +108,7 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 			kScale = active.rowScales(k, lo, n, kScale, s.kScale)
 			active.score(q, k, lo, n, s, s.logits, block)
 		}
-		record(out, s.logits, n, kScale)
+		record(out, s.logits, n, kScale, &kScale[0] != &s.ones[0])
 		vScale = active.rowScales(v, lo, n, vScale, s.vScale)
 		active.soften(s.logits, n, kScale, vScale, st)
 		s.next = k.at(lo + n)
@@ -120,14 +120,19 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 	}
 }
 
-// record appends a block's n logits to the Logits of each head that wants them.
-func record(out []Partial, logits []float32, n int, scale []float32) {
+// record appends a block's n logits to the Logits of each head that wants them, each times its scale where
+// they are scaled.
+func record(out []Partial, logits []float32, n int, scale []float32, scaled bool) {
 	for h := range out {
 		if out[h].Logits == nil {
 			continue
 		}
-		for i, x := range logits[h*block : h*block+n] {
-			out[h].Logits = append(out[h].Logits, x*scale[i])
+		at := len(out[h].Logits)
+		out[h].Logits = append(out[h].Logits, logits[h*block:h*block+n]...)
+		if scaled {
+			for i, x := range scale[:n] {
+				out[h].Logits[at+i] *= x
+			}
 		}
 	}
 }
@@ -179,3 +184,6 @@ var ones = slices.Repeat([]float32{1}, block)
 
 // Axpy adds p*x to y, which is as long.
 func Axpy(p float32, x, y []float32) { active.axpy(p, x, y) }
+
+// Most raises y to x, which is as long, where x is larger.
+func Most(x, y []float32) { active.most(x, y) }

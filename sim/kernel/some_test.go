@@ -100,3 +100,20 @@ func TestProbabilities(t *testing.T) {
 		})
 	}
 }
+
+func TestMost(t *testing.T) {
+	for _, n := range []int{0, 1, 15, 16, 33, 100} {
+		eachPath(t, func(t *testing.T) {
+			x, y := make([]float32, n), make([]float32, n)
+			for i := range x {
+				x[i], y[i] = float32(i%7)-3, float32(i%5)-2
+			}
+			Most(x, y)
+			for i, got := range y {
+				if want := max(float32(i%7)-3, float32(i%5)-2); got != want {
+					t.Fatalf("%d of %d: %g, want %g", i, n, got, want)
+				}
+			}
+		})
+	}
+}

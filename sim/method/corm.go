@@ -167,17 +167,7 @@ func (p cormPolicy) After(s *cache.Step) {
 		if p.held {
 			t = len(h.Pos)
 		}
-		if p.mean {
-			clear(h.Score)
-			for _, probs := range h.Probs {
-				kernel.Axpy(1, probs, h.Score)
-			}
-			note(h.Notes, h.Score, leastShare(len(h.Probs), t), uint32(s.Token))
-		} else {
-			for _, probs := range h.Probs {
-				note(h.Notes, probs, leastShare(1, t), uint32(s.Token))
-			}
-		}
+		p.note(h, t, uint32(s.Token))
 		if !s.Last || s.Token < p.window {
 			continue
 		}
@@ -191,13 +181,27 @@ func (p cormPolicy) After(s *cache.Step) {
 	}
 }
 
-// note writes token beside every entry whose share is not below least.
-func note(notes []uint32, shares []float32, least float32, token uint32) {
-	notes = notes[:len(shares)]
-	for i, x := range shares {
-		if x >= least {
-			notes[i] = token
+// note writes token beside every entry of a head that is important at step t.
+func (p cormPolicy) note(h *cache.StepHead, t int, token uint32) {
+	share, heads := h.Probs[0], 1
+	for _, probs := range h.Probs[1:] {
+		if p.mean {
+			kernel.Axpy(1, probs, share)
+		} else {
+			kernel.Most(probs, share)
 		}
+	}
+	if p.mean {
+		heads = len(h.Probs)
+	}
+	least := leastShare(heads, t)
+	notes := h.Notes[:len(share)]
+	for i, x := range share {
+		last := notes[i]
+		if x >= least {
+			last = token
+		}
+		notes[i] = last
 	}
 }
 

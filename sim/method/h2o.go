@@ -222,7 +222,10 @@ func (p h2oPolicy) After(s *cache.Step) {
 	for j := range s.Heads {
 		h := &s.Heads[j]
 		if p.max {
-			addLargest(h.Score, h.Probs)
+			for _, probs := range h.Probs[1:] {
+				kernel.Most(probs, h.Probs[0])
+			}
+			kernel.Axpy(1, h.Probs[0], h.Score)
 		} else {
 			for _, probs := range h.Probs {
 				kernel.Axpy(1, probs, h.Score)
@@ -244,16 +247,5 @@ func (p h2oPolicy) After(s *cache.Step) {
 		if len(h.Pos) > p.budget {
 			h.Drop = append(h.Drop, int32(worst))
 		}
-	}
-}
-
-// addLargest adds the largest of each entry's probabilities to its score.
-func addLargest(score []float32, probs [][]float32) {
-	for i := range score {
-		most := probs[0][i]
-		for _, p := range probs[1:] {
-			most = max(most, p[i])
-		}
-		score[i] += most
 	}
 }
