@@ -59,7 +59,9 @@ func (r *Rows) gather(o *Rows, rows []int32) {
 	for i, at := range rows {
 		from := int(at)
 		copy(r.Data[i*r.stride:(i+1)*r.stride], o.Data[from*r.stride:])
-		copy(r.Scale[i*groups:(i+1)*groups], o.Scale[from*groups:])
-		copy(r.Min[i*mins:(i+1)*mins], o.Min[from*mins:])
+		if groups > 0 {
+			copy(r.Scale[i*groups:(i+1)*groups], o.Scale[from*groups:])
+			copy(r.Min[i*mins:(i+1)*mins], o.Min[from*mins:])
+		}
 	}
 }

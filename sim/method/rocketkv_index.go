@@ -19,10 +19,11 @@ func (rocketSelector) PerQueryHead() bool { return false }
 // Index makes one without chunks.
 func (s rocketSelector) Index(heads, group, dim, longest int) cache.Index {
 	chunks := (longest + s.chunk - 1) / s.chunk
+	stride := (chunks + 15) &^ 15
 	x := &rocketIndex{
 		rocketSelector: s, heads: make([]rocketHead, heads), group: group, dim: dim, chunks: chunks,
 		weight: make([]float32, dim), room: make([]float32, max(dim, longest)), channels: make([]int32, 0, dim),
-		line: make([]float32, (chunks+15)&^15), estimate: make([]float32, (chunks+15)&^15), mean: make([]float32, chunks),
+		line: make([]float32, chunks), stride: stride, estimates: make([]float32, group*stride), cool: make([]float32, group), mean: make([]float32, chunks),
 		entries: make([]float32, longest), largest: make([]float32, 1), inverse: []float32{1},
 	}
 	for j := range x.heads {
@@ -43,8 +44,10 @@ type rocketIndex struct {
 	group, dim, chunks int
 	weight, room       []float32 // scratch: [channel]
 	channels           []int32
-	line, estimate     []float32 // scratch: [chunk]
-	mean               []float32
+	line, mean         []float32 // scratch: [chunk]
+	estimates          []float32 // scratch: [query head of the group][stride]
+	cool               []float32 // scratch: [query head of the group]
+	stride             int
 	entries            []float32 // scratch: [entry]
 	largest, inverse   []float32
 }
@@ -108,26 +111,21 @@ func (x *rocketIndex) score(h *rocketHead, q []float32) {
 		x.weight[d] = sum
 	}
 	x.channels = largest(x.weight, x.width, x.room, x.channels[:0])
+	clear(x.estimates)
+	line := x.line[:n]
+	for g := range x.group {
+		x.cool[g] = x.temperature(q[g*x.dim : (g+1)*x.dim])
+	}
+	for _, d := range x.channels {
+		kernel.Floats(line, x.bounds(h, q, int(d))[:n])
+		for g := range x.group {
+			kernel.Axpy(x.cool[g]*q[g*x.dim+int(d)], line, x.estimates[g*x.stride:g*x.stride+n])
+		}
+	}
 	mean := x.mean[:n]
 	clear(mean)
 	for g := range x.group {
-		qh := q[g*x.dim : (g+1)*x.dim]
-		var all, chosen float32
-		for _, v := range qh {
-			all += abs(v)
-		}
-		for _, d := range x.channels {
-			chosen += abs(qh[d])
-		}
-		estimate := x.estimate[:n]
-		clear(estimate)
-		if chosen > 0 {
-			cool := float32(1 / math.Sqrt(float64(chosen)/float64(all)))
-			for _, d := range x.channels {
-				x.bound(h, q, int(d), n)
-				kernel.Axpy(cool*qh[d], x.line[:n], estimate)
-			}
-		}
+		estimate := x.estimates[g*x.stride : g*x.stride+n]
 		x.largest[0] = slices.Max(estimate)
 		kernel.Probabilities(estimate, x.largest, x.inverse)
 		var sum float64
@@ -138,8 +136,24 @@ func (x *rocketIndex) score(h *rocketHead, q []float32) {
 	}
 }
 
-// bound widens the bounds of a channel that the group's queries point to.
-func (x *rocketIndex) bound(h *rocketHead, q []float32, d, n int) {
+// temperature is what a query's estimates are multiplied by: the logits of the chosen channels stand for those of
+// all.
+func (x *rocketIndex) temperature(q []float32) float32 {
+	var all, chosen float64
+	for _, v := range q {
+		all += float64(abs(v))
+	}
+	for _, d := range x.channels {
+		chosen += float64(abs(q[d]))
+	}
+	if chosen == 0 {
+		return 1
+	}
+	return float32(math.Sqrt(all / chosen))
+}
+
+// bounds are those of a channel that the group's queries point to, by chunk.
+func (x *rocketIndex) bounds(h *rocketHead, q []float32, d int) []uint16 {
 	bounds := h.high
 	if h.low != nil {
 		var sum float32
@@ -150,7 +164,7 @@ func (x *rocketIndex) bound(h *rocketHead, q []float32, d, n int) {
 			bounds = h.low
 		}
 	}
-	kernel.Floats(x.line, bounds[d*x.chunks:d*x.chunks+n])
+	return bounds[d*x.chunks : (d+1)*x.chunks]
 }
 
 func abs(x float32) float32 { return max(x, -x) }
