@@ -236,6 +236,9 @@ func runRun(ctx context.Context, s *streams, f *runFlags, args []string) error {
 	case err != nil:
 		return fmt.Errorf("--trace: %w", err)
 	}
+	if !f.noLatency {
+		plan.MeasureLimits()
+	}
 	manifest, err := newManifest(s, plan, args)
 	if err != nil {
 		return err
@@ -275,7 +278,7 @@ func runRun(ctx context.Context, s *streams, f *runFlags, args []string) error {
 func newManifest(s *streams, p *sim.Plan, args []string) (sim.Manifest, error) {
 	m := sim.Manifest{
 		Schema: sim.Schema, Args: args, Seed: p.Seed, Version: p.Version, Machine: sim.ThisMachine(),
-		Kernel: kernel.Name, Threads: p.Threads, Cells: len(p.Cells), Started: s.now(),
+		Kernel: kernel.Name, Threads: p.Threads, Limits: p.Limits, Cells: len(p.Cells), Started: s.now(),
 	}
 	for _, t := range p.Traces {
 		hash, err := t.Hash()

@@ -35,6 +35,9 @@ type Plan struct {
 	Cells []Cell
 	rows  map[*trace.Trace]*rows // once loaded
 	fits  map[*trace.Trace]*method.Calibration
+
+	// Limits is what the machine can do, which a step's time is held against; nil where nothing is timed.
+	Limits *kernel.Limits
 }
 
 // Cell is one trace x pipeline x sequence length.
@@ -160,9 +163,9 @@ func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
 // estimate bounds the memory that the cell needs and counts its multiplications, both roughly.
 //
 // Memory: one layer's rows in float32 twice (as read, and as the pipeline leaves them), the logits of one
-// head and batch of queries in float64 per thread, the reference outputs, and for latency three sets of
-// f16 stores of all layers (the pipeline's, full's, and the state that full starts from), repeated heads
-// counted. Work: the reference and its look at the recent prompt queries, scoring, decoding and latency.
+// head and batch of queries in float64 per thread, the reference outputs, and for latency the copies of the
+// stores of all layers, f16: the pipeline's, with repeated heads, and full's. Work: the reference and its look
+// at the recent prompt queries, scoring, decoding and latency.
 func (c Cell) estimate(o Options) (memory, work int64) {
 	t := c.Trace
 	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
@@ -172,7 +175,8 @@ func (c Cell) estimate(o Options) (memory, work int64) {
 	reference := 8 * layers * steps * h * (d + 2)
 	memory = rows + logits + reference + layers*h*n/8
 	if !o.NoLatency && c.Decode > 0 {
-		memory += layers * 4 * n * d * (h + 2*g)
+		own, full := layers*4*n*d*h, layers*4*n*d*g
+		memory += own*int64(copyCount(own)) + full*int64(copyCount(full))
 	}
 	work = layers * h * n * d * (2*steps + 2*steps + min(lateWindow, n/4) + 4*int64(o.Repeats))
 	return memory, work

@@ -30,7 +30,8 @@ type replay struct {
 	final     int64
 	paged     int64
 	traffic   int64
-	dropped   bool // a stage of the pipeline dropped an entry, or a step left one out
+	flops     int64 // of the last step
+	dropped   bool  // a stage of the pipeline dropped an entry, or a step left one out
 }
 
 // run replays all layers and fills the record, latency apart.
@@ -119,6 +120,7 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 	p.metadata += store.Metadata()
 	p.paged += store.Paged(p.plan.Page)
 	p.traffic += store.Traffic()
+	p.flops += store.FLOPs()
 	if p.plan.Kept {
 		rec.KeptFinal = append(rec.KeptFinal, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}

@@ -40,7 +40,7 @@ type runner struct {
 	seqLen int
 	rows   *rows
 	ref    *reference
-	full   *fullStores
+	full   *copies // of the unreduced cache before the timed steps
 }
 
 // cell runs one cell, or says why it is skipped. Its error is that of the run: cancelled, or a trace

@@ -52,15 +52,26 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 	for range pool.Threads() {
 		s.scratch = append(s.scratch, kernel.NewScratch(group, max(width, s.shape.K, s.shape.V)))
 	}
-	s.run = s.attendPart
-	if s.rebuild != nil {
-		s.run = s.rebuildPart
-	}
 	if s.ring != nil && s.ring.Roll {
 		s.turn = &kernel.Turn{Rope: rope, Rows: s.ring.Sinks}
 	}
 	s.watch()
 	s.openIndex()
+	s.bind()
+}
+
+// bind makes the step's parts those of this store.
+func (s *Store) bind() {
+	s.run = s.attendPart
+	if s.rebuild != nil {
+		s.run = s.rebuildPart
+	}
+	s.soften, s.runPick = s.softenHead, s.attendPicks
+	s.step.store = s
+	s.reading.Keys = nil
+	for h := range s.heads {
+		s.reading.Keys = append(s.reading.Keys, &s.heads[h].k)
+	}
 }
 
 // Attend computes softmax attention of the query token of a layer at position pos over all entries: q and
@@ -68,6 +79,7 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 func (s *Store) Attend(layer, pos int, q, out []float32) {
 	for i := range s.folds {
 		q = s.folds[i].queries(layer, pos, q)
+		s.flops += s.folds[i].flops()
 	}
 	s.recall(layer, pos, q)
 	for i, x := range q {
@@ -86,6 +98,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		work += n * (s.shape.K + s.shape.V) * s.qHeads / len(s.heads)
 		s.read += int64(n) * s.entryBytes()
 	}
+	s.flops += 2*int64(work) + s.rebuildFLOPs()
 	if s.turn != nil {
 		// Slots count 0, 1, ... n-1 with the query at n-1; entries after the sinks are contiguous with
 		// the query already, so that only the sinks move.
@@ -157,6 +170,11 @@ func newTurn(f Fold, qHeads int, before, after Shape, width int) turn {
 		fold: f, before: before.K, k: width, v: after.V, outBefore: before.V,
 		q: make([]float32, qHeads*width), u: make([]float32, qHeads*after.V),
 	}
+}
+
+// flops is what turning the queries and outputs of all heads takes, as dense matrices.
+func (t *turn) flops() int64 {
+	return 2 * int64(len(t.q)/t.k) * int64(t.before*t.k+t.v*t.outBefore)
 }
 
 // queries turns the queries of all heads.

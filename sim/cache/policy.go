@@ -56,7 +56,7 @@ func (s *Store) watch() {
 		return
 	}
 	group := s.qHeads / len(s.heads)
-	s.step.store, s.step.Heads = s, make([]StepHead, len(s.heads))
+	s.step.Heads = make([]StepHead, len(s.heads))
 	for j := range s.step.Heads {
 		s.step.Heads[j].Drop = make([]int32, 0, s.longest)
 	}
@@ -81,10 +81,12 @@ func (s *Store) watch() {
 		s.logits = append(s.logits, make([]float32, padded))
 	}
 	s.largest, s.inverse = make([]float32, s.qHeads), make([]float32, s.qHeads)
-	s.soften = func(_, h int) {
-		n := len(s.heads[h/group].pos)
-		kernel.Probabilities(s.logits[h][:n], s.largest[h:h+1], s.inverse[h:h+1])
-	}
+}
+
+// softenHead turns the logits of a query head into probabilities.
+func (s *Store) softenHead(_, h int) {
+	n := len(s.heads[h*len(s.heads)/s.qHeads].pos)
+	kernel.Probabilities(s.logits[h][:n], s.largest[h:h+1], s.inverse[h:h+1])
 }
 
 // Settle lets the policy see the attention of the layer that was attended last, and drops what it names.

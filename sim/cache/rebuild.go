@@ -51,3 +51,12 @@ func (s *Store) rebuildPart(worker, i int) {
 		kernel.Attend(s.q[j*width:(j+1)*width], &room.keys[j], &values, 0, hi-lo, nil, s.scratch[worker], s.states[at:at+group])
 	}
 }
+
+// rebuildFLOPs is what making the keys of all entries again takes.
+func (s *Store) rebuildFLOPs() int64 {
+	if s.rebuild == nil {
+		return 0
+	}
+	keys := s.rooms[0].keys
+	return 2 * int64(len(s.heads[0].pos)) * int64(s.shape.K) * int64(len(keys)*keys[0].Dim)
+}

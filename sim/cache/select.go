@@ -45,13 +45,12 @@ type chooser struct {
 	runPick  func(worker, i int)
 }
 
-// openIndex makes an empty index.
+// openIndex makes an empty index and the memory to attend by it.
 func (s *Store) openIndex() {
 	if s.selector == nil {
 		return
 	}
-	group := s.qHeads / len(s.heads)
-	s.index = s.selector.Index(len(s.heads), group, s.shape.K, s.longest)
+	s.index = s.newIndex()
 	readers := len(s.heads)
 	if s.selector.PerQueryHead() {
 		readers = s.qHeads
@@ -59,14 +58,15 @@ func (s *Store) openIndex() {
 	for range readers {
 		s.reading.Picks = append(s.reading.Picks, make([]int32, 0, s.longest))
 	}
-	for h := range s.heads {
-		s.reading.Keys = append(s.reading.Keys, &s.heads[h].k)
-	}
 	for range s.pool.Threads() {
 		s.picked = append(s.picked, kernel.NewPicked(&s.heads[0].k, &s.heads[0].v, s.shape.Latent))
 	}
 	s.seen, s.key = make([]bool, s.longest), make([]float32, s.shape.K)
-	s.runPick = s.attendPicks
+}
+
+// newIndex makes an empty index.
+func (s *Store) newIndex() Index {
+	return s.selector.Index(len(s.heads), s.qHeads/len(s.heads), s.shape.K, s.longest)
 }
 
 // fillIndex shows the index the rows that the prompt left.
@@ -120,10 +120,12 @@ func (s *Store) attendSome(layer int, out []float32) bool {
 	}
 	work := 0
 	for h := range s.heads {
-		n := s.union(h)
-		work += n * (s.shape.K + s.shape.V) * s.qHeads / len(s.heads)
-		s.read += int64(n) * s.entryBytes()
+		s.read += int64(s.union(h)) * s.entryBytes()
 	}
+	for _, picks := range r.Picks {
+		work += len(picks) * (s.shape.K + s.shape.V) * s.qHeads / len(r.Picks)
+	}
+	s.flops += 2 * int64(work)
 	pool := s.pool
 	if work < inlineWork {
 		pool = nil

@@ -34,6 +34,7 @@ type Store struct {
 	heads    []entries
 	appended int   // tokens since the prompt
 	read     int64 // bytes read since the last append
+	flops    int64 // floating-point operations of attending since then
 
 	between []rows // scratch: a token's rows after each map
 	attender
@@ -175,7 +176,7 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 		}
 	}
 	s.appended++
-	s.read = s.meta
+	s.read, s.flops = s.meta, 0
 	s.extendIndex()
 	if !ok {
 		return ErrRange
@@ -250,44 +251,9 @@ func (s *Store) entryBytes() int64 {
 // Traffic returns the bytes that attending has read since the last append.
 func (s *Store) Traffic() int64 { return s.read }
 
-// CopyFrom makes the store hold what o holds. Both must have been built from the same spec.
-func (s *Store) CopyFrom(o *Store) {
-	for h := range s.heads {
-		e, f := &s.heads[h], &o.heads[h]
-		e.k.CopyFrom(&f.k)
-		if s.shape.Latent {
-			e.v = e.k.Prefix(s.shape.V)
-		} else {
-			e.v.CopyFrom(&f.v)
-		}
-		e.pos, e.built = append(e.pos[:0], f.pos...), f.built
-		if e.notes != nil {
-			e.notes = append(e.notes[:0], f.notes...)
-		}
-	}
-	s.appended, s.read = o.appended, o.read
-	for i := range s.queries {
-		s.queries[i].CopyFrom(&o.queries[i])
-	}
-	if s.index != nil {
-		s.index.CopyFrom(o.index)
-	}
-}
-
-// Clone returns a store of the same content with buffers of its own.
-func (s *Store) Clone() *Store {
-	c := &Store{
-		layers: s.layers, qHeads: s.qHeads, before: s.before, shape: s.shape, codec: s.codec, scale: s.scale,
-		maps: s.maps, ring: s.ring, meta: s.meta,
-	}
-	c.policy, c.window, c.selector = s.policy, s.window, s.selector
-	for h := range s.heads {
-		c.heads = append(c.heads, c.newEntries(s.heads[h].k.Cap(), s.heads[h].notes != nil))
-	}
-	c.prepare(s.longest, s.pool, s.rope)
-	c.CopyFrom(s)
-	return c
-}
+// FLOPs returns the floating-point operations of attention since the last append: those of scores, of weighted
+// values, and of the folds of queries and outputs.
+func (s *Store) FLOPs() int64 { return s.flops }
 
 // Kept returns the positions that each stored head holds, ascending.
 func (s *Store) Kept() [][]int32 {
@@ -296,4 +262,16 @@ func (s *Store) Kept() [][]int32 {
 		kept[h] = slices.Sorted(slices.Values(e.pos))
 	}
 	return kept
+}
+
+// Rewind takes the last n tokens out of a store that only grows.
+func (s *Store) Rewind(n int) {
+	for h := range s.heads {
+		e := &s.heads[h]
+		rows := len(e.pos) - n
+		e.k.Truncate(rows)
+		e.v.Truncate(rows)
+		e.pos = e.pos[:rows]
+	}
+	s.appended -= n
 }
