@@ -28,6 +28,10 @@ var everything = []string{
 	"adakv:layout=query", "adakv:normalize=off,pool=avg", "adakv:variant=kvpress", "snapkv+adakv", "pyramidkv+adakv", "adakv+criticalkv",
 	"knorm:recent=9,skip=0/2", "keydiff:block=16", "expectedattention:future=3", "chunkkv:chunk=7", "lagkv:lag=16", "cake:window=8",
 	"cla+adakv", "cla+cake:window=8", "cla+expectedattention", "mqa+criticalkv", "mla:rank=40+adakv", "mla:rank=40+cake:window=8", "adakv+int8",
+	"h2o:agg=max", "h2o:layout=query", "h2o:heavy=20", "h2o:variant=pyramidkv", "h2o:variant=kvpress", "cla+h2o", "mla:rank=40+tova", "cla+tova",
+	"scissorhands:history=20,mode=sum,recent=3", "rkv:interval=16", "cla+rkv:interval=8", "snapkv:interval=8", "pyramidkv:interval=8,layout=query",
+	"duoattention:recent=20,sinks=4", "duoattention:full=0%,recent=20+int8", "quest:dense=3,page=4", "cla+quest:budget=30", "mla:rank=40+quest:budget=30", "snapkv+int8+quest:budget=30",
+	"rocketkv:budget=40,window=8", "dsa:topk=40", "dsa:index=oracle,topk=40", "cla+dsa:dim=8,topk=40",
 }
 
 func golden(t *testing.T, name string) *trace.Trace {
@@ -238,7 +242,7 @@ func TestKept(t *testing.T) {
 						if slices.Contains(producers, l) {
 							entries += len(pos)
 						}
-						if pos[len(pos)-1] != 319 {
+						if pos[len(pos)-1] != 319 && !strings.Contains(r.Pipeline, "tova") { // which may drop the newest
 							t.Errorf("%s: the last token is not in the cache", r.Pipeline)
 						}
 					}
@@ -259,7 +263,8 @@ func TestNothingLooksAhead(t *testing.T) {
 	tr := golden(t, "gqa")
 	var specs []string
 	for _, p := range parse(t, "all", "snapkv:layout=query", "pyramidkv:variant=kvpress,budget=60", "mqa+snapkv") {
-		if !strings.Contains(p.Family, "bound") {
+		told := strings.HasPrefix(p.Name, "rocketkv") // it makes room for the tokens that it is asked to decode
+		if !strings.Contains(p.Family, "bound") && !told {
 			specs = append(specs, strings.ReplaceAll(p.Name, "budget=25%", "budget=60"))
 		}
 	}

@@ -52,11 +52,12 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 	for range pool.Threads() {
 		s.scratch = append(s.scratch, kernel.NewScratch(group, max(width, s.shape.K, s.shape.V)))
 	}
-	s.bind()
 	if s.ring != nil && s.ring.Roll {
 		s.turn = &kernel.Turn{Rope: rope, Rows: s.ring.Sinks}
 	}
 	s.watch()
+	s.openIndex()
+	s.bind()
 }
 
 // bind makes the step's parts those of this store.
@@ -64,6 +65,12 @@ func (s *Store) bind() {
 	s.run = s.attendPart
 	if s.rebuild != nil {
 		s.run = s.rebuildPart
+	}
+	s.soften, s.runPick = s.softenHead, s.attendPicks
+	s.step.store = s
+	s.reading.Keys = nil
+	for h := range s.heads {
+		s.reading.Keys = append(s.reading.Keys, &s.heads[h].k)
 	}
 }
 
@@ -74,8 +81,12 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		q = s.folds[i].queries(layer, pos, q)
 		s.flops += s.folds[i].flops()
 	}
+	s.recall(layer, pos, q)
 	for i, x := range q {
 		s.q[i] = x * s.scale
+	}
+	if s.index != nil && s.attendSome(layer, out) {
+		return
 	}
 	s.parts = s.parts[:0]
 	work := 0
@@ -106,9 +117,12 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		n := len(s.heads[h/group].pos)
 		chunks := (n + kernel.Chunk - 1) / kernel.Chunk
 		largest, sum := kernel.Merge(states[:chunks*group], h%group, group, u[h*s.shape.V:(h+1)*s.shape.V])
-		if s.policy != nil {
-			kernel.Probabilities(s.logits[h][:n], largest, sum)
+		if s.logits != nil {
+			s.largest[h], s.inverse[h] = largest, 1/sum
 		}
+	}
+	if s.logits != nil {
+		pool.Run(s.qHeads, s.soften)
 	}
 	for i := len(s.folds) - 1; i >= 0; i-- {
 		s.folds[i].outputs(layer, s.outputOf(i-1, out))
@@ -131,7 +145,7 @@ func (s *Store) attendPart(worker, i int) {
 	lo := p.chunk * kernel.Chunk
 	hi := min(lo+kernel.Chunk, len(e.pos))
 	at := (p.head*s.chunks + p.chunk) * group
-	if s.policy != nil {
+	if s.logits != nil {
 		for g := range group {
 			s.states[at+g].Logits = s.logits[p.head*group+g][lo:lo:hi]
 		}

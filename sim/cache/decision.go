@@ -9,13 +9,16 @@ type Decision struct {
 	Ring   *Ring     // a fixed number of entries while decoding; nil grows
 	Codec  *Codec    // how rows are stored; nil leaves f16
 	Policy Policy    // drops entries while decoding; nil keeps what is there
+	Select Selector  // of the entries that a step reads; nil reads all
 
 	Merge    bool // the layers of the group share from here on: their own rows are gone
 	Producer bool // stages after this one see the queries of the group's first layer alone
 
-	// Notes are the words that a Policy keeps for each entry between steps, [stored head][kept row]; nil
-	// where it keeps none.
+	// Notes are the words that a Policy keeps for each entry between steps, [stored head][kept row]; nil where
+	// it keeps none.
 	Notes [][]uint32
+	// Queries is how many of the last queries the store keeps in f16, for a Policy that scores entries again.
+	Queries int
 
 	MetaPerCache int   // bytes that the method must keep between steps, once for all layers
 	MetaPerStore int64 // the same, for each store
@@ -34,6 +37,7 @@ type Warning struct{ Code, Text string }
 // appended, which is what a server keeps once for the whole cache.
 type Ring struct {
 	Sinks, Capacity int
+	Heads           []bool // [stored head] whether it goes round or grows; nil: all go round
 	// Roll moves the sinks next to the other entries in position: keys are rotated as if the entries
 	// stood at 0, 1, ... in the cache and the query at the last of them.
 	Roll bool

@@ -31,9 +31,7 @@ type Store struct {
 	ring   *Ring
 	meta   int64 // bytes kept between steps besides the entries
 
-	noted    bool // entries carry notes
 	heads    []entries
-	built    int   // rows that the prompt left in a ring
 	appended int   // tokens since the prompt
 	read     int64 // bytes read since the last append
 	flops    int64 // floating-point operations of attending since then
@@ -42,6 +40,7 @@ type Store struct {
 	attender
 	rebuilder
 	observer
+	chooser
 }
 
 // entries is what one stored head holds. Rows stand in position order, but for a ring and after a policy
@@ -50,6 +49,7 @@ type entries struct {
 	k, v  kernel.Rows // v is a prefix of k's rows where the shape is Latent
 	notes []uint32    // a word for each row, where a policy keeps any
 	pos   []int32     // token position of each row: the tool's own bookkeeping, not charged
+	built int         // rows that the prompt left
 }
 
 // Build encodes the rows of the spec's view and makes room for the tokens to come. It fails with ErrRange.
@@ -69,21 +69,26 @@ func Build(spec Spec) (*Store, error) {
 			s.codec = *d.Codec
 		}
 		if d.Policy != nil {
-			s.policy, notes = d.Policy, d.Notes
+			s.policy, s.window = d.Policy, d.Queries
+		}
+		if d.Notes != nil {
+			notes = d.Notes
+		}
+		if d.Select != nil {
+			s.selector = d.Select
 		}
 		s.meta += d.MetaPerStore
 	}
-	s.noted = notes != nil
 	longest := 0
 	for h := range v.K {
 		n := v.Rows(h)
 		most := n + spec.Decode
-		if s.ring != nil {
+		if s.goesRound(h) {
 			most = min(most, max(n, s.ring.Capacity))
 		}
 		longest = max(longest, most)
-		e := s.newEntries(most)
-		e.pos = append(e.pos, v.Pos[h]...)
+		e := s.newEntries(most, notes != nil)
+		e.pos, e.built = append(e.pos, v.Pos[h]...), n
 		if notes != nil {
 			e.notes = append(e.notes, notes[h]...)
 		}
@@ -94,18 +99,19 @@ func Build(spec Spec) (*Store, error) {
 		}
 		s.heads = append(s.heads, e)
 	}
-	s.built = len(s.heads[0].pos)
 	s.prepare(longest, spec.Pool, v.Rope)
+	s.remember(v)
+	s.fillIndex()
 	return s, nil
 }
 
 // newEntries makes room for n rows.
-func (s *Store) newEntries(n int) entries {
+func (s *Store) newEntries(n int, notes bool) entries {
 	e := entries{k: kernel.NewRows(s.codec.K, s.shape.K, n), pos: make([]int32, 0, n)}
 	if !s.shape.Latent {
 		e.v = kernel.NewRows(s.codec.V, s.shape.V, n)
 	}
-	if s.noted {
+	if notes {
 		e.notes = make([]uint32, 0, n)
 	}
 	return e
@@ -157,7 +163,7 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 	ok := true
 	for h := range s.heads {
 		e := &s.heads[h]
-		i := s.slot(len(e.pos))
+		i := s.slot(h)
 		if i < len(e.pos) {
 			ok = e.set(i, k[h], v[h], s.shape) && ok
 			e.pos[i] = int32(pos)
@@ -171,19 +177,26 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 	}
 	s.appended++
 	s.read, s.flops = s.meta, 0
+	s.extendIndex()
 	if !ok {
 		return ErrRange
 	}
 	return nil
 }
 
-// slot returns the row that the next token goes to, where n are held. A full ring that was built with
-// kept rows goes round from its oldest, the first after the sinks.
-func (s *Store) slot(n int) int {
-	if s.ring == nil || n < s.ring.Capacity {
+// goesRound says whether a head holds a ring.
+func (s *Store) goesRound(h int) bool {
+	return s.ring != nil && (s.ring.Heads == nil || s.ring.Heads[h])
+}
+
+// slot returns the row that a head's next token goes to. A full ring that was built with kept rows goes round
+// from its oldest, the first after the sinks.
+func (s *Store) slot(h int) int {
+	e := &s.heads[h]
+	if n := len(e.pos); !s.goesRound(h) || n < s.ring.Capacity {
 		return n
 	}
-	grown := s.ring.Capacity - s.built // appended before the ring was full
+	grown := s.ring.Capacity - e.built // appended before the ring was full
 	return s.ring.Sinks + (s.appended-grown)%(s.ring.Capacity-s.ring.Sinks)
 }
 
@@ -200,9 +213,9 @@ func (s *Store) Bytes() int64 {
 	return n
 }
 
-// Metadata returns the part of Bytes that is not keys and values: scales, notes and maps.
+// Metadata returns the part of Bytes that is not keys and values: scales, notes, maps, queries and indices.
 func (s *Store) Metadata() int64 {
-	n := s.meta
+	n := s.meta + s.queryBytes() + s.indexBytes()
 	for h := range s.heads {
 		e := &s.heads[h]
 		n += e.k.ScaleBytes() + 4*int64(len(e.notes))
@@ -215,7 +228,7 @@ func (s *Store) Metadata() int64 {
 
 // Paged returns what the store takes where every head allocates whole pages of page entries.
 func (s *Store) Paged(page int) int64 {
-	n := s.meta
+	n := s.meta + s.queryBytes() + s.indexBytes()
 	for h := range s.heads {
 		pages := (len(s.heads[h].pos) + page - 1) / page
 		n += int64(pages) * int64(page) * s.entryBytes()
@@ -229,7 +242,7 @@ func (s *Store) entryBytes() int64 {
 	if !s.shape.Latent {
 		n += s.heads[0].v.RowBytes()
 	}
-	if s.noted {
+	if s.heads[0].notes != nil {
 		n += 4
 	}
 	return n
@@ -241,57 +254,6 @@ func (s *Store) Traffic() int64 { return s.read }
 // FLOPs returns the floating-point operations of attention since the last append: those of scores, of weighted
 // values, and of the folds of queries and outputs.
 func (s *Store) FLOPs() int64 { return s.flops }
-
-// CopyFrom makes the store hold what o holds. Both must have been built from the same spec.
-func (s *Store) CopyFrom(o *Store) {
-	for h := range s.heads {
-		s.heads[h].copyFrom(&o.heads[h], s.shape)
-	}
-	s.appended, s.read, s.flops = o.appended, o.read, o.flops
-}
-
-// Clone returns a store of the same content with buffers of its own.
-func (s *Store) Clone() *Store {
-	c := *s
-	c.attender, c.rebuilder, c.observer = attender{}, rebuilder{rebuild: s.rebuild}, observer{policy: s.policy}
-	c.heads, c.between = s.copied(), nil
-	c.prepare(s.longest, s.pool, s.rope)
-	return &c
-}
-
-// Twin returns a store of the same content with rows of its own and the scratch memory of s: only one of the
-// two works at a time.
-func (s *Store) Twin() *Store {
-	t := *s
-	t.heads = s.copied()
-	t.bind()
-	return &t
-}
-
-// copied returns the entries of all heads in buffers of the same room.
-func (s *Store) copied() []entries {
-	heads := make([]entries, 0, len(s.heads))
-	for h := range s.heads {
-		e := s.newEntries(s.heads[h].k.Cap())
-		e.copyFrom(&s.heads[h], s.shape)
-		heads = append(heads, e)
-	}
-	return heads
-}
-
-// copyFrom makes the entries those of f.
-func (e *entries) copyFrom(f *entries, shape Shape) {
-	e.k.CopyFrom(&f.k)
-	if shape.Latent {
-		e.v = e.k.Prefix(shape.V)
-	} else {
-		e.v.CopyFrom(&f.v)
-	}
-	e.pos = append(e.pos[:0], f.pos...)
-	if e.notes != nil {
-		e.notes = append(e.notes[:0], f.notes...)
-	}
-}
 
 // Kept returns the positions that each stored head holds, ascending.
 func (s *Store) Kept() [][]int32 {

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 const (
 	// Chunk is how many entries one partial result covers. Results are merged in index order, so that
@@ -105,7 +108,7 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 			kScale = active.rowScales(k, lo, n, kScale, s.kScale)
 			active.score(q, k, lo, n, s, s.logits, block)
 		}
-		record(out, s.logits, n, kScale)
+		record(out, s.logits, n, kScale, &kScale[0] != &s.ones[0])
 		vScale = active.rowScales(v, lo, n, vScale, s.vScale)
 		active.soften(s.logits, n, kScale, vScale, st)
 		s.next = k.at(lo + n)
@@ -117,14 +120,19 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 	}
 }
 
-// record appends a block's n logits to the Logits of each head that wants them.
-func record(out []Partial, logits []float32, n int, scale []float32) {
+// record appends a block's n logits to the Logits of each head that wants them, each times its scale where
+// they are scaled.
+func record(out []Partial, logits []float32, n int, scale []float32, scaled bool) {
 	for h := range out {
 		if out[h].Logits == nil {
 			continue
 		}
-		for i, x := range logits[h*block : h*block+n] {
-			out[h].Logits = append(out[h].Logits, x*scale[i])
+		at := len(out[h].Logits)
+		out[h].Logits = append(out[h].Logits, logits[h*block:h*block+n]...)
+		if scaled {
+			for i, x := range scale[:n] {
+				out[h].Logits[at+i] *= x
+			}
 		}
 	}
 }
@@ -159,10 +167,23 @@ func Merge(parts []Partial, first, step int, out []float32) (largest, sum float3
 	return m, sum
 }
 
-// Probabilities turns the logits of one query head, in place, into its softmax, given the largest logit and
-// the sum that Merge returned.
-func Probabilities(logits []float32, largest, sum float32) {
-	for i, x := range logits {
-		logits[i] = exp(x-largest) / sum
+// Probabilities turns the logits of one query head, in place, into its softmax. largest and inverse, of one
+// number each, are the largest logit and the inverse of the sum that Merge returned. The logits have room for
+// whole steps of 16 beyond their length.
+func Probabilities(logits, largest, inverse []float32) {
+	n := len(logits)
+	logits = logits[:(n+15)&^15]
+	for lo := 0; lo < n; lo += block {
+		part := logits[lo:]
+		active.column(part, min(block, n-lo), 1, ones, largest, inverse, part)
 	}
 }
+
+// ones are the factors of rows without scales.
+var ones = slices.Repeat([]float32{1}, block)
+
+// Axpy adds p*x to y, which is as long.
+func Axpy(p float32, x, y []float32) { active.axpy(p, x, y) }
+
+// Most raises y to x, which is as long, where x is larger.
+func Most(x, y []float32) { active.most(x, y) }

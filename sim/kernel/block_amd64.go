@@ -15,6 +15,7 @@ type simd struct {
 	column func(logits *float32, n, queries int, k, max, inverse, sums *float32)
 	dot    func(x, y *float32, n int) float32
 	axpy   func(p float32, x, y *float32, n int)
+	most   func(x, y *float32, n int)
 	mul    func(dst, x, y *float32, n int)
 	widen  func(dst *float32, src *uint16, n int)
 	narrow func(dst *byte, src *float32, n int) (infinite uint32)
@@ -173,6 +174,16 @@ func (a *simd) plus(p float32, x, y []float32) {
 		a.axpy(p, &x[0], &y[0], dim)
 	}
 	axpy(p, x[dim:], y[dim:])
+}
+
+// raise is most.
+func (a *simd) raise(x, y []float32) {
+	y = y[:len(x)]
+	n := len(x) &^ 15
+	if n > 0 {
+		a.most(&x[0], &y[0], n)
+	}
+	most(x[n:], y[n:])
 }
 
 // inner is dot.

@@ -11,6 +11,7 @@ var generic = path{
 	column: columnGeneric,
 	dot:    dot,
 	axpy:   axpy,
+	most:   most,
 	floats: floats,
 	halves: encodeHalves,
 

@@ -19,6 +19,8 @@ type Cell struct {
 	Folded     bool // queries are turned before they read rows
 	HasRope    bool // keys are rotated by the position, head by head
 	Rebuilt    bool // keys are made again from the stored rows at each step
+	Thinned    bool // an earlier stage drops entries of the prompt
+	Moving     bool // an earlier stage drops or overwrites entries while decoding
 	SeqLen     int
 	Decode     int // tokens of SeqLen that are decoded after the prompt
 	FirstQuery int // first token whose query the trace holds
@@ -50,6 +52,13 @@ type Grouper interface {
 	// Groups splits the layers of a cell into those that share; the first of a group makes its rows. It
 	// fails where the cell holds a part of a group only.
 	Groups(layers []int, numLayers int) ([][]int, error)
+}
+
+// Repeater is a method that may decide again while decoding, on the rows that the store then holds.
+type Repeater interface {
+	// Every is after how many tokens of the sequence it decides again, 0 for never, and how many of the last
+	// queries it looks at.
+	Every() (tokens, queries int)
 }
 
 // Fitter is a method that may fit linear maps on rows before it decides: on another text of the model, where

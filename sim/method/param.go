@@ -20,6 +20,7 @@ const (
 	List     // integers joined by /
 	Real     // a positive number
 	Fraction // a number from 0 to 1
+	Share    // a part of a whole, as a percentage
 )
 
 // Param declares one parameter of a method: the parser, the lists, completion and the help read it.
@@ -48,6 +49,8 @@ func (p Param) Range() string {
 		return "positive number"
 	case Fraction:
 		return "number from 0 to 1"
+	case Share:
+		return "share from 0% to 100%"
 	case AutoInt:
 		return fmt.Sprintf("auto, or integer from %d to %d", p.Min, p.Max)
 	default:
@@ -86,6 +89,12 @@ func (p Param) parse(text string) (string, error) {
 			return "", want
 		}
 		return strconv.FormatFloat(math.Abs(x), 'g', -1, 64), nil // -0 is 0
+	case Share:
+		x, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
+		if err != nil || !strings.HasSuffix(text, "%") || !(x >= 0 && x <= 100) {
+			return "", want
+		}
+		return strconv.FormatFloat(x, 'f', -1, 64) + "%", nil
 	case List:
 		var items []string
 		for item := range strings.SplitSeq(text, "/") {
@@ -137,6 +146,12 @@ func (a Args) Ints(name string) []int {
 func (a Args) Real(name string) float64 {
 	x, _ := strconv.ParseFloat(a[name], 64)
 	return x
+}
+
+// Share returns the value of a checked Share, from 0 to 1.
+func (a Args) Share(name string) float64 {
+	x, _ := strconv.ParseFloat(strings.TrimSuffix(a[name], "%"), 64)
+	return x / 100
 }
 
 // Budget returns the value of a checked Budget.
