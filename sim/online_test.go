@@ -130,7 +130,7 @@ func TestReadingEverythingEqualsFull(t *testing.T) {
 // TestLargerBudgetKeepsMore: of the prompt, and in each head.
 func TestLargerBudgetKeepsMore(t *testing.T) {
 	tr := golden(t, "gqa")
-	for _, spec := range []string{"h2o", "h2o:variant=kvcache-factory", "h2o:variant=pyramidkv", "h2o:variant=kvpress", "tova", "tova:variant=kvpress", "scissorhands", "rkv", "snapkv:interval=16"} {
+	for _, spec := range []string{"h2o", "h2o:variant=kvcache-factory", "h2o:variant=pyramidkv", "h2o:variant=kvpress", "tova", "tova:variant=kvpress", "scissorhands", "rkv", "snapkv:interval=16", "rocketkv:window=8"} {
 		counts := make([]int, tr.KVHeads*len(tr.Layers))
 		for _, budget := range []int{33, 40, 80, 81, 200, 319, 400} {
 			sep := ":"

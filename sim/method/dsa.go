@@ -2,7 +2,6 @@ package method
 
 import (
 	"fmt"
-	"math"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -114,33 +113,3 @@ func (m dsa) FitMap(_ Cell, on *cache.View) (cache.Decision, error) {
 		}},
 	}, nil
 }
-
-// encodeE4M3 rounds x to a byte of sign, 4 bits of exponent and 3 of fraction, to nearest and ties to even. |x|
-// is at most 448, the largest finite value.
-func encodeE4M3(x float32) byte {
-	b := math.Float32bits(x)
-	sign := byte(b >> 24 & 0x80)
-	b &= 0x7fffffff
-	if b < 0x3c800000 { // below 2^-6: a multiple of 2^-9
-		return sign | byte(math.RoundToEven(float64(math.Float32frombits(b))*0x1p9))
-	}
-	b -= 120 << 23
-	b += 0x7ffff + b>>20&1 // carries into the exponent where the fraction overflows
-	return sign | byte(b>>20)
-}
-
-// e4m3 maps every byte to its value.
-var e4m3 = func() (t [256]float32) {
-	for i := range t {
-		exponent, fraction := i>>3&15, float64(i&7)
-		x := math.Ldexp(fraction, -9)
-		if exponent > 0 {
-			x = math.Ldexp(8+fraction, exponent-10)
-		}
-		if i&0x80 != 0 {
-			x = -x
-		}
-		t[i] = float32(x)
-	}
-	return t
-}()

@@ -26,6 +26,7 @@ func (s indexSelector) Index(heads, group, dim, longest int) cache.Index {
 	return &keyIndex{
 		indexSelector: s, codes: make([]byte, 0, longest*di), scales: make([]float32, 0, longest), heads: heads, group: group, dim: dim,
 		side: make([]float32, heads*dim), key: make([]float32, di), query: make([]float32, di),
+		halves: kernel.NewRows(kernel.F16, di, scored), scratch: kernel.NewScratch(1, di),
 		scores: make([]float32, longest), room: make([]float32, longest),
 	}
 }
@@ -40,7 +41,12 @@ type keyIndex struct {
 	side              []float32 // scratch: the rows of all heads side by side
 	key, query        []float32 // scratch
 	scores, room      []float32
+	halves            kernel.Rows // scratch: some index keys widened
+	scratch           *kernel.Scratch
 }
+
+// scored is how many index keys are widened at a time.
+const scored = 64
 
 var _ cache.Index = (*keyIndex)(nil)
 
@@ -81,11 +87,14 @@ func (x *keyIndex) Select(r *cache.Reading) {
 	}
 	x.indexSelector.query.Mul(x.side, x.query)
 	di := len(x.key)
-	for i := range n {
-		for d, code := range x.codes[i*di : (i+1)*di] {
-			x.key[d] = e4m3[code]
-		}
-		x.scores[i] = x.scales[i] * kernel.Dot(x.query, x.key)
+	for lo := 0; lo < n; lo += scored {
+		hi := min(lo+scored, n)
+		x.halves.Data = x.halves.Data[:2*(hi-lo)*di]
+		halvesE4M3(x.halves.Data, x.codes[lo*di:hi*di])
+		kernel.Scores(x.query, &x.halves, 0, hi-lo, x.scratch, x.scores[lo:hi], hi-lo)
+	}
+	for i, scale := range x.scales {
+		x.scores[i] *= e4m3Scale * scale
 	}
 	pickForAll(r, x.scores[:n], x.top, x.room)
 }

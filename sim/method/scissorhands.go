@@ -1,6 +1,7 @@
 package method
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -195,41 +196,34 @@ func (p scissorhandsPolicy) count(h *cache.StepHead, t int) {
 	notes := h.Notes[:len(h.Score)]
 	least := leastShare(p.heads, t)
 	for i, x := range h.Score {
-		switch {
-		case p.sum:
+		if p.sum {
 			notes[i] = math.Float32bits(math.Float32frombits(notes[i]) + x/float32(p.heads))
-		case x < least:
-			notes[i]++
+			continue
 		}
+		n := notes[i]
+		if x < least {
+			n++
+		}
+		notes[i] = n
 	}
 }
-
-// stays is the score of an entry that does not go, or has gone.
-const stays = math.MaxFloat32
 
 // drop names the entries with the lowest scores until left stay, and starts a new block of counts.
 func (p scissorhandsPolicy) drop(h *cache.StepHead, t int) {
 	old := int32(t - p.recent)
-	for i, at := range h.Pos {
-		x := -float32(h.Notes[i])
+	for i, pos := range h.Pos {
+		h.Score[i] = -float32(h.Notes[i])
 		if p.sum {
-			x = math.Float32frombits(h.Notes[i])
+			h.Score[i] = math.Float32frombits(h.Notes[i])
 		}
-		if at >= old {
-			x = stays
+		if pos < old {
+			h.Drop = append(h.Drop, int32(i))
 		}
-		h.Score[i] = x
 	}
-	for range len(h.Pos) - p.left {
-		worst := 0
-		for i, x := range h.Score {
-			if least := h.Score[worst]; x < least || x == least && h.Pos[i] > h.Pos[worst] {
-				worst = i
-			}
-		}
-		h.Drop = append(h.Drop, int32(worst))
-		h.Score[worst] = stays
-	}
+	slices.SortFunc(h.Drop, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(h.Score[a], h.Score[b]), cmp.Compare(h.Pos[b], h.Pos[a]))
+	})
+	h.Drop = h.Drop[:len(h.Pos)-p.left]
 	slices.Sort(h.Drop)
 	clear(h.Notes)
 }

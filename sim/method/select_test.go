@@ -2,6 +2,7 @@ package method
 
 import (
 	"cmp"
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -207,15 +208,30 @@ func TestIndexOfEverything(t *testing.T) {
 
 // TestE4M3 rounds every value to itself and everything between two to the nearer, ties to even.
 func TestE4M3(t *testing.T) {
+	value := func(code int) float32 {
+		exponent, fraction := code>>3, float64(code&7)
+		if exponent == 0 {
+			return float32(math.Ldexp(fraction, -9))
+		}
+		return float32(math.Ldexp(8+fraction, exponent-10))
+	}
+	codes, halves := make([]byte, 127), make([]byte, 2*127)
+	for i := range codes {
+		codes[i] = byte(i)
+	}
+	halvesE4M3(halves, codes)
 	for code := range 127 { // 127 is not a number
-		x := e4m3[code]
+		x := value(code)
+		if got := e4m3Scale * kernel.Float(binary.LittleEndian.Uint16(halves[2*code:])); got != x {
+			t.Errorf("%d stands for %g, want %g", code, got, x)
+		}
 		if got := encodeE4M3(x); int(got) != code {
 			t.Errorf("%g is encoded as %d, want %d", x, got, code)
 		}
 		if code == 126 {
 			break
 		}
-		y := e4m3[code+1]
+		y := value(code + 1)
 		even := code + code&1
 		for between, want := range map[float32]int{x + (y-x)*0.49: code, (x + y) / 2: even, x + (y-x)*0.51: code + 1} {
 			if got := encodeE4M3(between); int(got) != want {
