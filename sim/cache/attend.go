@@ -71,6 +71,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	for i, x := range q {
 		s.q[i] = x * s.scale
 	}
+	s.turnQueries()
 	s.parts = s.parts[:0]
 	work := 0
 	for h := range s.heads {
@@ -79,7 +80,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 			s.parts = append(s.parts, part{h, c})
 		}
 		work += n * (s.shape.K + s.shape.V) * s.qHeads / len(s.heads)
-		s.read += int64(n) * s.entryBytes()
+		s.read += s.heads[h].bytes(s.shape)
 	}
 	if s.turn != nil {
 		// Slots count 0, 1, ... n-1 with the query at n-1; entries after the sinks are contiguous with
@@ -103,6 +104,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 			kernel.Probabilities(s.logits[h][:n], largest, sum)
 		}
 	}
+	s.turnBack(u)
 	for i := len(s.folds) - 1; i >= 0; i-- {
 		s.folds[i].outputs(layer, s.outputOf(i-1, out))
 	}

@@ -29,7 +29,7 @@ type Scratch struct {
 	state  softState
 
 	scales, mins []float32 // [block][groups] of an Int4 block, widened
-	ones, zeros  []float32 // [block*groups]
+	ones, zeros  []float32 // [block*groups], at least [heads]
 	kScale       []float32 // [block] of an Int8 block, widened
 	vScale       []float32 // [block]
 	q            []float32 // [heads][dim] the query times a scale a channel
@@ -51,7 +51,7 @@ func NewScratch(heads, dim int) *Scratch {
 	floats := func(n int) []float32 { return make([]float32, n) }
 	s := &Scratch{
 		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
-		scales: floats(block * groups), mins: floats(block * groups), ones: floats(block * groups), zeros: floats(block * groups),
+		scales: floats(block * groups), mins: floats(block * groups), ones: floats(max(block*groups, heads)), zeros: floats(block * groups),
 		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim),
 	}
 	for i := range s.ones {
@@ -103,13 +103,13 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 			scoreFloats(q, k.Dim, s.rows[:n*k.Dim], s.logits, block)
 		} else {
 			kScale = active.rowScales(k, lo, n, kScale, s.kScale)
-			active.score(q, k, lo, n, s, s.logits, block)
+			scoreRows(q, k, lo, n, s, s.logits, block)
 		}
 		record(out, s.logits, n, kScale)
 		vScale = active.rowScales(v, lo, n, vScale, s.vScale)
 		active.soften(s.logits, n, kScale, vScale, st)
 		s.next = k.at(lo + n)
-		active.weigh(s.logits, v, lo, n, s, acc, st.fade)
+		weighRows(s.logits, v, lo, n, s, acc, st.fade)
 	}
 	for h := range out {
 		out[h].Max, out[h].Sum = st.max[h], st.sum[h]

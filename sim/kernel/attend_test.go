@@ -169,7 +169,7 @@ func TestAttendPrefix(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		for f := range formats {
 			p := newProblem(f, fills["random"], 6, 96, 1, 90)
-			p.v = p.k.Prefix(64)
+			p.v.PrefixOf(&p.k, 64)
 			p.check(t, 6)
 		}
 	})

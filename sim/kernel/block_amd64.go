@@ -107,11 +107,10 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 	}
 }
 
-// weigh is weighGeneric, but for the scales of Int8. Values whose scales belong to channels, which no method
-// stores, are left to it.
+// weigh is weighGeneric, but for the scales of Int8.
 func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32) {
 	if v.Tokens > 0 {
-		weighGeneric(p, v, lo, n, s, acc, fade)
+		a.weighChannels(p, v, lo, n, s, acc, fade)
 		return
 	}
 	heads, dim := len(fade), columns(v)

@@ -26,5 +26,5 @@ func (format) Fit(c Cell) (Cell, error) { return c, nil }
 
 // Decide names the format.
 func (f format) Decide(Cell, *cache.View) (cache.Decision, error) {
-	return cache.Decision{Codec: &cache.Codec{K: f.Format, V: f.Format}}, nil
+	return cache.Decision{Codec: &cache.Codec{K: kernel.Plain(f.Format), V: kernel.Plain(f.Format)}}, nil
 }
