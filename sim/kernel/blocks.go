@@ -45,6 +45,9 @@ const (
 // bytes is what a scale takes.
 func (t ScaleType) bytes() int { return [...]int{0, 2, 4, 4, 4, 1, 1}[t] }
 
+// RowBytes returns what a row of dim channels takes.
+func (b *Blocks) RowBytes(dim int) int { n, _ := b.rowBytes(dim); return n }
+
 // rowBytes returns what a row of dim channels takes, and how much of it is not codes.
 func (b *Blocks) rowBytes(dim int) (all, scales int) {
 	scales = b.blocks(dim)*b.Scale.bytes() + b.Pad

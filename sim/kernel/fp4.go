@@ -24,6 +24,18 @@ func NVFP4(global float32, fourOverSix bool) *Blocks {
 	return b
 }
 
+// NVFP4Global is the global scale with which the largest block scale of some rows is the largest E4M3 value.
+func NVFP4Global(heads [][]float32) float32 {
+	var most float32
+	for _, rows := range heads {
+		most = max(most, amax(rows))
+	}
+	if most == 0 {
+		return 1
+	}
+	return most / (e4m3Table[e4m3.most] * 6)
+}
+
 // squaredError is that of a block in E2M1; a value between two codes counts as the upper one, as the search of
 // the published kernel has it.
 func squaredError(xs []float32, scale float32) (sum float32) {

@@ -19,6 +19,7 @@ type Cell struct {
 	Folded     bool // queries are turned before they read rows
 	HasRope    bool // keys are rotated by the position, head by head
 	Rebuilt    bool // keys are made again from the stored rows at each step
+	Rolled     bool // keys are rotated further as they are read
 	SeqLen     int
 	Decode     int // tokens of SeqLen that are decoded after the prompt
 	FirstQuery int // first token whose query the trace holds
