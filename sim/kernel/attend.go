@@ -35,6 +35,9 @@ type Scratch struct {
 	q            []float32 // [heads][dim] the query times a scale a channel
 	tail         []float32 // [GroupDim] channels of a row that the assembly leaves
 
+	factor, offset []float32   // [block][dim/16] of a Blocked block
+	entries        [16]float32 // of its table
+
 	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
 }
 
@@ -53,6 +56,7 @@ func NewScratch(heads, dim int) *Scratch {
 		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
 		scales: floats(block * groups), mins: floats(block * groups), ones: floats(max(block*groups, heads)), zeros: floats(block * groups),
 		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim),
+		factor: floats(block * dim / 16), offset: floats(block * dim / 16),
 	}
 	for i := range s.ones {
 		s.ones[i] = 1

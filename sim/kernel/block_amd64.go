@@ -11,6 +11,7 @@ type simd struct {
 	lanes  int    // floats in a register
 	tiles  []tile // by heads, descending to 1
 	expand [formats]expandFunc
+	lookUp [forms]lookUpFunc
 	soften func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
 	column func(logits *float32, n, queries int, k, max, inverse, sums *float32)
 	dot    func(x, y *float32, n int) float32

@@ -22,12 +22,30 @@ type Blocks struct {
 	Global float32 // factor of each E4M3Scale
 	Unit   bool    // the stored scale is divided by the norm of what the codes stand for
 	Pad    int     // bytes at the end of a row that hold nothing
+	form   form
 
 	// measure returns the scale and the minimum to quantise a block with.
 	measure func(xs []float32) (scale, least float32)
 	// code returns the code of (x - minimum)/scale.
 	code func(x float32) byte
 }
+
+// form is what vector instructions make values of codes by; the Table says the same.
+type form uint8
+
+const (
+	formNibble form = iota // 4 bits, by the table
+	formPair               // 2 bits, by the table
+	formTriple             // 3 bits, by the table
+	formSigned             // two's complement
+	formE4M3
+	formE5M2
+
+	forms // how many there are
+)
+
+// tableForm is the form of codes of 2 to 4 bits.
+func tableForm(bits int) form { return [...]form{2: formPair, 3: formTriple, 4: formNibble}[bits] }
 
 // ScaleType is how the scale of a block is stored.
 type ScaleType uint8

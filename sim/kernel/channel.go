@@ -15,7 +15,7 @@ func NewChannelRows(f Format, dim, tokens, capacity int) Rows {
 
 // Codes is the format of codes from 0 to 2^bits-1 whose scales belong to channels.
 func Codes(bits int) *Blocks {
-	return &Blocks{Bits: bits, Table: counting(bits), Scale: NoScale}
+	return &Blocks{Bits: bits, Table: counting(bits), Scale: NoScale, form: tableForm(bits)}
 }
 
 // newChannelRows adds room for the scales to rows of codes.

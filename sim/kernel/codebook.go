@@ -17,7 +17,7 @@ var lloydMax = [...][]float32{
 func Codebook(bits, dim int, unit bool) *Blocks {
 	half := lloydMax[bits]
 	n := len(half)
-	b := &Blocks{Bits: bits, Scale: HalfScale, Unit: unit, Table: make([]float32, 2*n)}
+	b := &Blocks{Bits: bits, Scale: HalfScale, Unit: unit, form: tableForm(bits), Table: make([]float32, 2*n)}
 	for i, x := range half {
 		x := float32(float64(x) / math.Sqrt(float64(dim)))
 		b.Table[n+i], b.Table[n-1-i] = x, -x

@@ -25,7 +25,7 @@ func Q4() *Blocks {
 // Q8 is ggml's q8_0: 32 channels share a binary16 scale, max|x|/127; ties are rounded away from zero.
 func Q8() *Blocks {
 	return &Blocks{
-		Bits: 8, Width: 32, Scale: HalfScale, Table: signed(),
+		Bits: 8, Width: 32, Scale: HalfScale, Table: signed(), form: formSigned,
 		measure: func(xs []float32) (float32, float32) { return amax(xs) / 127, 0 },
 		code:    func(x float32) byte { return byte(int8(max(-127, min(127, math.Round(float64(x)))))) },
 	}

@@ -8,7 +8,7 @@ import "math"
 func Uniform(bits, width int) *Blocks {
 	most := float64(int(1)<<bits - 1)
 	return &Blocks{
-		Bits: bits, Width: width, Scale: HalfMin, Table: counting(bits),
+		Bits: bits, Width: width, Scale: HalfMin, Table: counting(bits), form: tableForm(bits),
 		measure: func(xs []float32) (float32, float32) {
 			least, largest, _ := extent(xs, 1)
 			return (largest - least) / float32(most), least
@@ -34,7 +34,7 @@ func Tokenwise4() *Blocks {
 // or cut off.
 func Tokenwise8(cut bool) *Blocks {
 	b := &Blocks{
-		Bits: 8, Scale: FloatScale, Table: signed(),
+		Bits: 8, Scale: FloatScale, Table: signed(), form: formSigned,
 		measure: func(xs []float32) (float32, float32) { return max(amax(xs)/127, 1e-6), 0 },
 		code:    func(x float32) byte { return byte(int8(quantise(x, -127, 127))) },
 	}
