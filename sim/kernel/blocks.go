@@ -106,22 +106,34 @@ func (b *Blocks) encode(dst []byte, row []float32) (finite bool) {
 			zero = float32(max(0, min(15, math.Round(float64(-least/scale)))))
 			least = 0
 		}
-		var norm float64
-		for i, x := range xs {
-			t := float32(0)
-			if scale != 0 {
-				t = (x-least)/scale + zero
-			}
-			c := b.code(t)
-			putCode(dst[:codes], b.Bits, lo+i, len(row), c)
-			norm += float64(b.Table[c]) * float64(b.Table[c])
-		}
+		norm := b.encodeBlock(dst[:codes], len(row), lo, xs, scale, least, zero)
 		if b.Unit {
 			scale = float32(float64(scale) / math.Sqrt(norm+1e-16))
 		}
 		finite = b.putScale(scales[lo/width*b.Scale.bytes():], scale, least, zero) && finite
 	}
 	return finite
+}
+
+// encodeBlock writes the codes of a block, the channels from lo on of a row of dim, and returns the squared norm of
+// the entries that they name.
+func (b *Blocks) encodeBlock(codes []byte, dim, lo int, xs []float32, scale, least, zero float32) (norm float64) {
+	for i, x := range xs {
+		t := float32(0)
+		if scale != 0 {
+			t = (x-least)/scale + zero
+		}
+		c := b.code(t)
+		if b.Bits == 8 {
+			codes[lo+i] = c
+		} else {
+			putCode(codes, b.Bits, lo+i, dim, c)
+		}
+		if b.Unit {
+			norm += float64(b.Table[c]) * float64(b.Table[c])
+		}
+	}
+	return norm
 }
 
 // putScale stores the scale of a block.

@@ -2,7 +2,10 @@
 
 package kernel
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // lookUpFunc is the assembly that decodes rows of one form of codes.
 type lookUpFunc func(dst *float32, dstStride int, rows *byte, stride, n, dim int, table, scale, least *float32, next *byte)
@@ -24,6 +27,7 @@ func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 	if dim > 0 {
 		per := dim / 16
 		factor, offset := s.factor[:n*per], s.offset[:n*per]
+		clear(offset)
 		codes := codeBytes(b.Bits, r.width)
 		for i := range n {
 			at := (lo + i) * r.stride
@@ -43,21 +47,43 @@ func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 	return floatRows(rows, r.Dim)
 }
 
-// spread writes what each 16 channels of a row, given its scales, are multiplied by and what is added, for as many
-// as dst holds.
+// spread writes what each 16 channels of a row, given its scales, are multiplied by and what is added where that
+// is not 0, for as many as factor holds.
 func (b *Blocks) spread(scales []byte, dim int, factor, offset []float32) {
-	width := b.width(dim)
-	for lo := 0; lo < len(factor); {
-		scale, least := b.scale(scales, lo*16/width)
-		if b.form == formE4M3 {
-			scale *= 256
+	run := min(b.width(dim)/16, len(factor)) // parts of 16 channels in a block
+	if b.width(dim) == dim {
+		run = len(factor)
+	}
+	switch {
+	case b.Scale == E4M3Scale && run == 1:
+		for i := range factor {
+			factor[i] = e4m3Table[scales[i]] * b.Global
 		}
-		end := min(len(factor), (lo*16/width+1)*width/16)
-		if width == dim {
-			end = len(factor)
+		return
+	case b.Scale == HalfScale && run == len(factor):
+		repeat(factor, halfs[binary.LittleEndian.Uint16(scales)]*b.unit())
+		return
+	}
+	for i, lo := 0, 0; lo < len(factor); i, lo = i+1, lo+run {
+		scale, least := b.scale(scales, i)
+		end := min(lo+run, len(factor))
+		repeat(factor[lo:end], scale*b.unit())
+		if least != 0 {
+			repeat(offset[lo:end], least)
 		}
-		for ; lo < end; lo++ {
-			factor[lo], offset[lo] = scale, least
-		}
+	}
+}
+
+// unit is what the vector form of a code is too small by.
+func (b *Blocks) unit() float32 {
+	if b.form == formE4M3 {
+		return 256
+	}
+	return 1
+}
+
+func repeat(dst []float32, x float32) {
+	for i := range dst {
+		dst[i] = x
 	}
 }

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -209,9 +208,4 @@ func TestPacking(t *testing.T) {
 			}
 		}
 	}
-}
-
-// near is relative to the larger of the two.
-func near(a, b, within float64) bool {
-	return math.Abs(a-b) <= within*max(math.Abs(a), math.Abs(b), 1e-30)
 }

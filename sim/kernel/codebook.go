@@ -2,18 +2,17 @@ package kernel
 
 import "math"
 
-// lloydMax are the upper halves of the codebooks of 1 to 4 bits with the least squared error on a standard normal variable: each
-// entry is the mean of what lies nearest to it.
+// lloydMax are the upper halves of the codebooks, by bits, with the least squared error on a standard normal
+// variable: each entry is the mean of what lies nearest to it.
 var lloydMax = [...][]float32{
-	1: {0.797885},
 	2: {0.452780, 1.510418},
 	3: {0.245094, 0.756005, 1.343909, 2.151946},
 	4: {0.128395, 0.388048, 0.656759, 0.942340, 1.256231, 1.618046, 2.069017, 2.732590},
 }
 
-// Codebook is a direction and a length: the codes of bits (2, 3 or 4) each name a coordinate of the unit vector, by the codebook of a
-// normal variable of variance 1/dim, and the scale is the row's norm in binary16. A value halfway goes up. With
-// unit the scale makes good what the codes change of the norm.
+// Codebook is a direction and a length: the codes, of 2, 3 or 4 bits, each name a coordinate of the unit vector by
+// the codebook of a normal variable of variance 1/dim, and the scale is the row's norm in binary16. A value
+// halfway between two goes up. With unit the scale makes good what the codes change of the norm.
 func Codebook(bits, dim int, unit bool) *Blocks {
 	half := lloydMax[bits]
 	n := len(half)
@@ -29,13 +28,18 @@ func Codebook(bits, dim int, unit bool) *Blocks {
 		}
 		return float32(math.Sqrt(sum)), 0
 	}
-	b.code = func(x float32) (c byte) {
-		for i := range b.Table[1:] {
-			if x >= (b.Table[i]+b.Table[i+1])/2 {
-				c++
+	between := make([]float32, 2*n-1)
+	for i := range between {
+		between[i] = (b.Table[i] + b.Table[i+1]) / 2
+	}
+	b.code = func(x float32) byte {
+		c := 0
+		for step := n; step > 0; step /= 2 {
+			if x >= between[c+step-1] {
+				c += step
 			}
 		}
-		return c
+		return byte(c)
 	}
 	return b
 }

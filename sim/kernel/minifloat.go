@@ -6,7 +6,7 @@ import "math"
 // values beyond the largest are stored as the largest.
 type minifloat struct {
 	bits     int // all of them
-	fraction int // of these
+	fraction int // of them
 	least    int // exponent of the smallest normal number
 	most     byte
 }
@@ -24,11 +24,17 @@ var (
 // round returns the code nearest to x, of two equally near ones the even.
 func (m minifloat) round(x float32) byte {
 	b := math.Float32bits(x)
-	size := float64(math.Float32frombits(b &^ (1 << 31)))
-	exp := max(int(b>>23&0xff)-127, m.least)
-	steps := math.RoundToEven(math.Ldexp(size, m.fraction-exp)) // the leading one counts as the next exponent
-	code := min((exp-m.least)<<m.fraction+int(min(steps, 1<<10)), int(m.most))
-	return byte(code) | byte(b>>31)<<(m.bits-1)
+	size, sign := b&^(1<<31), byte(b>>31)<<(m.bits-1)
+	if first := uint32(127 + m.least); size < first<<23 {
+		// Added to a number whose last place is the smallest code, a float32 is rounded to that.
+		unit := (first + 23 - uint32(m.fraction)) << 23
+		size = math.Float32bits(math.Float32frombits(size)+math.Float32frombits(unit)) - unit
+	} else {
+		drop := 23 - m.fraction
+		size += 1<<(drop-1) - 1 + size>>drop&1
+		size = size>>drop - (first-1)<<m.fraction
+	}
+	return byte(min(size, uint32(m.most))) | sign
 }
 
 // table is the value of every code; what would be infinite or not a number, and is never stored, goes on
