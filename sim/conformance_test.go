@@ -25,6 +25,9 @@ var everything = []string{
 	"cla+snapkv", "cla:scores=producer+snapkv", "cla+corm:recent=16,window=16", "mqa:calibrated=on+cla:calibrated=on", "cla:calibrated=on+snapkv",
 	"mla:rank=40", "mla:rank=40,rope=pre", "mla:rank=40,rope=decoupled", "mla:rank=40,rope=partial", "mla:pairs=2-norm,rank=40,rope=partial",
 	"mla:rank=40+snapkv", "mla:rank=40+corm:recent=16,window=16", "cla+mla:rank=40", "cla:calibrated=on+mla:rank=40+snapkv+int8", "snapkv+int4", "corm+int8",
+	"kivi:group=8,residual=16", "kivi:bits=4,residual=32", "int4:axis=channel,group=24", "int4:group=8", "q4_0:block=32", "q8_0:rotate=off",
+	"turboquant:boundary=1,preset=3bit_nc", "turboquant:preset=k3v4_nc", "turboquant:preset=k8v4", "nvfp4:fourover6=on", "nvfp4:global=1", "mx4:block=32", "fp8:format=e5m2,scale=token",
+	"snapkv+nvfp4", "mqa+cla+corm:recent=16,window=16+kivi:group=8,residual=16", "streamingllm:recent=20+kivi:group=8,residual=16", "streamingllm:roll=on+kivi:group=8,residual=16", "mla:rank=40+int4:axis=channel,group=8",
 }
 
 func golden(t *testing.T, name string) *trace.Trace {
@@ -210,7 +213,7 @@ func TestThreadsDoNotChangeRecords(t *testing.T) {
 func TestKept(t *testing.T) {
 	tr := golden(t, "gqa")
 	for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, everything...), Lengths: []int{320}, Decode: 32, Kept: true}) {
-		if r.Status == Skipped && (strings.HasPrefix(r.Pipeline, "gqa") || strings.HasPrefix(r.Pipeline, "mla")) {
+		if r.Status == Skipped && slices.ContainsFunc([]string{"gqa", "mla", "q4_0", "q8_0"}, func(m string) bool { return strings.HasPrefix(r.Pipeline, m) }) {
 			continue // 2 KV heads of 32
 		} else if r.Status != OK {
 			t.Errorf("%s: %s", r.Pipeline, r.Reason)
