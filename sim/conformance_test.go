@@ -27,7 +27,7 @@ var everything = []string{
 	"mla:rank=40+snapkv", "mla:rank=40+corm:recent=16,window=16", "cla+mla:rank=40", "cla:calibrated=on+mla:rank=40+snapkv+int8", "snapkv+int4", "corm+int8",
 	"kivi:group=8,residual=16", "kivi:bits=4,residual=32", "int4:axis=channel,group=24", "int4:group=8", "q4_0:block=32", "q8_0:rotate=off",
 	"turboquant:boundary=1,preset=3bit_nc", "turboquant:preset=k3v4_nc", "turboquant:preset=k8v4", "nvfp4:fourover6=on", "nvfp4:global=1", "mx4:block=32", "fp8:format=e5m2,scale=token",
-	"snapkv+nvfp4", "mqa+cla+corm:recent=16,window=16+kivi:group=8,residual=16", "streamingllm:recent=20+kivi:group=8,residual=16", "streamingllm:roll=on+kivi:group=8,residual=16", "mla:rank=40+int4:axis=channel,group=8",
+	"kvarn:preset=k4v4_g64", "corm:recent=16,window=16+kvarn:preset=k4v2_g64", "snapkv+nvfp4", "mqa+cla+corm:recent=16,window=16+kivi:group=8,residual=16", "streamingllm:recent=20+kivi:group=8,residual=16", "streamingllm:roll=on+kivi:group=8,residual=16", "mla:rank=40+int4:axis=channel,group=8",
 }
 
 func golden(t *testing.T, name string) *trace.Trace {

@@ -243,3 +243,29 @@ func TestRollOverGroups(t *testing.T) {
 		}
 	}
 }
+
+// TestKVarN: below its sinks it is full; a tile has the bytes of its formula, the rest f16.
+func TestKVarN(t *testing.T) {
+	tr := golden(t, "gqa")
+	layers, g, d := len(tr.Layers), tr.KVHeads, tr.HeadDim
+	for _, tt := range []struct {
+		spec         string
+		keys, values int
+		tile         int
+	}{{"kvarn", 4, 2, 128}, {"kvarn:preset=k4v4_g128", 4, 4, 128}, {"kvarn:preset=k4v2_g64", 4, 2, 64}} {
+		for _, n := range []int{100, 128, 191, 192, 255, 256, 320} {
+			recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "full", tt.spec), Lengths: []int{n}, Decode: 16})
+			r, packed := recs[1], max(0, n-128)/tt.tile
+			perTile := d*tt.tile*(tt.keys+tt.values)/8 + 2*(2*d+tt.tile) + 2*(d+2*tt.tile)
+			if want := int64(layers * g * (packed*perTile + (n-packed*tt.tile)*4*d)); *r.CacheBytes != want {
+				t.Errorf("%s at %d: %d bytes, want %d", tt.spec, n, *r.CacheBytes, want)
+			}
+			if n <= 128 && math.Abs(r.Error.RelL2-recs[0].Error.RelL2) > 2e-4 {
+				t.Errorf("%s at %d: rel_l2 %g, full %g", tt.spec, n, r.Error.RelL2, recs[0].Error.RelL2)
+			}
+			if got := codes(r); (got == "mostly-unpacked") != (5*(n-packed*tt.tile) > n) {
+				t.Errorf("%s at %d: warnings %q", tt.spec, n, got)
+			}
+		}
+	}
+}

@@ -19,7 +19,7 @@ func (s *Store) newCoder() {
 	}
 	s.coder = coder{
 		k: make([]float32, s.shape.K), v: make([]float32, s.shape.V),
-		room: make([]float32, max(s.codec.K.Window.Flush*s.shape.K, s.codec.V.Window.Flush*s.shape.V)),
+		room: make([]float32, max(s.codec.K.Room(s.shape.K), s.codec.V.Room(s.shape.V))),
 	}
 }
 

@@ -13,6 +13,12 @@ var kivi = &Codec{
 	V: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Uniform(4, 2), Window: kernel.Window{Flush: 1, Hold: 3}},
 }
 
+// tiles keeps three keys and values and packs four at a time.
+var tiles = &Codec{
+	K: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Tiles(4, true), Tokens: 4, Window: kernel.Window{Sinks: 3, Flush: 4}},
+	V: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Tiles(2, false), Tokens: 4, Window: kernel.Window{Sinks: 3, Flush: 4}},
+}
+
 // turned stores rows of two channels rotated by an eighth of a turn.
 var turned = &Codec{
 	K: kernel.Plain(kernel.F32), V: kernel.Plain(kernel.F32),
@@ -45,6 +51,7 @@ func TestCodedStepAllocatesNothing(t *testing.T) {
 	for name, d := range map[string]Decision{
 		"kivi":              {Codec: kivi},
 		"turned":            {Codec: turned},
+		"tiles":             {Codec: tiles},
 		"kivi with a ring":  {Codec: kivi, Ring: &Ring{Sinks: 1, Capacity: 2900}, Keep: [][]int32{span(2900), span(2900)}},
 		"kivi that drops":   {Codec: kivi, Policy: oldest{}, Notes: notes(2, 3000)},
 		"blocks that drop":  {Codec: &Codec{K: kernel.Packed(kernel.Q8()), V: kernel.Packed(kernel.MX4(2))}, Policy: oldest{}, Notes: notes(2, 3000)},

@@ -23,6 +23,7 @@ type Blocks struct {
 	Unit   bool    // the stored scale is divided by the norm of what the codes stand for
 	Pad    int     // bytes at the end of a row that hold nothing
 	form   form
+	tile   bool // rows are quantised by tiles, which have scales of channels besides
 
 	// measure returns the scale and the minimum to quantise a block with.
 	measure func(xs []float32) (scale, least float32)

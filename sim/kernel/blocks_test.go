@@ -28,7 +28,7 @@ func layouts(dim int) map[string]Layout {
 func laidOut(k, v Layout, values fill, heads, kDim, vDim, n int) *problem {
 	p := newProblem(F32, values, heads, kDim, vDim, n)
 	refill := func(rows *Rows, l Layout) {
-		next, row, room := l.Rows(rows.Dim, n), make([]float32, rows.Dim), make([]float32, l.Window.Flush*rows.Dim)
+		next, row, room := l.Rows(rows.Dim, n), make([]float32, rows.Dim), make([]float32, l.Room(rows.Dim))
 		for i := range n {
 			rows.Row(i, row)
 			next.Append(row)
@@ -70,6 +70,10 @@ var grouped = map[string][2]Layout{
 	"channels": {
 		{Format: Int4, Tokens: 24, Window: Window{Flush: 24}},
 		{Format: Int4, Tokens: 24, Window: Window{Flush: 24}},
+	},
+	"tiles": {
+		{Format: Blocked, Blocks: Tiles(4, true), Tokens: 16, Window: Window{Sinks: 10, Flush: 16}},
+		{Format: Blocked, Blocks: Tiles(2, false), Tokens: 16, Window: Window{Sinks: 10, Flush: 16}},
 	},
 	"channels of 3": {
 		{Format: Blocked, Blocks: Codes(3), Tokens: 5, Window: Window{Flush: 5}},
@@ -114,7 +118,7 @@ func TestRemove(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			const dim = 40
 			r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
-			rows, room := l.Rows(dim, 200), make([]float32, l.Window.Flush*dim)
+			rows, room := l.Rows(dim, 200), make([]float32, l.Room(dim))
 			row := make([]float32, dim)
 			add := func() {
 				for c := range row {

@@ -23,7 +23,7 @@ func newChannelRows(r Rows, tokens, capacity int) Rows {
 	r.Tokens = tokens
 	groups := (capacity + tokens - 1) / tokens
 	r.Scale = make([]uint16, 0, groups*r.width)
-	if r.Format != Int8 {
+	if r.Format != Int8 && (r.Blocks == nil || r.Blocks.Scale != HalfMin) {
 		r.Min = make([]uint16, 0, groups*r.width)
 	}
 	r.ends = make([]int32, 0, groups)
@@ -93,13 +93,22 @@ func (r *Rows) groupOf(i int) (g, end int) {
 // decodeChannels turns the codes of channels from and later of row i, in dst, into values.
 func (r *Rows) decodeChannels(i, from int, dst []float32) {
 	g, _ := r.groupOf(i)
-	at := g*r.width + from
+	at, factor := g*r.width+from, r.factor(i)
 	for c := range dst {
 		dst[c] *= halfs[r.Scale[at+c]]
-		if r.Format != Int8 {
-			dst[c] += halfs[r.Min[at+c]]
+		if r.Min != nil {
+			dst[c] += float32(halfs[r.Min[at+c]] * factor)
 		}
 	}
+}
+
+// factor is what row i of a tile is multiplied by, and 1 elsewhere.
+func (r *Rows) factor(i int) float32 {
+	if r.Format != Blocked || !r.Blocks.tile {
+		return 1
+	}
+	scale, _ := r.Blocks.scale(r.Data[i*r.stride+codeBytes(r.Blocks.Bits, r.width):], 0)
+	return scale
 }
 
 // codes returns the rows without their scales.

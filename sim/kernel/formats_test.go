@@ -151,8 +151,17 @@ func TestMinifloat(t *testing.T) {
 		c    byte
 		want float32
 	}{
-		{e4m3, 0x7e, 448}, {e4m3, 0x38, 1}, {e4m3, 0x08, 0x1p-6}, {e4m3, 0x01, 0x1p-9}, {e4m3, 0xfe, -448},
-		{e5m2, 0x7b, 57344}, {e5m2, 0x3c, 1}, {e5m2, 0x01, 0x1p-16}, {e2m1, 7, 6}, {e2m1, 1, 0.5}, {e2m1, 13, -3},
+		{e4m3, 0x7e, 448},
+		{e4m3, 0x38, 1},
+		{e4m3, 0x08, 0x1p-6},
+		{e4m3, 0x01, 0x1p-9},
+		{e4m3, 0xfe, -448},
+		{e5m2, 0x7b, 57344},
+		{e5m2, 0x3c, 1},
+		{e5m2, 0x01, 0x1p-16},
+		{e2m1, 7, 6},
+		{e2m1, 1, 0.5},
+		{e2m1, 13, -3},
 	} {
 		if got := tt.m.table()[tt.c]; got != tt.want {
 			t.Errorf("code %#x: %g, want %g", tt.c, got, tt.want)
@@ -361,16 +370,92 @@ func TestBlocksOfNoNumber(t *testing.T) {
 // TestConstantChannels: keys that are the same in all tokens come back as their f16 value, whatever the bits.
 func TestConstantChannels(t *testing.T) {
 	for name, l := range grouped {
-		r, row, room := l[0].Rows(9, 64), ramp(9, -3, 0.75), make([]float32, l[0].Window.Flush*9)
+		r, row, room := l[0].Rows(9, 64), ramp(9, -3, 0.75), make([]float32, l[0].Room(9))
 		for range 64 {
 			r.Append(row)
 			r.Pack(room)
 		}
 		got := make([]float32, 9)
 		for i := range r.Len() {
-			if r.Row(i, got); !slices.Equal(got, row) {
-				t.Fatalf("%s: row %d is %v, want %v", name, i, got, row)
+			r.Row(i, got)
+			for c, x := range got {
+				// A tile rounds twice: the minimum, and the factor of the other axis.
+				if d := math.Abs(float64(x - row[c])); d > 0 && (name != "tiles" || d > 2e-3) {
+					t.Fatalf("%s: row %d is %v, want %v", name, i, got, row)
+				}
 			}
 		}
+	}
+}
+
+// TestTile: each axis of a tile may be scaled at will, the error of a tile follows the scales: what comes back is
+// within half a step of what was evened out. 13824 bytes hold 128 tokens of 128 channels, keys in 4 bits and values in 2.
+func TestTile(t *testing.T) {
+	const n, dim = 128, 128
+	r := rand.New(rand.NewPCG(7, 8))
+	rows := make([]float32, n*dim)
+	for i := range rows {
+		rows[i] = float32(r.NormFloat64() * math.Exp(float64(i%dim%7)/3) * math.Exp(float64(i/dim%5)/3))
+	}
+	bytes := int64(0)
+	for _, alongChannels := range []bool{true, false} {
+		bits := 2
+		if alongChannels {
+			bits = 4
+		}
+		l := Layout{Format: Blocked, Blocks: Tiles(bits, alongChannels), Tokens: n, Window: Window{Flush: n}}
+		got, plain := l.Rows(dim, n), Layout{Format: Blocked, Blocks: Codes(bits), Tokens: n, Window: Window{Flush: n}}
+		other := plain.Rows(dim, n)
+		for i := range n {
+			got.Append(rows[i*dim : (i+1)*dim])
+			other.Append(rows[i*dim : (i+1)*dim])
+		}
+		if !got.Pack(make([]float32, l.Room(dim))) || !other.Pack(make([]float32, plain.Room(dim))) {
+			t.Fatal("finite rows were reported as infinite")
+		}
+		bytes += got.Bytes()
+		var sum, sumOther float64
+		a, b := make([]float32, dim), make([]float32, dim)
+		for i := range n {
+			got.Row(i, a)
+			other.Row(i, b)
+			for c, x := range rows[i*dim : (i+1)*dim] {
+				sum += float64(x-a[c]) * float64(x-a[c])
+				sumOther += float64(x-b[c]) * float64(x-b[c])
+			}
+		}
+		if sum > 0.8*sumOther {
+			t.Errorf("along channels %v: squared error %g, %g where channels alone are scaled", alongChannels, sum, sumOther)
+		}
+	}
+	if bytes != 13824 {
+		t.Errorf("%d bytes a tile, want 13824", bytes)
+	}
+}
+
+// TestBalance: factors that were multiplied into the channels and the tokens of noise are found again. No factor is
+// below exp(-0.3), so that few tokens are the wider ones.
+func TestBalance(t *testing.T) {
+	const n, dim = 64, 32
+	r := rand.New(rand.NewPCG(9, 10))
+	rows := make([]float32, n*dim)
+	for i := range rows {
+		rows[i] = float32(r.NormFloat64()) * float32(1+i%dim%4)
+		if i/dim%16 == 0 {
+			rows[i] *= 3
+		}
+	}
+	b := newBalancer(rows, n, dim, make([]float32, tileRoom(n, dim)))
+	b.balance(true)
+	if u := b.uneven(0) + b.uneven(1); u > 2.02 {
+		t.Errorf("spreads of tokens and of channels are %g uneven, want 2", u)
+	}
+	for i, y := range rows {
+		if x := b.x[i] * b.tokens[i/dim] * b.channels[i%dim]; math.Abs(float64(x-y)) > 1e-4*math.Abs(float64(y)) {
+			t.Fatalf("%g came back as %g", y, x)
+		}
+	}
+	if ratio := b.channels[3] / b.channels[0]; math.Abs(float64(ratio)-4) > 0.8 {
+		t.Errorf("a channel four times as wide has %g times the factor", ratio)
 	}
 }

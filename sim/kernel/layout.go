@@ -31,7 +31,21 @@ func (l Layout) Rows(dim, capacity int) Rows {
 	if l.Window.Flush > 0 {
 		r.wait(l.Window, capacity)
 	}
+	if n := l.Window.Sinks; n > 0 {
+		first := NewRows(F16, dim, min(n, capacity))
+		first.Then, first.open = &r, n
+		return first
+	}
 	return r
+}
+
+// Room is how many floats packing rows of dim channels needs.
+func (l Layout) Room(dim int) int {
+	n := l.Window.Flush * dim
+	if l.Format == Blocked && l.Blocks.tile {
+		n += tileRoom(l.Tokens, dim)
+	}
+	return n
 }
 
 // codes makes room for codes without scales that belong to channels.

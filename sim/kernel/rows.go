@@ -15,9 +15,10 @@ type Rows struct {
 	Scale  []uint16 // binary16: Int8 [n], Int4 [n][groups]; with Tokens [n/Tokens][Dim]
 	Min    []uint16 // binary16, of Int4: as Scale
 	Tokens int      // rows that share the scales of their channels; 0 where scales belong to a row
-	Then   *Rows    // the rows that follow, which wait to be packed; nil without a Window
+	Then   *Rows    // the rows that follow, in a Window
 
 	window Window
+	open   int     // rows that these still take, before Then does
 	width  int     // channels of a whole row: Dim, but in a Prefix
 	stride int     // bytes from one row to the next
 	groups int     // scales from one row to the next
@@ -44,7 +45,7 @@ func NewCodes(f Format, dim, capacity int) Rows {
 func (r *Rows) Len() int {
 	n := r.own()
 	if r.Then != nil {
-		n += r.Then.own()
+		n += r.Then.Len()
 	}
 	return n
 }
@@ -55,7 +56,7 @@ func (r *Rows) own() int { return len(r.Data) / r.stride }
 // find returns the rows that row i is among, and its place there.
 func (r *Rows) find(i int) (*Rows, int) {
 	if n := r.own(); r.Then != nil && i >= n {
-		return r.Then, i - n
+		return r.Then.find(i - n)
 	}
 	return r, i
 }
@@ -81,9 +82,12 @@ func (r *Rows) Bytes() int64 {
 // ScaleBytes is the part of Bytes that is not codes: scales, minima, and where groups end.
 func (r *Rows) ScaleBytes() int64 {
 	n := 2*int64(len(r.Scale)+len(r.Min)) + 4*int64(len(r.ends))
-	if r.Blocks != nil && r.Tokens == 0 {
+	if r.Blocks != nil {
 		_, scales := r.Blocks.rowBytes(r.width)
 		n += int64(scales) * int64(r.own())
+	}
+	if r.Then != nil {
+		n += r.Then.ScaleBytes()
 	}
 	return n
 }
@@ -104,9 +108,10 @@ func (r *Rows) RowBytes() int64 {
 // a value, scale or minimum came out infinite or not a number. It allocates only beyond Cap. Rows whose
 // scales belong to channels come by AppendGroup instead, or wait for it.
 func (r *Rows) Append(row []float32) (finite bool) {
-	if r.Then != nil {
-		return r.Then.push(row)
+	if r.Then != nil && r.open == 0 {
+		return r.Then.Append(row)
 	}
+	r.open = max(0, r.open-1)
 	return r.push(row)
 }
 
@@ -198,6 +203,7 @@ func (r *Rows) CopyFrom(o *Rows) {
 	r.Scale = append(r.Scale[:0], o.Scale...)
 	r.Min = append(r.Min[:0], o.Min...)
 	r.ends = append(r.ends[:0], o.ends...)
+	r.open = o.open
 	if r.Then != nil {
 		r.Then.CopyFrom(o.Then)
 	}

@@ -1,10 +1,10 @@
 package kernel
 
 // Window lets the latest rows of a store wait, in binary16, behind those that are packed: until there are Flush
-// rows to pack at once, and Hold more that never are.
+// rows to pack at once, and Hold more. The first Sinks rows are never packed.
 //
-// Rows with a window are a chain: those packed, and Then those that wait. Indices run through both.
-type Window struct{ Flush, Hold int }
+// Rows with a window are a chain: the sinks, Then those packed, Then those that wait. Indices run through all.
+type Window struct{ Sinks, Flush, Hold int }
 
 // wait puts an empty window behind the rows, which hold at most capacity with it.
 func (r *Rows) wait(w Window, capacity int) {
@@ -12,8 +12,11 @@ func (r *Rows) wait(w Window, capacity int) {
 	r.window, r.Then = w, &next
 }
 
-// Pack packs what has waited long enough. It takes memory for Flush rows and reports what Append does.
+// Pack packs what has waited long enough. It takes the memory that Layout.Room says and reports what Append does.
 func (r *Rows) Pack(room []float32) (finite bool) {
+	if r.window.Flush == 0 && r.Then != nil {
+		return r.Then.Pack(room)
+	}
 	finite = true
 	for w := r.window; w.Flush > 0 && r.Then.own() >= w.Flush+w.Hold; {
 		rows := room[:w.Flush*r.width]
@@ -21,10 +24,13 @@ func (r *Rows) Pack(room []float32) (finite bool) {
 			r.Then.Row(i, rows[i*r.width:(i+1)*r.width])
 		}
 		for n := max(1, r.Tokens) * r.width; len(rows) > 0; rows = rows[n:] {
-			if r.Tokens > 0 {
-				finite = r.AppendGroup(rows[:n]) && finite
-			} else {
+			switch {
+			case r.Tokens == 0:
 				finite = r.push(rows[:n]) && finite
+			case r.Format == Blocked && r.Blocks.tile:
+				finite = r.appendTile(rows[:n], room[w.Flush*r.width:]) && finite
+			default:
+				finite = r.AppendGroup(rows[:n]) && finite
 			}
 		}
 		r.Then.shift(w.Flush)
@@ -39,7 +45,8 @@ func scoreRows(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, strid
 		if m > 0 {
 			active.score(q, k, lo, m, s, out, stride)
 		}
-		k, lo, n, out = k.Then, lo+m-k.own(), n-m, out[m:]
+		scoreRows(q, k.Then, lo+m-k.own(), n-m, s, out[m:], stride)
+		return
 	}
 	active.score(q, k, lo, n, s, out, stride)
 }
@@ -52,7 +59,8 @@ func weighRows(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32)
 			active.weigh(p, v, lo, m, s, acc, fade)
 			fade = s.ones[:len(fade)]
 		}
-		v, lo, n, p = v.Then, lo+m-v.own(), n-m, p[m:]
+		weighRows(p[m:], v.Then, lo+m-v.own(), n-m, s, acc, fade)
+		return
 	}
 	active.weigh(p, v, lo, n, s, acc, fade)
 }
