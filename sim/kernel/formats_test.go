@@ -436,13 +436,13 @@ func TestTile(t *testing.T) {
 // TestBalance: factors that were multiplied into the channels and the tokens of noise are found again. No factor is
 // below exp(-0.3), so that few tokens are the wider ones.
 func TestBalance(t *testing.T) {
-	const n, dim = 64, 32
+	const n, dim = 256, 256
 	r := rand.New(rand.NewPCG(9, 10))
 	rows := make([]float32, n*dim)
 	for i := range rows {
 		rows[i] = float32(r.NormFloat64()) * float32(1+i%dim%4)
-		if i/dim%16 == 0 {
-			rows[i] *= 3
+		if i/dim%32 == 0 {
+			rows[i] *= 2
 		}
 	}
 	b := newBalancer(rows, n, dim, make([]float32, tileRoom(n, dim)))
