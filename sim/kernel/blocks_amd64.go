@@ -27,12 +27,7 @@ func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 	if dim > 0 {
 		per := dim / 16
 		factor, offset := s.factor[:n*per], s.offset[:n*per]
-		clear(offset)
-		codes := codeBytes(b.Bits, r.width)
-		for i := range n {
-			at := (lo + i) * r.stride
-			b.spread(r.Data[at+codes:at+r.stride], r.width, factor[i*per:(i+1)*per], offset[i*per:(i+1)*per])
-		}
+		b.spread(r, lo, n, per, factor, offset)
 		for i := range s.entries {
 			s.entries[i] = b.Table[i%len(b.Table)]
 		}
@@ -47,43 +42,44 @@ func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 	return floatRows(rows, r.Dim)
 }
 
-// spread writes what each 16 channels of a row, given its scales, are multiplied by and what is added where that
-// is not 0, for as many as factor holds.
-func (b *Blocks) spread(scales []byte, dim int, factor, offset []float32) {
-	run := min(b.width(dim)/16, len(factor)) // parts of 16 channels in a block
-	if b.width(dim) == dim {
-		run = len(factor)
-	}
-	switch {
-	case b.Scale == E4M3Scale && run == 1:
-		for i := range factor {
-			factor[i] = e4m3Table[scales[i]] * b.Global
-		}
-		return
-	case b.Scale == HalfScale && run == len(factor):
-		repeat(factor, halfs[binary.LittleEndian.Uint16(scales)]*b.unit())
-		return
-	}
-	for i, lo := 0, 0; lo < len(factor); i, lo = i+1, lo+run {
-		scale, least := b.scale(scales, i)
-		end := min(lo+run, len(factor))
-		repeat(factor[lo:end], scale*b.unit())
-		if least != 0 {
-			repeat(offset[lo:end], least)
-		}
-	}
-}
-
-// unit is what the vector form of a code is too small by.
-func (b *Blocks) unit() float32 {
+// spread writes what each 16 channels of n rows are multiplied by and what is added, [row][per].
+func (b *Blocks) spread(r *Rows, lo, n, per int, factor, offset []float32) {
+	clear(offset)
+	run := min(max(1, b.width(r.width)/16), per) // parts of 16 channels in a block
+	codes := codeBytes(b.Bits, r.width)
+	unit := float32(1) // by which the vector form of a code is too small
 	if b.form == formE4M3 {
-		return 256
+		unit = 256
 	}
-	return 1
+	if b.Scale == NoScale {
+		spreadOne(factor, 0, len(factor), unit)
+		return
+	}
+	for i := range n {
+		at := (lo+i)*r.stride + codes
+		scales, to, add := r.Data[at:at+r.stride-codes], factor[i*per:(i+1)*per], offset[i*per:(i+1)*per]
+		switch {
+		case b.Scale == E4M3Scale && run == 1:
+			for c := range to {
+				to[c] = e4m3Table[scales[c]] * b.Global
+			}
+		case b.Scale == HalfScale:
+			for c := 0; c < per; c += run {
+				spreadOne(to, c, run, halfs[binary.LittleEndian.Uint16(scales[c/run*2:])]*unit)
+			}
+		default:
+			for c := 0; c < per; c += run {
+				scale, least := b.scale(scales, c/run)
+				spreadOne(to, c, run, scale*unit)
+				spreadOne(add, c, run, least)
+			}
+		}
+	}
 }
 
-func repeat(dst []float32, x float32) {
-	for i := range dst {
-		dst[i] = x
+// spreadOne writes x to as many as run elements from at on.
+func spreadOne(dst []float32, at, run int, x float32) {
+	for c := at; c < min(at+run, len(dst)); c++ {
+		dst[c] = x
 	}
 }
