@@ -43,8 +43,8 @@ type Store struct {
 	observer
 }
 
-// entries is what one stored head holds. Rows stand in position order, but for a ring and after a policy
-// dropped some.
+// entries is what one stored head holds. Rows stand in position order, but for a ring and after a policy dropped
+// some; where rows share scales or wait to be packed they always do.
 type entries struct {
 	k, v  kernel.Rows // v is a prefix of k's rows where the shape is Latent
 	notes []uint32    // a word for each row, where a policy decides

@@ -7,18 +7,13 @@ import "sort"
 // minimum a channel, so that rows are appended by whole groups. A group from which rows were removed keeps the
 // scales of the others.
 
-// NewChannelRows makes room for capacity rows whose scales belong to channels, tokens rows at a time. Int8 is
-// symmetric as elsewhere, Int4 asymmetric.
-func NewChannelRows(f Format, dim, tokens, capacity int) Rows {
-	return newChannelRows(NewCodes(f, dim, capacity), tokens, capacity)
-}
-
 // Codes is the format of codes from 0 to 2^bits-1 whose scales belong to channels.
 func Codes(bits int) *Blocks {
 	return &Blocks{Bits: bits, Table: counting(bits), Scale: NoScale, form: tableForm(bits)}
 }
 
-// newChannelRows adds room for the scales to rows of codes.
+// newChannelRows adds room for the scales of capacity rows, tokens rows at a time, to rows of codes. Int8 is
+// symmetric as elsewhere, Int4 and Codes asymmetric; Tiles are scaled by rows besides.
 func newChannelRows(r Rows, tokens, capacity int) Rows {
 	r.Tokens = tokens
 	groups := (capacity + tokens - 1) / tokens
@@ -30,8 +25,8 @@ func newChannelRows(r Rows, tokens, capacity int) Rows {
 	return r
 }
 
-// AppendGroup encodes Tokens further rows, [Tokens][Dim], of rows made by NewChannelRows. It reports what
-// Append does.
+// AppendGroup encodes Tokens further rows, [Tokens][Dim], of rows whose scales belong to channels. It reports
+// what Append does.
 func (r *Rows) AppendGroup(rows []float32) (finite bool) {
 	at, dim := len(r.Scale), r.Dim
 	start := len(r.Data)

@@ -4,7 +4,7 @@ package kernel
 type Layout struct {
 	Format Format
 	Blocks *Blocks // of Blocked
-	Tokens int     // rows that share the scales of their channels (NewChannelRows); 0: scales belong to rows
+	Tokens int     // rows that share the scales of their channels; 0: scales belong to rows
 	Window Window
 }
 

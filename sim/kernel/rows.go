@@ -6,7 +6,7 @@ import "slices"
 // from them the scales of a quantised format.
 //
 // Scales belong to a row or to a group of its channels, or, with Tokens, to a channel of a group of rows
-// (NewChannelRows). Where Scale is nil the codes of Int8 and Int4 are the values.
+// (channel.go). Where Scale is nil the codes of Int8 and Int4 are the values.
 type Rows struct {
 	Format Format
 	Blocks *Blocks  // of Blocked, whose scales stand among the codes
