@@ -27,7 +27,11 @@ func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 	if dim > 0 {
 		per := dim / 16
 		factor, offset := s.factor[:n*per], s.offset[:n*per]
-		b.spread(r, lo, n, per, factor, offset)
+		unit := float32(1) // by which the vector form of a code is too small
+		if b.form == formE4M3 {
+			unit = 256
+		}
+		b.spread(r, lo, n, 16, unit, factor, offset)
 		for i := range s.entries {
 			s.entries[i] = b.Table[i%len(b.Table)]
 		}
@@ -42,15 +46,33 @@ func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 	return floatRows(rows, r.Dim)
 }
 
-// spread writes what each 16 channels of n rows are multiplied by and what is added, [row][per].
-func (b *Blocks) spread(r *Rows, lo, n, per int, factor, offset []float32) {
-	clear(offset)
-	run := min(max(1, b.width(r.width)/16), per) // parts of 16 channels in a block
-	codes := codeBytes(b.Bits, r.width)
-	unit := float32(1) // by which the vector form of a code is too small
-	if b.form == formE4M3 {
-		unit = 256
+// nibbles says whether blocks are Int4 in all but where their scales lie: evenly spaced values, whole groups of
+// channels. In a tile the memory for such scales holds those of the channels.
+func (b *Blocks) nibbles(dim int) bool {
+	w := b.width(dim)
+	return b.Bits == 4 && !b.tile && b.Table[15]-b.Table[0] == 15 && b.Table[1]-b.Table[0] == 1 && (w%GroupDim == 0 || w == dim)
+}
+
+// nibbleScales writes the scales and minima of n rows of such blocks as those of Int4.
+func (r *Rows) nibbleScales(lo, n int, s *Scratch) (scale, least *float32, groups int) {
+	groups = r.Dim / GroupDim
+	scales, mins := s.scales[:n*groups], s.mins[:n*groups]
+	r.Blocks.spread(r, lo, n, GroupDim, 1, scales, mins)
+	if zero := r.Blocks.Table[0]; zero != 0 {
+		for i, x := range scales {
+			mins[i] += float32(x * zero)
+		}
 	}
+	return &scales[0], &mins[0], groups
+}
+
+// spread writes what each part of so many channels is multiplied by, times unit, and what is added, as many parts
+// to each of n rows as the two have room for.
+func (b *Blocks) spread(r *Rows, lo, n, channels int, unit float32, factor, offset []float32) {
+	clear(offset)
+	per := len(factor) / n
+	run := min(max(1, b.width(r.width)/channels), per) // parts in a block
+	codes := codeBytes(b.Bits, r.width)
 	if b.Scale == NoScale {
 		spreadOne(factor, 0, len(factor), unit)
 		return

@@ -11,15 +11,18 @@ const expandHeads = 8
 // pays for so many heads.
 func (a *simd) expanded(r *Rows, lo, n, heads int, s *Scratch) (floats Rows, ok bool) {
 	if r.Format == Blocked {
+		if heads < expandHeads && r.Blocks.nibbles(r.width) {
+			return Rows{}, false
+		}
 		return a.expandBlocks(r, lo, n, s), true
 	}
 	f, dim := a.expand[r.Format], columns(r)
 	if f == nil || heads < expandHeads || dim == 0 {
 		return Rows{}, false
 	}
-	scale, least := a.int4Scales(r, lo, n, s)
+	scale, least, groups := a.int4Scales(r, lo, n, s)
 	rows := s.rows[:n*r.Dim]
-	f(&rows[0], 4*r.Dim, r.at(lo), r.stride, n, dim, scale, least, r.groups, prefetch(r, lo, 0, s))
+	f(&rows[0], 4*r.Dim, r.at(lo), r.stride, n, dim, scale, least, groups, prefetch(r, lo, 0, s))
 	s.next = nil
 	for i := range n {
 		r.decodeCodes(lo+i, dim, rows[i*r.Dim+dim:(i+1)*r.Dim])
