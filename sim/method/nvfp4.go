@@ -22,7 +22,9 @@ func init() {
 
 // nvFP4 stores keys and values with global scales of their own.
 //
-// Differs: the kernel multiplies by approximate reciprocals; here values are divided.
+// Differs: the kernel multiplies by approximate reciprocals; here values are divided. The paper on four over six
+// puts the largest block scale at 256, so that it can grow by half; here it stands at 448 with and without, so that
+// the two differ by that choice alone, and the blocks of the very largest values have only one.
 type nvFP4 struct{ fourOverSix, calibrated bool }
 
 var _ Method = nvFP4{}
