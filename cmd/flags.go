@@ -9,6 +9,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"kvgauge/sim"
 	"kvgauge/sim/method"
 )
 
@@ -93,6 +94,20 @@ func parseMemory(text string, machine uint64) (int64, error) {
 		return 0, fmt.Errorf("--max-memory %q: want a size such as 8GiB, or a share such as 80%%", text)
 	}
 	return int64(n), nil
+}
+
+// maxShards bounds n of --shard.
+const maxShards = 10000
+
+// parseShard reads i/n, i from 0.
+func parseShard(text string) (sim.Shard, error) {
+	i, n, _ := strings.Cut(text, "/")
+	index, err1 := strconv.Atoi(i)
+	count, err2 := strconv.Atoi(n)
+	if err1 != nil || err2 != nil || count < 1 || count > maxShards || index < 0 || index >= count {
+		return sim.Shard{}, fmt.Errorf("--shard %q: want i/n with i from 0 to n-1, such as 0/4, and n up to %d", text, maxShards)
+	}
+	return sim.Shard{Index: index, Count: count}, nil
 }
 
 // unique drops later copies.

@@ -1,22 +1,16 @@
 package cmd
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
 
-	"github.com/charmbracelet/colorprofile"
 	"github.com/spf13/cobra"
 
 	"kvgauge/report"
 	"kvgauge/sim"
-	"kvgauge/sim/kernel"
 	"kvgauge/sim/method"
 	"kvgauge/sim/trace"
 )
@@ -35,6 +29,9 @@ type runFlags struct {
 	threads   int
 	maxMemory string
 	dryRun    bool
+	shard     string
+	resume    bool
+	print     string
 	out       string
 	format    string
 	page      int
@@ -63,11 +60,19 @@ gqa:heads=2+snapkv:budget=128,window=16. kvgauge list methods shows what there i
   kvgauge run --trace smollm2 --lengths 1k --methods full,snapkv --budget 2.5%,12%,25%,50%
 
   # your own trace, JSON on stdout
-  kvgauge run --trace llama.safetensors --methods eviction --format json --out results`,
+  kvgauge run --trace llama.safetensors --methods eviction --format json --out results
+
+  # go on after a kill; a quarter of the cells; an array job of 8 tasks and one that merges them
+  kvgauge run --resume
+  kvgauge run --shard 0/4 --out part0
+  kvgauge run --shard 0/8 --print slurm | sh`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			f.decodeGiven(c)
-			return runRun(c.Context(), s, f, os.Args[1:])
+			if f.print != "" {
+				return printJob(s, f, c.Flags())
+			}
+			return runRun(c.Context(), s, f, manifestOf(s, c.Flags()))
 		},
 	}
 	fl := c.Flags()
@@ -83,6 +88,9 @@ gqa:heads=2+snapkv:budget=128,window=16. kvgauge list methods shows what there i
 	fl.IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "`number` of goroutines that compute")
 	fl.StringVar(&f.maxMemory, "max-memory", "80%", "skip cells that need more memory: a `size` or a share of this machine's")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the cells with estimated memory and time, measure nothing")
+	fl.StringVar(&f.shard, "shard", "", "measure part `i/n` of the cells only, i from 0; kvgauge merge joins the parts")
+	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out, where there is one")
+	fl.StringVar(&f.print, "print", "", "print a job of n parts (that of --shard, default 4) for slurm or kubernetes, measure nothing")
 	fl.StringVar(&f.out, "out", "kvgauge-out", "output `directory`")
 	fl.StringVar(&f.format, "format", "table", "what stdout shows: "+strings.Join(report.Formats(), "|"))
 	fl.IntVar(&f.page, "page", 16, "block size in `entries` for paged_bytes")
@@ -92,6 +100,7 @@ gqa:heads=2+snapkv:budget=128,window=16. kvgauge list methods shows what there i
 	fl.StringVar(&f.progress, "progress", "auto", "progress on stderr: auto|on|off")
 	completeValues(c, "format", report.Formats()...)
 	completeValues(c, "progress", "auto", "on", "off")
+	completeValues(c, "print", engines()...)
 	_ = c.RegisterFlagCompletionFunc("methods", completeMethods)
 	_ = c.RegisterFlagCompletionFunc("trace", completeTraces)
 	_ = c.RegisterFlagCompletionFunc("calibrate", completeTraces)
@@ -136,6 +145,11 @@ func (f *runFlags) options() (sim.Options, error) {
 	}
 	if f.lengths != "" {
 		if o.Lengths, err = parseLengths(f.lengths); err != nil {
+			return o, err
+		}
+	}
+	if f.shard != "" {
+		if o.Shard, err = parseShard(f.shard); err != nil {
 			return o, err
 		}
 	}
@@ -210,124 +224,4 @@ func closeAll(ts []*trace.Trace) {
 	for _, t := range ts {
 		_ = t.Close()
 	}
-}
-
-// runRun measures what the flags ask for; args are the words that run.json keeps.
-func runRun(ctx context.Context, s *streams, f *runFlags, args []string) error {
-	o, err := f.options()
-	if err != nil {
-		return err
-	}
-	defer closeAll(o.Traces)
-	defer closeAll(slices.Collect(maps.Values(o.Calibrate)))
-	plan, err := sim.NewPlan(o)
-	if err != nil {
-		return err
-	}
-	if f.dryRun {
-		return printPlan(s, plan)
-	}
-	if err := sim.CheckFolder(f.out); err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	switch err := plan.Load(ctx); {
-	case errors.Is(err, context.Canceled):
-		return gateError{errors.New("interrupted before the first cell: nothing was written")}
-	case err != nil:
-		return fmt.Errorf("--trace: %w", err)
-	}
-	manifest, err := newManifest(s, plan, args)
-	if err != nil {
-		return err
-	}
-	folder, err := sim.NewFolder(f.out, manifest)
-	if err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	defer folder.Close()
-
-	var records []sim.Record
-	bar := newProgress(s, f.progress, plan)
-	err = sim.Run(ctx, plan, func(r sim.Record) error {
-		records = append(records, r)
-		bar.done(r)
-		return folder.Append(r)
-	})
-	bar.close()
-	if errors.Is(err, context.Canceled) {
-		return gateError{fmt.Errorf("interrupted: %d of %d cells are kept in %s", len(records), len(plan.Cells), f.out)}
-	} else if err != nil {
-		return gateError{err}
-	}
-	if err := writeOutputs(folder, f.out, records, f.noPlots); err != nil {
-		return gateError{err}
-	}
-	if err := folder.Finish(s.now()); err != nil {
-		return gateError{err}
-	}
-	if err := report.Write(s.out, records, s.reportOptions(f.format)); err != nil {
-		return gateError{err}
-	}
-	return failures(records)
-}
-
-// newManifest describes the run.
-func newManifest(s *streams, p *sim.Plan, args []string) (sim.Manifest, error) {
-	m := sim.Manifest{
-		Schema: sim.Schema, Args: args, Seed: p.Seed, Version: p.Version, Machine: sim.ThisMachine(),
-		Kernel: kernel.Name, Threads: p.Threads, Cells: len(p.Cells), Started: s.now(),
-	}
-	for _, t := range p.Traces {
-		hash, err := t.Hash()
-		if err != nil {
-			return m, fmt.Errorf("--trace %s: %w", t.Name, err)
-		}
-		m.Traces = append(m.Traces, sim.ManifestTrace{Name: t.Name, SHA256: hash, Source: t.Source})
-	}
-	return m, nil
-}
-
-// reportOptions fits a report to the terminal.
-func (s *streams) reportOptions(format string) report.Options {
-	o := report.Options{Format: format, Width: s.width}
-	if s.outTTY {
-		o.Color = colorprofile.Env(s.env) > colorprofile.Ascii
-	}
-	return o
-}
-
-// writeOutputs writes the summaries and the plots into dir, which is the folder's.
-func writeOutputs(folder *sim.Folder, dir string, records []sim.Record, noPlots bool) error {
-	for name, format := range map[string]string{"summary.md": "markdown", "summary.csv": "csv"} {
-		var b bytes.Buffer
-		if err := report.Write(&b, records, report.Options{Format: format}); err != nil {
-			return err
-		}
-		if err := folder.WriteFile(name, b.Bytes()); err != nil {
-			return err
-		}
-	}
-	if noPlots {
-		return nil
-	}
-	_, err := report.WritePlots(dir, records)
-	return err
-}
-
-// failures is the error of a run some of whose cells failed.
-func failures(records []sim.Record) error {
-	n, first := 0, sim.Record{}
-	for _, r := range records {
-		if r.Status == sim.Failed {
-			if n == 0 {
-				first = r
-			}
-			n++
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	return gateError{fmt.Errorf("%d of %d cells failed, the first %s on %s at %d tokens: %s",
-		n, len(records), first.Pipeline, first.Trace, first.SeqLen, first.Reason)}
 }

@@ -26,27 +26,32 @@ type Options struct {
 	Page      int   // entries in a page, for paged bytes
 	Kept      bool  // store kept positions in the records
 	NoLatency bool
+	Shard     Shard
 	Version   string
 }
 
 // Plan is the list of cells, in the order in which they run.
 type Plan struct {
 	Options
-	Cells []Cell
-	rows  map[*trace.Trace]*rows // once loaded
-	fits  map[*trace.Trace]*method.Calibration
+	Cells     []Cell
+	Positions []int                  // [cell] its place in the whole plan; nil: every cell is there
+	Total     int                    // cells of the whole plan
+	Done      int                    // the first so many cells have records already
+	rows      map[*trace.Trace]*rows // once loaded
+	fits      map[*trace.Trace]*method.Calibration
 }
 
 // Cell is one trace x pipeline x sequence length.
 type Cell struct {
-	Trace    *trace.Trace
-	Pipeline *method.Pipeline
-	SeqLen   int
-	Decode   int
-	Layers   []int  // the model's own numbers
-	Skip     string // why it does not apply; empty where it runs
-	Memory   int64  // estimated bytes
-	Work     int64  // estimated multiplications
+	Trace     *trace.Trace
+	Pipeline  *method.Pipeline
+	SeqLen    int
+	Decode    int
+	Layers    []int  // the model's own numbers
+	Skip      string // why it does not apply; empty where it runs
+	Memory    int64  // estimated bytes
+	Work      int64  // estimated multiplications, without the reference; 0 where the pipeline does not apply
+	Reference int64  // those of the reference that the cells of a trace and length share
 }
 
 // ErrNothing says that no cell of a plan applies.
@@ -66,8 +71,12 @@ func NewPlan(o Options) (*Plan, error) {
 		for _, n := range lengths(o.Lengths, t) {
 			for _, pipeline := range o.Pipelines {
 				c := Cell{Trace: t, Pipeline: pipeline, SeqLen: n, Decode: decodeLen(o.Decode, n), Layers: layers}
-				c.Memory, c.Work = c.estimate(o)
-				c.Skip = c.skip(o)
+				if c.Skip = c.skip(o); c.Skip == "" {
+					c.estimate(o)
+				}
+				if c.Memory > o.MaxMemory {
+					c.Skip = fmt.Sprintf("needs about %d MiB of memory, --max-memory is %d MiB", c.Memory>>20, o.MaxMemory>>20)
+				}
 				p.Cells = append(p.Cells, c)
 			}
 		}
@@ -75,6 +84,15 @@ func NewPlan(o Options) (*Plan, error) {
 	if !slices.ContainsFunc(p.Cells, func(c Cell) bool { return c.Skip == "" }) {
 		c := p.Cells[0]
 		return nil, fmt.Errorf("%w: %s on %s at %d tokens: %s", ErrNothing, c.Pipeline.Name, c.Trace.Name, c.SeqLen, c.Skip)
+	}
+	p.Total = len(p.Cells)
+	if o.Shard.Count > 0 {
+		p.Positions = o.Shard.positions(p.Cells)
+		whole := p.Cells
+		p.Cells = nil
+		for _, i := range p.Positions {
+			p.Cells = append(p.Cells, whole[i])
+		}
 	}
 	return p, nil
 }
@@ -118,7 +136,7 @@ func decodeLen(asked, seqLen int) int {
 	return min(64, max(16, seqLen/8))
 }
 
-// skip says why the cell does not apply, or nothing.
+// skip says why the cell does not apply, or nothing. Memory, which depends on the machine, is not asked for.
 func (c Cell) skip(o Options) string {
 	t, prompt := c.Trace, c.SeqLen-c.Decode
 	switch first := c.firstStep(); {
@@ -133,9 +151,6 @@ func (c Cell) skip(o Options) string {
 	}
 	if err := c.Pipeline.Fit(c.forMethod(o.Seed, nil)); err != nil {
 		return err.Error()
-	}
-	if c.Memory > o.MaxMemory {
-		return fmt.Sprintf("needs about %d MiB of memory, --max-memory is %d MiB", c.Memory>>20, o.MaxMemory>>20)
 	}
 	return ""
 }
@@ -163,17 +178,19 @@ func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
 // head and batch of queries in float64 per thread, the reference outputs, and for latency three sets of
 // f16 stores of all layers (the pipeline's, full's, and the state that full starts from), repeated heads
 // counted. Work: the reference and its look at the recent prompt queries, scoring, decoding and latency.
-func (c Cell) estimate(o Options) (memory, work int64) {
+func (c *Cell) estimate(o Options) {
 	t := c.Trace
 	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
 	h, g, d := int64(t.QHeads), int64(t.KVHeads), int64(t.HeadDim)
 	rows := 4 * n * d * (2*g + h + 2*h)
 	logits := int64(o.Threads) * 8 * n * max(steps, lateBatch)
 	reference := 8 * layers * steps * h * (d + 2)
-	memory = rows + logits + reference + layers*h*n/8
+	c.Memory = rows + logits + reference + layers*h*n/8
+	timed := int64(0)
 	if !o.NoLatency && c.Decode > 0 {
-		memory += layers * 4 * n * d * (h + 2*g)
+		c.Memory += layers * 4 * n * d * (h + 2*g)
+		timed = 4 * int64(o.Repeats)
 	}
-	work = layers * h * n * d * (2*steps + 2*steps + min(lateWindow, n/4) + 4*int64(o.Repeats))
-	return memory, work
+	c.Work = layers * h * n * d * (2*steps + timed)
+	c.Reference = layers * h * n * d * (2*steps + min(lateWindow, n/4))
 }
