@@ -61,9 +61,6 @@ func runMerge(s *streams, dirs []string, f *mergeFlags) error {
 	if err != nil {
 		return err
 	}
-	for _, note := range notes {
-		fmt.Fprintln(s.err, note)
-	}
 	open := sim.NewFolder
 	if sim.CheckFolder(f.out, false) != nil {
 		open = sim.ResumeFolder // the same merge, cut short: its records are the first of these
@@ -81,6 +78,9 @@ func runMerge(s *streams, dirs []string, f *mergeFlags) error {
 		if err := folder.Append(r); err != nil {
 			return gateError{err}
 		}
+	}
+	for _, note := range notes {
+		fmt.Fprintln(s.err, note)
 	}
 	return finish(s, folder, f.out, records, f.noPlots, f.format)
 }

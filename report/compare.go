@@ -80,7 +80,7 @@ func Compare(before, after []sim.Record, l Limits) (*Comparison, error) {
 		c.Changes = append(c.Changes, c.compare(p, clock)...)
 	}
 	if l.Latency != nil && c.Timed == 0 {
-		return nil, fmt.Errorf("latency: no cell has samples in both runs, want at least %d of step_ns and of full_ns", minSamples)
+		return nil, fmt.Errorf("latency: no cell has samples in both runs, want at least %d of step_ns", minSamples)
 	}
 	for _, ch := range c.Changes {
 		if ch.Verdict == Regression {

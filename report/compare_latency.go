@@ -36,19 +36,16 @@ func newClock(pairs []pair, limit *float64) *clock {
 	return k
 }
 
-// ratios are a step's samples, each over that of the full cache timed beside it, or nil where there are
-// too few.
+// ratios are the samples of a cell's ratio to full, or nil where there are too few: its steps, scaled so that
+// their median is ratio_to_full, the median over pairs of neighbours in time.
 func ratios(r sim.Record) []float64 {
 	l := r.Latency
-	if l == nil || len(l.StepNS) < minSamples || len(l.FullNS) != len(l.StepNS) {
+	if l == nil || len(l.StepNS) < minSamples || l.MedianNS == 0 {
 		return nil
 	}
 	var out []float64
-	for i, ns := range l.StepNS {
-		if l.FullNS[i] < 1 {
-			return nil
-		}
-		out = append(out, float64(ns)/float64(l.FullNS[i]))
+	for _, ns := range l.StepNS {
+		out = append(out, float64(ns)/float64(l.MedianNS)*l.RatioToFull)
 	}
 	return out
 }

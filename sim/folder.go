@@ -107,7 +107,7 @@ func lock(path string) (*Folder, error) {
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, err
 	}
-	f := &Folder{path: path, lock: flock.New(filepath.Join(path, lockFile))}
+	f := &Folder{path: path, lock: flock.New(filepath.Join(path, lockFile), flock.SetPermissions(0o666))}
 	switch ok, err := f.lock.TryLock(); {
 	case err != nil:
 		return nil, fmt.Errorf("%s: cannot lock it: %w", path, err)

@@ -108,7 +108,6 @@ func (p *replay) latency(ours, full []time.Duration) *Latency {
 	var ns, ratios []float64
 	for i, d := range ours {
 		l.StepNS = append(l.StepNS, d.Nanoseconds())
-		l.FullNS = append(l.FullNS, full[i].Nanoseconds())
 		ns = append(ns, float64(d.Nanoseconds()))
 		ratios = append(ratios, float64(d.Nanoseconds())/float64(max(1, full[i].Nanoseconds())))
 	}

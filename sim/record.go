@@ -68,7 +68,6 @@ type ErrorStats struct {
 // Latency is the wall time of one decode step's attention over all layers.
 type Latency struct {
 	StepNS      []int64 `json:"step_ns"` // one sample a step
-	FullNS      []int64 `json:"full_ns"` // full, timed beside each of them
 	MedianNS    int64   `json:"median_ns"`
 	MeanNS      int64   `json:"mean_ns"`
 	LoNS        *int64  `json:"lo_ns"` // 95 % interval of the median; null below 6 samples
