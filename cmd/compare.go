@@ -28,9 +28,11 @@ with 1 where the new one is worse by more than the limits: bytes, errors (and wh
 mass, the cosine and the needles), and the kept entries, exactly, where both runs have them. Cells that are
 missing, new, newly skipped or newly failed fail too. Rows of different traces or models never meet.
 
-Latency is compared with --max-latency only: the ratio of each step to that of the full cache timed beside
-it. A change counts where a Mann-Whitney test over all timed cells finds it (5 % for one false alarm), and
-where it is above 0.1 of the full cache's step.`,
+Latency is compared with --max-latency only, as the ratio to the full cache's step timed beside it. A change
+counts where a Mann-Whitney test finds it (5 % for one false alarm in all cells together) and where it is
+above 0.05 of the full cache's step. Repeat the runs for it, base and head by turns, as OLD/1, OLD/2, ... and
+NEW/1, NEW/2, ... (7 each will do for 50 cells) with --threads 1: between two single runs, whose steps all lie
+in the same few milliseconds, a change must also stand out from those of all other cells.`,
 		Example: `  kvgauge compare base head
   kvgauge compare base head --max-error 5% --format markdown >> "$GITHUB_STEP_SUMMARY"
   kvgauge compare base head --max-latency 10% --format junit > kvgauge.xml`,
@@ -67,11 +69,11 @@ func runCompare(s *streams, before, after string, f *compareFlags) error {
 		}
 		l.Latency = &limit
 	}
-	old, err := report.Load(before)
+	old, err := report.LoadSide(before)
 	if err != nil {
 		return err
 	}
-	now, err := report.Load(after)
+	now, err := report.LoadSide(after)
 	if err != nil {
 		return err
 	}

@@ -69,18 +69,18 @@ func (p pair) either() sim.Record {
 
 // Compare compares the records of two runs, cell by cell. Cells are the same only where trace, model,
 // layers, lengths, seed and pipeline are.
-func Compare(before, after []sim.Record, l Limits) (*Comparison, error) {
-	pairs, err := pairUp(before, after)
+func Compare(before, after Side, l Limits) (*Comparison, error) {
+	pairs, err := pairUp(before.Records, after.Records)
 	if err != nil {
 		return nil, err
 	}
 	c := &Comparison{Schema: sim.Schema, Limits: l, Cells: len(pairs), Changes: []Change{}, pairs: pairs}
-	clock := newClock(pairs, l.Latency)
+	clock := newClock(before, after, l.Latency)
 	for _, p := range pairs {
 		c.Changes = append(c.Changes, c.compare(p, clock)...)
 	}
 	if l.Latency != nil && c.Timed == 0 {
-		return nil, fmt.Errorf("latency: no cell has samples in both runs, want at least %d of step_ns", minSamples)
+		return nil, fmt.Errorf("latency: no cell has samples in both runs, want at least %d steps of a run, or as many repetitions", minSamples)
 	}
 	for _, ch := range c.Changes {
 		if ch.Verdict == Regression {
