@@ -146,7 +146,7 @@ func describe(m *sim.Manifest, p *sim.Plan) error {
 			m.Calibrate = append(m.Calibrate, id)
 		}
 	}
-	if p.Positions != nil {
+	if p.Shard.Count > 0 {
 		m.Shard = &sim.ManifestShard{Index: p.Shard.Index, Count: p.Shard.Count, Plan: p.Total, Positions: p.Positions}
 	}
 	return nil

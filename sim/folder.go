@@ -158,15 +158,24 @@ func (f *Folder) resume(m Manifest) error {
 	return f.open()
 }
 
-// remove removes an output and what a killed run left of replacing it.
+// remove removes an output where it is there.
 func (f *Folder) remove(name string) error {
+	err := os.Remove(filepath.Join(f.path, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// sweep removes what a killed run left of replacing its outputs.
+func (f *Folder) sweep() error {
 	entries, err := os.ReadDir(f.path)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() == name || temporary(e.Name(), name) {
-			if err := os.Remove(filepath.Join(f.path, e.Name())); err != nil {
+		if slices.ContainsFunc(outputs, func(name string) bool { return temporary(e.Name(), name) }) {
+			if err := f.remove(e.Name()); err != nil {
 				return err
 			}
 		}
@@ -176,7 +185,10 @@ func (f *Folder) remove(name string) error {
 
 // open opens the records to append to, without the half line that a killed run may have left.
 func (f *Folder) open() error {
-	var err error
+	err := f.sweep()
+	if err != nil {
+		return err
+	}
 	f.records, err = os.OpenFile(filepath.Join(f.path, RecordsFile), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o666)
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ type Options struct {
 type Plan struct {
 	Options
 	Cells     []Cell
-	Positions []int                  // [cell] its place in the whole plan; nil: every cell is there
+	Positions []int                  // [cell] its place in the whole plan, of a shard
 	Total     int                    // cells of the whole plan
 	Done      int                    // the first so many cells have records already
 	rows      map[*trace.Trace]*rows // once loaded

@@ -31,7 +31,7 @@ func (s Shard) positions(cells []Cell) []int {
 	for i := range has {
 		has[i] = map[reference]bool{}
 	}
-	var mine []int
+	mine := []int{}
 	for _, i := range order {
 		c := cells[i]
 		ref := reference{c.Trace, c.SeqLen}
