@@ -31,8 +31,8 @@ func (r *rebuilder) newRooms(workers int, before Shape, width int) {
 func (s *Store) rebuildPart(worker, i int) {
 	p := s.parts[i]
 	e, room := &s.heads[0], &s.rooms[worker]
-	lo := p.chunk * kernel.Chunk
-	hi := min(lo+kernel.Chunk, len(e.pos))
+	lo := p.chunk * s.chunk
+	hi := min(lo+s.chunk, len(e.pos))
 	for j := range room.keys {
 		room.keys[j].Truncate(0)
 	}
