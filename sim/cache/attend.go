@@ -45,7 +45,7 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 		width = after.K
 		if r, ok := m.(Rebuild); ok {
 			s.rebuild, width = r, shape.K
-			s.newRooms(pool.Threads(), shape, after.K)
+			s.newRooms(pool.Threads(), shape.Heads/after.Heads, shape.K, after.K)
 		}
 		if f, ok := m.(Fold); ok {
 			s.folds = append(s.folds, newTurn(f, s.qHeads, shape, after, width, pool))
