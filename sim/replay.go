@@ -107,7 +107,7 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 		}
 	}
 	full := 4 * int64(prompt.Tokens()) * int64(c.Trace.KVHeads) * int64(c.Trace.HeadDim)
-	p.peak = max(p.peak, p.prefilled+full) // the other layers of the group make no rows
+	p.peak = max(p.peak, p.prefilled+int64(store.Producers())*full) // other layers of the group make no rows
 	p.prefilled += store.Bytes()
 	if p.plan.Kept {
 		rec.Kept = append(rec.Kept, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
@@ -149,7 +149,7 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 			}
 			store.Attend(group[n], tok.pos, tok.q, out)
 			p.errors.add(p.pool, p.ref.layers[group[n]], group[n], i, l, store, out)
-			if n == 0 {
+			if n == len(layers)-1 {
 				p.perStep[i] += store.Bytes() // before a policy makes it smaller again
 			}
 			if c.Decode > 0 {

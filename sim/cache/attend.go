@@ -32,8 +32,18 @@ func chunkOf(multiplications int) int {
 	return chunk
 }
 
-// part is one chunk of one stored head.
-type part struct{ head, chunk int }
+// part is one chunk of one stored head: entries lo to hi.
+type part struct{ head, chunk, lo, hi int }
+
+// cut appends the parts of entries lo to hi of a head, whose parts before are chunk in number, and returns
+// their number.
+func (s *Store) cut(head, chunk, lo, hi int) int {
+	for ; lo < hi; lo += s.chunk {
+		s.parts = append(s.parts, part{head, chunk, lo, min(lo+s.chunk, hi)})
+		chunk++
+	}
+	return chunk
+}
 
 // prepare makes the scratch memory to append and to attend over heads of at most longest entries.
 func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
@@ -55,6 +65,10 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 	group := s.qHeads / len(s.heads)
 	s.chunk = chunkOf(group * (width + s.shape.V))
 	s.chunks = (longest + s.chunk - 1) / s.chunk
+	if s.packed != nil {
+		s.chunks++ // the rows after the packed ones start a chunk
+		s.packed.Prepare(pool.Threads(), group)
+	}
 	s.q = make([]float32, s.qHeads*width)
 	s.states = make([]kernel.Partial, len(s.heads)*s.chunks*group)
 	acc := make([]float32, len(s.states)*s.shape.V)
@@ -66,7 +80,10 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 		s.scratch = append(s.scratch, kernel.NewScratch(group, max(width, s.shape.K, s.shape.V)))
 	}
 	s.run = s.attendPart
-	if s.rebuild != nil {
+	switch {
+	case s.packed != nil:
+		s.run = s.packedPart
+	case s.rebuild != nil:
 		s.run = s.rebuildPart
 	}
 	if s.ring != nil && s.ring.Roll {
@@ -84,15 +101,17 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	for i, x := range q {
 		s.q[i] = x * s.scale
 	}
+	s.enter(layer)
 	s.parts = s.parts[:0]
 	work := 0
 	for h := range s.heads {
-		n := len(s.heads[h].pos)
-		for c := 0; c*s.chunk < n; c++ {
-			s.parts = append(s.parts, part{h, c})
-		}
+		n, packed := len(s.heads[h].pos), s.packedLen(h)
+		s.cut(h, s.cut(h, 0, 0, packed), packed, n)
 		work += n * (s.shape.K + s.shape.V) * s.qHeads / len(s.heads)
-		s.read += int64(n) * s.entryBytes()
+		s.read += int64(n-packed) * s.entryBytes()
+	}
+	if s.packed != nil {
+		s.read += s.packed.Read(layer)
 	}
 	if s.turn != nil {
 		// Slots count 0, 1, ... n-1 with the query at n-1; entries after the sinks are contiguous with
@@ -109,8 +128,8 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	group := s.qHeads / len(s.heads)
 	for h := range s.qHeads {
 		states := s.states[h/group*s.chunks*group:]
-		n := len(s.heads[h/group].pos)
-		chunks := (n + s.chunk - 1) / s.chunk
+		n, packed := len(s.heads[h/group].pos), s.packedLen(h/group)
+		chunks := (packed+s.chunk-1)/s.chunk + (n-packed+s.chunk-1)/s.chunk
 		largest, sum := kernel.Merge(states[:chunks*group], h%group, group, u[h*s.shape.V:(h+1)*s.shape.V])
 		if s.policy != nil {
 			kernel.Probabilities(s.logits[h][:n], largest, sum)
@@ -134,8 +153,7 @@ func (s *Store) attendPart(worker, i int) {
 	p := s.parts[i]
 	e := &s.heads[p.head]
 	group := s.qHeads / len(s.heads)
-	lo := p.chunk * s.chunk
-	hi := min(lo+s.chunk, len(e.pos))
+	lo, hi := p.lo, p.hi
 	at := (p.head*s.chunks + p.chunk) * group
 	if s.policy != nil {
 		for g := range group {

@@ -4,11 +4,12 @@ import "kvgauge/sim/kernel"
 
 // Decision is what one pipeline stage made of its View.
 type Decision struct {
-	Keep   [][]int32 // [stored head] rows of the view to keep, ascending and ragged; nil keeps all
-	Map    Map       // of every row, the decoded ones too; nil leaves them as they are
-	Ring   *Ring     // a fixed number of entries while decoding; nil grows
-	Codec  *Codec    // how rows are stored; nil leaves f16
-	Policy Policy    // drops entries while decoding; nil keeps what is there
+	Keep    [][]int32 // [stored head] rows of the view to keep, ascending and ragged; nil keeps all
+	Map     Map       // of every row, the decoded ones too; nil leaves them as they are
+	Ring    *Ring     // a fixed number of entries while decoding; nil grows
+	Codec   *Codec    // how rows are stored; nil leaves f16
+	Packing Packing   // how the prompt is stored, where not as the rows that follow; nil stores all alike
+	Policy  Policy    // drops entries while decoding; nil keeps what is there
 
 	Merge    bool // the layers of the group share from here on: their own rows are gone
 	Producer bool // stages after this one see the queries of the group's first layer alone

@@ -37,8 +37,7 @@ func (r *rebuilder) newRooms(workers, heads, dim, width int) {
 func (s *Store) rebuildPart(worker, i int) {
 	p := s.parts[i]
 	e, room := &s.heads[p.head], &s.rooms[worker]
-	lo := p.chunk * s.chunk
-	hi := min(lo+s.chunk, len(e.pos))
+	lo, hi := p.lo, p.hi
 	for j := range room.keys {
 		room.keys[j].Truncate(0)
 	}

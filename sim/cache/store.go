@@ -39,6 +39,7 @@ type Store struct {
 	between []rows // scratch: a token's rows after each map
 	attender
 	rebuilder
+	packer
 	observer
 }
 
@@ -56,6 +57,7 @@ func Build(spec Spec) (*Store, error) {
 	s := &Store{layers: v.Layers, qHeads: v.QHeads(), before: spec.Before, shape: v.Shape(), scale: float32(v.Scale)}
 	s.codec = Codec{kernel.F16, kernel.F16}
 	var notes [][]uint32
+	var packing Packing
 	for _, d := range spec.Decisions {
 		if d.Map != nil {
 			s.maps = append(s.maps, d.Map)
@@ -69,7 +71,18 @@ func Build(spec Spec) (*Store, error) {
 		if d.Policy != nil {
 			s.policy, notes = d.Policy, d.Notes
 		}
+		if d.Packing != nil {
+			packing = d.Packing
+		}
 		s.meta += d.MetaPerStore
+	}
+	if packing != nil {
+		longest, err := s.pack(packing, v, spec.Decode)
+		if err != nil {
+			return nil, err
+		}
+		s.prepare(longest, spec.Pool, v.Rope)
+		return s, nil
 	}
 	longest := 0
 	for h := range v.K {
@@ -144,7 +157,7 @@ func (s *Store) Pos(head int) []int32 { return s.heads[head].pos }
 // Append stores the rows of the token at position pos, k and v [kv_head][dim] as the trace has them.
 // Rows of a layer that shares the store without producing its rows are ignored. It fails with ErrRange.
 func (s *Store) Append(layer, pos int, k, v [][]float32) error {
-	if layer != s.layers[0] {
+	if !s.enter(layer) {
 		return nil
 	}
 	for i, m := range s.maps {
@@ -166,8 +179,10 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 			e.notes = append(e.notes, 0)
 		}
 	}
-	s.appended++
-	s.read = s.meta
+	if layer == s.layers[0] {
+		s.appended++
+		s.read = s.meta
+	}
 	if !ok {
 		return ErrRange
 	}
@@ -187,36 +202,44 @@ func (s *Store) slot(n int) int {
 // Bytes returns what the store holds: rows, and what its methods keep between steps.
 func (s *Store) Bytes() int64 {
 	n := s.Metadata()
-	for h := range s.heads {
-		e := &s.heads[h]
+	if s.packed != nil {
+		n += s.packed.Bytes() - s.packed.Metadata()
+	}
+	s.every(func(e *entries) {
 		n += e.bytes(s.shape) - e.k.ScaleBytes()
 		if !s.shape.Latent {
 			n -= e.v.ScaleBytes()
 		}
-	}
+	})
 	return n
 }
 
 // Metadata returns the part of Bytes that is not keys and values: scales, notes and maps.
 func (s *Store) Metadata() int64 {
 	n := s.meta
-	for h := range s.heads {
-		e := &s.heads[h]
+	if s.packed != nil {
+		n += s.packed.Metadata()
+	}
+	s.every(func(e *entries) {
 		n += e.k.ScaleBytes() + 4*int64(len(e.notes))
 		if !s.shape.Latent {
 			n += e.v.ScaleBytes()
 		}
-	}
+	})
 	return n
 }
 
-// Paged returns what the store takes where every head allocates whole pages of page entries.
+// Paged returns what the store takes where every head allocates whole pages of page entries. Packed rows,
+// which do not grow, take what they take.
 func (s *Store) Paged(page int) int64 {
 	n := s.meta
-	for h := range s.heads {
-		pages := (len(s.heads[h].pos) + page - 1) / page
-		n += int64(pages) * int64(page) * s.entryBytes()
+	if s.packed != nil {
+		n += s.packed.Bytes()
 	}
+	s.every(func(e *entries) {
+		pages := (e.k.Len() + page - 1) / page
+		n += int64(pages) * int64(page) * s.entryBytes()
+	})
 	return n
 }
 
@@ -237,6 +260,18 @@ func (s *Store) Traffic() int64 { return s.read }
 
 // CopyFrom makes the store hold what o holds. Both must have been built from the same spec.
 func (s *Store) CopyFrom(o *Store) {
+	for i := range s.tails {
+		s.heads, o.heads = s.tails[i], o.tails[i]
+		s.copyHeads(o)
+	}
+	if s.tails == nil {
+		s.copyHeads(o)
+	}
+	s.appended, s.read = o.appended, o.read
+}
+
+// copyHeads copies the rows at hand.
+func (s *Store) copyHeads(o *Store) {
 	for h := range s.heads {
 		e, f := &s.heads[h], &o.heads[h]
 		e.k.CopyFrom(&f.k)
@@ -250,7 +285,6 @@ func (s *Store) CopyFrom(o *Store) {
 			e.notes = append(e.notes[:0], f.notes...)
 		}
 	}
-	s.appended, s.read = o.appended, o.read
 }
 
 // Clone returns a store of the same content with buffers of its own.
@@ -260,7 +294,11 @@ func (s *Store) Clone() *Store {
 		maps: s.maps, ring: s.ring, meta: s.meta, built: s.built,
 	}
 	c.policy = s.policy
+	c.copyTails(s)
 	for h := range s.heads {
+		if s.packed != nil {
+			break
+		}
 		c.heads = append(c.heads, c.newEntries(s.heads[h].k.Cap()))
 	}
 	c.prepare(s.longest, s.pool, s.rope)

@@ -62,6 +62,7 @@ func (m corm) Fit(c Cell) (Cell, error) {
 	if m.query {
 		c.Heads = c.QHeads
 	}
+	c.Online = true
 	return c, nil
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // Cell is what a method may know of the cell it works in before it sees a row. Heads and the fields
-// after it up to Rebuilt are as the stages before leave them.
+// after it up to Online are as the stages before leave them.
 type Cell struct {
 	Layers     []int // that are measured, by the model's own numbers
 	NumLayers  int   // of the whole model
@@ -19,6 +19,8 @@ type Cell struct {
 	Folded     bool // queries are turned before they read rows
 	HasRope    bool // keys are rotated by the position, head by head
 	Rebuilt    bool // keys are made again from the stored rows at each step
+	Latent     bool // a stored row is key and value at once
+	Online     bool // entries are dropped or overwritten while decoding
 	SeqLen     int
 	Decode     int // tokens of SeqLen that are decoded after the prompt
 	FirstQuery int // first token whose query the trace holds

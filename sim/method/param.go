@@ -16,8 +16,10 @@ const (
 	AutoInt      // an Int, or auto, which reads as 0
 	Budget       // entries per KV head and layer: a count, or a share of the sequence
 	Choice
-	List // integers joined by /
-	Real // a positive number
+	List     // integers joined by /
+	Real     // a positive number
+	Fraction // a number from 0 to 1
+	Share    // a percentage, 0% to 100%
 )
 
 // Param declares one parameter of a method: the parser, the lists, completion and the help read it.
@@ -44,6 +46,10 @@ func (p Param) Range() string {
 		return fmt.Sprintf("integers from %d to %d joined by /", p.Min, p.Max)
 	case Real:
 		return "positive number"
+	case Fraction:
+		return "number from 0 to 1"
+	case Share:
+		return "share from 0% to 100%"
 	case AutoInt:
 		return fmt.Sprintf("auto, or integer from %d to %d", p.Min, p.Max)
 	default:
@@ -76,6 +82,19 @@ func (p Param) parse(text string) (string, error) {
 			return "", want
 		}
 		return strconv.FormatFloat(x, 'g', -1, 64), nil
+	case Fraction:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(x >= 0 && x <= 1) {
+			return "", want
+		}
+		return strconv.FormatFloat(math.Abs(x), 'g', -1, 64), nil // -0 is 0
+	case Share:
+		digits, percent := strings.CutSuffix(text, "%")
+		x, err := strconv.ParseFloat(digits, 64)
+		if err != nil || !percent || !(x >= 0 && x <= 100) {
+			return "", want
+		}
+		return strconv.FormatFloat(math.Abs(x), 'f', -1, 64) + "%", nil
 	case List:
 		var items []string
 		for item := range strings.SplitSeq(text, "/") {
@@ -123,7 +142,13 @@ func (a Args) Ints(name string) []int {
 	return ns
 }
 
-// Real returns the value of a checked Real.
+// Share returns the value of a checked Share, from 0 to 1.
+func (a Args) Share(name string) float64 {
+	x, _ := strconv.ParseFloat(strings.TrimSuffix(a[name], "%"), 64)
+	return x / 100
+}
+
+// Real returns the value of a checked Real or Fraction.
 func (a Args) Real(name string) float64 {
 	x, _ := strconv.ParseFloat(a[name], 64)
 	return x

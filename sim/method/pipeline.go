@@ -22,6 +22,8 @@ type Pipeline struct {
 func build(stages []stage, budget Entries) (*Pipeline, error) {
 	p := &Pipeline{}
 	var families []string
+	var groups Grouper
+	shares := 0 // the stage of groups
 	for i, s := range stages {
 		if i > 0 {
 			if err := follows(stages[i-1].info, s.info); err != nil {
@@ -32,6 +34,12 @@ func build(stages []stage, budget Entries) (*Pipeline, error) {
 		m, err := s.info.New(args)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.info.Name, err)
+		}
+		if g, ok := m.(Grouper); ok {
+			if groups != nil {
+				return nil, fmt.Errorf("%s and %s do not combine: both make layers share a cache", stages[shares].info.Name, s.info.Name)
+			}
+			groups, shares = g, i
 		}
 		p.methods = append(p.methods, m)
 		p.partial = append(p.partial, s.info.Family.partial())

@@ -1,0 +1,145 @@
+package cache
+
+import (
+	"errors"
+	"slices"
+
+	"kvgauge/sim/kernel"
+)
+
+// Packing stores rows of the prompt in another way than the rows that follow them: fewer channels, or one
+// set of rows for several layers. What it leaves, and what is decoded, is stored as it comes; where the
+// layers of a group did not merge, each has rows of its own of that.
+type Packing interface {
+	// Pack encodes the first rows of each head of the prompt, as the decisions before left them. It reports
+	// whether the formats could hold them.
+	Pack(v *View, c Codec) (p Packed, finite bool)
+}
+
+// Packed is what a Packing made. It takes no further rows.
+type Packed interface {
+	// Len is how many rows of a stored head it holds, the first of the view.
+	Len(head int) int
+	// Bytes is what they take, and Metadata the part of it that is not keys and values.
+	Bytes() int64
+	Metadata() int64
+	// Read is how many bytes attention of one layer reads.
+	Read(layer int) int64
+	// Prepare makes memory for so many workers, and for group query heads on a stored head.
+	Prepare(workers, group int)
+	// Attend computes the states of the query heads q [group][channels], scaled, over rows lo to hi of a
+	// stored head, at most kernel.Chunk, as a layer reads them. It allocates nothing.
+	Attend(worker, layer, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial)
+	// Clone has buffers of its own.
+	Clone() Packed
+}
+
+var errPacked = errors.New("entries that are dropped or overwritten while decoding cannot be packed")
+
+// packer is what a Store with a Packing holds besides.
+type packer struct {
+	packed Packed
+	tails  [][]entries // [layer with rows of its own] the rows that are not packed
+	layer  int         // that attends
+}
+
+// pack encodes the prompt by the packing and the rows that it leaves as they are, with room for those to come.
+func (s *Store) pack(p Packing, v *View, decode int) (longest int, err error) {
+	if s.ring != nil || s.policy != nil {
+		return 0, errPacked
+	}
+	packed, ok := p.Pack(v, s.codec)
+	if !ok {
+		return 0, ErrRange
+	}
+	s.packed = packed
+	for i := range 1 + len(v.Peers) {
+		k, val := v.K, v.V
+		if i > 0 {
+			k, val = v.Peers[i-1].K, v.Peers[i-1].V
+		}
+		var tail []entries
+		for h := range k {
+			rows, n := v.Rows(h), packed.Len(h)
+			longest = max(longest, rows+decode)
+			e := s.newEntries(rows - n + decode)
+			e.pos = append(make([]int32, 0, rows+decode), v.Pos[h]...)
+			for r := n; r < rows; r++ {
+				ok = e.append(k[h][r*v.Dim:(r+1)*v.Dim], val[h][r*v.VDim:(r+1)*v.VDim], s.shape) && ok
+			}
+			tail = append(tail, e)
+		}
+		s.tails = append(s.tails, tail)
+	}
+	if !ok {
+		return 0, ErrRange
+	}
+	s.heads = s.tails[0]
+	return longest, nil
+}
+
+// enter makes the rows of a layer those that the store works on, and reports whether the layer makes rows.
+func (s *Store) enter(layer int) bool {
+	s.layer = layer
+	if len(s.tails) < 2 {
+		return layer == s.layers[0]
+	}
+	s.heads = s.tails[slices.Index(s.layers, layer)]
+	return true
+}
+
+// Producers is how many of the store's layers make rows of their own.
+func (s *Store) Producers() int { return max(1, len(s.tails)) }
+
+// packedLen is how many rows of a stored head are packed.
+func (s *Store) packedLen(head int) int {
+	if s.packed == nil {
+		return 0
+	}
+	return s.packed.Len(head)
+}
+
+// every calls visit for the rows of every stored head, in every layer that has rows of its own.
+func (s *Store) every(visit func(e *entries)) {
+	tails := s.tails
+	if tails == nil {
+		tails = [][]entries{s.heads}
+	}
+	for _, heads := range tails {
+		for h := range heads {
+			visit(&heads[h])
+		}
+	}
+}
+
+// copyTails makes empty rows of the shape of those of o.
+func (s *Store) copyTails(o *Store) {
+	if o.packed == nil {
+		return
+	}
+	s.packed = o.packed.Clone()
+	for _, heads := range o.tails {
+		var tail []entries
+		for h := range heads {
+			e := s.newEntries(heads[h].k.Cap())
+			e.pos = make([]int32, 0, cap(heads[h].pos))
+			tail = append(tail, e)
+		}
+		s.tails = append(s.tails, tail)
+	}
+	s.heads = s.tails[0]
+}
+
+// packedPart computes the states of one chunk, of packed rows or of those after them.
+func (s *Store) packedPart(worker, i int) {
+	p := s.parts[i]
+	e, group := &s.heads[p.head], s.qHeads/len(s.heads)
+	q := s.q[p.head*group*s.shape.K:][:group*s.shape.K]
+	out := s.states[(p.head*s.chunks+p.chunk)*group:][:group]
+	n := s.packed.Len(p.head)
+	if p.lo < n {
+		s.packed.Attend(worker, s.layer, p.head, p.lo, p.hi, q, s.scratch[worker], out)
+		return
+	}
+	kernel.Attend(q, &e.k, &e.v, p.lo-n, p.hi-n, nil, s.scratch[worker], out)
+}
