@@ -16,6 +16,7 @@ type attender struct {
 	states  []kernel.Partial  // [stored head][chunk][query head of the group]
 	chunk   int               // entries in a chunk
 	chunks  int               // room in states, per stored head
+	used    []int             // [stored head] of them, in this step
 	parts   []part            // what one step has to do
 	run     func(worker, i int)
 	turn    *kernel.Turn
@@ -66,9 +67,10 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 	s.chunk = chunkOf(group * (width + s.shape.V))
 	s.chunks = (longest + s.chunk - 1) / s.chunk
 	if s.packed != nil {
-		s.chunks++ // the rows after the packed ones start a chunk
+		s.chunks += len(s.packed.Ends(0)) // each run starts a chunk, and so do the rows after them
 		s.packed.Prepare(pool.Threads(), group)
 	}
+	s.used = make([]int, len(s.heads))
 	s.q = make([]float32, s.qHeads*width)
 	s.states = make([]kernel.Partial, len(s.heads)*s.chunks*group)
 	acc := make([]float32, len(s.states)*s.shape.V)
@@ -105,8 +107,9 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	s.parts = s.parts[:0]
 	work := 0
 	for h := range s.heads {
-		n, packed := len(s.heads[h].pos), s.packedLen(h)
-		s.cut(h, s.cut(h, 0, 0, packed), packed, n)
+		n := len(s.heads[h].pos)
+		chunks, packed := s.cutPacked(h)
+		s.used[h] = s.cut(h, chunks, packed, n)
 		work += n * (s.shape.K + s.shape.V) * s.qHeads / len(s.heads)
 		s.read += int64(n-packed) * s.entryBytes()
 	}
@@ -128,9 +131,8 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	group := s.qHeads / len(s.heads)
 	for h := range s.qHeads {
 		states := s.states[h/group*s.chunks*group:]
-		n, packed := len(s.heads[h/group].pos), s.packedLen(h/group)
-		chunks := (packed+s.chunk-1)/s.chunk + (n-packed+s.chunk-1)/s.chunk
-		largest, sum := kernel.Merge(states[:chunks*group], h%group, group, u[h*s.shape.V:(h+1)*s.shape.V])
+		n := len(s.heads[h/group].pos)
+		largest, sum := kernel.Merge(states[:s.used[h/group]*group], h%group, group, u[h*s.shape.V:(h+1)*s.shape.V])
 		if s.policy != nil {
 			kernel.Probabilities(s.logits[h][:n], largest, sum)
 		}

@@ -18,8 +18,11 @@ type Packing interface {
 
 // Packed is what a Packing made. It takes no further rows.
 type Packed interface {
-	// Len is how many rows of a stored head it holds, the first of the view.
-	Len(head int) int
+	// Pos is the token positions of the rows of a stored head that it holds, in its own order. They are the
+	// first rows of the view.
+	Pos(head int) []int32
+	// Ends are where runs of these rows end, ascending: rows of one run can be read together.
+	Ends(head int) []int
 	// Bytes is what they take, and Metadata the part of it that is not keys and values.
 	Bytes() int64
 	Metadata() int64
@@ -27,8 +30,8 @@ type Packed interface {
 	Read(layer int) int64
 	// Prepare makes memory for so many workers, and for group query heads on a stored head.
 	Prepare(workers, group int)
-	// Attend computes the states of the query heads q [group][channels], scaled, over rows lo to hi of a
-	// stored head, at most kernel.Chunk, as a layer reads them. It allocates nothing.
+	// Attend computes the states of the query heads q [group][channels], scaled, over rows lo to hi of one run
+	// of a stored head, at most kernel.Chunk, as a layer reads them. It allocates nothing.
 	Attend(worker, layer, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial)
 	// Clone has buffers of its own.
 	Clone() Packed
@@ -60,10 +63,10 @@ func (s *Store) pack(p Packing, v *View, decode int) (longest int, err error) {
 		}
 		var tail []entries
 		for h := range k {
-			rows, n := v.Rows(h), packed.Len(h)
+			rows, n := v.Rows(h), len(packed.Pos(h))
 			longest = max(longest, rows+decode)
 			e := s.newEntries(rows - n + decode)
-			e.pos = append(make([]int32, 0, rows+decode), v.Pos[h]...)
+			e.pos = append(append(make([]int32, 0, rows+decode), packed.Pos(h)...), v.Pos[h][n:]...)
 			for r := n; r < rows; r++ {
 				ok = e.append(k[h][r*v.Dim:(r+1)*v.Dim], val[h][r*v.VDim:(r+1)*v.VDim], s.shape) && ok
 			}
@@ -91,12 +94,16 @@ func (s *Store) enter(layer int) bool {
 // Producers is how many of the store's layers make rows of their own.
 func (s *Store) Producers() int { return max(1, len(s.tails)) }
 
-// packedLen is how many rows of a stored head are packed.
-func (s *Store) packedLen(head int) int {
+// cutPacked appends the parts of the packed rows of a head, and returns their number and that of the rows.
+func (s *Store) cutPacked(head int) (chunks, rows int) {
 	if s.packed == nil {
-		return 0
+		return 0, 0
 	}
-	return s.packed.Len(head)
+	for _, end := range s.packed.Ends(head) {
+		chunks = s.cut(head, chunks, rows, end)
+		rows = end
+	}
+	return chunks, rows
 }
 
 // every calls visit for the rows of every stored head, in every layer that has rows of its own.
@@ -136,7 +143,7 @@ func (s *Store) packedPart(worker, i int) {
 	e, group := &s.heads[p.head], s.qHeads/len(s.heads)
 	q := s.q[p.head*group*s.shape.K:][:group*s.shape.K]
 	out := s.states[(p.head*s.chunks+p.chunk)*group:][:group]
-	n := s.packed.Len(p.head)
+	n := len(s.packed.Pos(p.head))
 	if p.lo < n {
 		s.packed.Attend(worker, s.layer, p.head, p.lo, p.hi, q, s.scratch[worker], out)
 		return

@@ -24,7 +24,7 @@ func (p Prune) Pack(v *View, c Codec) (Packed, bool) {
 			finite = k.Append(row) && finite
 			finite = val.Append(v.V[h][i*v.VDim:(i+1)*v.VDim]) && finite
 		}
-		s.k, s.v = append(s.k, k), append(s.v, val)
+		s.k, s.v, s.pos, s.ends = append(s.k, k), append(s.v, val), append(s.pos, v.Pos[h][:n]), append(s.ends, []int{n})
 	}
 	return s, finite
 }
@@ -41,13 +41,18 @@ type pruned struct {
 	Prune
 	dim  int           // channels of a query
 	k, v []kernel.Rows // [stored head]
+	pos  [][]int32     // [stored head][row]
+	ends [][]int       // [stored head] the one run's
 	q    [][]float32   // [worker][group*channels] of queries
 }
 
 var _ Packed = (*pruned)(nil)
 
-// Len is the rows but the recent ones.
-func (p *pruned) Len(head int) int { return p.k[head].Len() }
+// Pos is the rows but the recent ones.
+func (p *pruned) Pos(head int) []int32 { return p.pos[head] }
+
+// Ends is their number.
+func (p *pruned) Ends(head int) []int { return p.ends[head] }
 
 // Bytes is keys, values, scales and a bit a channel.
 func (p *pruned) Bytes() int64 {
@@ -91,7 +96,7 @@ func (p *pruned) Attend(worker, _, head, lo, hi int, q []float32, s *kernel.Scra
 
 // Clone copies the rows.
 func (p *pruned) Clone() Packed {
-	return &pruned{Prune: p.Prune, dim: p.dim, k: cloned(p.k), v: cloned(p.v)}
+	return &pruned{Prune: p.Prune, dim: p.dim, k: cloned(p.k), v: cloned(p.v), pos: p.pos, ends: p.ends}
 }
 
 // cloned copies rows into buffers of their own.

@@ -16,28 +16,50 @@ type Slerp struct {
 
 var _ Packing = Slerp{}
 
-// Pack encodes the rows of the view, the lower layer's, and of its one peer.
+// Pack encodes the rows of the view, the lower layer's, and of its one peer. Rows stand in the order of who keeps
+// them: neither key nor value, the value, the key, both.
 func (m Slerp) Pack(v *View, c Codec) (Packed, bool) {
 	s := &merged{layers: v.Layers}
 	finite := true
 	for h := range v.K {
-		k, okK := m.pack(v.K[h], v.Peers[0].K[h], v.Dim, m.KeepK[h], c.K)
-		val, okV := m.pack(v.V[h], v.Peers[0].V[h], v.VDim, m.KeepV[h], c.V)
-		s.k, s.v = append(s.k, k), append(s.v, val)
+		order, ends := byKept(v.Rows(h), m.KeepK[h], m.KeepV[h])
+		k, okK := m.pack(v.K[h], v.Peers[0].K[h], v.Dim, order, order[ends[1]:], c.K)
+		val, okV := m.pack(v.V[h], v.Peers[0].V[h], v.VDim, order, slices.Concat(order[ends[0]:ends[1]], order[ends[2]:]), c.V)
+		s.k, s.v, s.ends = append(s.k, k), append(s.v, val), append(s.ends, ends)
+		pos := make([]int32, len(order))
+		for i, r := range order {
+			pos[i] = v.Pos[h][r]
+		}
+		s.pos = append(s.pos, pos)
 		finite = finite && okK && okV
 	}
 	return s, finite
 }
 
-// pack encodes the rows of one head in both layers.
-func (m Slerp) pack(lower, upper []float32, dim int, keep []int32, f kernel.Format) (s shared, finite bool) {
-	n := len(lower) / dim
-	s = shared{rows: kernel.NewRows(f, dim, n), index: keep}
+// byKept orders n rows: those whose key and value are shared, those whose value, whose key and whose both are
+// kept. ends are where the four end.
+func byKept(n int, keepK, keepV []int32) (order []int32, ends []int) {
+	for class := range 4 {
+		for i := range int32(n) {
+			_, k := slices.BinarySearch(keepK, i)
+			_, v := slices.BinarySearch(keepV, i)
+			if k == (class&2 != 0) && v == (class&1 != 0) {
+				order = append(order, i)
+			}
+		}
+		ends = append(ends, len(order))
+	}
+	return order, ends
+}
+
+// pack encodes the rows of one head in both layers, in an order, and those that are kept.
+func (m Slerp) pack(lower, upper []float32, dim int, order, keep []int32, f kernel.Format) (s shared, finite bool) {
+	s = shared{rows: kernel.NewRows(f, dim, len(order))}
 	row := make([]float32, dim)
 	finite = true
-	for i := range n {
-		a, b := lower[i*dim:(i+1)*dim], upper[i*dim:(i+1)*dim]
-		na, nb := m.direction(a, b, row)
+	for _, r := range order {
+		i := int(r)
+		na, nb := m.direction(lower[i*dim:(i+1)*dim], upper[i*dim:(i+1)*dim], row)
 		finite = s.rows.Append(row) && na <= maxHalf && nb <= maxHalf && finite
 		s.magnitude[0] = append(s.magnitude[0], kernel.Half(float32(na)))
 		s.magnitude[1] = append(s.magnitude[1], kernel.Half(float32(nb)))
@@ -91,45 +113,39 @@ func Angle(a, b []float32) (na, nb, angle float64) {
 
 // shared is the keys, or the values, of one head in two layers.
 type shared struct {
-	rows      kernel.Rows    // directions
+	rows      kernel.Rows    // directions of all rows
 	magnitude [2][]uint16    // [layer][row] binary16
-	index     []int32        // rows that were kept, ascending
-	kept      [2]kernel.Rows // [layer][len(index)]
+	kept      [2]kernel.Rows // [layer] the rows that are kept besides
 }
 
-// bytes is everything, and meta what is not rows.
-func (s *shared) bytes() (all, meta int64) {
-	all, meta = s.rows.Bytes(), s.rows.ScaleBytes()
+// bytes is everything: an index of 4 bytes says where a kept row belongs.
+func (s *shared) bytes() int64 {
+	n := s.rows.Bytes() + 4*int64(s.kept[0].Len())
 	for l := range s.kept {
-		all += s.kept[l].Bytes()
-		meta += s.kept[l].ScaleBytes() + 2*int64(len(s.magnitude[l]))
+		n += s.kept[l].Bytes() + 2*int64(len(s.magnitude[l]))
 	}
-	meta += 4 * int64(len(s.index))
-	all += meta - s.rows.ScaleBytes() - s.kept[0].ScaleBytes() - s.kept[1].ScaleBytes()
-	return all, meta
+	return n
 }
 
-// restore appends rows lo to hi as a layer of the two reads them; row is scratch memory.
-func (s *shared) restore(to *kernel.Rows, layer, lo, hi int, row []float32) {
-	at, _ := slices.BinarySearch(s.index, int32(lo))
-	for i := lo; i < hi; i++ {
-		if at < len(s.index) && int(s.index[at]) == i {
-			s.kept[layer].Row(at, row)
-			at++
-		} else {
-			s.rows.Row(i, row)
-			m := kernel.Float(s.magnitude[layer][i])
-			for c := range row {
-				row[c] *= m
-			}
-		}
-		to.Append(row)
+// meta is the part of bytes that is not channels.
+func (s *shared) meta() int64 {
+	n := s.rows.ScaleBytes() + 4*int64(s.kept[0].Len())
+	for l := range s.kept {
+		n += s.kept[l].ScaleBytes() + 2*int64(len(s.magnitude[l]))
 	}
+	return n
+}
+
+// run returns rows lo to hi as a layer reads them.
+func (s *shared) run(layer, lo, hi int) kernel.Rows {
+	r := s.rows
+	r.Factor = s.magnitude[layer]
+	return r.Slice(lo, hi)
 }
 
 // clone copies.
 func (s *shared) clone() shared {
-	c := shared{rows: cloned([]kernel.Rows{s.rows})[0], index: slices.Clone(s.index)}
+	c := shared{rows: cloned([]kernel.Rows{s.rows})[0]}
 	for l := range s.kept {
 		c.magnitude[l], c.kept[l] = slices.Clone(s.magnitude[l]), cloned(s.kept[l : l+1])[0]
 	}
@@ -139,75 +155,87 @@ func (s *shared) clone() shared {
 // merged is what Slerp makes.
 type merged struct {
 	layers []int
-	k, v   []shared // [stored head]
-
-	rooms []mergedRoom // [worker]
+	k, v   []shared   // [stored head]
+	pos    [][]int32  // [stored head][row]
+	ends   [][]int    // [stored head] of the four runs of rows
+	runs   [2][][]run // [layer][stored head] as they are read
 }
 
-// mergedRoom is the memory of one worker.
-type mergedRoom struct {
-	*restored
-	row []float32
+// run is rows that are read alike: of keys and of values, all or none are kept.
+type run struct {
+	first int
+	k, v  kernel.Rows
 }
 
 var _ Packed = (*merged)(nil)
 
-// Len is the whole prompt.
-func (m *merged) Len(head int) int { return m.k[head].rows.Len() }
+// Pos is the whole prompt.
+func (m *merged) Pos(head int) []int32 { return m.pos[head] }
+
+// Ends are those of the runs.
+func (m *merged) Ends(head int) []int { return m.ends[head] }
 
 // Bytes is directions, magnitudes, kept rows and their indices.
 func (m *merged) Bytes() int64 {
-	all, _ := m.bytes()
-	return all
+	var n int64
+	for h := range m.k {
+		n += m.k[h].bytes() + m.v[h].bytes()
+	}
+	return n
 }
 
 // Metadata is magnitudes, indices and scales.
 func (m *merged) Metadata() int64 {
-	_, meta := m.bytes()
-	return meta
-}
-
-func (m *merged) bytes() (all, meta int64) {
-	for _, heads := range [][]shared{m.k, m.v} {
-		for h := range heads {
-			a, b := heads[h].bytes()
-			all, meta = all+a, meta+b
-		}
+	var n int64
+	for h := range m.k {
+		n += m.k[h].meta() + m.v[h].meta()
 	}
-	return all, meta
+	return n
 }
 
-// Read is everything but the other layer's magnitudes and kept rows.
+// Read is everything but the other layer's magnitudes and kept rows, and the directions of kept rows.
 func (m *merged) Read(layer int) int64 {
 	n, other := m.Bytes(), 1-slices.Index(m.layers, layer)
 	for _, heads := range [][]shared{m.k, m.v} {
 		for h := range heads {
-			n -= heads[h].kept[other].Bytes() + 2*int64(len(heads[h].magnitude[other]))
+			s := &heads[h]
+			n -= s.kept[other].Bytes() + 2*int64(len(s.magnitude[other]))
+			n -= int64(s.kept[other].Len()) * (s.rows.RowBytes() + 2)
 		}
 	}
 	return n
 }
 
-// Prepare makes room for the rows of a chunk.
-func (m *merged) Prepare(workers, _ int) {
-	k, v := m.k[0].rows.Dim, m.v[0].rows.Dim
-	for range workers {
-		m.rooms = append(m.rooms, mergedRoom{newRestored(k, v), make([]float32, max(k, v))})
+// Prepare cuts the rows into runs.
+func (m *merged) Prepare(int, int) {
+	for l := range m.runs {
+		for h, ends := range m.ends {
+			k, v := &m.k[h], &m.v[h]
+			both, apart := ends[1]-ends[0], ends[2]-ends[1]
+			m.runs[l] = append(m.runs[l], []run{
+				{0, k.run(l, 0, ends[0]), v.run(l, 0, ends[0])},
+				{ends[0], k.run(l, ends[0], ends[1]), v.kept[l].Slice(0, both)},
+				{ends[1], k.kept[l].Slice(0, apart), v.run(l, ends[1], ends[2])},
+				{ends[2], k.kept[l].Slice(apart, k.kept[l].Len()), v.kept[l].Slice(both, v.kept[l].Len())},
+			})
+		}
 	}
 }
 
-// Attend restores the rows and reads them.
-func (m *merged) Attend(worker, layer, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial) {
-	room, l := &m.rooms[worker], slices.Index(m.layers, layer)
-	room.clear()
-	m.k[head].restore(&room.k, l, lo, hi, room.row[:room.k.Dim])
-	m.v[head].restore(&room.v, l, lo, hi, room.row[:room.v.Dim])
-	room.attend(q, s, out)
+// Attend reads the rows of one run.
+func (m *merged) Attend(_, layer, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial) {
+	runs := m.runs[slices.Index(m.layers, layer)][head]
+	i := len(runs) - 1
+	for runs[i].first > lo {
+		i--
+	}
+	r := &runs[i]
+	kernel.Attend(q, &r.k, &r.v, lo-r.first, hi-r.first, nil, s, out)
 }
 
 // Clone copies the rows.
 func (m *merged) Clone() Packed {
-	c := &merged{layers: m.layers}
+	c := &merged{layers: m.layers, pos: m.pos, ends: m.ends}
 	for h := range m.k {
 		c.k, c.v = append(c.k, m.k[h].clone()), append(c.v, m.v[h].clone())
 	}

@@ -129,14 +129,25 @@ func record(out []Partial, logits []float32, n int, scale []float32) {
 	}
 }
 
-// rowScales returns the factors of n rows' codes that the path leaves to soften: those of Int8 rows, widened
-// into room, and ones otherwise.
+// rowScales returns the factors of n rows that the path leaves to soften: the rows' own, and the scales of Int8
+// rows, in room; ones where there are none.
 func (p *path) rowScales(r *Rows, lo, n int, ones, room []float32) []float32 {
-	if !p.rawCodes || r.Format != Int8 || r.Scale == nil || r.Tokens > 0 {
+	coded := p.rawCodes && r.Format == Int8 && r.Scale != nil && r.Tokens == 0
+	if !coded && r.Factor == nil {
 		return ones
 	}
-	p.floats(room[:n], r.Scale[lo:])
-	return room[:n]
+	room = room[:n]
+	if !coded {
+		p.floats(room, r.Factor[lo:])
+		return room
+	}
+	p.floats(room, r.Scale[lo:])
+	if r.Factor != nil {
+		for i, u := range r.Factor[lo : lo+n] {
+			room[i] *= halfs[u]
+		}
+	}
+	return room
 }
 
 // Merge combines the states of one query head in the order of their chunks and writes the attention
