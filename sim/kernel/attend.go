@@ -11,6 +11,9 @@ const (
 	// a block of keys and its values stay in the nearest caches while every query head of the group reads
 	// them.
 	block = 64
+
+	// tileHeads is how many query heads the assembly works on at a time, at most.
+	tileHeads = 4
 )
 
 // Partial is the softmax state of one query head over one chunk: the largest logit, the sum of
@@ -34,6 +37,7 @@ type Scratch struct {
 	vScale       []float32 // [block]
 	q            []float32 // [heads][dim] the query times a scale a channel
 	tail         []float32 // [GroupDim] channels of a row that the assembly leaves
+	part         []float32 // [tileHeads][block] what the last columns add to logits
 
 	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
 }
@@ -52,7 +56,7 @@ func NewScratch(heads, dim int) *Scratch {
 	s := &Scratch{
 		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
 		scales: floats(block * groups), mins: floats(block * groups), ones: floats(block * groups), zeros: floats(block * groups),
-		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim),
+		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim), part: floats(tileHeads * block),
 	}
 	for i := range s.ones {
 		s.ones[i] = 1
