@@ -63,9 +63,6 @@ func (s *Store) rebuildBlock(room *rebuildRoom, head, lo, n int) {
 	}
 	s.rebuild.Keys(head, e.pos[lo:lo+n], room.rows[:n*e.k.Dim], room.key)
 	for j := range room.keys {
-		dim := room.keys[j].Dim
-		for i := range n {
-			room.keys[j].Append(room.key[j][i*dim : (i+1)*dim])
-		}
+		appendRows(&room.keys[j], room.key[j], n)
 	}
 }
