@@ -6,7 +6,7 @@ import (
 )
 
 // Cell is what a method may know of the cell it works in before it sees a row. Heads and the fields
-// after it up to Online are as the stages before leave them.
+// after it up to Packed are as the stages before leave them.
 type Cell struct {
 	Layers     []int // that are measured, by the model's own numbers
 	NumLayers  int   // of the whole model
@@ -21,6 +21,7 @@ type Cell struct {
 	Rebuilt    bool // keys are made again from the stored rows at each step
 	Latent     bool // a stored row is key and value at once
 	Online     bool // entries are dropped or overwritten while decoding
+	Packed     bool // prompt rows are stored otherwise than those that follow
 	SeqLen     int
 	Decode     int // tokens of SeqLen that are decoded after the prompt
 	FirstQuery int // first token whose query the trace holds

@@ -89,9 +89,12 @@ func (m miniCache) Fit(c Cell) (Cell, error) {
 		return c, fmt.Errorf("layers merge from %d up; none of them is here", m.first(c.NumLayers))
 	case c.Rebuilt || c.Latent:
 		return c, errors.New("a latent row is key and value at once, or keys are rebuilt from it: layers share directions of keys and of values")
+	case c.Packed:
+		return c, errors.New("keys lack channels of their own in each layer: their directions cannot be shared")
 	case c.Online:
 		return c, errors.New("entries are dropped or overwritten while decoding: prompt rows cannot be packed")
 	}
+	c.Packed = true
 	return c, nil
 }
 

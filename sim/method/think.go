@@ -61,6 +61,7 @@ func (m thinK) Fit(c Cell) (Cell, error) {
 		return c, fmt.Errorf("needs the last %d prompt queries, from token %d on; the trace holds those from token %d on",
 			m.window, first, c.FirstQuery)
 	}
+	c.Packed = true
 	return c, nil
 }
 

@@ -59,7 +59,7 @@ func (m xkv) Fit(c Cell) (Cell, error) {
 	if stored >= plain && !full {
 		return c, fmt.Errorf("latent rows and bases of %d values are not fewer than the %d of the prompt", stored, plain)
 	}
-	c.Rebuilt = true
+	c.Rebuilt, c.Packed = true, true
 	return c, nil
 }
 
