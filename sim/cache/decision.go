@@ -17,6 +17,9 @@ type Decision struct {
 	// Notes are the words that a Policy keeps for each entry between steps, [stored head][kept row].
 	Notes [][]uint32
 
+	// Learned is what a method learned of a text, for itself alone.
+	Learned any
+
 	MetaPerCache int   // bytes that the method must keep between steps, once for all layers
 	MetaPerStore int64 // the same, for each store
 	Weights      int64 // bytes of a map that was fitted on another text of the model

@@ -62,3 +62,11 @@ type Fitter interface {
 	// FitMap fits on the view, and returns the map and its bytes as Weights.
 	FitMap(c Cell, on *cache.View) (cache.Decision, error)
 }
+
+// Learner is a Fitter whose FitMap learns no map but what it then decides on the prompt with: the Learned of the
+// decision.
+type Learner interface {
+	Fitter
+	// Apply decides on the prompt. It takes the weights and warnings of the decision that FitMap returned.
+	Apply(c Cell, prompt *cache.View, learned cache.Decision) (cache.Decision, error)
+}

@@ -188,6 +188,9 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.
 		} else {
 			d, err = m.Decide(c, prompt)
 		}
+		if l, ok := m.(Learner); ok && err == nil {
+			d, err = l.Apply(c, prompt, d)
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -208,7 +211,7 @@ func onSequence(d cache.Decision) cache.Decision {
 	d.Weights = 0
 	d.Warnings = append(slices.Clone(d.Warnings), cache.Warning{
 		Code: "fitted-on-sequence",
-		Text: "maps were fitted on the prompt itself and are charged to the cache; --calibrate names another text of the model",
+		Text: "what was fitted on the prompt itself is charged to the cache; --calibrate names another text of the model",
 	})
 	return d
 }
