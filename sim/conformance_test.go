@@ -212,8 +212,8 @@ func TestThreadsDoNotChangeRecords(t *testing.T) {
 func TestKept(t *testing.T) {
 	tr := golden(t, "gqa")
 	for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, everything...), Lengths: []int{320}, Decode: 32, Kept: true}) {
-		if r.Status == Skipped && (strings.HasPrefix(r.Pipeline, "gqa") || strings.HasPrefix(r.Pipeline, "mla")) {
-			continue // 2 KV heads of 32
+		if r.Status == Skipped && (strings.HasPrefix(r.Pipeline, "gqa") || strings.HasPrefix(r.Pipeline, "mla") || strings.HasPrefix(r.Pipeline, "kvzip")) {
+			continue // 2 KV heads of 32, no second pass
 		} else if r.Status != OK {
 			t.Errorf("%s: %s", r.Pipeline, r.Reason)
 			continue
