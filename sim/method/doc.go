@@ -8,7 +8,8 @@
 //  1. param.go: how parameters are declared, once, with defaults, bounds and help.
 //  2. registry.go: Info, Register and the look-ups; family.go: which families there are, in which order.
 //  3. spec.go: the grammar of the command line, from text to pipelines.
-//  4. pipeline.go: what a pipeline does in a cell.
+//  4. method.go: the interfaces; Fitter and Learner for what is fitted on another text.
+//  5. pipeline.go: what a pipeline does in a cell.
 //
 // streamingllm.go is the shortest method with a decision of its own; window.go and topk.go are shared by
 // those that score the prompt by attention.
