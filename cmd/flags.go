@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"kvgauge/sim"
 	"kvgauge/sim/method"
+	"kvgauge/sim/trace"
 )
 
 // parseLengths reads sequence lengths: 1k is 1024, 512..8k doubles from the first to the last.
@@ -93,6 +96,51 @@ func parseMemory(text string, machine uint64) (int64, error) {
 		return 0, fmt.Errorf("--max-memory %q: want a size such as 8GiB, or a share such as 80%%", text)
 	}
 	return int64(n), nil
+}
+
+// parseTarget reads the size of an equal-bytes run: a share of the full cache, or bytes.
+func parseTarget(text string) (*sim.Target, error) {
+	want := fmt.Errorf("--at-bytes %q: want a share of the full cache such as 25%%, or a size such as 64MiB", text)
+	if share, ok := strings.CutSuffix(text, "%"); ok {
+		p, err := strconv.ParseFloat(share, 64)
+		if err != nil || !(p > 0 && p <= 100) {
+			return nil, want
+		}
+		return &sim.Target{Share: p / 100}, nil
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n == 0 || n > math.MaxInt64 {
+		return nil, want
+	}
+	return &sim.Target{Bytes: int64(n)}, nil
+}
+
+// openExternals reads the results that --external names.
+func openExternals(args []string, traces []*trace.Trace) ([]*sim.External, error) {
+	var xs []*sim.External
+	for _, arg := range args {
+		name, path, ok := strings.Cut(arg, "=")
+		err := errors.New("want NAME=FILE.safetensors")
+		if slices.ContainsFunc(xs, func(x *sim.External) bool { return x.Name == name }) {
+			err = fmt.Errorf("name %s: it is given twice", name)
+		} else if ok {
+			var x *sim.External
+			if x, err = sim.OpenExternal(name, path, traces); err == nil {
+				xs = append(xs, x)
+				continue
+			}
+		}
+		closeExternals(xs)
+		return nil, fmt.Errorf("--external %s: %w", arg, err)
+	}
+	return xs, nil
+}
+
+// closeExternals closes files that were only read.
+func closeExternals(xs []*sim.External) {
+	for _, x := range xs {
+		_ = x.Close()
+	}
 }
 
 // unique drops later copies.

@@ -51,6 +51,9 @@ func listMethods(out io.Writer) error {
 		if err := w.Flush(); err != nil {
 			return err
 		}
+		if i.Knob != "" {
+			fmt.Fprintf(out, "  knob:  %s (--at-bytes)\n", i.Knob)
+		}
 		fmt.Fprintf(out, "  paper: %s\n", i.Paper)
 		if i.Code != "" {
 			fmt.Fprintf(out, "  code:  %s\n", i.Code)
@@ -85,11 +88,12 @@ func listMethodsJSON(out io.Writer) error {
 		Summary string  `json:"summary"`
 		Paper   string  `json:"paper"`
 		Code    string  `json:"code,omitempty"`
+		Knob    string  `json:"knob,omitempty"`
 		Params  []param `json:"params"`
 	}
 	var entries []entry
 	for _, i := range method.All() {
-		e := entry{i.Name, string(i.Family), i.Reduces, i.Summary, i.Paper, i.Code, []param{}}
+		e := entry{i.Name, string(i.Family), i.Reduces, i.Summary, i.Paper, i.Code, i.Knob, []param{}}
 		for _, p := range i.Params {
 			e.Params = append(e.Params, param{p.Name, p.Default, p.Auto, p.Range(), p.Help})
 		}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"kvgauge/sim/kernel"
 )
 
 // Exit codes of the program.
@@ -52,6 +54,10 @@ func Main() int {
 
 // execute runs one command line.
 func execute(ctx context.Context, s *streams, args []string) int {
+	if err := kernel.Select(os.Getenv(kernel.Variable)); err != nil {
+		fmt.Fprintf(s.err, "kvgauge: %v\n", err)
+		return exitUsage
+	}
 	root := newRoot(s)
 	root.SetArgs(args)
 	root.SetOut(s.out)

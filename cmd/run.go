@@ -27,6 +27,9 @@ type runFlags struct {
 	methods   []string
 	lengths   string
 	budget    string
+	atBytes   string
+	windows   int
+	externals []string
 	calibrate string
 	decode    int
 	repeats   int
@@ -55,18 +58,32 @@ stdout; records.jsonl, run.json, the summaries and the plots go to --out.
 
 A pipeline is one or more methods joined by +, applied left to right, with parameters after a colon:
 gqa:heads=2+snapkv:budget=128,window=16. kvgauge list methods shows what there is; the names of sets
-(seed, all, or a family such as eviction) stand for several pipelines.`,
+(seed, all, or a family such as eviction) stand for several pipelines.
+
+With --at-bytes every pipeline gets a cache of the same size: its knob (entries, rank, heads, bits; one that
+the pipeline names itself stays) is set to the largest cache that is not above it, and the table ranks the
+errors. --windows averages the error over several prefixes, with an interval. --external adds a result that
+was made elsewhere: kept positions or reconstructed rows, in a safetensors file.`,
 		Example: `  # every seed method on the built-in traces, 128 tokens to the whole trace
   kvgauge run
 
   # one method over budgets, on one trace at one length, no files but the table
   kvgauge run --trace smollm2 --lengths 1k --methods full,snapkv --budget 2.5%,12%,25%,50%
 
+  # a quarter of the bytes for every method: whose error is least, over four prefixes
+  kvgauge run --trace smollm2 --lengths 1k --methods all --at-bytes 25% --windows 4
+
+  # somebody else's result beside one's own
+  kvgauge run --trace smollm2 --lengths 1k --methods snapkv,oracle,random --external theirs=theirs.safetensors
+
   # your own trace, JSON on stdout
   kvgauge run --trace llama.safetensors --methods eviction --format json --out results`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			f.decodeGiven(c)
+			if f.atBytes != "" && c.Flags().Changed("budget") {
+				return errors.New("--at-bytes sets the budgets itself: it does not go with --budget")
+			}
 			return runRun(c.Context(), s, f, os.Args[1:])
 		},
 	}
@@ -75,6 +92,9 @@ gqa:heads=2+snapkv:budget=128,window=16. kvgauge list methods shows what there i
 	fl.StringArrayVar(&f.methods, "methods", []string{"seed"}, "`pipelines` or set names, comma-separated; repeatable")
 	fl.StringVar(&f.lengths, "lengths", "", "sequence `lengths`, such as 512,4k or 512..8k (default powers of two from 128, and the whole trace)")
 	fl.StringVar(&f.budget, "budget", "25%", "default `budgets` of methods that name none: counts or shares of the sequence")
+	fl.StringVar(&f.atBytes, "at-bytes", "", "set every pipeline's cache to this `size`: a share of full (25%) or bytes (64MiB)")
+	fl.IntVar(&f.windows, "windows", 1, "`prefixes` whose errors a cell averages: they end at its length, and each a decode earlier, down to half")
+	fl.StringArrayVar(&f.externals, "external", nil, "`name=file.safetensors` of a result made elsewhere; repeatable")
 	fl.StringVar(&f.calibrate, "calibrate", "", "`trace` of the same model and shape to fit linear maps on (built-in traces bring their own)")
 	fl.IntVar(&f.decode, "decode", 0, "decoded `tokens` per cell (default an eighth of the sequence, within 16..64)")
 	fl.IntVar(&f.repeats, "repeats", 10, "latency `samples` per cell: the last so many decode steps")
@@ -111,7 +131,7 @@ func (f *runFlags) decodeGiven(c *cobra.Command) {
 // options checks the flags and opens the traces, which the caller closes.
 func (f *runFlags) options() (sim.Options, error) {
 	o := sim.Options{
-		Decode: f.decode, Repeats: f.repeats, Seed: f.seed, Threads: f.threads, Page: f.page,
+		Decode: f.decode, Windows: f.windows, Repeats: f.repeats, Seed: f.seed, Threads: f.threads, Page: f.page,
 		Kept: f.kept, NoLatency: f.noLatency, Version: version(),
 	}
 	switch {
@@ -119,6 +139,8 @@ func (f *runFlags) options() (sim.Options, error) {
 		return o, errors.New("--decode: want 0 or more tokens")
 	case f.decode == 0 && !f.kept:
 		return o, errors.New("--decode 0: nothing is decoded, so it needs --kept")
+	case f.windows < 1 || f.windows > 1 && f.decode == 0:
+		return o, fmt.Errorf("--windows %d: want 1 or more, and 1 with --decode 0", f.windows)
 	case f.repeats < 1:
 		return o, fmt.Errorf("--repeats %d: want at least 1 sample (or --no-latency)", f.repeats)
 	case f.threads < 1 || f.threads > 1024:
@@ -144,6 +166,11 @@ func (f *runFlags) options() (sim.Options, error) {
 			return o, err
 		}
 	}
+	if f.atBytes != "" {
+		if o.AtBytes, err = parseTarget(f.atBytes); err != nil {
+			return o, err
+		}
+	}
 	budgets, err := parseBudgets(f.budget)
 	if err != nil {
 		return o, err
@@ -163,8 +190,13 @@ func (f *runFlags) options() (sim.Options, error) {
 		}
 		o.Traces = append(o.Traces, t)
 	}
+	if o.Externals, err = openExternals(f.externals, o.Traces); err != nil {
+		closeAll(o.Traces)
+		return o, err
+	}
 	if o.Calibrate, err = f.calibrations(o.Traces); err != nil {
 		closeAll(o.Traces)
+		closeExternals(o.Externals)
 	}
 	return o, err
 }
@@ -220,21 +252,25 @@ func runRun(ctx context.Context, s *streams, f *runFlags, args []string) error {
 	}
 	defer closeAll(o.Traces)
 	defer closeAll(slices.Collect(maps.Values(o.Calibrate)))
+	defer closeExternals(o.Externals)
 	plan, err := sim.NewPlan(o)
 	if err != nil {
+		return err
+	}
+	if f.dryRun && o.AtBytes == nil {
+		return printPlan(s, plan)
+	}
+	if err := sim.CheckFolder(f.out); err != nil && !f.dryRun {
+		return fmt.Errorf("--out: %w", err)
+	}
+	if err := prepare(ctx, plan); err != nil {
 		return err
 	}
 	if f.dryRun {
 		return printPlan(s, plan)
 	}
-	if err := sim.CheckFolder(f.out); err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	switch err := plan.Load(ctx); {
-	case errors.Is(err, context.Canceled):
-		return gateError{errors.New("interrupted before the first cell: nothing was written")}
-	case err != nil:
-		return fmt.Errorf("--trace: %w", err)
+	if !f.noLatency {
+		plan.MeasureLimits()
 	}
 	manifest, err := newManifest(s, plan, args)
 	if err != nil {
@@ -271,11 +307,28 @@ func runRun(ctx context.Context, s *streams, f *runFlags, args []string) error {
 	return failures(records)
 }
 
+// prepare reads the rows of a plan and sets the knobs of an equal-bytes run.
+func prepare(ctx context.Context, p *sim.Plan) error {
+	err := p.Load(ctx)
+	if err == nil {
+		err = p.Size(ctx)
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return gateError{errors.New("interrupted before the first cell: nothing was written")}
+	case errors.Is(err, sim.ErrNothing):
+		return err
+	case err != nil:
+		return fmt.Errorf("--trace: %w", err)
+	}
+	return nil
+}
+
 // newManifest describes the run.
 func newManifest(s *streams, p *sim.Plan, args []string) (sim.Manifest, error) {
 	m := sim.Manifest{
 		Schema: sim.Schema, Args: args, Seed: p.Seed, Version: p.Version, Machine: sim.ThisMachine(),
-		Kernel: kernel.Name, Threads: p.Threads, Cells: len(p.Cells), Started: s.now(),
+		Kernel: kernel.Name, Threads: p.Threads, Limits: p.Limits, Cells: len(p.Cells), Started: s.now(),
 	}
 	for _, t := range p.Traces {
 		hash, err := t.Hash()

@@ -35,6 +35,7 @@ func check(r sim.Record) error {
 		{"weight_bytes", r.WeightBytes},
 		{"peak_bytes", r.PeakBytes},
 		{"traffic_bytes", r.TrafficBytes},
+		{"target_bytes", r.TargetBytes},
 	} {
 		if f.value != nil && *f.value < 0 {
 			return fmt.Errorf("%s: %d, want 0 or more", f.name, *f.value)
@@ -42,6 +43,9 @@ func check(r sim.Record) error {
 	}
 	if err := checkError(r.Error); err != nil {
 		return err
+	}
+	if r.Error != nil && r.Error.RelL2Windows != nil && len(r.Error.RelL2Windows) != r.Windows {
+		return fmt.Errorf("error.rel_l2_windows: %d errors, want one for each of %d windows", len(r.Error.RelL2Windows), r.Windows)
 	}
 	return checkLatency(r.Latency)
 }

@@ -31,7 +31,7 @@ var columns = []column{
 	{"traffic", "cache bytes that the last step read", func(r sim.Record) *float64 { return whole(r.TrafficBytes) }, plain(byteText), low, 7},
 	{"step", "median time of one decode step's attention over all layers, with a 95 % interval", stepNS, stepText, low, 1},
 	{"x full", "step over that of the full cache, sample by sample", ratioToFull, plain(ratioText), low, 2},
-	{"rel_l2", "|O'-O| / |O| of attention outputs, mean over layers", errorOf(func(e *sim.ErrorStats) *float64 { return &e.RelL2 }), plain(percentText), low, 0},
+	{"rel_l2", "|O'-O| / |O| of attention outputs, mean over layers", errorOf(func(e *sim.ErrorStats) *float64 { return &e.RelL2 }), errorText, low, 0},
 	{"worst", "rel_l2 of the worst layer", errorOf(func(e *sim.ErrorStats) *float64 { return &e.RelL2WorstLayer }), plain(percentText), low, 3},
 	{"p95", "95th percentile of rel_l2 over output rows", errorOf(func(e *sim.ErrorStats) *float64 { return &e.RelL2P95 }), plain(percentText), low, 6},
 	{"mass", "share of the exact softmax mass that was attended", errorOf(func(e *sim.ErrorStats) *float64 { return e.Mass }), plain(percentText), high, 4},
@@ -80,6 +80,14 @@ func ratioToFull(r sim.Record) *float64 {
 		return nil
 	}
 	return &r.Latency.RatioToFull
+}
+
+// errorText writes an error, and over several windows half of its interval: 22.3 ±1.4 %.
+func errorText(r sim.Record, e float64) string {
+	if r.Error.RelL2Hi == nil {
+		return percentText(e)
+	}
+	return digits(100*e, 3) + " ±" + digits(100*(*r.Error.RelL2Hi-e), 2) + " %"
 }
 
 // stepText writes a median with the wider half of its interval: 812 µs ±3 %.

@@ -40,10 +40,13 @@ var csvColumns = []struct {
 	{"weight_bytes", func(r sim.Record) string { return optional(r.WeightBytes, integer) }},
 	{"peak_bytes", func(r sim.Record) string { return optional(r.PeakBytes, integer) }},
 	{"traffic_bytes", func(r sim.Record) string { return optional(r.TrafficBytes, integer) }},
+	{"target_bytes", func(r sim.Record) string { return optional(r.TargetBytes, integer) }},
+	{"knob", func(r sim.Record) string { return r.Knob }},
 
 	{"error_rel_l2", ofError(func(e sim.ErrorStats) string { return number(e.RelL2) })},
 	{"error_rel_l2_lo", ofError(func(e sim.ErrorStats) string { return optional(e.RelL2Lo, number) })},
 	{"error_rel_l2_hi", ofError(func(e sim.ErrorStats) string { return optional(e.RelL2Hi, number) })},
+	{"error_rel_l2_windows", ofError(func(e sim.ErrorStats) string { return list(e.RelL2Windows, number) })},
 	{"error_rel_l2_p95", ofError(func(e sim.ErrorStats) string { return number(e.RelL2P95) })},
 	{"error_rel_l2_worst_layer", ofError(func(e sim.ErrorStats) string { return number(e.RelL2WorstLayer) })},
 	{"error_rel_l2_layers", ofError(func(e sim.ErrorStats) string { return list(e.RelL2Layers, number) })},

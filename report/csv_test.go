@@ -33,7 +33,8 @@ func fields(typ reflect.Type, prefix string) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for i := range typ.NumField() {
 			f := typ.Field(i)
-			name := prefix + f.Tag.Get("json")
+			tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			name := prefix + tag
 			if f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct {
 				fields(f.Type.Elem(), name+"_")(yield)
 			} else if !yield(name) {

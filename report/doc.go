@@ -3,7 +3,8 @@
 //  1. Load (load.go) reads the records of a finished or killed run; a run that has just ended passes its own.
 //  2. sections (section.go) groups them by trace and sequence length, in the order of the records.
 //  3. layOut (layout.go) turns a section into cells by the list of columns (column.go), marks the best
-//     among those that compete (compete.go), collects footnotes (notes.go) and states a verdict
+//     among those that compete (compete.go), ranks them where they compare (rank.go), says how much of the
+//     gap between the bounds they close (gap.go), collects footnotes (notes.go) and states a verdict
 //     (verdict.go). The table (table.go) and Markdown (markdown.go) print the same cells.
 //  4. csv.go, json.go and benchfmt.go write the records themselves, unrounded.
 //  5. Plots (plots.go) makes four figures (figures.go) of curves (curve.go): panels (panel.go) in a grid

@@ -24,11 +24,15 @@ type layout struct {
 // layOut turns a section into text. Columns that nothing was measured for are left out; footnotes go to n.
 func layOut(s section, n *notes) layout {
 	l := layout{heading: s.heading(), verdict: verdict(s)}
+	places := s.standings()
+	if s.equalBytes() {
+		s = s.byPlace(places)
+	}
 	for _, r := range s.records {
 		l.names = append(l.names, oneLine(r.Pipeline)+n.markers(r))
 	}
 	l.rows = make([][]cell, len(s.records))
-	for _, c := range columns {
+	for _, c := range s.columns(places) {
 		cells := c.cells(s.records)
 		if cells == nil {
 			continue
@@ -39,6 +43,22 @@ func layOut(s section, n *notes) layout {
 		}
 	}
 	return l
+}
+
+// columns are those of the table, with the ones that need the whole section: the rank in front, and the gap
+// behind the error that it is of.
+func (s section) columns(places map[string]standing) []column {
+	var all []column
+	if s.ranked() {
+		all = append(all, rankColumn(places))
+	}
+	for _, c := range columns {
+		all = append(all, c)
+		if c.name == "rel_l2" {
+			all = append(all, s.gapColumn())
+		}
+	}
+	return all
 }
 
 // cells writes the column for all rows, nil where none has a value.
@@ -82,11 +102,6 @@ func (c column) mark(records []sim.Record, cells []cell) {
 		v := c.value(r)
 		cells[i].best = v != nil && competes(r) && *v == *best
 	}
-}
-
-// has says whether the layout has a column.
-func (l layout) has(name string) bool {
-	return slices.ContainsFunc(l.columns, func(c column) bool { return c.name == name })
 }
 
 // without returns the layout less a column.

@@ -91,9 +91,11 @@ func noteLatency(records []sim.Record) string {
 // glossary explains the columns of layouts, each once.
 func glossary(layouts []layout) []string {
 	var lines []string
-	for _, c := range columns {
-		if slices.ContainsFunc(layouts, func(l layout) bool { return l.has(c.name) }) {
-			lines = append(lines, c.name+": "+c.about)
+	for _, l := range layouts {
+		for _, c := range l.columns {
+			if line := c.name + ": " + c.about; !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
 		}
 	}
 	return lines

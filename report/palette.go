@@ -97,18 +97,43 @@ func newStyle(pipeline string, hues []color.RGBA, i, b int) style {
 	}
 }
 
+// withoutKnobs returns the records with what an equal-bytes run set taken out of the pipelines' names: a method is
+// one curve, whatever its knob is at each length.
+func withoutKnobs(records []sim.Record) []sim.Record {
+	out := slices.Clone(records)
+	for i, r := range out {
+		method, param, ok := strings.Cut(r.Knob, ":")
+		if !ok {
+			continue
+		}
+		stages := strings.Split(r.Pipeline, "+")
+		for k, stage := range stages {
+			if name, _, _ := strings.Cut(stage, ":"); name == method {
+				stages[k] = stageWithout(stage, param)
+			}
+		}
+		out[i].Pipeline = strings.Join(stages, "+")
+	}
+	return out
+}
+
+// stageWithout is a stage of a pipeline's name without a parameter.
+func stageWithout(stage, param string) string {
+	name, params, _ := strings.Cut(stage, ":")
+	kept := slices.DeleteFunc(strings.Split(params, ","), func(kv string) bool {
+		return kv == "" || strings.HasPrefix(kv, param+"=")
+	})
+	if len(kept) > 0 {
+		name += ":" + strings.Join(kept, ",")
+	}
+	return name
+}
+
 // curveOf is a pipeline's name without its budgets.
 func curveOf(pipeline string) string {
 	stages := strings.Split(pipeline, "+")
 	for i, stage := range stages {
-		name, params, _ := strings.Cut(stage, ":")
-		kept := slices.DeleteFunc(strings.Split(params, ","), func(kv string) bool {
-			return kv == "" || strings.HasPrefix(kv, "budget=")
-		})
-		if len(kept) > 0 {
-			name += ":" + strings.Join(kept, ",")
-		}
-		stages[i] = name
+		stages[i] = stageWithout(stage, "budget")
 	}
 	return strings.Join(stages, "+")
 }

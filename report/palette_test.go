@@ -108,3 +108,19 @@ func luminance(c color.RGBA) float64 {
 	}
 	return 0.2126*linear(c.R) + 0.7152*linear(c.G) + 0.0722*linear(c.B)
 }
+
+// TestWithoutKnobs takes out of a name what was set, of the stage that it was set of.
+func TestWithoutKnobs(t *testing.T) {
+	for _, c := range []struct{ pipeline, knob, want string }{
+		{"a:budget=25%", "", "a:budget=25%"},
+		{"a:budget=24", "a:budget", "a"},
+		{"a:budget=24,c=1", "a:budget", "a:c=1"},
+		{"m:rank=4+a:budget=24+b:budget=3", "a:budget", "m:rank=4+a+b:budget=3"},
+		{"m:rank=4", "m:rank", "m"},
+	} {
+		records := []sim.Record{{Pipeline: c.pipeline, Knob: c.knob}}
+		if got := withoutKnobs(records)[0].Pipeline; got != c.want || records[0].Pipeline != c.pipeline {
+			t.Errorf("%s less %s: %s, want %s", c.pipeline, c.knob, got, c.want)
+		}
+	}
+}

@@ -34,6 +34,7 @@ var pictures = []struct {
 
 // Plots draws cache bytes, latency and error over the sequence length, and error over cache bytes.
 func Plots(records []sim.Record) ([]Picture, error) {
+	records = withoutKnobs(records)
 	look := styles(records)
 	var all []Picture
 	for _, p := range pictures {

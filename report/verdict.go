@@ -11,11 +11,15 @@ import (
 // verdictErrors are the errors within which a verdict names the smallest cache.
 var verdictErrors = []float64{0.01, 0.05, 0.10}
 
-// verdict names the smallest cache within each error, or "" where no error was measured. Bounds cannot
+// verdict names the smallest cache within each error, at equal bytes the least error, or "" where no error was
+// measured. Bounds cannot
 // be had, and a cache that is not smaller than full is no reduction: neither wins.
 func verdict(s section) string {
 	if !slices.ContainsFunc(s.records, func(r sim.Record) bool { return r.Error != nil }) {
 		return ""
+	}
+	if s.equalBytes() {
+		return rankVerdict(s)
 	}
 	none := "none"
 	if slices.ContainsFunc(s.records, isBaseline) {

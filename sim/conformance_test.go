@@ -27,6 +27,9 @@ var everything = []string{
 	"mla:rank=40+snapkv", "mla:rank=40+corm:recent=16,window=16", "cla+mla:rank=40", "cla:calibrated=on+mla:rank=40+snapkv+int8", "snapkv+int4", "corm+int8",
 	"think:ratio=0.5,window=8+int8", "snapkv+think:window=8", "cla+think", "minicache+int8", "snapkv+minicache", "mqa+minicache:start=0",
 	"lowrank:rope=post", "lowrank:kind=xkv", "lowrank:kind=xkv+int4", "lowrank:rope=post+snapkv", "lowrank:rope=post+think:window=8", "mqa+lowrank",
+	"adakv:layout=query", "adakv:normalize=off,pool=avg", "adakv:variant=kvpress", "snapkv+adakv", "pyramidkv+adakv", "adakv+criticalkv",
+	"knorm:recent=9,skip=0/2", "keydiff:block=16", "expectedattention:future=3", "chunkkv:chunk=7", "lagkv:lag=16", "cake:window=8",
+	"cla+adakv", "cla+cake:window=8", "cla+expectedattention", "mqa+criticalkv", "mla:rank=40+adakv", "mla:rank=40+cake:window=8", "adakv+int8",
 }
 
 func golden(t *testing.T, name string) *trace.Trace {
@@ -40,6 +43,8 @@ func TestBudgetOfEverythingEqualsFull(t *testing.T) {
 		"full", "mha", "gqa:heads=4", "snapkv:budget=100%", "pyramidkv:budget=100%", "pyramidkv:budget=96,variant=kvpress",
 		"streamingllm:budget=100%", "streamingllm:budget=100%,roll=on", "streamingllm:recent=92", "random:budget=100%", "oracle:budget=100%",
 		"cla:factor=1", "corm", "corm:recent=10,window=96",
+		"adakv:budget=100%", "adakv:budget=100%,variant=kvpress", "knorm:budget=100%", "keydiff:block=5,budget=100%", "expectedattention:budget=100%",
+		"chunkkv:budget=100%", "lagkv:budget=100%", "criticalkv:budget=100%", "adakv:budget=100%+criticalkv", "cake:budget=100%", "cur:budget=100%",
 	}
 	records := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, specs...), Lengths: []int{50, 96}, Decode: 16})
 	for i, r := range records {
@@ -134,6 +139,7 @@ func TestCacheBytesFormula(t *testing.T) {
 				"mla:rank=20,rope=pre":                  layers * n * 20 * 2,
 				"mla:rank=20,rope=decoupled,rope_dim=4": layers * n * 24 * 2,
 				"mla:rank=20,rope=partial,rope_dim=4":   layers * n * (20 + 4*g) * 2,
+				"bestrank:rank=20":                      layers * n * 20 * 2,
 				"cla+mla:rank=20":                       layers / 2 * n * 20 * 2,
 				"mla:rank=20+snapkv:budget=24":          layers * (kept + decode) * 20 * 2,
 				"int8":                                  layers * g * n * 2 * (d + 2),
@@ -241,7 +247,7 @@ func TestKept(t *testing.T) {
 				}
 			}
 		}
-		if strings.Contains(r.Family, string(method.Quantisation)) || strings.Contains(r.Family, string(method.Latent)) || strings.Contains(r.Pipeline, "calibrated") ||
+		if strings.Contains(r.Family, string(method.Quantisation)) || strings.Contains(r.Family, string(method.Latent)) || strings.Contains(r.Pipeline, "calibrated") || strings.HasPrefix(r.Pipeline, "bestrank") ||
 			strings.Contains(r.Family, string(method.Channel)) || strings.Contains(r.Family, string(method.Merging)) {
 			continue // rows of other widths and formats: TestCacheBytesFormula and TestPackedBytesFormula have them
 		}

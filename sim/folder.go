@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2/maybe"
+
+	"kvgauge/sim/kernel"
 )
 
 // The files of an output folder that this package writes.
@@ -34,6 +36,7 @@ type Manifest struct {
 	Machine  Machine         `json:"machine"`
 	Kernel   string          `json:"kernel"`
 	Threads  int             `json:"threads"`
+	Limits   *kernel.Limits  `json:"limits"` // measured before the first cell; null where nothing is timed
 	Traces   []ManifestTrace `json:"traces"`
 	Cells    int             `json:"cells"`
 	Started  time.Time       `json:"started"`

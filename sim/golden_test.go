@@ -41,6 +41,15 @@ func (g goldenRecord) pipelineOf(file string) string {
 		return fmt.Sprintf("snapkv:budget=%v,kernel=1,pool=none,window=%v%s", p("max_capacity_prompt"), p("window_size"), layout)
 	case "kvcache-factory.pyramidkv":
 		return fmt.Sprintf("pyramidkv:beta=%v,budget=%v,kernel=%v,pool=%v,window=%v%s", p("beta"), p("max_capacity_prompt"), p("kernel_size"), pool, p("window_size"), layout)
+	case "kvcache-factory.adakv":
+		normalize := map[any]string{true: "on", false: "off"}[p("normalize")]
+		return fmt.Sprintf("adakv:alpha=%v,budget=%v,kernel=%v,normalize=%s,pool=%v,window=%v%s", p("floor"), p("max_capacity_prompt"), p("kernel_size"), normalize, pool, p("window_size"), layout)
+	case "kvcache-factory.l2norm":
+		skip := ""
+		for i, l := range p("skip_layers").([]any) {
+			skip += []string{",skip=", "/"}[min(i, 1)] + fmt.Sprint(l)
+		}
+		return fmt.Sprintf("knorm:budget=%v%s", p("max_capacity_prompt"), skip)
 	case "kvcache-factory.streamingllm":
 		w := p("window_size").(float64)
 		return fmt.Sprintf("streamingllm:recent=%v,sinks=%v", w, p("max_capacity_prompt").(float64)-w)
@@ -48,6 +57,26 @@ func (g goldenRecord) pipelineOf(file string) string {
 		return fmt.Sprintf("snapkv:budget=%d,kernel=5,pool=avg,window=%v", len(g.Kept), p("window_size"))
 	case "kvpress.pyramidkv":
 		return fmt.Sprintf("pyramidkv:budget=%v%%,kernel=5,pool=avg,variant=kvpress,window=%v", 100*(1-p("compression_ratio").(float64)), p("window_size"))
+	case "kvpress.adakv":
+		return fmt.Sprintf("adakv:alpha=%v,budget=%v%%,kernel=5,pool=avg,variant=kvpress,window=%v", p("alpha_safeguard"), 100*(1-p("compression_ratio").(float64)), p("window_size"))
+	case "kvpress.chunkkv":
+		return fmt.Sprintf("chunkkv:budget=%v%%,chunk=%v,kernel=5,pool=avg,window=%v", 100*(1-p("compression_ratio").(float64)), p("chunk_length"), p("window_size"))
+	case "kvpress.knorm", "kvpress.keydiff":
+		return fmt.Sprintf("%s:budget=%d", strings.TrimPrefix(file, "kvpress."), len(g.Kept))
+	case "kvpress.keydiff_block":
+		return fmt.Sprintf("keydiff:block=%v,budget=%d", p("block_size"), len(g.Kept))
+	case "kvpress.cur":
+		return fmt.Sprintf("cur:budget=%d,sinks=%v,window=%v", len(g.Kept), p("num_sinks"), p("local_window_size"))
+	case "kvpress.criticalkv":
+		return fmt.Sprintf("criticalkv:budget=%d,kernel=5,pool=avg,window=%v", len(g.Kept), p("window_size"))
+	case "kvpress.criticaladakv":
+		return fmt.Sprintf("adakv:alpha=%v,budget=%v%%,kernel=5,pool=avg,variant=kvpress,window=%v+criticalkv", p("alpha_safeguard"), 100*(1-p("compression_ratio").(float64)), p("window_size"))
+	case "cakekv.cake":
+		return fmt.Sprintf("cake:budget=%v,gamma=%v,tau1=%v,tau2=%v,window=%v", p("cache_size"), p("gamma"), p("tau1"), p("tau2"), p("window_size"))
+	case "kvpress.expected_attention":
+		return fmt.Sprintf("expectedattention:budget=%d", len(g.Kept))
+	case "kvpress.lagkv":
+		return fmt.Sprintf("lagkv:budget=%d,lag=%v", len(g.Kept), p("lag_size"))
 	case "kvpress.streamingllm":
 		return fmt.Sprintf("streamingllm:recent=%d,sinks=4", len(g.Kept)-4)
 	}
@@ -191,4 +220,10 @@ func runCells(t *testing.T, o Options) []Record {
 		t.Fatal(err)
 	}
 	return records
+}
+
+// parseError is why a pipeline is refused.
+func parseError(spec string) error {
+	_, err := method.Parse([]string{spec}, []method.Entries{{Percent: 25}})
+	return err
 }

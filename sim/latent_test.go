@@ -29,6 +29,9 @@ func TestFullRankIsExact(t *testing.T) {
 // TestErrorOfLatentFallsWithRank where the rotary embedding is kept, and never below that of full. (Where it
 // is removed from most dimensions that costs more than any rank gains.)
 func TestErrorOfLatentFallsWithRank(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	tr := openTrace(t, "bytelm")
 	for _, rope := range []string{"post", "pre"} {
 		var specs []string
@@ -64,6 +67,9 @@ func TestProducersReadTheirOwnRows(t *testing.T) {
 
 // TestCalibratedIsNotWorse on the text that it was fitted on.
 func TestCalibratedIsNotWorse(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	for _, name := range []string{"bytelm", "stories260k"} {
 		tr := openTrace(t, name)
 		o := Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Lengths: []int{tr.Tokens}, Decode: 64}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/method"
 	"kvgauge/sim/trace"
@@ -16,9 +17,12 @@ type Options struct {
 	Traces    []*trace.Trace
 	Calibrate map[*trace.Trace]*trace.Trace // another text of the same model, to fit maps on
 	Pipelines []*method.Pipeline
-	Lengths   []int // sequence lengths; nil: powers of two from 128 that a trace holds, and its whole length
-	Decode    int   // decoded tokens of a cell; negative: an eighth of the sequence, within 16..64
-	Repeats   int   // latency samples of a cell
+	Externals []*External // results made elsewhere, each a pipeline of its own
+	AtBytes   *Target     // every pipeline's knob is set to this size; nil leaves them as they are
+	Windows   int         // prefixes averaged in a cell, at most
+	Lengths   []int       // sequence lengths; nil: powers of two from 128 that a trace holds, and its whole length
+	Decode    int         // decoded tokens of a cell; negative: an eighth of the sequence, within 16..64
+	Repeats   int         // latency samples of a cell
 	Seed      uint64
 	Layers    []int // nil: all that a trace holds
 	Threads   int
@@ -35,6 +39,9 @@ type Plan struct {
 	Cells []Cell
 	rows  map[*trace.Trace]*rows // once loaded
 	fits  map[*trace.Trace]*method.Calibration
+
+	// Limits is what the machine can do, which a step's time is held against; nil where nothing is timed.
+	Limits *kernel.Limits
 }
 
 // Cell is one trace x pipeline x sequence length.
@@ -43,7 +50,12 @@ type Cell struct {
 	Pipeline *method.Pipeline
 	SeqLen   int
 	Decode   int
-	Layers   []int  // the model's own numbers
+	Layers   []int // the model's own numbers
+	Windows  int   // prefixes whose errors are averaged
+	External *External
+	Target   int64  // bytes of an equal-bytes run, 0 otherwise
+	Knob     string // method:parameter that was set for it
+	Warnings []cache.Warning
 	Skip     string // why it does not apply; empty where it runs
 	Memory   int64  // estimated bytes
 	Work     int64  // estimated multiplications
@@ -58,25 +70,46 @@ func NewPlan(o Options) (*Plan, error) {
 	if err := p.checkLengths(); err != nil {
 		return nil, err
 	}
+	if o.Windows > 1 && len(o.Externals) > 0 {
+		return nil, fmt.Errorf("--external %s: it is the result for one prefix, want 1 window, not %d", o.Externals[0].Name, o.Windows)
+	}
 	for _, t := range o.Traces {
 		layers := t.Layers
 		if o.Layers != nil {
 			layers = slices.DeleteFunc(slices.Clone(t.Layers), func(l int) bool { return !slices.Contains(o.Layers, l) })
 		}
 		for _, n := range lengths(o.Lengths, t) {
-			for _, pipeline := range o.Pipelines {
-				c := Cell{Trace: t, Pipeline: pipeline, SeqLen: n, Decode: decodeLen(o.Decode, n), Layers: layers}
-				c.Memory, c.Work = c.estimate(o)
-				c.Skip = c.skip(o)
-				p.Cells = append(p.Cells, c)
+			c := Cell{Trace: t, SeqLen: n, Decode: decodeLen(o.Decode, n), Layers: layers}
+			c.Windows = c.windows(o.Windows)
+			for _, c.Pipeline = range o.Pipelines {
+				p.add(c)
+			}
+			for _, c.External = range o.Externals {
+				c.Pipeline = c.External.pipeline
+				p.add(c)
 			}
 		}
 	}
+	if err := p.checkExternals(); err != nil {
+		return nil, err
+	}
+	return p, p.checkCells()
+}
+
+// add appends a cell.
+func (p *Plan) add(c Cell) {
+	c.Memory, c.Work = c.estimate(p.Options)
+	c.Skip = c.skip(p.Options)
+	p.Cells = append(p.Cells, c)
+}
+
+// checkCells fails where no cell applies.
+func (p *Plan) checkCells() error {
 	if !slices.ContainsFunc(p.Cells, func(c Cell) bool { return c.Skip == "" }) {
 		c := p.Cells[0]
-		return nil, fmt.Errorf("%w: %s on %s at %d tokens: %s", ErrNothing, c.Pipeline.Name, c.Trace.Name, c.SeqLen, c.Skip)
+		return fmt.Errorf("%w: %s on %s at %d tokens: %s", ErrNothing, c.Pipeline.Name, c.Trace.Name, c.SeqLen, c.Skip)
 	}
-	return p, nil
+	return nil
 }
 
 // checkLengths fails where a length is beyond every trace, and where no trace holds any of the layers.
@@ -131,8 +164,15 @@ func (c Cell) skip(o Options) string {
 	case t.FirstQuery() > first:
 		return fmt.Sprintf("needs the queries from token %d on; the trace holds those from token %d on", first, t.FirstQuery())
 	}
-	if err := c.Pipeline.Fit(c.forMethod(o.Seed, nil)); err != nil {
-		return err.Error()
+	if c.External != nil {
+		if why := c.External.skip(c); why != "" {
+			return why
+		}
+	}
+	if o.AtBytes == nil { // else when its knob is set
+		if err := c.fit(o.Seed); err != nil {
+			return err.Error()
+		}
 	}
 	if c.Memory > o.MaxMemory {
 		return fmt.Sprintf("needs about %d MiB of memory, --max-memory is %d MiB", c.Memory>>20, o.MaxMemory>>20)
@@ -146,6 +186,11 @@ func (c Cell) firstStep() int { return min(c.SeqLen-c.Decode, c.SeqLen-1) }
 
 // steps is the number of queries whose outputs are compared.
 func (c Cell) steps() int { return c.SeqLen - c.firstStep() }
+
+// fullBytes is the f16 cache of the trace's own heads.
+func (c Cell) fullBytes() int64 {
+	return 4 * int64(len(c.Layers)) * int64(c.SeqLen) * int64(c.Trace.KVHeads) * int64(c.Trace.HeadDim)
+}
 
 // forMethod is what a method may know of the cell.
 func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
@@ -165,20 +210,23 @@ func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
 // estimate bounds the memory that the cell needs and counts its multiplications, both roughly.
 //
 // Memory: one layer's rows in float32 twice (as read, and as the pipeline leaves them), the logits of one
-// head and batch of queries in float64 per thread, the reference outputs, and for latency three sets of
-// f16 stores of all layers (the pipeline's, full's, and the state that full starts from), repeated heads
-// counted. Work: the reference and its look at the recent prompt queries, scoring, decoding and latency.
+// head and batch of queries in float64 per thread, the reference outputs, and for latency the copies of the
+// stores of all layers, f16: the pipeline's, with repeated heads, and full's. A pipeline that observes all
+// layers first reads them one by one, as the others do. Work: the reference and its look at the recent prompt
+// queries, scoring, decoding and latency.
 func (c Cell) estimate(o Options) (memory, work int64) {
 	t := c.Trace
 	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
 	h, g, d := int64(t.QHeads), int64(t.KVHeads), int64(t.HeadDim)
 	rows := 4 * n * d * (2*g + h + 2*h)
 	logits := int64(o.Threads) * 8 * n * max(steps, lateBatch)
+	windows := int64(c.Windows)
 	reference := 8 * layers * steps * h * (d + 2)
-	memory = rows + logits + reference + layers*h*n/8
+	memory = rows + logits + windows*(reference+layers*h*n/8)
 	if !o.NoLatency && c.Decode > 0 {
-		memory += layers * 4 * n * d * (h + 2*g)
+		own, full := layers*4*n*d*h, layers*4*n*d*g
+		memory += own*int64(copyCount(own)) + full*int64(copyCount(full))
 	}
-	work = layers * h * n * d * (2*steps + 2*steps + min(lateWindow, n/4) + 4*int64(o.Repeats))
+	work = layers * h * n * d * (windows*(2*steps+2*steps+min(lateWindow, n/4)) + 4*int64(o.Repeats))
 	return memory, work
 }

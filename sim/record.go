@@ -29,6 +29,10 @@ type Record struct {
 	WeightBytes    *int64 `json:"weight_bytes"`     // maps fitted on another trace of the same model
 	PeakBytes      *int64 `json:"peak_bytes"`
 	TrafficBytes   *int64 `json:"traffic_bytes"` // read by the last decode step
+	// TargetBytes is the size that an equal-bytes run set the cache to; there is none in other runs.
+	TargetBytes *int64 `json:"target_bytes,omitempty"`
+	// Knob is the parameter that the run set to reach it, method:parameter; empty where the pipeline has none.
+	Knob string `json:"knob,omitempty"`
 
 	Error     *ErrorStats `json:"error"`
 	Latency   *Latency    `json:"latency"`
@@ -54,7 +58,8 @@ type ErrorStats struct {
 	RelL2           float64   `json:"rel_l2"` // mean over layers of |O'-O| / |O|
 	RelL2Lo         *float64  `json:"rel_l2_lo"`
 	RelL2Hi         *float64  `json:"rel_l2_hi"`
-	RelL2P95        float64   `json:"rel_l2_p95"` // 95th percentile over rows
+	RelL2Windows    []float64 `json:"rel_l2_windows,omitempty"` // of each window, the longest first; none where there is one
+	RelL2P95        float64   `json:"rel_l2_p95"`               // 95th percentile over rows
 	RelL2WorstLayer float64   `json:"rel_l2_worst_layer"`
 	RelL2Layers     []float64 `json:"rel_l2_layers"`
 	RelL2Quarters   []float64 `json:"rel_l2_quarters"` // by quarter of the decode steps

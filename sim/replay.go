@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kvgauge/sim/cache"
+	"kvgauge/sim/method"
 	"kvgauge/sim/trace"
 )
 
@@ -16,6 +17,7 @@ type replay struct {
 	*runner
 	cell     Cell
 	snapshot bool // keep each store as it was before the timed steps
+	sizing   bool // only the bytes are wanted: no output is compared
 
 	errors   accumulator
 	compress time.Duration
@@ -27,21 +29,20 @@ type replay struct {
 	prefilled int64   // bytes of the groups reduced so far, after the prompt
 	peak      int64   // largest during prefill
 	perStep   []int64 // [step] bytes of all groups after the append
+	observed  map[int]float64
 	final     int64
 	paged     int64
 	traffic   int64
-	dropped   bool // a stage of the pipeline dropped an entry
+	flops     int64 // of the last step
+	dropped   bool  // a stage of the pipeline dropped an entry
 }
 
 // run replays all layers and fills the record, latency apart.
 func (p *replay) run(ctx context.Context, rec *Record) error {
 	c := p.cell
 	p.errors = newAccumulator(c)
-	p.perStep = make([]int64, c.steps())
-	for _, group := range c.groups() {
-		if err := p.group(ctx, group, rec); err != nil {
-			return err
-		}
+	if err := p.layers(ctx, rec); err != nil {
+		return err
 	}
 	stats, err := p.errors.stats()
 	if err != nil {
@@ -51,8 +52,7 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 	if c.Decode == 0 {
 		p.perStep = nil // nothing was decoded: the peak is that of the prompt
 	}
-	t := c.Trace
-	full := 4 * int64(len(c.Layers)) * int64(c.SeqLen) * int64(t.KVHeads) * int64(t.HeadDim)
+	full := c.fullBytes()
 	for _, n := range p.perStep {
 		p.peak = max(p.peak, n)
 	}
@@ -66,33 +66,96 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 	return nil
 }
 
+// layers replays all groups of layers.
+func (p *replay) layers(ctx context.Context, rec *Record) error {
+	p.perStep = make([]int64, p.cell.steps())
+	if p.cell.Pipeline.Observes() {
+		if err := p.observe(ctx); err != nil {
+			return err
+		}
+	}
+	for _, group := range p.cell.groups() {
+		if err := p.group(ctx, group, rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // groups returns the layers that share a store.
 func (c Cell) groups() [][]int { return c.Pipeline.Groups(c.Layers, c.Trace.NumLayers) }
+
+// groupRows is what is known of one group of layers before its cache is reduced.
+type groupRows struct {
+	layers       []*trace.Layer
+	view, future *cache.View
+	known        method.Cell
+	prepared     []*cache.Decision
+}
+
+// read reads a group of layers.
+func (p *replay) read(group []int) (groupRows, error) {
+	c := p.cell
+	r := groupRows{known: c.forMethod(p.plan.Seed, p.pool)}
+	r.known.Observed = p.observed
+	for _, n := range group {
+		l, err := p.rows.layer(n, c.SeqLen)
+		if err == nil && c.External.dense() {
+			l, err = c.External.replace(n, l)
+		}
+		if err != nil {
+			return r, err
+		}
+		r.layers = append(r.layers, l)
+	}
+	r.view, r.future = views(c, group, r.layers)
+	var err error
+	r.prepared, err = c.Pipeline.Prepare(r.known, p.plan.calibration(c.Trace), group)
+	return r, err
+}
+
+// whole is what the prompt of one layer takes unreduced.
+func (p *replay) whole() int64 {
+	c := p.cell
+	return 4 * int64(c.SeqLen-c.Decode) * int64(c.Trace.KVHeads) * int64(c.Trace.HeadDim)
+}
+
+// observe shows the pipeline all layers, one group after the other, before it decides on any. A server would
+// have to hold them all until then.
+func (p *replay) observe(ctx context.Context) error {
+	seen := map[int]float64{}
+	for _, group := range p.cell.groups() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r, err := p.read(group)
+		if err != nil {
+			return err
+		}
+		start := time.Now()
+		if seen[group[0]], err = p.cell.Pipeline.Observe(r.known, r.view, r.prepared); err != nil {
+			return err
+		}
+		p.compress += time.Since(start)
+		p.peak += p.whole()
+	}
+	p.observed = seen
+	return nil
+}
 
 // group replays the layers of one store.
 func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 	c := p.cell
-	var layers []*trace.Layer
-	for _, n := range group {
-		l, err := p.rows.layer(n, c.SeqLen)
-		if err != nil {
-			return err
-		}
-		layers = append(layers, l)
-	}
-	prompt, future := views(c, group, layers)
-	known := c.forMethod(p.plan.Seed, p.pool)
-	prepared, err := c.Pipeline.Prepare(known, p.plan.calibration(c.Trace), group)
+	r, err := p.read(group)
 	if err != nil {
 		return err
 	}
-
 	start := time.Now()
-	decisions, reduced, err := c.Pipeline.Decide(known, prompt, future, prepared)
+	decisions, reduced, err := c.Pipeline.Decide(r.known, r.view, r.future, r.prepared)
 	if err != nil {
 		return err
 	}
-	store, err := cache.Build(cache.Spec{View: reduced, Before: prompt.Shape(), Decisions: decisions, Decode: c.Decode, Pool: p.pool})
+	store, err := cache.Build(cache.Spec{View: reduced, Before: r.view.Shape(), Decisions: decisions, Decode: c.Decode, Pool: p.pool})
 	p.compress += time.Since(start)
 	if err != nil {
 		return fmt.Errorf("layer %d: %w", group[0], err)
@@ -106,19 +169,19 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 			rec.warn(w)
 		}
 	}
-	full := 4 * int64(prompt.Tokens()) * int64(c.Trace.KVHeads) * int64(c.Trace.HeadDim)
-	p.peak = max(p.peak, p.prefilled+int64(store.Producers())*full) // other layers of the group make no rows
+	p.peak = max(p.peak, p.prefilled+int64(store.Producers())*p.whole()) // other layers of the group make no rows
 	p.prefilled += store.Bytes()
 	if p.plan.Kept {
 		rec.Kept = append(rec.Kept, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}
-	if err := p.decode(ctx, store, layers, group); err != nil {
+	if err := p.decode(ctx, store, r.layers, group); err != nil {
 		return err
 	}
 	p.final += store.Bytes()
 	p.metadata += store.Metadata()
 	p.paged += store.Paged(p.plan.Page)
 	p.traffic += store.Traffic()
+	p.flops += store.FLOPs()
 	if p.plan.Kept {
 		rec.KeptFinal = append(rec.KeptFinal, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}
@@ -147,8 +210,12 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 					return fmt.Errorf("layer %d: token %d: %w", group[n], tok.pos, err)
 				}
 			}
-			store.Attend(group[n], tok.pos, tok.q, out)
-			p.errors.add(p.pool, p.ref.layers[group[n]], group[n], i, l, store, out)
+			if !p.sizing || store.Watched() {
+				store.Attend(group[n], tok.pos, tok.q, out)
+			}
+			if !p.sizing {
+				p.errors.add(p.pool, p.ref.layers[group[n]], group[n], i, l, store, out)
+			}
 			if n == len(layers)-1 {
 				p.perStep[i] += store.Bytes() // before a policy makes it smaller again
 			}

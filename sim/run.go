@@ -39,8 +39,9 @@ type runner struct {
 	trace  *trace.Trace
 	seqLen int
 	rows   *rows
-	ref    *reference
-	full   *fullStores
+	refs   map[int]*reference // by the length of the prefix
+	ref    *reference         // of the prefix that is replayed
+	full   *copies            // of the unreduced cache before the timed steps
 }
 
 // cell runs one cell, or says why it is skipped. Its error is that of the run: cancelled, or a trace
@@ -56,9 +57,12 @@ func (r *runner) cell(ctx context.Context, c Cell) (Record, error) {
 	t := c.Trace
 	rec := Record{
 		Schema: Schema, Status: OK, Trace: t.Name, TraceSHA256: hash, Model: t.Model,
-		Pipeline: c.Pipeline.Name, Family: c.Pipeline.Family, SeqLen: c.SeqLen, Decode: c.Decode, Windows: 1,
+		Pipeline: c.Pipeline.Name, Family: c.Pipeline.Family, SeqLen: c.SeqLen, Decode: c.Decode, Windows: c.Windows,
 		Layers: c.Layers, NumLayers: t.NumLayers, QHeads: t.QHeads, KVHeads: t.KVHeads, HeadDim: t.HeadDim,
 		Seed: r.plan.Seed, Warnings: []Warning{}, Version: r.plan.Version,
+	}
+	if c.Target > 0 {
+		rec.TargetBytes, rec.Knob = &c.Target, c.Knob
 	}
 	if c.Skip != "" {
 		rec.Status, rec.Reason = Skipped, c.Skip
@@ -79,22 +83,26 @@ func (r *runner) cell(ctx context.Context, c Cell) (Record, error) {
 // measure fills the record of a cell that applies.
 func (r *runner) measure(ctx context.Context, c Cell, rec *Record) error {
 	if r.trace != c.Trace || r.seqLen != c.SeqLen {
-		r.trace, r.seqLen, r.rows, r.ref, r.full = c.Trace, c.SeqLen, r.plan.rows[c.Trace], nil, nil
+		r.trace, r.seqLen, r.rows, r.refs, r.full = c.Trace, c.SeqLen, r.plan.rows[c.Trace], map[int]*reference{}, nil
 	}
-	var err error
-	if r.ref == nil {
-		if r.ref, err = newReference(ctx, c, r.rows, r.pool); err != nil {
-			return err
-		}
+	for _, w := range c.Warnings {
+		rec.warn(w)
 	}
-	timed := !r.plan.NoLatency && c.Decode > 0
+	timed := !r.plan.NoLatency && c.Decode > 0 && !c.External.dense()
 	p := &replay{cell: c, runner: r, snapshot: timed}
-	if err := p.run(ctx, rec); err != nil {
+	if err := r.compare(ctx, p, rec); err != nil {
 		return err
+	}
+	if err := r.average(ctx, c, rec); err != nil {
+		return err
+	}
+	if c.External.dense() {
+		c.External.declare(rec)
 	}
 	if !timed {
 		return nil
 	}
+	var err error
 	if r.full == nil {
 		if r.full, err = newFullStores(c, r); err != nil {
 			return err
@@ -102,4 +110,18 @@ func (r *runner) measure(ctx context.Context, c Cell, rec *Record) error {
 	}
 	rec.Latency, err = p.time(ctx)
 	return err
+}
+
+// compare replays a prefix and compares it with its reference, which is computed once.
+func (r *runner) compare(ctx context.Context, p *replay, rec *Record) error {
+	n := p.cell.SeqLen
+	if r.refs[n] == nil {
+		ref, err := newReference(ctx, p.cell, r.rows, r.pool)
+		if err != nil {
+			return err
+		}
+		r.refs[n] = ref
+	}
+	r.ref = r.refs[n]
+	return p.run(ctx, rec)
 }

@@ -81,6 +81,15 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 	for range pool.Threads() {
 		s.scratch = append(s.scratch, kernel.NewScratch(group, max(width, s.shape.K, s.shape.V)))
 	}
+	s.bind()
+	if s.ring != nil && s.ring.Roll {
+		s.turn = &kernel.Turn{Rope: rope, Rows: s.ring.Sinks}
+	}
+	s.watch()
+}
+
+// bind makes the step's parts those of this store.
+func (s *Store) bind() {
 	s.run = s.attendPart
 	switch {
 	case s.packed != nil:
@@ -88,10 +97,6 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 	case s.rebuild != nil:
 		s.run = s.rebuildPart
 	}
-	if s.ring != nil && s.ring.Roll {
-		s.turn = &kernel.Turn{Rope: rope, Rows: s.ring.Sinks}
-	}
-	s.watch()
 }
 
 // Attend computes softmax attention of the query token of a layer at position pos over all entries: q and
@@ -99,6 +104,7 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 func (s *Store) Attend(layer, pos int, q, out []float32) {
 	for i := range s.folds {
 		q = s.folds[i].queries(layer, pos, q)
+		s.flops += s.folds[i].flops()
 	}
 	for i, x := range q {
 		s.q[i] = x * s.scale
@@ -115,7 +121,9 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	}
 	if s.packed != nil {
 		s.read += s.packed.Read(layer)
+		s.flops += s.packed.FLOPs()
 	}
+	s.flops += 2*int64(work) + s.rebuildFLOPs()
 	if s.turn != nil {
 		// Slots count 0, 1, ... n-1 with the query at n-1; entries after the sinks are contiguous with
 		// the query already, so that only the sinks move.

@@ -14,7 +14,8 @@ type Decision struct {
 	Merge    bool // the layers of the group share from here on: their own rows are gone
 	Producer bool // stages after this one see the queries of the group's first layer alone
 
-	// Notes are the words that a Policy keeps for each entry between steps, [stored head][kept row].
+	// Notes are the words that a Policy keeps for each entry between steps, [stored head][kept row]; nil
+	// where it keeps none.
 	Notes [][]uint32
 
 	// Learned is what a method learned of a text, for itself alone.

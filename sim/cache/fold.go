@@ -31,6 +31,11 @@ func newTurn(f Fold, qHeads int, before, after Shape, width int, pool *kernel.Po
 	return t
 }
 
+// flops is what turning the queries and outputs of all heads takes, as dense matrices.
+func (t *turn) flops() int64 {
+	return 2 * int64(len(t.q)/t.k) * int64(t.before*t.k+t.v*t.outBefore)
+}
+
 // queries turns the queries of all heads.
 func (t *turn) queries(layer, pos int, q []float32) []float32 {
 	if t.linear != nil {

@@ -130,9 +130,15 @@ func (j *joint) Read(layer int) int64 {
 	return j.k.rows.Bytes() + j.v.rows.Bytes() + j.k.basis(l) + j.v.basis(l)
 }
 
+// FLOPs is that of the products of latent rows with a layer's part of the bases.
+func (j *joint) FLOPs() int64 {
+	return 2 * int64(len(j.pos)*len(j.k.up[0])) * int64(j.k.rows.Dim*j.dim+j.v.rows.Dim*j.vDim)
+}
+
 // Prepare makes room for the rows of a chunk.
 func (j *joint) Prepare(workers, _ int) {
 	rank, dim := max(j.k.rows.Dim, j.v.rows.Dim), max(j.dim, j.vDim)
+	j.rooms = nil
 	for range workers {
 		j.rooms = append(j.rooms, jointRoom{
 			k: kernel.NewRows(kernel.F32, j.dim, kernel.Chunk), v: kernel.NewRows(kernel.F32, j.vDim, kernel.Chunk),
@@ -177,6 +183,6 @@ func appendRows(to *kernel.Rows, rows []float32, n int) {
 // Clone copies the rows and the bases.
 func (j *joint) Clone() Packed {
 	c := *j
-	c.k, c.v, c.rooms = j.k.clone(), j.v.clone(), nil
+	c.k, c.v = j.k.clone(), j.v.clone()
 	return &c
 }

@@ -28,12 +28,14 @@ type Packed interface {
 	Metadata() int64
 	// Read is how many bytes attention of one layer reads.
 	Read(layer int) int64
+	// FLOPs is how many floating-point operations one layer takes to make the rows again.
+	FLOPs() int64
 	// Prepare makes memory for so many workers, and for group query heads on a stored head.
 	Prepare(workers, group int)
 	// Attend computes the states of the query heads q [group][channels], scaled, over rows lo to hi of one run
 	// of a stored head, at most kernel.Chunk, as a layer reads them. It allocates nothing.
 	Attend(worker, layer, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial)
-	// Clone has buffers of its own.
+	// Clone has rows of its own; it shares the memory of workers until Prepare makes other.
 	Clone() Packed
 }
 
@@ -119,20 +121,14 @@ func (s *Store) every(visit func(e *entries)) {
 	}
 }
 
-// copyTails makes empty rows of the shape of those of o.
-func (s *Store) copyTails(o *Store) {
+// copyPacked makes the packed rows, and those after them, copies of those of o.
+func (s *Store) copyPacked(o *Store) {
 	if o.packed == nil {
 		return
 	}
-	s.packed = o.packed.Clone()
+	s.packed, s.tails = o.packed.Clone(), nil
 	for _, heads := range o.tails {
-		var tail []entries
-		for h := range heads {
-			e := s.newEntries(heads[h].k.Cap())
-			e.pos = make([]int32, 0, cap(heads[h].pos))
-			tail = append(tail, e)
-		}
-		s.tails = append(s.tails, tail)
+		s.tails = append(s.tails, s.copied(heads))
 	}
 	s.heads = s.tails[0]
 }

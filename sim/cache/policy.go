@@ -20,7 +20,7 @@ type Step struct {
 // StepHead is one stored head in a Step.
 type StepHead struct {
 	Pos   []int32     // token position of each entry
-	Notes []uint32    // a word for each entry; 0 in an entry that this step appended
+	Notes []uint32    // a word for each entry, 0 in one that this step appended; nil where none were decided
 	Probs [][]float32 // [query head of the group][entry] probabilities over the entries that are held
 	Drop  []int32     // entries to drop, ascending: the policy appends to it
 }
@@ -47,6 +47,9 @@ func (s *Store) watch() {
 		s.logits = append(s.logits, make([]float32, s.longest))
 	}
 }
+
+// Watched says whether a policy looks at each step's attention.
+func (s *Store) Watched() bool { return s.policy != nil }
 
 // Settle lets the policy see the attention of the layer that was attended last, and drops what it names.
 // Without a policy it does nothing. It allocates nothing.
@@ -80,7 +83,10 @@ func (s *Store) drop(head int, entries []int32) {
 			if !s.shape.Latent {
 				e.v.Move(i, last)
 			}
-			e.pos[i], e.notes[i] = e.pos[last], e.notes[last]
+			e.pos[i] = e.pos[last]
+			if s.noted {
+				e.notes[i] = e.notes[last]
+			}
 		}
 		e.k.Truncate(last)
 		if s.shape.Latent {
@@ -88,6 +94,9 @@ func (s *Store) drop(head int, entries []int32) {
 		} else {
 			e.v.Truncate(last)
 		}
-		e.pos, e.notes = e.pos[:last], e.notes[:last]
+		e.pos = e.pos[:last]
+		if s.noted {
+			e.notes = e.notes[:last]
+		}
 	}
 }

@@ -78,8 +78,12 @@ func (p *pruned) mask() int64 { return int64(len(p.k)) * int64((p.dim+7)/8) }
 // Read is everything.
 func (p *pruned) Read(int) int64 { return p.Bytes() }
 
+// FLOPs is none.
+func (p *pruned) FLOPs() int64 { return 0 }
+
 // Prepare makes room for the queries' channels.
 func (p *pruned) Prepare(workers, group int) {
+	p.q = nil
 	for range workers {
 		p.q = append(p.q, make([]float32, group*len(p.Channels[0])))
 	}
@@ -96,7 +100,7 @@ func (p *pruned) Attend(worker, _, head, lo, hi int, q []float32, s *kernel.Scra
 
 // Clone copies the rows.
 func (p *pruned) Clone() Packed {
-	return &pruned{Prune: p.Prune, dim: p.dim, k: cloned(p.k), v: cloned(p.v), pos: p.pos, ends: p.ends}
+	return &pruned{Prune: p.Prune, dim: p.dim, k: cloned(p.k), v: cloned(p.v), pos: p.pos, ends: p.ends, q: p.q}
 }
 
 // cloned copies rows into buffers of their own.

@@ -66,3 +66,12 @@ func (s *Store) rebuildBlock(room *rebuildRoom, head, lo, n int) {
 		appendRows(&room.keys[j], room.key[j], n)
 	}
 }
+
+// rebuildFLOPs is what making the keys of all entries again takes.
+func (s *Store) rebuildFLOPs() int64 {
+	if s.rebuild == nil {
+		return 0
+	}
+	keys := s.rooms[0].keys
+	return 2 * int64(len(s.heads)*len(s.heads[0].pos)) * int64(s.shape.K) * int64(len(keys)*keys[0].Dim)
+}

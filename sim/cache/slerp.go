@@ -33,6 +33,7 @@ func (m Slerp) Pack(v *View, c Codec) (Packed, bool) {
 		s.pos = append(s.pos, pos)
 		finite = finite && okK && okV
 	}
+	s.cut()
 	return s, finite
 }
 
@@ -206,8 +207,14 @@ func (m *merged) Read(layer int) int64 {
 	return n
 }
 
-// Prepare cuts the rows into runs.
-func (m *merged) Prepare(int, int) {
+// FLOPs is none.
+func (m *merged) FLOPs() int64 { return 0 }
+
+// Prepare has nothing to make.
+func (m *merged) Prepare(int, int) {}
+
+// cut makes the runs.
+func (m *merged) cut() {
 	for l := range m.runs {
 		for h, ends := range m.ends {
 			k, v := &m.k[h], &m.v[h]
@@ -239,5 +246,6 @@ func (m *merged) Clone() Packed {
 	for h := range m.k {
 		c.k, c.v = append(c.k, m.k[h].clone()), append(c.v, m.v[h].clone())
 	}
+	c.cut()
 	return c
 }

@@ -31,10 +31,12 @@ type Store struct {
 	ring   *Ring
 	meta   int64 // bytes kept between steps besides the entries
 
+	noted    bool // entries carry notes
 	heads    []entries
 	built    int   // rows that the prompt left in a ring
 	appended int   // tokens since the prompt
 	read     int64 // bytes read since the last append
+	flops    int64 // floating-point operations of attending since then
 
 	between []rows // scratch: a token's rows after each map
 	attender
@@ -47,7 +49,7 @@ type Store struct {
 // dropped some.
 type entries struct {
 	k, v  kernel.Rows // v is a prefix of k's rows where the shape is Latent
-	notes []uint32    // a word for each row, where a policy decides
+	notes []uint32    // a word for each row, where a policy keeps any
 	pos   []int32     // token position of each row: the tool's own bookkeeping, not charged
 }
 
@@ -76,6 +78,7 @@ func Build(spec Spec) (*Store, error) {
 		}
 		s.meta += d.MetaPerStore
 	}
+	s.noted = notes != nil
 	if packing != nil {
 		longest, err := s.pack(packing, v, spec.Decode)
 		if err != nil {
@@ -115,7 +118,7 @@ func (s *Store) newEntries(n int) entries {
 	if !s.shape.Latent {
 		e.v = kernel.NewRows(s.codec.V, s.shape.V, n)
 	}
-	if s.policy != nil {
+	if s.noted {
 		e.notes = make([]uint32, 0, n)
 	}
 	return e
@@ -181,7 +184,7 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 	}
 	if layer == s.layers[0] {
 		s.appended++
-		s.read = s.meta
+		s.read, s.flops = s.meta, 0
 	}
 	if !ok {
 		return ErrRange
@@ -249,7 +252,7 @@ func (s *Store) entryBytes() int64 {
 	if !s.shape.Latent {
 		n += s.heads[0].v.RowBytes()
 	}
-	if s.policy != nil {
+	if s.noted {
 		n += 4
 	}
 	return n
@@ -257,6 +260,10 @@ func (s *Store) entryBytes() int64 {
 
 // Traffic returns the bytes that attending has read since the last append.
 func (s *Store) Traffic() int64 { return s.read }
+
+// FLOPs returns the floating-point operations of attention since the last append: those of scores, of weighted
+// values, and of the folds of queries and outputs.
+func (s *Store) FLOPs() int64 { return s.flops }
 
 // CopyFrom makes the store hold what o holds. Both must have been built from the same spec.
 func (s *Store) CopyFrom(o *Store) {
@@ -267,43 +274,60 @@ func (s *Store) CopyFrom(o *Store) {
 	if s.tails == nil {
 		s.copyHeads(o)
 	}
-	s.appended, s.read = o.appended, o.read
+	s.appended, s.read, s.flops = o.appended, o.read, o.flops
 }
 
 // copyHeads copies the rows at hand.
 func (s *Store) copyHeads(o *Store) {
 	for h := range s.heads {
-		e, f := &s.heads[h], &o.heads[h]
-		e.k.CopyFrom(&f.k)
-		if s.shape.Latent {
-			e.v = e.k.Prefix(s.shape.V)
-		} else {
-			e.v.CopyFrom(&f.v)
-		}
-		e.pos = append(e.pos[:0], f.pos...)
-		if e.notes != nil {
-			e.notes = append(e.notes[:0], f.notes...)
-		}
+		s.heads[h].copyFrom(&o.heads[h], s.shape)
 	}
 }
 
 // Clone returns a store of the same content with buffers of its own.
 func (s *Store) Clone() *Store {
-	c := &Store{
-		layers: s.layers, qHeads: s.qHeads, before: s.before, shape: s.shape, codec: s.codec, scale: s.scale,
-		maps: s.maps, ring: s.ring, meta: s.meta, built: s.built,
-	}
-	c.policy = s.policy
-	c.copyTails(s)
-	for h := range s.heads {
-		if s.packed != nil {
-			break
-		}
-		c.heads = append(c.heads, c.newEntries(s.heads[h].k.Cap()))
-	}
+	c := *s
+	c.attender, c.rebuilder, c.observer = attender{}, rebuilder{rebuild: s.rebuild}, observer{policy: s.policy}
+	c.heads, c.between = s.copied(s.heads), nil
+	c.copyPacked(s)
 	c.prepare(s.longest, s.pool, s.rope)
-	c.CopyFrom(s)
-	return c
+	return &c
+}
+
+// Twin returns a store of the same content with rows of its own and the scratch memory of s: only one of the
+// two works at a time.
+func (s *Store) Twin() *Store {
+	t := *s
+	t.heads = s.copied(s.heads)
+	t.copyPacked(s)
+	t.bind()
+	return &t
+}
+
+// copied returns entries in buffers of the same room.
+func (s *Store) copied(of []entries) []entries {
+	heads := make([]entries, 0, len(of))
+	for h := range of {
+		e := s.newEntries(of[h].k.Cap())
+		e.pos = make([]int32, 0, cap(of[h].pos))
+		e.copyFrom(&of[h], s.shape)
+		heads = append(heads, e)
+	}
+	return heads
+}
+
+// copyFrom makes the entries those of f.
+func (e *entries) copyFrom(f *entries, shape Shape) {
+	e.k.CopyFrom(&f.k)
+	if shape.Latent {
+		e.v = e.k.Prefix(shape.V)
+	} else {
+		e.v.CopyFrom(&f.v)
+	}
+	e.pos = append(e.pos[:0], f.pos...)
+	if e.notes != nil {
+		e.notes = append(e.notes[:0], f.notes...)
+	}
 }
 
 // Kept returns the positions that each stored head holds, ascending.
@@ -313,4 +337,16 @@ func (s *Store) Kept() [][]int32 {
 		kept[h] = slices.Sorted(slices.Values(e.pos))
 	}
 	return kept
+}
+
+// Rewind takes the last n tokens out of a store that only grows.
+func (s *Store) Rewind(n int) {
+	for h := range s.heads {
+		e := &s.heads[h]
+		rows := len(e.pos) - n
+		e.k.Truncate(rows)
+		e.v.Truncate(rows)
+		e.pos = e.pos[:rows]
+	}
+	s.appended -= n
 }

@@ -278,3 +278,27 @@ func TestCloneAndCopyFrom(t *testing.T) {
 		t.Errorf("a copy differs: %v, %v", a, b)
 	}
 }
+
+// TestTwinsGoTheirOwnWay: a twin shares scratch memory and nothing else, and a rewound store forgets.
+func TestTwinsGoTheirOwnWay(t *testing.T) {
+	s := mustBuild(t, testView(2, 2, 5), Decision{}, 3)
+	twin := s.Twin()
+	q := []float32{1, 2, 3, 4}
+	before, after, again := make([]float32, 4), make([]float32, 4), make([]float32, 4)
+	s.Attend(5, 4, q, before)
+	for pos := 5; pos < 8; pos++ {
+		k, v := tokenRows(2, pos)
+		if err := twin.Append(5, pos, k, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	twin.Attend(5, 7, q, after)
+	s.Attend(5, 4, q, again)
+	if !slices.Equal(before, again) || slices.Equal(before, after) || len(s.Pos(0)) != 5 || len(twin.Pos(0)) != 8 {
+		t.Errorf("before %v, the twin %v, after %v", before, after, again)
+	}
+	twin.Rewind(3)
+	if twin.Attend(5, 4, q, after); !slices.Equal(before, after) || twin.Bytes() != s.Bytes() {
+		t.Errorf("rewound: %v, want %v", after, before)
+	}
+}

@@ -3,6 +3,7 @@ package method
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kvgauge/sim/cache"
@@ -21,6 +22,7 @@ func init() {
 			{Name: "scores", Kind: Choice, Default: "mean", Choices: []string{"mean", "producer"}, Help: "eviction after it scores by the mean over a group's layers, or by the lowest"},
 			calibratedParam,
 		},
+		Knob: "factor",
 		Seed: []string{"cla", "cla:calibrated=on"},
 		New:  newCLA,
 	})
@@ -41,6 +43,7 @@ var (
 	_ Method  = cla{}
 	_ Grouper = cla{}
 	_ Fitter  = cla{}
+	_ Tuner   = cla{}
 )
 
 func newCLA(a Args) (Method, error) {
@@ -121,6 +124,25 @@ func (m cla) Groups(layers []int, numLayers int) ([][]int, error) {
 // listed joins layer numbers.
 func listed(layers []int) string {
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint(layers), " ", ", "), "[]")
+}
+
+// Settings are the factors that the cell holds whole groups of, those with the fewest groups first. Where the
+// producers do not follow from the factor there are none.
+func (m cla) Settings(c Cell) []string {
+	if m.producers != nil || m.pattern == "densefront" || m.pattern == "denseback" {
+		return nil
+	}
+	groups := map[string]int{}
+	var settings []string
+	for m.factor = c.NumLayers; m.factor >= 1; m.factor-- {
+		if held, err := m.Groups(c.Layers, c.NumLayers); err == nil {
+			text := strconv.Itoa(m.factor)
+			groups[text] = len(held)
+			settings = append(settings, text)
+		}
+	}
+	slices.SortStableFunc(settings, func(a, b string) int { return groups[a] - groups[b] })
+	return settings
 }
 
 // Fit refuses a cell with part of a group, and rows that the stage before made for each layer by fit.

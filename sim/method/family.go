@@ -14,7 +14,7 @@ const (
 	Merging      Family = "merging"      // rows of adjacent layers
 	Quantisation Family = "quantisation" // bits
 	Selection    Family = "selection"    // entries read, not entries held
-	Bound        Family = "bound"        // entries, chosen without a policy: what others are held against
+	Bound        Family = "bound"        // entries or rank, chosen without a policy: what others are held against
 )
 
 // families lists them in the order of lists and sets.
@@ -24,9 +24,9 @@ var families = []Family{Baseline, Sharing, Latent, Eviction, Channel, Merging, Q
 // so that sharing comes before latent before eviction before quantisation. Families with the same place
 // exclude each other.
 func (f Family) stage() int {
-	order := [][]Family{{Baseline}, {Sharing}, {Latent}, {Eviction, Bound}, {Channel}, {Merging}, {Quantisation}, {Selection}}
+	order := [][]Family{{Baseline}, {Sharing}, {Latent}, {Eviction}, {Channel}, {Merging}, {Quantisation}, {Selection}}
 	return slices.IndexFunc(order, func(fs []Family) bool { return slices.Contains(fs, f) })
 }
 
 // partial says whether a family's caches lack entries, or reads of them, that the full cache has.
-func (f Family) partial() bool { return f == Eviction || f == Selection || f == Bound }
+func (f Family) partial() bool { return f == Eviction || f == Selection }

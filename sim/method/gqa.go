@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 
 	"kvgauge/sim/cache"
 )
@@ -30,6 +32,7 @@ func init() {
 			{Name: "heads", Min: 1, Max: 1 << 16, Auto: "largest proper divisor of the trace's KV heads", Help: "KV heads to keep"},
 			initParam, calibratedParam,
 		},
+		Knob: "heads",
 		Seed: []string{"gqa"},
 		New: func(a Args) (Method, error) {
 			return gqa{heads: a.Int("heads"), init: a["init"], calibrated: a["calibrated"] == "on"}, nil
@@ -51,6 +54,7 @@ type gqa struct {
 var (
 	_ Method = gqa{}
 	_ Fitter = gqa{}
+	_ Tuner  = gqa{}
 )
 
 // Fit refuses a number of heads that does not divide the trace's, and the default where it would be mqa.
@@ -65,6 +69,14 @@ func (m gqa) Fit(c Cell) (Cell, error) {
 	c.Folded = c.Folded || m.calibrated && heads < c.Heads
 	c.Heads = heads
 	return c, nil
+}
+
+// Settings are the divisors of the KV heads.
+func (gqa) Settings(c Cell) []string {
+	return slices.DeleteFunc(integers(1, c.Heads), func(text string) bool {
+		n, _ := strconv.Atoi(text)
+		return c.Heads%n != 0
+	})
 }
 
 // target is the number of heads that are stored for a trace of kvHeads.

@@ -20,6 +20,7 @@ func init() {
 			{Name: "pairs", Kind: Choice, Default: "high", Choices: []string{"high", "low", "uniform", "2-norm"}, Help: "partial: the frequencies that keep it"},
 			{Name: "balance", Kind: Real, Default: "1", Help: "weight of values against keys in the basis"},
 		},
+		Knob: "rank",
 		Seed: []string{"mla"},
 		New:  newMLA,
 	})
@@ -39,6 +40,7 @@ type mla struct {
 var (
 	_ Method = mla{}
 	_ Fitter = mla{}
+	_ Tuner  = mla{}
 )
 
 func newMLA(a Args) (Method, error) {
@@ -89,6 +91,12 @@ func (m mla) stored(c Cell) int {
 		return rank + c.Heads*ropeDim
 	}
 	return rank + ropeDim
+}
+
+// Settings are the ranks that save something.
+func (m mla) Settings(c Cell) []string {
+	rank, _ := m.sizes(c)
+	return integers(1, c.Heads*(c.Dim+c.VDim)-(m.stored(c)-rank)-1)
 }
 
 // Fit refuses a latent that saves nothing, but for the full rank, which is exact, and forms that undo the

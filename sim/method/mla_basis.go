@@ -19,6 +19,9 @@ type basis struct {
 	rho    float64
 }
 
+// unbalanced is the balance of a basis that takes keys and values as they are.
+const unbalanced = 0
+
 // newBasis fits on keys [n][keys] and values [n][values], not centred. rho balances their energies: the
 // mean norm of a column of keys over that of values, divided by balance, as the converter of TransMLA has it.
 func newBasis(k, v *mat.Dense, rank int, balance float64) basis {

@@ -3,6 +3,7 @@ package method
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -204,12 +205,18 @@ func (e Entries) String() string {
 	return strconv.FormatFloat(e.Percent, 'f', -1, 64) + "%"
 }
 
-// Of returns the number of entries in a sequence of seqLen tokens, at least 1.
+// Of returns the number of entries in a sequence of seqLen tokens, at least 1. A share is taken of the decimal
+// that was written: in floating point 33.3% of 1000 is below 333.
 func (e Entries) Of(seqLen int) int {
 	if e.Count > 0 {
 		return e.Count
 	}
-	return max(1, int(math.Floor(e.exact(seqLen)+1e-9)))
+	share, ok := new(big.Rat).SetString(strconv.FormatFloat(e.Percent, 'f', -1, 64))
+	if !ok {
+		return 1
+	}
+	share.Mul(share, big.NewRat(int64(seqLen), 100))
+	return max(1, int(new(big.Int).Quo(share.Num(), share.Denom()).Int64()))
 }
 
 // exact is Of before rounding, for schedules that round later.

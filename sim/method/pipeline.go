@@ -13,6 +13,8 @@ type Pipeline struct {
 	Name    string // canonical
 	Family  string // the methods' families joined by +
 	Partial bool   // its cache lacks, or its steps do not read, entries that the full cache has
+	stages  []stage
+	budget  Entries // of the stages that name none
 	methods []Method
 	names   []string // [stage] canonical
 	partial []bool   // [stage]
@@ -20,16 +22,11 @@ type Pipeline struct {
 
 // build makes a pipeline of parsed stages; budget goes to those that name none.
 func build(stages []stage, budget Entries) (*Pipeline, error) {
-	p := &Pipeline{}
+	p := &Pipeline{stages: stages, budget: budget}
 	var families []string
 	var groups Grouper
 	shares := 0 // the stage of groups
 	for i, s := range stages {
-		if i > 0 {
-			if err := follows(stages[i-1].info, s.info); err != nil {
-				return nil, err
-			}
-		}
 		args := s.args(budget)
 		m, err := s.info.New(args)
 		if err != nil {
@@ -41,11 +38,21 @@ func build(stages []stage, budget Entries) (*Pipeline, error) {
 			}
 			groups, shares = g, i
 		}
-		p.methods = append(p.methods, m)
-		p.partial = append(p.partial, s.info.Family.partial())
-		p.Partial = p.Partial || s.info.Family.partial()
-		p.names = append(p.names, s.canonical(args))
 		families = append(families, string(s.info.Family))
+		if i > 0 {
+			if wrapped, err := p.wrap(m, s, args); err != nil {
+				return nil, err
+			} else if wrapped {
+				continue
+			}
+			if err := follows(stages[i-1].info, s.info); err != nil {
+				return nil, err
+			}
+		}
+		p.methods = append(p.methods, m)
+		p.partial = append(p.partial, s.info.acts().partial())
+		p.Partial = p.Partial || s.info.acts().partial()
+		p.names = append(p.names, s.canonical(args))
 	}
 	p.Name, p.Family = strings.Join(p.names, "+"), strings.Join(families, "+")
 	return p, nil
@@ -175,22 +182,8 @@ func (p *Pipeline) calibrated(on *Calibration, prepared []*cache.Decision, layer
 // they leave it. The future goes to the bounds alone.
 func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.Decision) ([]cache.Decision, *cache.View, error) {
 	var decisions []cache.Decision
-	for i, m := range p.methods {
-		var d cache.Decision
-		var err error
-		if f, ok := m.(Fitter); prepared != nil && prepared[i] != nil {
-			d = *prepared[i]
-		} else if ok && f.Fits() {
-			d, err = f.FitMap(c, prompt)
-			d = onSequence(d)
-		} else if s, ok := m.(Seer); ok {
-			d, err = s.Foresee(c, prompt, future)
-		} else {
-			d, err = m.Decide(c, prompt)
-		}
-		if l, ok := m.(Learner); ok && err == nil {
-			d, err = l.Apply(c, prompt, d)
-		}
+	for i := range p.methods {
+		d, err := p.decide(i, c, prompt, future, prepared)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -203,6 +196,35 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.
 		c = c.after(d)
 	}
 	return decisions, prompt, nil
+}
+
+// decide runs one stage.
+func (p *Pipeline) decide(i int, c Cell, prompt, future *cache.View, prepared []*cache.Decision) (cache.Decision, error) {
+	m := p.methods[i]
+	if f, ok := m.(Fitter); ok && f.Fits() {
+		var known *cache.Decision
+		if prepared != nil {
+			known = prepared[i]
+		}
+		d, err := fitted(f, c, prompt, known)
+		if l, ok := m.(Learner); ok && err == nil {
+			return l.Apply(c, prompt, d)
+		}
+		return d, err
+	}
+	if s, ok := m.(Seer); ok {
+		return s.Foresee(c, prompt, future)
+	}
+	return m.Decide(c, prompt)
+}
+
+// fitted returns what was fitted on another text, or else fits on the prompt.
+func fitted(f Fitter, c Cell, prompt *cache.View, prepared *cache.Decision) (cache.Decision, error) {
+	if prepared != nil {
+		return *prepared, nil
+	}
+	d, err := f.FitMap(c, prompt)
+	return onSequence(d), err
 }
 
 // onSequence charges a map that was fitted on the prompt to the cache: it must travel with the sequence.

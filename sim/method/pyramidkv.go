@@ -39,20 +39,46 @@ type pyramidKV struct {
 	shape, rounding, variant string
 }
 
-var _ Method = pyramidKV{}
+var (
+	_ Method = pyramidKV{}
+	_ Tuner  = pyramidKV{}
+)
+
+// Settings are the budgets by the entries that their schedules keep in the cell's layers: where the floored
+// step rises by one, a larger budget keeps fewer.
+func (m pyramidKV) Settings(c Cell) []string {
+	total := map[string]int{}
+	settings := integers(m.window+1, c.Prompt())
+	for i, text := range settings {
+		m.budget = Entries{Count: m.window + 1 + i}
+		keep := uniform(c.NumLayers, c.Prompt())
+		if m.budget.Count < c.Prompt() {
+			keep, _ = m.schedule(c, c.Prompt())
+		}
+		for _, l := range c.Layers {
+			total[text] += min(keep[l], c.Prompt())
+		}
+	}
+	slices.SortStableFunc(settings, func(a, b string) int { return total[a] - total[b] })
+	return settings
+}
 
 // Decide keeps the layer's share of the budget.
 func (m pyramidKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
-	if budget >= rows {
-		d := m.decide(c, v, rows)
-		d.Warnings = aboveLength(budget, rows, "prompt")
-		return d, nil
-	}
-	keep, warnings := m.schedule(c, rows)
-	d := m.decide(c, v, keep[v.Layers[0]])
+	keep, warnings := m.entries(c, v)
+	d := m.decide(c, v, keep)
 	d.Warnings = warnings
 	return d, nil
+}
+
+// entries is the layer's share.
+func (m pyramidKV) entries(c Cell, v *cache.View) (int, []cache.Warning) {
+	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
+	if budget >= rows {
+		return rows, aboveLength(budget, rows, "prompt")
+	}
+	keep, warnings := m.schedule(c, rows)
+	return keep[v.Layers[0]], warnings
 }
 
 // schedule returns the entries that each layer of the model keeps of a prompt of rows tokens, window

@@ -16,8 +16,11 @@ type Info struct {
 	Paper   string // authors, year, arXiv number
 	Code    string // the code whose behaviour it follows
 	Params  []Param
-	Seed    []string // pipelines that it adds to the set "seed"
-	New     func(Args) (Method, error)
+	// Knob is the parameter that sets the size of the cache, which an equal-bytes run turns. Where none is
+	// named it is the Budget of a method that drops entries; a method without one has a fixed size.
+	Knob string
+	Seed []string // pipelines that it adds to the set "seed"
+	New  func(Args) (Method, error)
 }
 
 var registry = map[string]Info{}
@@ -30,13 +33,19 @@ func Register(i Info) {
 		panic(fmt.Sprintf("method: name %q holds characters of the grammar", i.Name))
 	case registry[i.Name].Name != "":
 		panic("method: " + i.Name + " registered twice")
-	case i.Paper == "" || i.Summary == "" || i.Family.stage() < 0 || i.New == nil:
+	case i.Paper == "" || i.Summary == "" || i.acts().stage() < 0 || i.New == nil:
 		panic("method: " + i.Name + " lacks a paper, a summary, a family or a constructor")
 	}
 	for _, p := range i.Params {
 		if p.Help == "" || p.Default == "" && p.Auto == "" {
 			panic("method: " + i.Name + ":" + p.Name + " lacks help or a default")
 		}
+		if i.Knob == "" && p.Kind == Budget && i.Family != Selection {
+			i.Knob = p.Name
+		}
+	}
+	if _, ok := i.param(i.Knob); i.Knob != "" && !ok {
+		panic("method: " + i.Name + " has no parameter " + i.Knob + " to be its knob")
 	}
 	registry[i.Name] = i
 }
@@ -62,11 +71,23 @@ func Lookup(name string) (Info, bool) {
 
 // place orders the stages of a pipeline: by family, and sharing of heads before sharing of layers.
 func (i Info) place() int {
-	place := 2 * i.Family.stage()
+	place := 2 * i.acts().stage()
 	if i.Reduces == "layers" {
 		place++
 	}
 	return place
+}
+
+// acts is the family whose part the method plays in a pipeline: a bound on ranks is a latent, any other
+// bound evicts.
+func (i Info) acts() Family {
+	switch {
+	case i.Family != Bound:
+		return i.Family
+	case i.Reduces == "rank":
+		return Latent
+	}
+	return Eviction
 }
 
 // param finds a declared parameter.

@@ -26,8 +26,14 @@ var _ Method = snapKV{}
 
 // Decide keeps the best budget - window entries and the window.
 func (m snapKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	budget := m.budget.Of(c.SeqLen)
-	d := m.decide(c, v, budget)
-	d.Warnings = aboveLength(budget, v.Rows(0), "prompt")
+	keep, warnings := m.entries(c, v)
+	d := m.decide(c, v, keep)
+	d.Warnings = warnings
 	return d, nil
+}
+
+// entries is the budget.
+func (m snapKV) entries(c Cell, v *cache.View) (int, []cache.Warning) {
+	budget := m.budget.Of(c.SeqLen)
+	return budget, aboveLength(budget, v.Rows(0), "prompt")
 }

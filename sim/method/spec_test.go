@@ -41,7 +41,7 @@ func TestParse(t *testing.T) {
 		{"pipeline", []string{"gqa:heads=2+snapkv:budget=50.0%"}, []string{"25%"}, []string{"gqa:heads=2+snapkv:budget=50%"}},
 		{"budgets in turn", []string{"full,snapkv"}, []string{"12%", "1k"}, []string{"full", "snapkv:budget=12%", "snapkv:budget=1024"}},
 		{"given twice, kept once", []string{"full,mqa", "mqa,full"}, []string{"25%"}, []string{"full", "mqa"}},
-		{"family", []string{"bound"}, []string{"25%"}, []string{"oracle:budget=25%", "random:budget=25%"}},
+		{"family", []string{"bound"}, []string{"25%"}, []string{"bestrank", "oracle:budget=25%", "random:budget=25%"}},
 		{"recent takes the place of a budget", []string{"streamingllm:recent=60"}, []string{"25%", "50%"}, []string{"streamingllm:recent=60"}},
 	}
 	for _, tt := range tests {
@@ -118,6 +118,8 @@ func TestBudgetOf(t *testing.T) {
 		{"25%", 1023, 255},
 		{"29%", 100, 29}, // 0.29*100 is 28.999999999999996
 		{"2.5%", 1024, 25},
+		{"33.3%", 1000, 333},            // 33.3*1000/100 is 332.99999999999994
+		{"9.999999999999998%", 320, 31}, // 1-0.9 as other tools compute it
 		{"0.1%", 100, 1},
 		{"100%", 77, 77},
 	}
@@ -133,7 +135,7 @@ func TestBudgetOf(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"full", "gqa:heads=2+snapkv:budget=128,window=8,mqa", "a,b=c+d:e=f", ":", "+", "snapkv:budget=1e999%", "seed,all"} {
+	for _, s := range []string{"full", "gqa:heads=2+snapkv:budget=128,window=8,mqa", "a,b=c+d:e=f", ":", "+", "snapkv:budget=1e999%", "seed,all", "snapkv+adakv:alpha=1e-9+criticalkv", "knorm:skip=0/1,budget=1e-300%"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -40,13 +40,19 @@ func newObservation(a Args) observation {
 	}
 }
 
+// observed returns itself, from the methods that embed it.
+func (o observation) observed() observation { return o }
+
 // Fit refuses a cell whose budget leaves nothing to choose, or whose window queries the trace lacks.
-func (o observation) Fit(c Cell) (Cell, error) {
+func (o observation) Fit(c Cell) (Cell, error) { return o.fit(c, c.Prompt()) }
+
+// fit is Fit where prompts are scored whose budget is below whole.
+func (o observation) fit(c Cell, whole int) (Cell, error) {
 	b := o.budget.Of(c.SeqLen)
 	switch {
 	case b < o.window+1:
 		return c, fmt.Errorf("budget of %s is below window + 1 = %d", o.budget.describe(c.SeqLen), o.window+1)
-	case b < c.Prompt() && c.FirstQuery > c.Prompt()-o.window:
+	case b < whole && c.FirstQuery > c.Prompt()-o.window:
 		return c, fmt.Errorf("needs the last %d prompt queries, from token %d on; the trace holds those from token %d on",
 			o.window, c.Prompt()-o.window, c.FirstQuery)
 	}
@@ -59,10 +65,7 @@ func (o observation) Fit(c Cell) (Cell, error) {
 // decide keeps, for each stored head, the best entries before the window and the window itself: keep
 // entries in all. Where that is everything nothing is scored.
 func (o observation) decide(c Cell, v *cache.View, keep int) cache.Decision {
-	var d cache.Decision
-	if o.query && v.Group() > 1 {
-		d.Map = repeat(v.Heads(), v.Group())
-	}
+	d := o.stored(v)
 	rows := v.Rows(0)
 	if keep >= rows {
 		return d
@@ -71,6 +74,14 @@ func (o observation) decide(c Cell, v *cache.View, keep int) cache.Decision {
 	for _, scores := range o.scores(c, v) {
 		top := topK(scores, max(0, keep-o.window))
 		d.Keep = append(d.Keep, append(top, span(max(prefix, rows-keep), rows)...))
+	}
+	return d
+}
+
+// stored is the decision that only lays heads out: as they are, or repeated for the query heads.
+func (o observation) stored(v *cache.View) (d cache.Decision) {
+	if o.query && v.Group() > 1 {
+		d.Map = repeat(v.Heads(), v.Group())
 	}
 	return d
 }

@@ -56,7 +56,7 @@ func TestAggregate(t *testing.T) {
 }
 
 func TestFit(t *testing.T) {
-	cell := Cell{NumLayers: 4, QHeads: 8, Heads: 8, Dim: 16, SeqLen: 100, Decode: 20, HasRope: true}
+	cell := Cell{Layers: []int{0, 1, 2, 3}, NumLayers: 4, QHeads: 8, Heads: 8, Dim: 16, SeqLen: 100, Decode: 20, HasRope: true}
 	tests := []struct {
 		spec   string
 		change func(*Cell)
@@ -76,6 +76,22 @@ func TestFit(t *testing.T) {
 		{"streamingllm:budget=4", nil, "budget of 4 entries is below sinks + 1 = 5"},
 		{"streamingllm:roll=on,budget=9", func(c *Cell) { c.HasRope = false }, "roll=on needs the rotary embedding"},
 		{"random:budget=4,recent=4", nil, "below recent + 1 = 5"},
+		{"knorm:budget=4,recent=4", nil, "below recent + 1 = 5"},
+		{"lagkv:budget=4", nil, "budget of 4 entries is below sinks + 1 = 5"},
+		{"expectedattention:budget=4", nil, "below sinks + 1 = 5"},
+		{"expectedattention:budget=20", func(c *Cell) { c.HasRope = false }, "needs keys under a rotary embedding"},
+		{"expectedattention:budget=20", func(c *Cell) { c.FirstQuery = 5 }, "needs the prompt's queries from token 4 on; the trace holds those from token 5 on"},
+		{"expectedattention:budget=80", func(c *Cell) { c.FirstQuery = 5 }, ""}, // nothing is scored
+		{"cla:scores=producer+expectedattention", nil, ""},
+		{"mla:rank=20+expectedattention", nil, "needs keys under a rotary embedding"},
+		{"adakv:budget=80", func(c *Cell) { c.FirstQuery = 75 }, "needs the last 8 prompt queries"}, // a prompt of 80 is reduced
+		{"adakv:budget=81", func(c *Cell) { c.FirstQuery = 75 }, ""},
+		{"adakv:budget=80,variant=kvpress", func(c *Cell) { c.FirstQuery = 75 }, ""},
+		{"adakv:budget=80+criticalkv", func(c *Cell) { c.FirstQuery = 75 }, "needs the last 8 prompt queries"},
+		{"cake:budget=32", nil, "is below window + 1 = 33"},
+		{"cake:budget=40", func(c *Cell) { c.Layers = []int{0, 3} }, "want those 4, not 2"},
+		{"cake:budget=40", func(c *Cell) { c.FirstQuery = 49 }, "needs the last 32 prompt queries, from token 48 on"},
+		{"cake:budget=48", func(c *Cell) { c.FirstQuery = 49 }, ""}, // 80 tokens are the budget and a window
 	}
 	for _, tt := range tests {
 		t.Run(tt.spec, func(t *testing.T) {

@@ -22,7 +22,10 @@ type entry struct {
 const maxRank = 32
 
 // parseHeader reads the JSON of a safetensors header. It is stricter than encoding/json: a key that comes
-// twice, a null, an unknown key or a number that is not a natural one is refused.
+// twice, a null, an unknown key or a number that is not a natural one is refused. The library that the tests
+// compare it with, github.com/nlpodyssey/safetensors, takes the last of equal keys and a null, refuses a whole
+// file for one tensor of a type that it does not know, and needs the file mapped, where a file that is cut
+// while it is read ends the process.
 func parseHeader(text []byte) (meta map[string]string, entries []entry, err error) {
 	p := newHeaderParser(text)
 	meta = map[string]string{}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"sync"
 )
 
 // synthVersion names the generator in the hash of its traces: it changes whenever a row does.
@@ -126,11 +127,15 @@ func (s *synth) read(layer, tokens int) (*Layer, error) {
 	for first := 0; first < tokens; first += synthChunk {
 		n := min(synthChunk, tokens-first)
 		r := newRotations(s.freq, first, n)
-		for _, w := range writers {
-			for i := range n {
-				w.write(l, r, i, first+i)
-			}
+		var all sync.WaitGroup
+		for _, w := range writers { // each writes the rows of its own heads
+			all.Go(func() {
+				for i := range n {
+					w.write(l, r, i, first+i)
+				}
+			})
 		}
+		all.Wait()
 	}
 	return l, nil
 }

@@ -8,6 +8,9 @@ import (
 
 // TestSynthStrengths: each parameter moves the statistic that it is named after, in its direction.
 func TestSynthStrengths(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	const shape = "synth:layers=2,q_heads=2,kv_heads=2,tokens=1k"
 	tests := []struct {
 		name   string
@@ -42,6 +45,9 @@ func TestSynthStrengths(t *testing.T) {
 // of the two real traces of the default run, or near them, by a quarter of their size; dimensions are
 // compared as shares of the width.
 func TestSynthIsLikeRealTraces(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	const tokens = 1024
 	o := StatsOptions{Tokens: tokens, Threads: 2}
 	smollm2, bytelm := measure(t, open(t, "smollm2", Options{}), o), measure(t, open(t, "bytelm", Options{}), o)

@@ -1,0 +1,74 @@
+package report
+
+import (
+	"strings"
+
+	"kvgauge/sim"
+)
+
+// gapOf are the errors of two bounds on the choice of entries: what chance has, and what foresight has. Bounds are
+// not told apart by name: the one with the larger error is what a policy must beat.
+type gapOf struct{ chance, foresight float64 }
+
+// gaps finds the bounds of a section, by what a pipeline shares with those that it is held against.
+func (s section) gaps() map[string]gapOf {
+	all := map[string]gapOf{}
+	for _, r := range s.records {
+		key := s.rivals(r)
+		if !isBound(r) || r.Error == nil || key == "" || s.equalBytes() && (r.Family != bound || budgetKey(r.Pipeline) == "") {
+			continue
+		}
+		e := r.Error.RelL2
+		g, ok := all[key]
+		if !ok {
+			g = gapOf{e, e}
+		}
+		all[key] = gapOf{max(g.chance, e), min(g.foresight, e)}
+	}
+	return all
+}
+
+// rivals is the same for pipelines that compare: those of one size, or else of one budget and the same other
+// stages; "" where a pipeline has no budget.
+func (s section) rivals(r sim.Record) string {
+	if s.equalBytes() {
+		return "equal bytes"
+	}
+	return budgetKey(r.Pipeline)
+}
+
+// budgetKey is a pipeline with the stage that names a budget replaced by the budget: budget=25%+b of
+// a:budget=25%,c=1+b. It is "" where no stage does.
+func budgetKey(pipeline string) string {
+	stages := strings.Split(pipeline, "+")
+	for i, stage := range stages {
+		_, params, _ := strings.Cut(stage, ":")
+		for kv := range strings.SplitSeq(params, ",") {
+			if strings.HasPrefix(kv, "budget=") {
+				stages[i] = kv
+				return strings.Join(stages, "+")
+			}
+		}
+	}
+	return ""
+}
+
+// gapColumn shows which share of the gap between chance and foresight a method closes. Below 0 it is worse
+// than chance; above 1 it does what no choice of entries can.
+func (s section) gapColumn() column {
+	all := s.gaps()
+	return column{
+		name:  "gap",
+		about: "share that is closed of the gap in rel_l2 between the bounds with the largest and the least error, at the same budget or bytes",
+		value: func(r sim.Record) *float64 {
+			g, ok := all[s.rivals(r)]
+			if !ok || g.chance == g.foresight || !competes(r) || r.Error == nil {
+				return nil
+			}
+			v := (g.chance - r.Error.RelL2) / (g.chance - g.foresight)
+			return &v
+		},
+		text: plain(percentText),
+		rank: 3,
+	}
+}

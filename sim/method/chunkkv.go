@@ -1,0 +1,73 @@
+package method
+
+import (
+	"fmt"
+
+	"gonum.org/v1/gonum/floats"
+
+	"kvgauge/sim/cache"
+)
+
+func init() {
+	Register(Info{
+		Name: "chunkkv", Family: Eviction,
+		Summary: "whole chunks of neighbouring prompt entries, by snapkv's scores summed over the heads of a layer",
+		Reduces: "entries",
+		Paper:   "Liu et al. 2025, arXiv:2502.00299",
+		Code:    "NVIDIA/kvpress kvpress/presses/chunkkv_press.py",
+		Params: append(observationParams(),
+			Param{Name: "chunk", Default: "20", Min: 1, Max: 1 << 20, Help: "tokens of a chunk"},
+		),
+		New: func(a Args) (Method, error) { return chunkKV{newObservation(a), a.Int("chunk")}, nil },
+	})
+}
+
+// chunkKV keeps the same chunks in all heads of a layer. What is left after the last whole chunk competes by
+// its own mean, and chunks are counted, not entries: a layer holds up to a chunk less than its budget, and
+// never less than one chunk. A prompt below one chunk is reduced as snapkv would.
+//
+// Differs from the paper, as kvpress does: the window has the highest scores but is not protected, and no
+// layer reuses the chunks of another.
+type chunkKV struct {
+	observation
+	chunk int
+}
+
+var _ Method = chunkKV{}
+
+// Decide keeps the best chunks.
+func (m chunkKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
+	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
+	d := m.stored(v)
+	d.Warnings = aboveLength(budget, rows, "prompt")
+	if budget >= rows {
+		return d, nil
+	}
+	if rows < m.chunk {
+		return m.decide(c, v, budget), nil
+	}
+	scores := m.padded(c, v)
+	chunks := make([]float64, (rows+m.chunk-1)/m.chunk)
+	for n := range chunks {
+		lo, hi := n*m.chunk, min((n+1)*m.chunk, rows)
+		for _, head := range scores {
+			chunks[n] += floats.Sum(head[lo:hi])
+		}
+		chunks[n] /= float64(hi - lo)
+	}
+	count := int(m.budget.exact(c.SeqLen) * float64(len(chunks)) / float64(rows))
+	if count == 0 {
+		d.Warnings = append(d.Warnings, cache.Warning{
+			Code: "clamped",
+			Text: fmt.Sprintf("budget of %d entries is below a chunk's share of %d: one chunk is kept", budget, m.chunk),
+		})
+	}
+	var keep []int32
+	for _, n := range topK(chunks, max(1, count)) {
+		keep = append(keep, span(int(n)*m.chunk, min((int(n)+1)*m.chunk, rows))...)
+	}
+	for range scores {
+		d.Keep = append(d.Keep, keep)
+	}
+	return d, nil
+}

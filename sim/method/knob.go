@@ -1,0 +1,104 @@
+package method
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// Tuner is a method whose knob does not take every value of its parameter, or not in the order of sizes.
+type Tuner interface {
+	// Settings are the values of the knob in a cell, from the smallest cache to the largest. Those that Fit
+	// refuses come first or not at all.
+	Settings(c Cell) []string
+}
+
+// Knob sets the size of a pipeline's cache: one parameter of one of its stages.
+type Knob struct {
+	Param    string   // method:parameter, for messages
+	Settings []string // from the smallest cache to the largest
+	pipeline *Pipeline
+	stage    int
+}
+
+// Knob finds the pipeline's knob in a cell: of the stages whose knob the spec leaves open the one with most
+// settings, the first among equals, since it comes nearest to any size. It says false where there is none,
+// and where a stage before the knob does not apply to the cell.
+func (p *Pipeline) Knob(c Cell) (Knob, bool) {
+	best := Knob{pipeline: p}
+	for i, s := range p.stages {
+		if s.tunable() {
+			if settings := s.settings(p.methods[i], c); len(settings) > len(best.Settings) {
+				best.Param, best.Settings, best.stage = s.info.Name+":"+s.info.Knob, settings, i
+			}
+		}
+		after, err := p.methods[i].Fit(c)
+		switch {
+		case err == nil:
+			c = after
+		case !s.tunable():
+			return best, false
+		}
+	}
+	return best, best.Settings != nil
+}
+
+// tunable says whether the stage has a knob that its spec leaves open.
+func (s stage) tunable() bool {
+	p, ok := s.info.param(s.info.Knob)
+	return ok && !s.given.Given(p.Name) && (p.Unless == "" || !s.given.Given(p.Unless))
+}
+
+// settings are the values of the stage's knob.
+func (s stage) settings(m Method, c Cell) []string {
+	if t, ok := m.(Tuner); ok {
+		return t.Settings(c)
+	}
+	p, _ := s.info.param(s.info.Knob)
+	switch p.Kind {
+	case Choice:
+		return p.Choices
+	case Budget:
+		return integers(1, c.SeqLen)
+	}
+	return integers(p.Min, p.Max)
+}
+
+// integers are the numbers lo to hi as text.
+func integers(lo, hi int) []string {
+	var out []string
+	for n := lo; n <= hi; n++ {
+		out = append(out, strconv.Itoa(n))
+	}
+	return out
+}
+
+// Set returns the pipeline with the knob at Settings[i]; its name says so.
+func (k Knob) Set(i int) (*Pipeline, error) {
+	stages := slices.Clone(k.pipeline.stages)
+	stages[k.stage] = stages[k.stage].with(stages[k.stage].info.Knob, k.Settings[i])
+	return build(stages, k.pipeline.budget)
+}
+
+// with returns the stage with a parameter given.
+func (s stage) with(param, value string) stage {
+	s.given = maps.Clone(s.given)
+	s.given[param] = value
+	return s
+}
+
+// Counted returns the pipeline with every budget that is a share replaced by the entries that it is of
+// seqLen tokens: what keeps its number on shorter sequences.
+func (p *Pipeline) Counted(seqLen int) (*Pipeline, error) {
+	stages := slices.Clone(p.stages)
+	for i, s := range stages {
+		args := s.args(p.budget)
+		for _, param := range s.info.Params {
+			if param.Kind == Budget && args.Given(param.Name) {
+				count := Entries{Count: args.Budget(param.Name).Of(seqLen)}
+				stages[i] = stages[i].with(param.Name, count.String())
+			}
+		}
+	}
+	return build(stages, p.budget)
+}

@@ -1,0 +1,39 @@
+package method
+
+import "kvgauge/sim/cache"
+
+// Observer is a method that must have seen all layers before it decides on any of them.
+type Observer interface {
+	// Observe returns what the method has to know of one group of layers when it decides on the others.
+	// Decide finds it in the cell.
+	Observe(c Cell, v *cache.View) (float64, error)
+}
+
+// Observes says whether a stage of the pipeline is an Observer: Observe is then called for each group of
+// layers before Decide is for any.
+func (p *Pipeline) Observes() bool { return p.observer() >= 0 }
+
+// observer returns the stage that is an Observer, or -1. Methods that decide the same thing do not combine,
+// so that there is no other.
+func (p *Pipeline) observer() int {
+	for i, m := range p.methods {
+		if _, ok := m.(Observer); ok {
+			return i
+		}
+	}
+	return -1
+}
+
+// Observe shows the pipeline's Observer the rows of one group of layers as the stages before it leave them.
+func (p *Pipeline) Observe(c Cell, prompt *cache.View, prepared []*cache.Decision) (float64, error) {
+	at := p.observer()
+	for i := range p.methods[:at] {
+		d, err := p.decide(i, c, prompt, nil, prepared)
+		if err != nil {
+			return 0, err
+		}
+		prompt = prompt.Apply(d)
+		c = c.after(d)
+	}
+	return p.methods[at].(Observer).Observe(c, prompt)
+}

@@ -1,0 +1,223 @@
+package method
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"kvgauge/sim/cache"
+)
+
+// oneShots are the methods that choose entries at the end of the prompt, one a set of parameters; each takes a
+// budget besides.
+var oneShots = []string{
+	"snapkv:window=5", "pyramidkv:window=5", "adakv:window=5", "adakv:normalize=off,pool=avg,window=5", "adakv:variant=kvpress,window=5",
+	"knorm", "knorm:recent=7", "keydiff", "keydiff:block=16", "expectedattention:future=9", "chunkkv:chunk=4,window=5",
+	"lagkv:lag=10", "lagkv:lag=64", "criticalkv:window=5", "cur", "adakv:window=5+criticalkv", "adakv:variant=kvpress,window=5+criticalkv",
+}
+
+// decided runs a pipeline of one place on a view that is the whole prompt.
+func decided(t *testing.T, spec string, v *cache.View) cache.Decision {
+	t.Helper()
+	ps, err := Parse([]string{spec}, []Entries{{Count: 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Cell{Layers: v.Layers, NumLayers: 1, QHeads: v.QHeads(), Heads: v.Heads(), Dim: v.Dim, VDim: v.VDim, SeqLen: v.Rows(0), HasRope: true}
+	if err := ps[0].Fit(c); err != nil {
+		t.Fatalf("%s: %v", spec, err)
+	}
+	d, _, err := ps[0].Decide(c, v, v, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d[0]
+}
+
+// withBudget puts a budget into the first stage of a spec.
+func withBudget(spec string, budget int) string {
+	for i, r := range spec {
+		if r == ':' {
+			return fmt.Sprintf("%s:budget=%d,%s", spec[:i], budget, spec[i+1:])
+		}
+	}
+	return fmt.Sprintf("%s:budget=%d", spec, budget)
+}
+
+func entriesOf(keep [][]int32) (n int) {
+	for _, head := range keep {
+		n += len(head)
+	}
+	return n
+}
+
+// TestLargerBudgetKeepsNoFewer, and one above the prompt keeps all. Rounding may cost adakv an entry a head.
+func TestLargerBudgetKeepsNoFewer(t *testing.T) {
+	v := randomView(t, 60)
+	for _, spec := range oneShots {
+		before := 0
+		for budget := 12; budget < 60; budget += 4 {
+			d := decided(t, withBudget(spec, budget), v)
+			n := entriesOf(d.Keep)
+			if n < before {
+				t.Errorf("%s: budget %d keeps %d entries, a smaller one %d", spec, budget, n, before)
+			}
+			for j, keep := range d.Keep {
+				if !slices.IsSorted(keep) || len(slices.Compact(slices.Clone(keep))) != len(keep) || keep[0] < 0 || keep[len(keep)-1] >= 60 {
+					t.Errorf("%s, budget %d: head %d keeps %v", spec, budget, j, keep)
+				}
+			}
+			before = n
+		}
+		if d := decided(t, withBudget(spec, 61), v); d.Keep != nil || len(d.Warnings) != 1 || d.Warnings[0].Code != "budget-above-length" {
+			t.Errorf("%s, budget 61 of 60: keeps %v, warnings %v", spec, d.Keep, d.Warnings)
+		}
+	}
+}
+
+// TestHeadsAreInterchangeable swaps the KV heads and with them their groups of query heads.
+func TestHeadsAreInterchangeable(t *testing.T) {
+	v := randomView(t, 60)
+	swapped := *v
+	swapped.K, swapped.V = [][]float32{v.K[1], v.K[0]}, [][]float32{v.V[1], v.V[0]}
+	q := v.Q[0]
+	swapped.Q = [][][]float32{{q[2], q[3], q[0], q[1]}}
+	for _, spec := range oneShots {
+		a, b := decided(t, withBudget(spec, 23), v).Keep, decided(t, withBudget(spec, 23), &swapped).Keep
+		if !slices.Equal(a[0], b[1]) || !slices.Equal(a[1], b[0]) {
+			t.Errorf("%s: %v, with the heads swapped %v", spec, a, b)
+		}
+	}
+}
+
+// TestRepeatedHeadsAgree: with one query head a KV head, layout=query decides as layout=kv.
+func TestRepeatedHeadsAgree(t *testing.T) {
+	v := randomView(t, 60)
+	v.Q = [][][]float32{v.Q[0][:2]}
+	for _, spec := range []string{"adakv:budget=23,window=5", "chunkkv:budget=23,chunk=4,window=5", "criticalkv:budget=23,window=5"} {
+		a, b := decided(t, spec, v).Keep, decided(t, spec+",layout=query", v).Keep
+		for j := range a {
+			if !slices.Equal(a[j], b[j]) {
+				t.Errorf("%s head %d: %v, with layout=query %v", spec, j, a[j], b[j])
+			}
+		}
+	}
+}
+
+// TestQueriesDoNotMatter to the methods that look at keys and values alone.
+func TestQueriesDoNotMatter(t *testing.T) {
+	v := randomView(t, 60)
+	scaled := *v
+	scaled.Q = [][][]float32{nil}
+	for _, q := range v.Q[0] {
+		long := slices.Clone(q)
+		for i := range long {
+			long[i] *= 7
+		}
+		scaled.Q[0] = append(scaled.Q[0], long)
+	}
+	for _, spec := range []string{"knorm", "keydiff", "lagkv:lag=10", "cur"} {
+		a, b := decided(t, withBudget(spec, 23), v).Keep, decided(t, withBudget(spec, 23), &scaled).Keep
+		if !slices.EqualFunc(a, b, slices.Equal) {
+			t.Errorf("%s: %v, with longer queries %v", spec, a, b)
+		}
+	}
+}
+
+// rowsView is one KV head and one query head with the given keys and values of as many channels each, and
+// queries of zeros.
+func rowsView(k, v [][]float32) *cache.View {
+	out := &cache.View{Layers: []int{0}, Dim: len(k[0]), VDim: len(v[0]), Scale: 1, Pos: [][]int32{span(0, len(k))}}
+	out.K, out.V = [][]float32{slices.Concat(k...)}, [][]float32{slices.Concat(v...)}
+	out.Q = [][][]float32{{make([]float32, len(out.K[0]))}}
+	return out
+}
+
+// repeated is n rows of one.
+func repeated(row []float32, n int) [][]float32 { return slices.Repeat([][]float32{row}, n) }
+
+func TestKnorm(t *testing.T) {
+	v := rowsView([][]float32{{3, 4}, {1, 0}, {0, -2}, {1, 1}, {0, 9}}, repeated([]float32{1, 1}, 5))
+	tests := []struct {
+		spec string
+		want []int32
+	}{
+		{"knorm:budget=1", []int32{1}},
+		{"knorm:budget=3", []int32{1, 2, 3}},
+		{"knorm:budget=3,recent=1", []int32{1, 3, 4}},
+		{"knorm:budget=3,skip=1/2", []int32{1, 2, 3}},
+	}
+	for _, tt := range tests {
+		if got := decided(t, tt.spec, v).Keep[0]; !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.spec, got, tt.want)
+		}
+	}
+	if d := decided(t, "knorm:budget=3,skip=0", v); d.Keep != nil {
+		t.Errorf("the skipped layer keeps %v", d.Keep)
+	}
+}
+
+// TestKeyDiffBlocks: the anchor moves with what is held. By hand: of four keys along x and then two along y,
+// blocks of one see the second y as the common one.
+func TestKeyDiffBlocks(t *testing.T) {
+	v := rowsView([][]float32{{1, 0}, {2, 0}, {0, 1}, {0, 3}, {0, 2}}, repeated([]float32{1}, 5))
+	tests := []struct {
+		spec string
+		want []int32
+	}{
+		{"keydiff:budget=2", []int32{0, 1}},           // the mean leans to y
+		{"keydiff:budget=2,block=100", []int32{0, 1}}, // as large as the prompt: all at once
+		{"keydiff:budget=2,block=1", []int32{0, 2}},   // {0,1}+2: 2 and 0 stay; then y is the common one
+	}
+	for _, tt := range tests {
+		if got := decided(t, tt.spec, v).Keep[0]; !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.spec, got, tt.want)
+		}
+	}
+}
+
+// TestKeyDiffOfZeros divides by nothing.
+func TestKeyDiffOfZeros(t *testing.T) {
+	for _, s := range distinct(make([]float32, 12), 4, []int32{0, 1, 2}) {
+		if s != 0 {
+			t.Errorf("score %g, want 0", s)
+		}
+	}
+}
+
+func TestCurShares(t *testing.T) {
+	x := []float32{1, 2, 0, 0, 3} // squares 1 4 | 0 0 | 9
+	if got, want := (cur{window: 2}).shares(x, 1), []float64{0.2, 0.8, 0, 0, 1}; !slices.Equal(got, want) {
+		t.Errorf("shares %v, want %v", got, want)
+	}
+}
+
+// TestCriticalValuesDecide: of equally attended entries those with large values stay, and the first half of
+// the budget goes by score.
+func TestCriticalValuesDecide(t *testing.T) {
+	scores := []float64{5, 4, 1, 1, 1, 1}
+	v := []float32{1, -1, 2, -9, 3, 4}
+	if got, want := critical(scores, v, 1, 4, 2), []int32{0, 1, 3, 5}; !slices.Equal(got, want) {
+		t.Errorf("keeps %v, want %v", got, want)
+	}
+}
+
+// TestCriticalOfEqualValuesIsItsBase, methods of all kinds.
+func TestCriticalOfEqualValuesIsItsBase(t *testing.T) {
+	v := randomView(t, 60)
+	for j := range v.V {
+		for i, x := range v.V[j] {
+			v.V[j][i] = float32(math.Copysign(1, float64(x))) // an L1 norm of 8
+		}
+	}
+	for _, base := range []string{"snapkv", "snapkv:agg=max,pool=avg,window=7", "pyramidkv", "adakv", "adakv:alpha=0.9,variant=kvpress,window=5", "snapkv:layout=query"} {
+		for _, budget := range []int{17, 30} {
+			base := withBudget(base, budget)
+			a, b := decided(t, base, v).Keep, decided(t, base+"+criticalkv", v).Keep
+			if !slices.EqualFunc(a, b, slices.Equal) {
+				t.Errorf("%s: %v, with criticalkv %v", base, a, b)
+			}
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package method
+
+import (
+	"fmt"
+	"slices"
+
+	"kvgauge/sim/cache"
+)
+
+// Wrapper is a method that may stand behind one that decides the same thing, as in snapkv+adakv: the two decide
+// together, in one place of the pipeline.
+type Wrapper interface {
+	// Around returns the method that both make, and false where the one before is not of its kind.
+	Around(base Method) (Method, bool)
+}
+
+// sharer is a method that scores by an observation and keeps as many entries of each head of a layer.
+type sharer interface {
+	observed() observation
+	// entries is how many each head keeps, the window included; the prompt's rows or more are all.
+	entries(c Cell, v *cache.View) (int, []cache.Warning)
+}
+
+var (
+	_ sharer = snapKV{}
+	_ sharer = pyramidKV{}
+)
+
+// allotter is a method that scores by an observation and gives each head a budget.
+type allotter interface {
+	Fit(c Cell) (Cell, error)
+	// allot returns the decision that lays out the store, and what each head is given.
+	allot(c Cell, v *cache.View) (cache.Decision, allotment)
+}
+
+var (
+	_ allotter = adaKV{}
+	_ allotter = evenly{}
+)
+
+// allotment is what the heads of a layer are given.
+type allotment struct {
+	scores  [][]float64 // [stored head][rows] padded
+	budgets []int       // [stored head] entries to keep, the window among them; nil keeps all
+	safe    int         // of them, those that go to the best scores in any case
+}
+
+// evenly gives each head what base gives the layer.
+type evenly struct {
+	observation // base's
+	base        sharer
+}
+
+// allot gives all heads the same.
+func (e evenly) allot(c Cell, v *cache.View) (d cache.Decision, a allotment) {
+	keep, warnings := e.base.entries(c, v)
+	d = e.stored(v)
+	d.Warnings = warnings
+	if keep >= v.Rows(0) {
+		return d, a
+	}
+	a.scores = e.padded(c, v)
+	a.budgets = slices.Repeat([]int{keep}, len(a.scores))
+	return d, a
+}
+
+// wrap puts a stage's method around the last one, if it is a Wrapper of it. What both have parameters for is
+// the base's to say.
+func (p *Pipeline) wrap(m Method, s stage, args Args) (wrapped bool, err error) {
+	w, ok := m.(Wrapper)
+	if !ok {
+		return false, nil
+	}
+	last := len(p.methods) - 1
+	both, ok := w.Around(p.methods[last])
+	if !ok {
+		return false, nil
+	}
+	for _, common := range observationParams() {
+		if s.given.Given(common.Name) {
+			return false, fmt.Errorf("%s takes %s from %s: give it there", s.info.Name, common.Name, p.names[last])
+		}
+		delete(args, common.Name)
+	}
+	p.methods[last] = both
+	p.names[last] += "+" + s.canonical(args)
+	return true, nil
+}

@@ -1,0 +1,203 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
+)
+
+// Target is the size that every pipeline's cache is set to in an equal-bytes run.
+type Target struct {
+	Share float64 // of the full cache's bytes; 0: Bytes
+	Bytes int64
+}
+
+// of is the target in bytes, for a full cache of so many.
+func (t Target) of(full int64) int64 {
+	if t.Share > 0 {
+		return int64(t.Share * float64(full))
+	}
+	return t.Bytes
+}
+
+// offTarget is how far below the target a cache may be without a warning, as a share of the target.
+const offTarget = 0.01
+
+// Size sets the knob of each cell's pipeline to the largest cache that is not above the target. Sizes are those
+// of stores that are built from the cell's own rows, prompt and decoded tokens, as the measurement builds
+// them; no output is compared with the reference. A cell whose pipeline has no knob stays as it is where it
+// fits. It comes after Load, and fails where nothing is left to run.
+func (p *Plan) Size(ctx context.Context) error {
+	if p.AtBytes == nil {
+		return nil
+	}
+	pool := kernel.NewPool(p.Threads)
+	defer pool.Close()
+	r := &runner{plan: p, pool: pool}
+	seen := map[string]bool{}
+	var cells []Cell
+	for _, c := range p.Cells {
+		if c.Skip == "" {
+			if err := r.size(ctx, &c); err != nil {
+				return err
+			}
+			if why := c.fit(p.Seed); c.Skip == "" && why != nil {
+				c.Skip = why.Error()
+			}
+		}
+		// Knobs may meet: gqa and gqa:heads=1 at the size of one head.
+		key := fmt.Sprint(slices.Index(p.Traces, c.Trace), c.SeqLen, c.Pipeline.Name)
+		if !seen[key] {
+			cells = append(cells, c)
+		}
+		seen[key] = true
+	}
+	p.Cells = cells
+	return p.checkCells()
+}
+
+// size sets the knob of one cell, or says in Skip why it does not fit.
+func (r *runner) size(ctx context.Context, c *Cell) error {
+	r.rows = r.plan.rows[c.Trace]
+	c.Target = r.plan.AtBytes.of(c.fullBytes())
+	knob, ok := c.Pipeline.Knob(c.forMethod(r.plan.Seed, r.pool))
+	if !ok {
+		return r.sizeFixed(ctx, c)
+	}
+	found, err := search(len(knob.Settings), c.Target, func(i int) (int64, error) {
+		set := *c
+		var err error
+		if set.Pipeline, err = knob.Set(i); err != nil {
+			return 0, err
+		}
+		return r.bytes(ctx, set)
+	})
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		c.Skip = fmt.Sprintf("its size cannot be set: %v", err)
+		return nil
+	case found.at < 0:
+		c.Skip = fmt.Sprintf("the smallest cache, %s=%s, is above the target of %d bytes", knob.Param, knob.Settings[0], c.Target)
+		return nil
+	}
+	set, err := knob.Set(found.at)
+	if err != nil {
+		return err
+	}
+	if why := set.Fit(c.forMethod(r.plan.Seed, nil)); why != nil {
+		c.Skip = fmt.Sprintf("no setting of %s fits the target of %d bytes: %v", knob.Param, c.Target, why)
+		return nil
+	}
+	c.Pipeline, c.Knob = set, knob.Param
+	next := "it is the largest"
+	if found.at+1 < len(knob.Settings) {
+		next = fmt.Sprintf("the next larger, %s, is above it", knob.Settings[found.at+1])
+	}
+	c.checkTarget(found.bytes, fmt.Sprintf("%s=%s is the nearest: %s", knob.Param, knob.Settings[found.at], next))
+	return nil
+}
+
+// sizeFixed skips a cell without a knob whose cache is above the target.
+func (r *runner) sizeFixed(ctx context.Context, c *Cell) error {
+	if why := c.Pipeline.Fit(c.forMethod(r.plan.Seed, nil)); why != nil {
+		c.Skip = why.Error()
+		return nil
+	}
+	n, err := r.bytes(ctx, *c)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		c.Skip = fmt.Sprintf("its size is not known: %v", err)
+	case n > c.Target:
+		c.Skip = fmt.Sprintf("its cache of %d bytes is above the target of %d, and no knob is left to set", n, c.Target)
+	default:
+		c.checkTarget(n, "the pipeline has no knob left to set")
+	}
+	return nil
+}
+
+// checkTarget warns where the cache is more than offTarget below the target.
+func (c *Cell) checkTarget(n int64, why string) {
+	below := 1 - float64(n)/float64(c.Target)
+	if below > offTarget {
+		c.Warnings = append(c.Warnings, cache.Warning{
+			Code: "size-off-target",
+			Text: fmt.Sprintf("cache of %d bytes is %.1f %% below the target of %d: %s", n, 100*below, c.Target, why),
+		})
+	}
+}
+
+// errUnfit marks a setting that the method refuses: too small a budget for its window.
+var errUnfit = errors.New("the setting does not apply")
+
+// bytes are the cache bytes of a cell, as its record would have them.
+func (r *runner) bytes(ctx context.Context, c Cell) (int64, error) {
+	if err := c.Pipeline.Fit(c.forMethod(r.plan.Seed, nil)); err != nil {
+		return 0, fmt.Errorf("%w: %w", errUnfit, err)
+	}
+	if c.External.dense() {
+		return c.External.bytes, nil
+	}
+	p := &replay{cell: c, runner: r, sizing: true}
+	if err := p.layers(ctx, &Record{}); err != nil {
+		return 0, err
+	}
+	return p.final + p.once, nil
+}
+
+// setting is one setting of a knob, by its index, with the cache bytes that it makes.
+type setting struct {
+	at    int
+	bytes int64
+}
+
+// search finds the last of n settings in ascending order of size whose size is not above the target; at is -1
+// where all are. Sizes grow nearly evenly with most knobs, so that it guesses by the line through the last
+// two sizes seen; after some guesses it halves. Settings that do not apply count as small.
+func search(n int, target int64, size func(i int) (int64, error)) (setting, error) {
+	const guesses = 8
+	found := setting{at: -1}
+	above := n
+	var last, before *setting
+	for tries := 0; above-found.at > 1; tries++ {
+		i := (found.at + above) / 2
+		if tries < guesses {
+			i = guess(last, before, n, target)
+		}
+		i = min(max(i, found.at+1), above-1)
+		bytes, err := size(i)
+		switch {
+		case errors.Is(err, errUnfit):
+			found = setting{i, 0}
+			continue
+		case err != nil:
+			return found, err
+		case bytes <= target:
+			found = setting{i, bytes}
+		default:
+			above = i
+		}
+		before, last = last, &setting{i, bytes}
+	}
+	return found, nil
+}
+
+// guess is the index whose size should be the target's: on the line through two known sizes, in proportion to
+// one, or at first a quarter.
+func guess(last, before *setting, n int, target int64) int {
+	switch {
+	case last == nil:
+		return n / 4
+	case before == nil || before.bytes == last.bytes:
+		return int(float64(last.at+1)*float64(target)/float64(max(1, last.bytes))) - 1
+	}
+	slope := float64(last.bytes-before.bytes) / float64(last.at-before.at)
+	return last.at + int(min(float64(n), max(float64(-n), float64(target-last.bytes)/slope)))
+}
