@@ -30,6 +30,13 @@ var everything = []string{
 	"adakv:layout=query", "adakv:normalize=off,pool=avg", "adakv:variant=kvpress", "snapkv+adakv", "pyramidkv+adakv", "adakv+criticalkv",
 	"knorm:recent=9,skip=0/2", "keydiff:block=16", "expectedattention:future=3", "chunkkv:chunk=7", "lagkv:lag=16", "cake:window=8",
 	"cla+adakv", "cla+cake:window=8", "cla+expectedattention", "mqa+criticalkv", "mla:rank=40+adakv", "mla:rank=40+cake:window=8", "adakv+int8",
+	"h2o:agg=max", "h2o:layout=query", "h2o:heavy=20", "h2o:variant=pyramidkv", "h2o:variant=kvpress", "cla+h2o", "mla:rank=40+tova", "cla+tova",
+	"scissorhands:history=20,mode=sum,recent=3", "rkv:interval=16", "cla+rkv:interval=8", "snapkv:interval=8", "pyramidkv:interval=8,layout=query",
+	"duoattention:recent=20,sinks=4", "duoattention:full=0%,recent=20+int8", "quest:dense=3,page=4", "cla+quest:budget=30", "mla:rank=40+quest:budget=30", "snapkv+int8+quest:budget=30",
+	"rocketkv:budget=40,window=8", "dsa:topk=40", "dsa:index=oracle,topk=40", "cla+dsa:dim=8,topk=40",
+	"kivi:group=8,residual=16", "kivi:bits=4,residual=32", "int4:axis=channel,group=24", "int4:group=8", "q4_0:block=32", "q8_0:rotate=off",
+	"turboquant:boundary=1,preset=3bit_nc", "turboquant:preset=k3v4_nc", "turboquant:preset=k8v4", "nvfp4:fourover6=on", "nvfp4:global=1", "mx4:block=32", "fp8:format=e5m2,scale=token",
+	"kvarn:preset=k4v4_g64", "corm:recent=16,window=16+kvarn:preset=k4v2_g64", "snapkv+nvfp4", "mqa+cla+corm:recent=16,window=16+kivi:group=8,residual=16", "streamingllm:recent=20+kivi:group=8,residual=16", "streamingllm:roll=on+kivi:group=8,residual=16", "mla:rank=40+int4:axis=channel,group=8",
 }
 
 func golden(t *testing.T, name string) *trace.Trace {
@@ -218,7 +225,7 @@ func TestThreadsDoNotChangeRecords(t *testing.T) {
 func TestKept(t *testing.T) {
 	tr := golden(t, "gqa")
 	for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, everything...), Lengths: []int{320}, Decode: 32, Kept: true}) {
-		if r.Status == Skipped && (strings.HasPrefix(r.Pipeline, "gqa") || strings.HasPrefix(r.Pipeline, "mla") || strings.HasPrefix(r.Pipeline, "kvzip")) {
+		if r.Status == Skipped && slices.ContainsFunc([]string{"gqa", "mla", "q4_0", "q8_0", "kvzip"}, func(m string) bool { return strings.HasPrefix(r.Pipeline, m) }) {
 			continue // 2 KV heads of 32, no second pass
 		} else if r.Status != OK {
 			t.Errorf("%s: %s", r.Pipeline, r.Reason)
@@ -240,7 +247,7 @@ func TestKept(t *testing.T) {
 						if slices.Contains(producers, l) {
 							entries += len(pos)
 						}
-						if pos[len(pos)-1] != 319 {
+						if pos[len(pos)-1] != 319 && !strings.Contains(r.Pipeline, "tova") { // which may drop the newest
 							t.Errorf("%s: the last token is not in the cache", r.Pipeline)
 						}
 					}
@@ -262,7 +269,8 @@ func TestNothingLooksAhead(t *testing.T) {
 	tr := golden(t, "gqa")
 	var specs []string
 	for _, p := range parse(t, "all", "snapkv:layout=query", "pyramidkv:variant=kvpress,budget=60", "mqa+snapkv") {
-		if !strings.Contains(p.Family, "bound") {
+		told := strings.HasPrefix(p.Name, "rocketkv") // it makes room for the tokens that it is asked to decode
+		if !strings.Contains(p.Family, "bound") && !told {
 			specs = append(specs, strings.ReplaceAll(p.Name, "budget=25%", "budget=60"))
 		}
 	}

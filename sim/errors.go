@@ -34,7 +34,10 @@ type accumulator struct {
 type layerErrors struct{ diff, norm [4]float64 }
 
 // attended is the exact probability on the entries that a query head attended.
-type attended struct{ all, minor float64 }
+type attended struct {
+	all, minor float64
+	pos        []int32 // scratch: the entries
+}
 
 func newAccumulator(c Cell) accumulator {
 	return accumulator{cell: c, perHead: make([]attended, c.Trace.QHeads), lateKnown: true}
@@ -95,7 +98,7 @@ func ratio(diff, norm float64) float64 {
 	return math.Sqrt(diff / norm)
 }
 
-// mass adds the exact softmax probability of the entries that the store holds.
+// mass adds the exact softmax probability of the entries that the store attended.
 func (a *accumulator) mass(pool *kernel.Pool, ref *exactLayer, i int, l *trace.Layer, store *cache.Store) {
 	c := a.cell
 	heads, d := c.Trace.QHeads, c.Trace.HeadDim
@@ -103,8 +106,8 @@ func (a *accumulator) mass(pool *kernel.Pool, ref *exactLayer, i int, l *trace.L
 	pool.Run(heads, func(_, h int) {
 		q := l.Q[h][(pos-l.FirstQuery)*d : (pos-l.FirstQuery+1)*d]
 		k := l.K[h/(heads/c.Trace.KVHeads)]
-		var sum attended
-		for _, at := range store.Pos(h / (heads / store.Heads())) {
+		sum := attended{pos: store.Attended(h, a.perHead[h].pos[:0])}
+		for _, at := range sum.pos {
 			t := int(at)
 			p := math.Exp(kernel.LogitExact(q, k[t*d:(t+1)*d], c.Trace.Scale) - ref.lse[i*heads+h])
 			sum.all += p

@@ -53,6 +53,12 @@ func (g goldenRecord) pipelineOf(file string) string {
 	case "kvcache-factory.streamingllm":
 		w := p("window_size").(float64)
 		return fmt.Sprintf("streamingllm:recent=%v,sinks=%v", w, p("max_capacity_prompt").(float64)-w)
+	case "kvcache-factory.h2o", "pyramidkv.h2o":
+		return fmt.Sprintf("h2o:budget=%v,variant=%s,window=%v%s", p("max_capacity_prompt"), strings.TrimSuffix(file, ".h2o"), p("window_size"), layout)
+	case "kvpress.observed_attention":
+		return fmt.Sprintf("h2o:budget=%d,variant=kvpress", len(g.Kept))
+	case "kvpress.tova":
+		return fmt.Sprintf("tova:budget=%d,variant=kvpress", len(g.Kept))
 	case "kvpress.snapkv":
 		return fmt.Sprintf("snapkv:budget=%d,kernel=5,pool=avg,window=%v", len(g.Kept), p("window_size"))
 	case "kvpress.pyramidkv":

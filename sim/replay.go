@@ -34,7 +34,7 @@ type replay struct {
 	paged     int64
 	traffic   int64
 	flops     int64 // of the last step
-	dropped   bool  // a stage of the pipeline dropped an entry
+	dropped   bool  // a stage of the pipeline dropped an entry, or a step left one out
 }
 
 // run replays all layers and fills the record, latency apart.
@@ -61,7 +61,7 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 	rec.CacheBytes, rec.PagedBytes, rec.PeakBytes, rec.TrafficBytes = bytes(p.final), bytes(p.paged), bytes(p.peak), bytes(p.traffic)
 	rec.CacheBytesFull, rec.MetadataBytes, rec.WeightBytes = &full, &p.metadata, &p.weights
 	if c.Pipeline.Partial && !p.dropped && !slices.ContainsFunc(rec.Warnings, func(w Warning) bool { return w.Code == "budget-above-length" }) {
-		rec.warn(cache.Warning{Code: "nothing-evicted", Text: "no entry was evicted: the cache is as large as full's"})
+		rec.warn(cache.Warning{Code: "nothing-evicted", Text: "no entry was evicted: the cache is as large as full's, and so is what a step reads"})
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 		rec.KeptFinal = append(rec.KeptFinal, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}
 	for h := range store.Heads() {
-		p.dropped = p.dropped || len(store.Pos(h)) < c.SeqLen
+		p.dropped = p.dropped || store.Selects() || len(store.Pos(h)) < c.SeqLen
 	}
 	return nil
 }

@@ -81,11 +81,12 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 	for range pool.Threads() {
 		s.scratch = append(s.scratch, kernel.NewScratch(group, max(width, s.shape.K, s.shape.V)))
 	}
-	s.bind()
 	if s.ring != nil && s.ring.Roll {
 		s.turn = &kernel.Turn{Rope: rope, Rows: s.ring.Sinks}
 	}
 	s.watch()
+	s.openIndex()
+	s.bind()
 }
 
 // bind makes the step's parts those of this store.
@@ -97,6 +98,12 @@ func (s *Store) bind() {
 	case s.rebuild != nil:
 		s.run = s.rebuildPart
 	}
+	s.soften, s.runPick = s.softenHead, s.attendPicks
+	s.step.store = s
+	s.reading.Keys = nil
+	for h := range s.heads {
+		s.reading.Keys = append(s.reading.Keys, &s.heads[h].k)
+	}
 }
 
 // Attend computes softmax attention of the query token of a layer at position pos over all entries: q and
@@ -106,10 +113,15 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		q = s.folds[i].queries(layer, pos, q)
 		s.flops += s.folds[i].flops()
 	}
+	s.recall(layer, pos, q)
 	for i, x := range q {
 		s.q[i] = x * s.scale
 	}
+	s.turnQueries()
 	s.enter(layer)
+	if s.index != nil && s.attendSome(layer, out) {
+		return
+	}
 	s.parts = s.parts[:0]
 	work := 0
 	for h := range s.heads {
@@ -117,7 +129,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		chunks, packed := s.cutPacked(h)
 		s.used[h] = s.cut(h, chunks, packed, n)
 		work += n * (s.shape.K + s.shape.V) * s.qHeads / len(s.heads)
-		s.read += int64(n-packed) * s.entryBytes()
+		s.read += s.heads[h].bytes(s.shape)
 	}
 	if s.packed != nil {
 		s.read += s.packed.Read(layer)
@@ -139,12 +151,15 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	group := s.qHeads / len(s.heads)
 	for h := range s.qHeads {
 		states := s.states[h/group*s.chunks*group:]
-		n := len(s.heads[h/group].pos)
 		largest, sum := kernel.Merge(states[:s.used[h/group]*group], h%group, group, u[h*s.shape.V:(h+1)*s.shape.V])
-		if s.policy != nil {
-			kernel.Probabilities(s.logits[h][:n], largest, sum)
+		if s.logits != nil {
+			s.largest[h], s.inverse[h] = largest, 1/sum
 		}
 	}
+	if s.logits != nil {
+		pool.Run(s.qHeads, s.soften)
+	}
+	s.turnBack(u)
 	for i := len(s.folds) - 1; i >= 0; i-- {
 		s.folds[i].outputs(layer, s.outputOf(i-1, out))
 	}
@@ -165,7 +180,7 @@ func (s *Store) attendPart(worker, i int) {
 	group := s.qHeads / len(s.heads)
 	lo, hi := p.lo, p.hi
 	at := (p.head*s.chunks + p.chunk) * group
-	if s.policy != nil {
+	if s.logits != nil {
 		for g := range group {
 			s.states[at+g].Logits = s.logits[p.head*group+g][lo:lo:hi]
 		}

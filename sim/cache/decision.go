@@ -10,13 +10,16 @@ type Decision struct {
 	Codec   *Codec    // how rows are stored; nil leaves f16
 	Packing Packing   // how the prompt is stored, where not as the rows that follow; nil stores all alike
 	Policy  Policy    // drops entries while decoding; nil keeps what is there
+	Select  Selector  // of the entries that a step reads; nil reads all
 
 	Merge    bool // the layers of the group share from here on: their own rows are gone
 	Producer bool // stages after this one see the queries of the group's first layer alone
 
-	// Notes are the words that a Policy keeps for each entry between steps, [stored head][kept row]; nil
-	// where it keeps none.
+	// Notes are the words that a Policy keeps for each entry between steps, [stored head][kept row]; nil where
+	// it keeps none.
 	Notes [][]uint32
+	// Queries is how many of the last queries the store keeps in f16, for a Policy that scores entries again.
+	Queries int
 
 	// Learned is what a method learned of a text, for itself alone.
 	Learned any
@@ -27,8 +30,12 @@ type Decision struct {
 	Warnings     []Warning
 }
 
-// Codec is the format of stored keys and of stored values.
-type Codec struct{ K, V kernel.Format }
+// Codec is how keys and values are stored. Rows are turned before that, queries as keys are, and what was read
+// of turned values is turned back. A Latent row, which is both, is stored and turned as a key.
+type Codec struct {
+	K, V         kernel.Layout
+	TurnK, TurnV *kernel.Hadamard // nil leaves rows as they are
+}
 
 // Warning says where a method did something other than its name promises.
 type Warning struct{ Code, Text string }
@@ -38,6 +45,7 @@ type Warning struct{ Code, Text string }
 // appended, which is what a server keeps once for the whole cache.
 type Ring struct {
 	Sinks, Capacity int
+	Heads           []bool // [stored head] whether it goes round or grows; nil: all go round
 	// Roll moves the sinks next to the other entries in position: keys are rotated as if the entries
 	// stood at 0, 1, ... in the cache and the query at the last of them.
 	Roll bool

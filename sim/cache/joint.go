@@ -34,9 +34,9 @@ func (j Joint) Pack(v *View, c Codec) (Packed, bool) {
 }
 
 // encode encodes the rows and the matrices.
-func (b Basis) encode(f kernel.Format) (l latents, finite bool) {
+func (b Basis) encode(f kernel.Layout) (l latents, finite bool) {
 	rank := b.rank()
-	l.rows = kernel.NewRows(f, rank, len(b.Rows)/rank)
+	l.rows = f.Rows(rank, len(b.Rows)/rank)
 	finite = true
 	for at := 0; at < len(b.Rows); at += rank {
 		finite = l.rows.Append(b.Rows[at:at+rank]) && finite

@@ -39,7 +39,7 @@ type Packed interface {
 	Clone() Packed
 }
 
-var errPacked = errors.New("entries that are dropped or overwritten while decoding cannot be packed")
+var errPacked = errors.New("a packed prompt goes with rows that stay, all read, in a format of single rows")
 
 // packer is what a Store with a Packing holds besides.
 type packer struct {
@@ -48,9 +48,9 @@ type packer struct {
 	layer  int         // that attends
 }
 
-// pack encodes the prompt by the packing and the rows that it leaves as they are, with room for those to come.
-func (s *Store) pack(p Packing, v *View, decode int) (longest int, err error) {
-	if s.ring != nil || s.policy != nil {
+// packPrompt encodes the prompt by the packing and the rows that it leaves as they are, with room for those to come.
+func (s *Store) packPrompt(p Packing, v *View, decode int) (longest int, err error) {
+	if s.ring != nil || s.policy != nil || s.selector != nil || s.codec.grouped() || s.codec.TurnK != nil || s.codec.TurnV != nil {
 		return 0, errPacked
 	}
 	packed, ok := p.Pack(v, s.codec)
@@ -67,7 +67,7 @@ func (s *Store) pack(p Packing, v *View, decode int) (longest int, err error) {
 		for h := range k {
 			rows, n := v.Rows(h), len(packed.Pos(h))
 			longest = max(longest, rows+decode)
-			e := s.newEntries(rows - n + decode)
+			e := s.newEntries(rows-n+decode, false)
 			e.pos = append(append(make([]int32, 0, rows+decode), packed.Pos(h)...), v.Pos[h][n:]...)
 			for r := n; r < rows; r++ {
 				ok = e.append(k[h][r*v.Dim:(r+1)*v.Dim], val[h][r*v.VDim:(r+1)*v.VDim], s.shape) && ok

@@ -1,12 +1,18 @@
 package cache
 
-import "slices"
+import (
+	"slices"
+
+	"kvgauge/sim/kernel"
+)
 
 // Policy drops entries while decoding. It sees each layer's attention after the step, and what it keeps
 // between steps are the notes of the entries, so that a copy of a store goes on as the store would have.
 type Policy interface {
+	// Watches says whether After looks at the probabilities, and so whether they are computed.
+	Watches() bool
 	// After updates the notes and, after the last layer that reads the store, names the entries to drop.
-	// It allocates nothing.
+	// It allocates nothing, unless it asks for the Step's View.
 	After(s *Step)
 }
 
@@ -15,13 +21,17 @@ type Step struct {
 	Token int  // its number, from 1: how many tokens there have been
 	Last  bool // no other layer reads the store in this step
 	Heads []StepHead
+
+	store *Store
+	order [][]int32 // [stored head][row of the View] the entry that it shows
 }
 
 // StepHead is one stored head in a Step.
 type StepHead struct {
 	Pos   []int32     // token position of each entry
 	Notes []uint32    // a word for each entry, 0 in one that this step appended; nil where none were decided
-	Probs [][]float32 // [query head of the group][entry] probabilities over the entries that are held
+	Probs [][]float32 // [query head of the group][entry] probabilities over the entries held, free to be overwritten
+	Score []float32   // [entry] for the policy to add up over the layers of a step; zero before the first
 	Drop  []int32     // entries to drop, ascending: the policy appends to it
 }
 
@@ -29,7 +39,15 @@ type StepHead struct {
 type observer struct {
 	policy Policy
 	step   Step
-	logits [][]float32 // [query head] room for the logits of all entries, then their probabilities
+
+	logits  [][]float32 // [query head] room for the logits of all entries, then their probabilities
+	largest []float32   // [query head] of the logits
+	inverse []float32   // [query head] of the softmax sum
+	scores  [][]float32 // [stored head] room for a Score
+	soften  func(worker, head int)
+
+	window  int           // queries that are kept
+	queries []kernel.Rows // [layer of the group * query head] those of token t in row t modulo window
 }
 
 // watch makes the memory that the policy is shown each step with.
@@ -40,21 +58,46 @@ func (s *Store) watch() {
 	group := s.qHeads / len(s.heads)
 	s.step.Heads = make([]StepHead, len(s.heads))
 	for j := range s.step.Heads {
-		s.step.Heads[j].Probs = make([][]float32, group)
 		s.step.Heads[j].Drop = make([]int32, 0, s.longest)
 	}
-	for range s.qHeads {
-		s.logits = append(s.logits, make([]float32, s.longest))
+	if s.window > 0 {
+		for range len(s.layers) * s.qHeads {
+			r := kernel.NewRows(kernel.F16, s.shape.K, s.window)
+			for range s.window {
+				r.Append(make([]float32, s.shape.K))
+			}
+			s.queries = append(s.queries, r)
+		}
 	}
+	if !s.policy.Watches() {
+		return
+	}
+	padded := (s.longest + 15) &^ 15
+	for j := range s.step.Heads {
+		s.step.Heads[j].Probs = make([][]float32, group)
+		s.scores = append(s.scores, make([]float32, s.longest))
+	}
+	for range s.qHeads {
+		s.logits = append(s.logits, make([]float32, padded))
+	}
+	s.largest, s.inverse = make([]float32, s.qHeads), make([]float32, s.qHeads)
+}
+
+// softenHead turns the logits of a query head into probabilities.
+func (s *Store) softenHead(_, h int) {
+	n := len(s.heads[h*len(s.heads)/s.qHeads].pos)
+	kernel.Probabilities(s.logits[h][:n], s.largest[h:h+1], s.inverse[h:h+1])
 }
 
 // Watched says whether a policy looks at each step's attention.
 func (s *Store) Watched() bool { return s.policy != nil }
 
-// Settle lets the policy see the attention of the layer that was attended last, and drops what it names.
-// Without a policy it does nothing. It allocates nothing.
+// Settle ends a step of a layer, which was attended last: the policy sees the attention and names the entries to
+// drop, and after the last layer rows that have waited are packed. It allocates nothing, unless the policy looks
+// at the whole store.
 func (s *Store) Settle(layer, pos int) {
 	if s.policy == nil {
+		s.pack(layer)
 		return
 	}
 	s.step.Token, s.step.Last = pos+1, layer == s.layers[len(s.layers)-1]
@@ -62,6 +105,13 @@ func (s *Store) Settle(layer, pos int) {
 	for j := range s.heads {
 		e, h := &s.heads[j], &s.step.Heads[j]
 		h.Pos, h.Notes, h.Drop = e.pos, e.notes, h.Drop[:0]
+		if s.logits == nil {
+			continue
+		}
+		h.Score = s.scores[j][:len(e.pos)]
+		if layer == s.layers[0] {
+			clear(h.Score)
+		}
 		for g := range group {
 			h.Probs[g] = s.logits[j*group+g][:len(e.pos)]
 		}
@@ -70,12 +120,18 @@ func (s *Store) Settle(layer, pos int) {
 	for j := range s.heads {
 		s.drop(j, s.step.Heads[j].Drop)
 	}
+	s.pack(layer)
 }
 
 // drop removes entries of a head, named in ascending order. The last entries take their places: the order
-// of entries means nothing to attention, and moving all of them would cost a pass over the cache.
+// of entries means nothing to attention, and moving all of them would cost a pass over the cache. Where groups
+// of rows share scales all of them are moved, so that each stays in its group.
 func (s *Store) drop(head int, entries []int32) {
 	e := &s.heads[head]
+	if s.codec.grouped() {
+		e.remove(entries, s.shape)
+		return
+	}
 	for _, at := range slices.Backward(entries) {
 		i, last := int(at), len(e.pos)-1
 		if i != last {
@@ -84,18 +140,18 @@ func (s *Store) drop(head int, entries []int32) {
 				e.v.Move(i, last)
 			}
 			e.pos[i] = e.pos[last]
-			if s.noted {
+			if e.notes != nil {
 				e.notes[i] = e.notes[last]
 			}
 		}
 		e.k.Truncate(last)
 		if s.shape.Latent {
-			e.v = e.k.Prefix(s.shape.V)
+			e.v.PrefixOf(&e.k, s.shape.V)
 		} else {
 			e.v.Truncate(last)
 		}
 		e.pos = e.pos[:last]
-		if s.noted {
+		if e.notes != nil {
 			e.notes = e.notes[:last]
 		}
 	}

@@ -18,7 +18,7 @@ func (p Prune) Pack(v *View, c Codec) (Packed, bool) {
 	row := make([]float32, width)
 	for h := range v.K {
 		n := max(0, v.Rows(h)-p.Recent)
-		k, val := kernel.NewRows(c.K, width, n), kernel.NewRows(c.V, v.VDim, n)
+		k, val := c.K.Rows(width, n), c.V.Rows(v.VDim, n)
 		for i := range n {
 			pick(row, v.K[h][i*v.Dim:(i+1)*v.Dim], p.Channels[h])
 			finite = k.Append(row) && finite

@@ -54,8 +54,8 @@ func byKept(n int, keepK, keepV []int32) (order []int32, ends []int) {
 }
 
 // pack encodes the rows of one head in both layers, in an order, and those that are kept.
-func (m Slerp) pack(lower, upper []float32, dim int, order, keep []int32, f kernel.Format) (s shared, finite bool) {
-	s = shared{rows: kernel.NewRows(f, dim, len(order))}
+func (m Slerp) pack(lower, upper []float32, dim int, order, keep []int32, f kernel.Layout) (s shared, finite bool) {
+	s = shared{rows: f.Rows(dim, len(order))}
 	row := make([]float32, dim)
 	finite = true
 	for _, r := range order {
@@ -66,7 +66,7 @@ func (m Slerp) pack(lower, upper []float32, dim int, order, keep []int32, f kern
 		s.magnitude[1] = append(s.magnitude[1], kernel.Half(float32(nb)))
 	}
 	for l, rows := range [][]float32{lower, upper} {
-		s.kept[l] = kernel.NewRows(f, dim, len(keep))
+		s.kept[l] = f.Rows(dim, len(keep))
 		for _, r := range keep {
 			finite = s.kept[l].Append(rows[int(r)*dim:(int(r)+1)*dim]) && finite
 		}

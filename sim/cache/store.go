@@ -31,33 +31,34 @@ type Store struct {
 	ring   *Ring
 	meta   int64 // bytes kept between steps besides the entries
 
-	noted    bool // entries carry notes
 	heads    []entries
-	built    int   // rows that the prompt left in a ring
 	appended int   // tokens since the prompt
 	read     int64 // bytes read since the last append
 	flops    int64 // floating-point operations of attending since then
 
 	between []rows // scratch: a token's rows after each map
+	coder
 	attender
 	rebuilder
 	packer
 	observer
+	chooser
 }
 
-// entries is what one stored head holds. Rows stand in position order, but for a ring and after a policy
-// dropped some.
+// entries is what one stored head holds. Rows stand in position order, but for a ring and after a policy dropped
+// some; where rows share scales or wait to be packed they always do.
 type entries struct {
 	k, v  kernel.Rows // v is a prefix of k's rows where the shape is Latent
 	notes []uint32    // a word for each row, where a policy keeps any
 	pos   []int32     // token position of each row: the tool's own bookkeeping, not charged
+	built int         // rows that the prompt left
 }
 
 // Build encodes the rows of the spec's view and makes room for the tokens to come. It fails with ErrRange.
 func Build(spec Spec) (*Store, error) {
 	v := spec.View
 	s := &Store{layers: v.Layers, qHeads: v.QHeads(), before: spec.Before, shape: v.Shape(), scale: float32(v.Scale)}
-	s.codec = Codec{kernel.F16, kernel.F16}
+	s.codec = Codec{K: kernel.Plain(kernel.F16), V: kernel.Plain(kernel.F16)}
 	var notes [][]uint32
 	var packing Packing
 	for _, d := range spec.Decisions {
@@ -71,16 +72,22 @@ func Build(spec Spec) (*Store, error) {
 			s.codec = *d.Codec
 		}
 		if d.Policy != nil {
-			s.policy, notes = d.Policy, d.Notes
+			s.policy, s.window = d.Policy, d.Queries
+		}
+		if d.Notes != nil {
+			notes = d.Notes
+		}
+		if d.Select != nil {
+			s.selector = d.Select
 		}
 		if d.Packing != nil {
 			packing = d.Packing
 		}
 		s.meta += d.MetaPerStore
 	}
-	s.noted = notes != nil
+	s.newCoder()
 	if packing != nil {
-		longest, err := s.pack(packing, v, spec.Decode)
+		longest, err := s.packPrompt(packing, v, spec.Decode)
 		if err != nil {
 			return nil, err
 		}
@@ -91,34 +98,36 @@ func Build(spec Spec) (*Store, error) {
 	for h := range v.K {
 		n := v.Rows(h)
 		most := n + spec.Decode
-		if s.ring != nil {
+		if s.goesRound(h) {
 			most = min(most, max(n, s.ring.Capacity))
 		}
 		longest = max(longest, most)
-		e := s.newEntries(most)
-		e.pos = append(e.pos, v.Pos[h]...)
+		e := s.newEntries(most, notes != nil)
+		e.pos, e.built = append(e.pos, v.Pos[h]...), n
 		if notes != nil {
 			e.notes = append(e.notes, notes[h]...)
 		}
 		for i := range n {
-			if !e.append(v.K[h][i*v.Dim:(i+1)*v.Dim], v.V[h][i*v.VDim:(i+1)*v.VDim], s.shape) {
+			k, val := s.turned(v.K[h][i*v.Dim:(i+1)*v.Dim], v.V[h][i*v.VDim:(i+1)*v.VDim])
+			if !e.append(k, val, s.shape) || !e.pack(s.room, s.shape) {
 				return nil, ErrRange
 			}
 		}
 		s.heads = append(s.heads, e)
 	}
-	s.built = len(s.heads[0].pos)
 	s.prepare(longest, spec.Pool, v.Rope)
+	s.remember(v)
+	s.fillIndex()
 	return s, nil
 }
 
 // newEntries makes room for n rows.
-func (s *Store) newEntries(n int) entries {
-	e := entries{k: kernel.NewRows(s.codec.K, s.shape.K, n), pos: make([]int32, 0, n)}
+func (s *Store) newEntries(n int, notes bool) entries {
+	e := entries{k: s.codec.K.Rows(s.shape.K, n), pos: make([]int32, 0, n)}
 	if !s.shape.Latent {
-		e.v = kernel.NewRows(s.codec.V, s.shape.V, n)
+		e.v = s.codec.V.Rows(s.shape.V, n)
 	}
-	if s.noted {
+	if notes {
 		e.notes = make([]uint32, 0, n)
 	}
 	return e
@@ -128,7 +137,7 @@ func (s *Store) newEntries(n int) entries {
 func (e *entries) append(k, v []float32, shape Shape) (ok bool) {
 	ok = e.k.Append(k)
 	if shape.Latent {
-		e.v = e.k.Prefix(shape.V)
+		e.v.PrefixOf(&e.k, shape.V)
 		return ok
 	}
 	return e.v.Append(v) && ok
@@ -143,12 +152,13 @@ func (e *entries) set(i int, k, v []float32, shape Shape) (ok bool) {
 	return e.v.Set(i, v) && ok
 }
 
-// bytes is what the entries take, notes apart.
+// bytes is what the entries take.
 func (e *entries) bytes(shape Shape) int64 {
-	if shape.Latent {
-		return e.k.Bytes()
+	n := e.k.Bytes() + 4*int64(len(e.notes))
+	if !shape.Latent {
+		n += e.v.Bytes()
 	}
-	return e.k.Bytes() + e.v.Bytes()
+	return n
 }
 
 // Heads is how many heads are stored; query head h reads stored head h / (query heads / Heads).
@@ -170,13 +180,18 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 	ok := true
 	for h := range s.heads {
 		e := &s.heads[h]
-		i := s.slot(len(e.pos))
-		if i < len(e.pos) {
-			ok = e.set(i, k[h], v[h], s.shape) && ok
+		k, v := s.turned(k[h], v[h])
+		i := s.slot(h)
+		if i < len(e.pos) && !s.codec.grouped() {
+			ok = e.set(i, k, v, s.shape) && ok
 			e.pos[i] = int32(pos)
 			continue
 		}
-		ok = e.append(k[h], v[h], s.shape) && ok
+		if i < len(e.pos) {
+			s.oldest[0] = int32(s.ring.Sinks)
+			e.remove(s.oldest[:], s.shape)
+		}
+		ok = e.append(k, v, s.shape) && ok
 		e.pos = append(e.pos, int32(pos))
 		if e.notes != nil {
 			e.notes = append(e.notes, 0)
@@ -186,40 +201,42 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 		s.appended++
 		s.read, s.flops = s.meta, 0
 	}
+	s.extendIndex()
 	if !ok {
 		return ErrRange
 	}
 	return nil
 }
 
-// slot returns the row that the next token goes to, where n are held. A full ring that was built with
-// kept rows goes round from its oldest, the first after the sinks.
-func (s *Store) slot(n int) int {
-	if s.ring == nil || n < s.ring.Capacity {
+// goesRound says whether a head holds a ring.
+func (s *Store) goesRound(h int) bool {
+	return s.ring != nil && (s.ring.Heads == nil || s.ring.Heads[h])
+}
+
+// slot returns the row that a head's next token goes to. A full ring that was built with kept rows goes round
+// from its oldest, the first after the sinks.
+func (s *Store) slot(h int) int {
+	e := &s.heads[h]
+	if n := len(e.pos); !s.goesRound(h) || n < s.ring.Capacity {
 		return n
 	}
-	grown := s.ring.Capacity - s.built // appended before the ring was full
+	grown := s.ring.Capacity - e.built // appended before the ring was full
 	return s.ring.Sinks + (s.appended-grown)%(s.ring.Capacity-s.ring.Sinks)
 }
 
 // Bytes returns what the store holds: rows, and what its methods keep between steps.
 func (s *Store) Bytes() int64 {
-	n := s.Metadata()
+	n := s.meta + s.queryBytes() + s.indexBytes()
 	if s.packed != nil {
-		n += s.packed.Bytes() - s.packed.Metadata()
+		n += s.packed.Bytes()
 	}
-	s.every(func(e *entries) {
-		n += e.bytes(s.shape) - e.k.ScaleBytes()
-		if !s.shape.Latent {
-			n -= e.v.ScaleBytes()
-		}
-	})
+	s.every(func(e *entries) { n += e.bytes(s.shape) })
 	return n
 }
 
-// Metadata returns the part of Bytes that is not keys and values: scales, notes and maps.
+// Metadata returns the part of Bytes that is not keys and values: scales, notes, maps, queries and indices.
 func (s *Store) Metadata() int64 {
-	n := s.meta
+	n := s.meta + s.queryBytes() + s.indexBytes()
 	if s.packed != nil {
 		n += s.packed.Metadata()
 	}
@@ -235,24 +252,24 @@ func (s *Store) Metadata() int64 {
 // Paged returns what the store takes where every head allocates whole pages of page entries. Packed rows,
 // which do not grow, take what they take.
 func (s *Store) Paged(page int) int64 {
-	n := s.meta
+	n := s.meta + s.queryBytes() + s.indexBytes()
 	if s.packed != nil {
 		n += s.packed.Bytes()
 	}
 	s.every(func(e *entries) {
-		pages := (e.k.Len() + page - 1) / page
-		n += int64(pages) * int64(page) * s.entryBytes()
+		held := e.k.Len()
+		n += e.bytes(s.shape) + int64((held+page-1)/page*page-held)*s.entryBytes()
 	})
 	return n
 }
 
-// entryBytes is what one entry of one stored head takes.
+// entryBytes is what a further entry of a stored head takes.
 func (s *Store) entryBytes() int64 {
 	n := s.heads[0].k.RowBytes()
 	if !s.shape.Latent {
 		n += s.heads[0].v.RowBytes()
 	}
-	if s.noted {
+	if s.heads[0].notes != nil {
 		n += 4
 	}
 	return n
@@ -264,71 +281,6 @@ func (s *Store) Traffic() int64 { return s.read }
 // FLOPs returns the floating-point operations of attention since the last append: those of scores, of weighted
 // values, and of the folds of queries and outputs.
 func (s *Store) FLOPs() int64 { return s.flops }
-
-// CopyFrom makes the store hold what o holds. Both must have been built from the same spec.
-func (s *Store) CopyFrom(o *Store) {
-	for i := range s.tails {
-		s.heads, o.heads = s.tails[i], o.tails[i]
-		s.copyHeads(o)
-	}
-	if s.tails == nil {
-		s.copyHeads(o)
-	}
-	s.appended, s.read, s.flops = o.appended, o.read, o.flops
-}
-
-// copyHeads copies the rows at hand.
-func (s *Store) copyHeads(o *Store) {
-	for h := range s.heads {
-		s.heads[h].copyFrom(&o.heads[h], s.shape)
-	}
-}
-
-// Clone returns a store of the same content with buffers of its own.
-func (s *Store) Clone() *Store {
-	c := *s
-	c.attender, c.rebuilder, c.observer = attender{}, rebuilder{rebuild: s.rebuild}, observer{policy: s.policy}
-	c.heads, c.between = s.copied(s.heads), nil
-	c.copyPacked(s)
-	c.prepare(s.longest, s.pool, s.rope)
-	return &c
-}
-
-// Twin returns a store of the same content with rows of its own and the scratch memory of s: only one of the
-// two works at a time.
-func (s *Store) Twin() *Store {
-	t := *s
-	t.heads = s.copied(s.heads)
-	t.copyPacked(s)
-	t.bind()
-	return &t
-}
-
-// copied returns entries in buffers of the same room.
-func (s *Store) copied(of []entries) []entries {
-	heads := make([]entries, 0, len(of))
-	for h := range of {
-		e := s.newEntries(of[h].k.Cap())
-		e.pos = make([]int32, 0, cap(of[h].pos))
-		e.copyFrom(&of[h], s.shape)
-		heads = append(heads, e)
-	}
-	return heads
-}
-
-// copyFrom makes the entries those of f.
-func (e *entries) copyFrom(f *entries, shape Shape) {
-	e.k.CopyFrom(&f.k)
-	if shape.Latent {
-		e.v = e.k.Prefix(shape.V)
-	} else {
-		e.v.CopyFrom(&f.v)
-	}
-	e.pos = append(e.pos[:0], f.pos...)
-	if e.notes != nil {
-		e.notes = append(e.notes[:0], f.notes...)
-	}
-}
 
 // Kept returns the positions that each stored head holds, ascending.
 func (s *Store) Kept() [][]int32 {

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 const (
 	// Chunk is how many entries one partial result covers. Results are merged in index order, so that
@@ -32,12 +35,15 @@ type Scratch struct {
 	state  softState
 
 	scales, mins []float32 // [block][groups] of an Int4 block, widened
-	ones, zeros  []float32 // [block*groups]
+	ones, zeros  []float32 // [block*groups], at least [heads]
 	kScale       []float32 // [block] of an Int8 block, widened
 	vScale       []float32 // [block]
 	q            []float32 // [heads][dim] the query times a scale a channel
 	tail         []float32 // [GroupDim] channels of a row that the assembly leaves
 	part         []float32 // [tileHeads][block] what the last columns add to logits
+
+	factor, offset []float32   // [block][dim/16] of a Blocked block
+	entries        [16]float32 // of its table
 
 	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
 }
@@ -55,8 +61,9 @@ func NewScratch(heads, dim int) *Scratch {
 	floats := func(n int) []float32 { return make([]float32, n) }
 	s := &Scratch{
 		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
-		scales: floats(block * groups), mins: floats(block * groups), ones: floats(block * groups), zeros: floats(block * groups),
+		scales: floats(block * groups), mins: floats(block * groups), ones: floats(max(block*groups, heads)), zeros: floats(block * groups),
 		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim), part: floats(tileHeads * block),
+		factor: floats(block * dim / 16), offset: floats(block * dim / 16),
 	}
 	for i := range s.ones {
 		s.ones[i] = 1
@@ -107,13 +114,13 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 			scoreFloats(q, k.Dim, s.rows[:n*k.Dim], s.logits, block)
 		} else {
 			kScale = active.rowScales(k, lo, n, kScale, s.kScale)
-			active.score(q, k, lo, n, s, s.logits, block)
+			scoreRows(q, k, lo, n, s, s.logits, block)
 		}
-		record(out, s.logits, n, kScale)
+		record(out, s.logits, n, kScale, &kScale[0] != &s.ones[0])
 		vScale = active.rowScales(v, lo, n, vScale, s.vScale)
 		active.soften(s.logits, n, kScale, vScale, st)
 		s.next = k.at(lo + n)
-		active.weigh(s.logits, v, lo, n, s, acc, st.fade)
+		weighRows(s.logits, v, lo, n, s, acc, st.fade)
 	}
 	for h := range out {
 		out[h].Max, out[h].Sum = st.max[h], st.sum[h]
@@ -121,14 +128,19 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 	}
 }
 
-// record appends a block's n logits to the Logits of each head that wants them.
-func record(out []Partial, logits []float32, n int, scale []float32) {
+// record appends a block's n logits to the Logits of each head that wants them, each times its scale where
+// they are scaled.
+func record(out []Partial, logits []float32, n int, scale []float32, scaled bool) {
 	for h := range out {
 		if out[h].Logits == nil {
 			continue
 		}
-		for i, x := range logits[h*block : h*block+n] {
-			out[h].Logits = append(out[h].Logits, x*scale[i])
+		at := len(out[h].Logits)
+		out[h].Logits = append(out[h].Logits, logits[h*block:h*block+n]...)
+		if scaled {
+			for i, x := range scale[:n] {
+				out[h].Logits[at+i] *= x
+			}
 		}
 	}
 }
@@ -174,10 +186,23 @@ func Merge(parts []Partial, first, step int, out []float32) (largest, sum float3
 	return m, sum
 }
 
-// Probabilities turns the logits of one query head, in place, into its softmax, given the largest logit and
-// the sum that Merge returned.
-func Probabilities(logits []float32, largest, sum float32) {
-	for i, x := range logits {
-		logits[i] = exp(x-largest) / sum
+// Probabilities turns the logits of one query head, in place, into its softmax. largest and inverse, of one
+// number each, are the largest logit and the inverse of the sum that Merge returned. The logits have room for
+// whole steps of 16 beyond their length.
+func Probabilities(logits, largest, inverse []float32) {
+	n := len(logits)
+	logits = logits[:(n+15)&^15]
+	for lo := 0; lo < n; lo += block {
+		part := logits[lo:]
+		active.column(part, min(block, n-lo), 1, ones, largest, inverse, part)
 	}
 }
+
+// ones are the factors of rows without scales.
+var ones = slices.Repeat([]float32{1}, block)
+
+// Axpy adds p*x to y, which is as long.
+func Axpy(p float32, x, y []float32) { active.axpy(p, x, y) }
+
+// Most raises y to x, which is as long, where x is larger.
+func Most(x, y []float32) { active.most(x, y) }

@@ -25,8 +25,8 @@ func Scores(q []float32, k *Rows, lo, hi int, s *Scratch, out []float32, stride 
 }
 
 // Causal computes causal attention of one query head over a prompt without ever holding its matrix: query s
-// stands at position first+s and sees the rows up to that. q is [queries][k.Dim] and carries the softmax
-// scale already.
+// stands at position first+s and sees the rows up to that; one that stands beyond the last row sees them all.
+// q is [queries][k.Dim] and carries the softmax scale already.
 //
 // Where out is not nil it receives the attention outputs, [queries][v.Dim]. Where sums is not nil the
 // probabilities of each row, summed over the queries, are added to it, [rows]: two passes, since a
@@ -41,7 +41,7 @@ func Causal(pool *Pool, q []float32, first int, k, v *Rows, out []float32, sums 
 	tiles := (c.queries + block - 1) / block
 	pool.Run(tiles, func(worker, i int) { c.rows((tiles-1-i)*block, c.scratch[worker]) }) // the longest first
 	if sums != nil {
-		pool.Run((first+c.queries+block-1)/block, func(worker, i int) { c.columns(i*block, c.scratch[worker]) })
+		pool.Run((c.seen(c.queries)+block-1)/block, func(worker, i int) { c.columns(i*block, c.scratch[worker]) })
 	}
 }
 
@@ -61,8 +61,11 @@ type causal struct {
 // tile returns the queries of the tile that starts at query lo, and how many rows the last of them sees.
 func (c *causal) tile(lo int) (q []float32, queries, sees int) {
 	queries = min(block, c.queries-lo)
-	return c.q[lo*c.k.Dim : (lo+queries)*c.k.Dim], queries, c.first + lo + queries
+	return c.q[lo*c.k.Dim : (lo+queries)*c.k.Dim], queries, c.seen(lo + queries)
 }
+
+// seen is how many rows the query before query s sees.
+func (c *causal) seen(s int) int { return min(c.k.Len(), c.first+s) }
 
 // rows runs the online softmax of a tile of queries over all rows that they see.
 func (c *causal) rows(lo int, s *Scratch) {
@@ -91,7 +94,7 @@ func (c *causal) rows(lo int, s *Scratch) {
 
 // columns sums the probabilities of a block of rows over all queries that see them.
 func (c *causal) columns(at int, s *Scratch) {
-	n := min(block, c.first+c.queries-at)
+	n := min(block, c.seen(c.queries)-at)
 	part := s.vScale
 	for lo := max(0, at-c.first) / block * block; lo < c.queries; lo += block {
 		q, queries, sees := c.tile(lo)
@@ -117,14 +120,15 @@ func (c *causal) score(q []float32, lo, queries, at, n int, s *Scratch) {
 	}
 }
 
-// columnGeneric sums the probabilities of n rows over queries:
+// columnGeneric sums the probabilities of n rows over queries; with one query sums may be logits:
 //
 //	sums[i] = sum over h of inverse[h] * exp(k[i]*logits[h*block+i] - max[h])
 func columnGeneric(logits []float32, n, queries int, k, max, inverse, sums []float32) {
-	clear(sums[:n])
-	for h := range queries {
-		for i, x := range logits[h*block : h*block+n] {
-			sums[i] += inverse[h] * exp(float32(k[i]*x)-max[h])
+	for i := range n {
+		var sum float32
+		for h := range queries {
+			sum += inverse[h] * exp(float32(k[i]*logits[h*block+i])-max[h])
 		}
+		sums[i] = sum
 	}
 }

@@ -37,9 +37,9 @@ func TestCausal(t *testing.T) {
 	defer pool.Close()
 	eachPath(t, func(t *testing.T) {
 		for f := range formats {
-			for _, c := range []struct{ first, queries, dim int }{{0, 1, 8}, {0, 64, 8}, {0, 130, 40}, {5, 60, 16}, {63, 65, 16}, {100, 200, 32}} {
+			for _, c := range []struct{ first, queries, dim, beyond int }{{0, 1, 8, 0}, {0, 64, 8, 0}, {0, 130, 40, 0}, {5, 60, 16, 0}, {63, 65, 16, 0}, {100, 200, 32, 0}, {99, 200, 16, 199}, {70, 90, 16, 30}} {
 				t.Run(fmt.Sprintf("%s/%+v", f, c), func(t *testing.T) {
-					n := c.first + c.queries
+					n := c.first + c.queries - c.beyond // the last so many queries stand beyond the rows
 					p := newProblem(f, fills["random"], c.queries, c.dim, c.dim, n)
 					out, sums := make([]float32, c.queries*c.dim), make([]float64, n)
 					Causal(pool, p.q, c.first, &p.k, &p.v, out, sums)
@@ -63,9 +63,9 @@ func checkCausal(t *testing.T, p *problem, first int, out []float32, sums []floa
 		p.k.Row(i, k[i*dim:])
 		p.v.Row(i, v[i*dim:])
 	}
-	sees := make([]int, n-first)
+	sees := make([]int, len(p.q)/dim)
 	for s := range sees {
-		sees[s] = first + s + 1
+		sees[s] = min(n, first+s+1)
 	}
 	logits, lse := LogitsExact(p.q, dim, 1, k, sees)
 	want := WeighExact(logits, lse, dim, v, sees)

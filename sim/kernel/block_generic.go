@@ -12,6 +12,7 @@ var generic = path{
 	dot:      dot,
 	axpy:     axpy,
 	multiply: scoreFloats,
+	most:     most,
 	floats:   floats,
 	halves:   encodeHalves,
 

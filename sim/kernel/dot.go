@@ -34,3 +34,10 @@ func axpy(p float32, x, y []float32) {
 		y[i] += p * x[i]
 	}
 }
+
+// most raises y to x where x is larger.
+func most(x, y []float32) {
+	for i, v := range x {
+		y[i] = max(y[i], v)
+	}
+}

@@ -23,6 +23,7 @@ type path struct {
 	column func(logits []float32, n, queries int, k, max, inverse, sums []float32)
 	dot    func(a, b []float32) float32
 	axpy   func(p float32, x, y []float32)
+	most   func(x, y []float32)
 
 	multiply func(x []float32, cols int, m, out []float32, stride int)
 

@@ -9,6 +9,11 @@ package kernel
 //go:noescape
 func axpyAVX2(p float32, x *float32, y *float32, n int)
 
+// mostAVX2 raises y to x where x is larger, n values, whole steps.
+//
+//go:noescape
+func mostAVX2(x *float32, y *float32, n int)
+
 // mulAVX2 sets dst to x*y, n values, whole steps.
 //
 //go:noescape

@@ -22,6 +22,24 @@ next:
 	VZEROUPPER
 	RET
 
+// func mostAVX2(x *float32, y *float32, n int)
+// Requires: AVX
+TEXT ·mostAVX2(SB), $0-24
+	MOVQ x+0(FP), SI
+	MOVQ y+8(FP), DI
+	MOVQ n+16(FP), CX
+
+next:
+	VMOVUPS (DI), Y0
+	VMAXPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x20, SI
+	ADDQ    $0x20, DI
+	SUBQ    $0x08, CX
+	JG      next
+	VZEROUPPER
+	RET
+
 // func mulAVX2(dst *float32, x *float32, y *float32, n int)
 // Requires: AVX
 TEXT ·mulAVX2(SB), $0-32

@@ -9,6 +9,11 @@ package kernel
 //go:noescape
 func axpyAVX512(p float32, x *float32, y *float32, n int)
 
+// mostAVX512 raises y to x where x is larger, n values, whole steps.
+//
+//go:noescape
+func mostAVX512(x *float32, y *float32, n int)
+
 // mulAVX512 sets dst to x*y, n values, whole steps.
 //
 //go:noescape

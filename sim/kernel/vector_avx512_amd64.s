@@ -22,6 +22,24 @@ next:
 	VZEROUPPER
 	RET
 
+// func mostAVX512(x *float32, y *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·mostAVX512(SB), $0-24
+	MOVQ x+0(FP), SI
+	MOVQ y+8(FP), DI
+	MOVQ n+16(FP), CX
+
+next:
+	VMOVUPS (DI), Z0
+	VMAXPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	SUBQ    $0x10, CX
+	JG      next
+	VZEROUPPER
+	RET
+
 // func mulAVX512(dst *float32, x *float32, y *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulAVX512(SB), $0-32

@@ -21,6 +21,9 @@ func newCakePolicy(share, window, kernel, longest int) *cakePolicy {
 	return &cakePolicy{share, window, kernel, make([]int32, longest), make([]float64, longest), make([]float64, longest)}
 }
 
+// Watches says that probabilities are needed.
+func (*cakePolicy) Watches() bool { return true }
+
 // After drops what the last layer's query of this step attended to least.
 func (p *cakePolicy) After(s *cache.Step) {
 	if !s.Last {

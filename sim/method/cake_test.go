@@ -38,7 +38,7 @@ func TestAdjust(t *testing.T) {
 // TestCakePreference of even attention: two query heads with no variance, whose entropy is that of equal
 // probabilities over the 17 to 20 rows that the window's queries see, before the window.
 func TestCakePreference(t *testing.T) {
-	v := rowsView(repeated([]float32{1, 2}, 20), repeated([]float32{1, 2}, 20))
+	v := rowsView(times([]float32{1, 2}, 20), times([]float32{1, 2}, 20))
 	v.Q[0] = append(v.Q[0], v.Q[0][0])
 	m := cake{budget: Entries{Count: 6}, window: 4, kernel: 1, gamma: 0, tau1: 2, tau2: 1e9} // variance to the power 0
 	got, err := m.Observe(Cell{SeqLen: 20}, v)

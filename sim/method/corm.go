@@ -62,7 +62,7 @@ func (m corm) Fit(c Cell) (Cell, error) {
 	if m.query {
 		c.Heads = c.QHeads
 	}
-	c.Online = true
+	c.Moving = true
 	return c, nil
 }
 
@@ -156,6 +156,9 @@ type cormPolicy struct {
 
 var _ cache.Policy = cormPolicy{}
 
+// Watches is true: the vote is on probabilities.
+func (cormPolicy) Watches() bool { return true }
+
 // After notes what this step found important, and after the last layer drops the long-term minor entries.
 func (p cormPolicy) After(s *cache.Step) {
 	for j := range s.Heads {
@@ -164,27 +167,50 @@ func (p cormPolicy) After(s *cache.Step) {
 		if p.held {
 			t = len(h.Pos)
 		}
-		for i := range h.Pos {
-			var share float64
-			for _, probs := range h.Probs {
-				if p.mean {
-					share += float64(probs[i]) / float64(len(h.Probs))
-				} else {
-					share = max(share, float64(probs[i]))
-				}
-			}
-			if share*float64(t) >= equal {
-				h.Notes[i] = uint32(s.Token)
-			}
-		}
+		p.note(h, t, uint32(s.Token))
 		if !s.Last || s.Token < p.window {
 			continue
 		}
+		votes, oldest := uint32(max(0, s.Token-p.window)), int32(s.Token-p.recent)
+		notes := h.Notes[:len(h.Pos)]
 		for i, pos := range h.Pos {
-			minor := h.Notes[i] == 0 || int(h.Notes[i]) <= s.Token-p.window
-			if minor && int(pos)+1 <= s.Token-p.recent {
+			if notes[i] <= votes && pos < oldest {
 				h.Drop = append(h.Drop, int32(i))
 			}
 		}
 	}
+}
+
+// note writes token beside every entry of a head that is important at step t.
+func (p cormPolicy) note(h *cache.StepHead, t int, token uint32) {
+	share, heads := h.Probs[0], 1
+	for _, probs := range h.Probs[1:] {
+		if p.mean {
+			kernel.Axpy(1, probs, share)
+		} else {
+			kernel.Most(probs, share)
+		}
+	}
+	if p.mean {
+		heads = len(h.Probs)
+	}
+	least := leastShare(heads, t)
+	notes := h.Notes[:len(share)]
+	for i, x := range share {
+		last := notes[i]
+		if x >= least {
+			last = token
+		}
+		notes[i] = last
+	}
+}
+
+// leastShare is the smallest float32 that is important at step t as the sum of the shares of some query heads.
+func leastShare(heads, t int) float32 {
+	want := equal * float64(heads) / float64(t)
+	least := float32(want)
+	if float64(least) < want {
+		least = math.Nextafter32(least, 1)
+	}
+	return least
 }

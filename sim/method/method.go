@@ -20,8 +20,12 @@ type Cell struct {
 	HasRope    bool // keys are rotated by the position, head by head
 	Rebuilt    bool // keys are made again from the stored rows at each step
 	Latent     bool // a stored row is key and value at once
-	Online     bool // entries are dropped or overwritten while decoding
 	Packed     bool // prompt rows are stored otherwise than those that follow
+	Thinned    bool // an earlier stage drops entries of the prompt
+	Moving     bool // an earlier stage drops or overwrites entries while decoding
+	Rolled     bool // keys are rotated further as they are read
+	Grouped    bool // rows share scales, or wait to be packed
+	Turned     bool // keys are stored in another basis of their channels
 	SeqLen     int
 	Decode     int // tokens of SeqLen that are decoded after the prompt
 	FirstQuery int // first token whose query the trace holds
@@ -55,6 +59,13 @@ type Grouper interface {
 	// Groups splits the layers of a cell into those that share; the first of a group makes its rows. It
 	// fails where the cell holds a part of a group only.
 	Groups(layers []int, numLayers int) ([][]int, error)
+}
+
+// Repeater is a method that may decide again while decoding, on the rows that the store then holds.
+type Repeater interface {
+	// Every is after how many tokens of the sequence it decides again, 0 for never, and how many of the last
+	// queries it looks at.
+	Every() (tokens, queries int)
 }
 
 // Fitter is a method that may fit linear maps on rows before it decides: on another text of the model, where

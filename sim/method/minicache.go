@@ -91,7 +91,7 @@ func (m miniCache) Fit(c Cell) (Cell, error) {
 		return c, errors.New("a latent row is key and value at once, or keys are rebuilt from it: layers share directions of keys and of values")
 	case c.Packed:
 		return c, errors.New("keys lack channels of their own in each layer: their directions cannot be shared")
-	case c.Online:
+	case c.Moving:
 		return c, errors.New("entries are dropped or overwritten while decoding: prompt rows cannot be packed")
 	}
 	c.Packed = true

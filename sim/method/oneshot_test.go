@@ -134,11 +134,11 @@ func rowsView(k, v [][]float32) *cache.View {
 	return out
 }
 
-// repeated is n rows of one.
-func repeated(row []float32, n int) [][]float32 { return slices.Repeat([][]float32{row}, n) }
+// times is n rows of one.
+func times(row []float32, n int) [][]float32 { return slices.Repeat([][]float32{row}, n) }
 
 func TestKnorm(t *testing.T) {
-	v := rowsView([][]float32{{3, 4}, {1, 0}, {0, -2}, {1, 1}, {0, 9}}, repeated([]float32{1, 1}, 5))
+	v := rowsView([][]float32{{3, 4}, {1, 0}, {0, -2}, {1, 1}, {0, 9}}, times([]float32{1, 1}, 5))
 	tests := []struct {
 		spec string
 		want []int32
@@ -161,7 +161,7 @@ func TestKnorm(t *testing.T) {
 // TestKeyDiffBlocks: the anchor moves with what is held. By hand: of four keys along x and then two along y,
 // blocks of one see the second y as the common one.
 func TestKeyDiffBlocks(t *testing.T) {
-	v := rowsView([][]float32{{1, 0}, {2, 0}, {0, 1}, {0, 3}, {0, 2}}, repeated([]float32{1}, 5))
+	v := rowsView([][]float32{{1, 0}, {2, 0}, {0, 1}, {0, 3}, {0, 2}}, times([]float32{1}, 5))
 	tests := []struct {
 		spec string
 		want []int32

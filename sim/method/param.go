@@ -20,7 +20,7 @@ const (
 	List     // integers joined by /
 	Real     // a positive number
 	Fraction // a number from 0 to 1
-	Share    // a percentage, 0% to 100%
+	Share    // a part of a whole, as a percentage
 )
 
 // Param declares one parameter of a method: the parser, the lists, completion and the help read it.
@@ -90,12 +90,11 @@ func (p Param) parse(text string) (string, error) {
 		}
 		return strconv.FormatFloat(math.Abs(x), 'g', -1, 64), nil // -0 is 0
 	case Share:
-		digits, percent := strings.CutSuffix(text, "%")
-		x, err := strconv.ParseFloat(digits, 64)
-		if err != nil || !percent || !(x >= 0 && x <= 100) {
+		x, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
+		if err != nil || !strings.HasSuffix(text, "%") || !(x >= 0 && x <= 100) {
 			return "", want
 		}
-		return strconv.FormatFloat(math.Abs(x), 'f', -1, 64) + "%", nil
+		return strconv.FormatFloat(x, 'f', -1, 64) + "%", nil
 	case List:
 		var items []string
 		for item := range strings.SplitSeq(text, "/") {
@@ -143,16 +142,16 @@ func (a Args) Ints(name string) []int {
 	return ns
 }
 
-// Share returns the value of a checked Share, from 0 to 1.
-func (a Args) Share(name string) float64 {
-	x, _ := strconv.ParseFloat(strings.TrimSuffix(a[name], "%"), 64)
-	return x / 100
-}
-
 // Real returns the value of a checked Real or Fraction.
 func (a Args) Real(name string) float64 {
 	x, _ := strconv.ParseFloat(a[name], 64)
 	return x
+}
+
+// Share returns the value of a checked Share, from 0 to 1.
+func (a Args) Share(name string) float64 {
+	x, _ := strconv.ParseFloat(strings.TrimSuffix(a[name], "%"), 64)
+	return x / 100
 }
 
 // Budget returns the value of a checked Budget.

@@ -98,6 +98,11 @@ func (p *Pipeline) Fit(c Cell) error {
 		if c, err = m.Fit(c); err != nil {
 			return err
 		}
+		if r, ok := m.(Repeater); ok {
+			every, _ := r.Every()
+			c.Moving = c.Moving || every > 0
+		}
+		c.Thinned = c.Thinned || p.partial[i]
 	}
 	return nil
 }
@@ -186,6 +191,9 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.
 		d, err := p.decide(i, c, prompt, future, prepared)
 		if err != nil {
 			return nil, nil, err
+		}
+		if r, ok := p.methods[i].(Repeater); ok {
+			d = repeated(d, c, p.methods[i], r)
 		}
 		decisions = append(decisions, d)
 		if i == len(p.methods)-1 {

@@ -20,6 +20,7 @@ func init() {
 			Param{Name: "shape", Kind: Choice, Default: "pyramid", Choices: []string{"pyramid", "flat", "inverted"}, Help: "the schedule, the same total spread evenly, or the schedule reversed"},
 			Param{Name: "rounding", Kind: Choice, Default: "code", Choices: []string{"code", "exact"}, Help: "the code's floored step, which exceeds the budget, or a total that meets it"},
 			Param{Name: "variant", Kind: Choice, Default: "kvcache-factory", Choices: []string{"kvcache-factory", "kvpress"}, Help: "whose schedule"},
+			intervalParam,
 		),
 		Seed: []string{"pyramidkv"},
 		New: func(a Args) (Method, error) {
@@ -73,9 +74,9 @@ func (m pyramidKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 
 // entries is the layer's share.
 func (m pyramidKV) entries(c Cell, v *cache.View) (int, []cache.Warning) {
-	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
+	budget, rows := m.budget.Of(c.SeqLen), c.Prompt()
 	if budget >= rows {
-		return rows, aboveLength(budget, rows, "prompt")
+		return v.Rows(0), aboveLength(budget, rows, "prompt")
 	}
 	keep, warnings := m.schedule(c, rows)
 	return keep[v.Layers[0]], warnings

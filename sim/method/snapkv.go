@@ -9,7 +9,7 @@ func init() {
 		Reduces: "entries",
 		Paper:   "Li et al. 2024, arXiv:2404.14469, section 4",
 		Code:    "FasterDecoding/SnapKV snapkv/monkeypatch/snapkv_utils.py; Zefan-Cai/KVCache-Factory pyramidkv/pyramidkv_utils.py (SnapKVCluster)",
-		Params:  observationParams(),
+		Params:  append(observationParams(), intervalParam),
 		Seed:    []string{"snapkv"},
 		New:     func(a Args) (Method, error) { return snapKV{newObservation(a)}, nil },
 	})

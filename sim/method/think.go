@@ -55,7 +55,7 @@ func (m thinK) Fit(c Cell) (Cell, error) {
 		return c, errors.New("keys are rebuilt at every step: none of their channels is stored")
 	case c.Latent:
 		return c, errors.New("a latent row is key and value at once: its channels cannot be dropped from the key alone")
-	case c.Online:
+	case c.Moving:
 		return c, errors.New("entries are dropped or overwritten while decoding: prompt keys cannot be packed")
 	case c.FirstQuery > first:
 		return c, fmt.Errorf("needs the last %d prompt queries, from token %d on; the trace holds those from token %d on",

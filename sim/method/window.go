@@ -17,6 +17,8 @@ type observation struct {
 	pool   string  // max, avg or none
 	agg    string  // how the query heads of a group become one score: mean, max or sum
 	query  bool    // decide and store per query head, as the official code does
+
+	interval int // tokens after which it decides again; 0: once, at the end of the prompt
 }
 
 // observationParams declares the parameters of every method that embeds an observation. The defaults 8, 7
@@ -36,12 +38,15 @@ func observationParams() []Param {
 func newObservation(a Args) observation {
 	return observation{
 		budget: a.Budget("budget"), window: a.Int("window"), kernel: a.Int("kernel"),
-		pool: a["pool"], agg: a["agg"], query: a["layout"] == "query",
+		pool: a["pool"], agg: a["agg"], query: a["layout"] == "query", interval: a.Int("interval"),
 	}
 }
 
 // observed returns itself, from the methods that embed it.
 func (o observation) observed() observation { return o }
+
+// Every makes a Repeater of the methods that declare an interval.
+func (o observation) Every() (tokens, queries int) { return o.interval, o.window }
 
 // Fit refuses a cell whose budget leaves nothing to choose, or whose window queries the trace lacks.
 func (o observation) Fit(c Cell) (Cell, error) { return o.fit(c, c.Prompt()) }

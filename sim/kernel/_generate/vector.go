@@ -8,6 +8,7 @@ import (
 // vector emits what works on single vectors.
 func vector(g *gen) {
 	axpy(g)
+	most(g)
 	mul(g)
 	dot(g)
 }
@@ -28,6 +29,27 @@ func axpy(g *gen) {
 	g.VMOVUPS(Mem{Base: y}, sum)
 	g.VFMADD231PS(Mem{Base: x}, p, sum)
 	g.VMOVUPS(sum, Mem{Base: y})
+	g.ADDQ(U8(4*g.lanes), x)
+	g.ADDQ(U8(4*g.lanes), y)
+	g.SUBQ(U8(g.lanes), left)
+	g.JG(LabelRef("next"))
+	g.end()
+}
+
+// most emits y = max(x, y), for what is important to any head of a group.
+func most(g *gen) {
+	g.function("most", "func(x, y *float32, n int)", "raises y to x where x is larger, n values, whole steps.")
+	var (
+		x, y, left = reg.RSI, reg.RDI, reg.RCX
+		v          = g.vec(0)
+	)
+	g.arg("x", x)
+	g.arg("y", y)
+	g.arg("n", left)
+	g.Label("next")
+	g.VMOVUPS(Mem{Base: y}, v)
+	g.VMAXPS(Mem{Base: x}, v, v)
+	g.VMOVUPS(v, Mem{Base: y})
 	g.ADDQ(U8(4*g.lanes), x)
 	g.ADDQ(U8(4*g.lanes), y)
 	g.SUBQ(U8(g.lanes), left)

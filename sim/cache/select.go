@@ -1,0 +1,196 @@
+package cache
+
+import "kvgauge/sim/kernel"
+
+// Selector says how the steps of a store choose the entries that they read. What is not read stays.
+type Selector interface {
+	// Index makes an empty index for heads stored heads of up to longest entries each, with keys of dim
+	// channels, each read by group query heads.
+	Index(heads, group, dim, longest int) Index
+	// PerQueryHead says whether each query head chooses for itself, or one set serves a stored head.
+	PerQueryHead() bool
+}
+
+// Index is what a store keeps besides its entries to choose among them, and the choice.
+type Index interface {
+	// Append takes the key of a head's further entry, as it reads back from the store.
+	Append(head int, key []float32)
+	// Select names the entries that a step reads. It allocates nothing.
+	Select(r *Reading)
+	// Bytes is what the index takes.
+	Bytes() int64
+	// CopyFrom makes the index hold what another of the same Selector and sizes holds.
+	CopyFrom(Index)
+}
+
+// Reading is one layer's step of a Selector.
+type Reading struct {
+	Layer int
+	Q     []float32      // [query head][channels] queries, the softmax scale included
+	Keys  []*kernel.Rows // [stored head] the keys held
+	Picks [][]int32      // [query head or stored head] entries to read, ascending: empty, with room for all
+	All   bool           // set by the Index where the step reads everything
+	Read  int64          // bytes of the index that were read, set by the Index
+}
+
+// chooser is what a Store with a Selector reads with.
+type chooser struct {
+	selector Selector
+	index    Index
+	reading  Reading
+	picking  bool             // the last step read the Picks alone
+	seen     []bool           // [entry] scratch
+	key      []float32        // scratch
+	picked   []*kernel.Picked // [worker]
+	runPick  func(worker, i int)
+}
+
+// openIndex makes an empty index and the memory to attend by it.
+func (s *Store) openIndex() {
+	if s.selector == nil {
+		return
+	}
+	s.index = s.newIndex()
+	readers := len(s.heads)
+	if s.selector.PerQueryHead() {
+		readers = s.qHeads
+	}
+	for range readers {
+		s.reading.Picks = append(s.reading.Picks, make([]int32, 0, s.longest))
+	}
+	for range s.pool.Threads() {
+		s.picked = append(s.picked, kernel.NewPicked(&s.heads[0].k, &s.heads[0].v, s.shape.Latent))
+	}
+	s.seen, s.key = make([]bool, s.longest), make([]float32, s.shape.K)
+}
+
+// newIndex makes an empty index.
+func (s *Store) newIndex() Index {
+	return s.selector.Index(len(s.heads), s.qHeads/len(s.heads), s.shape.K, s.longest)
+}
+
+// fillIndex shows the index the rows that the prompt left.
+func (s *Store) fillIndex() {
+	if s.index == nil {
+		return
+	}
+	for i := range s.longest {
+		for h := range s.heads {
+			if k := &s.heads[h].k; i < k.Len() {
+				k.Row(i, s.key)
+				s.index.Append(h, s.key)
+			}
+		}
+	}
+}
+
+// extendIndex shows the index the row that was appended to each head.
+func (s *Store) extendIndex() {
+	if s.index == nil {
+		return
+	}
+	for h := range s.heads {
+		k := &s.heads[h].k
+		k.Row(k.Len()-1, s.key)
+		s.index.Append(h, s.key)
+	}
+}
+
+// indexBytes is what the index takes.
+func (s *Store) indexBytes() int64 {
+	if s.index == nil {
+		return 0
+	}
+	return s.index.Bytes()
+}
+
+// attendSome lets the index choose and attends over what it chose. It reports false, with nothing attended,
+// where that is everything.
+func (s *Store) attendSome(layer int, out []float32) bool {
+	r := &s.reading
+	r.Layer, r.Q, r.All, r.Read = layer, s.q, false, 0
+	for i := range r.Picks {
+		r.Picks[i] = r.Picks[i][:0]
+	}
+	s.index.Select(r)
+	s.read += r.Read
+	s.picking = !r.All
+	if r.All {
+		return false
+	}
+	work := 0
+	for h := range s.heads {
+		s.read += int64(s.union(h)) * s.entryBytes()
+	}
+	for _, picks := range r.Picks {
+		work += len(picks) * (s.shape.K + s.shape.V) * s.qHeads / len(r.Picks)
+	}
+	s.flops += 2 * int64(work)
+	pool := s.pool
+	if work < inlineWork {
+		pool = nil
+	}
+	pool.Run(len(r.Picks), s.runPick)
+	u := s.outputOf(len(s.folds)-1, out)
+	for h := range s.qHeads {
+		kernel.Merge(s.states[h:h+1], 0, 1, u[h*s.shape.V:(h+1)*s.shape.V])
+	}
+	s.turnBack(u)
+	for i := len(s.folds) - 1; i >= 0; i-- {
+		s.folds[i].outputs(layer, s.outputOf(i-1, out))
+	}
+	return true
+}
+
+// picks returns the sets of entries that the queries of a stored head read.
+func (s *Store) picks(head int) [][]int32 {
+	n := len(s.reading.Picks) / len(s.heads)
+	return s.reading.Picks[head*n : (head+1)*n]
+}
+
+// union is how many entries of a head are read: those that several query heads pick come from memory once.
+func (s *Store) union(head int) int {
+	sets := s.picks(head)
+	if len(sets) == 1 {
+		return len(sets[0])
+	}
+	n := 0
+	for _, set := range sets {
+		for _, i := range set {
+			if !s.seen[i] {
+				s.seen[i] = true
+				n++
+			}
+		}
+	}
+	for _, set := range sets {
+		for _, i := range set {
+			s.seen[i] = false
+		}
+	}
+	return n
+}
+
+// attendPicks computes the states of the query heads that share one set.
+func (s *Store) attendPicks(worker, i int) {
+	readers := len(s.reading.Picks)
+	group := s.qHeads / readers
+	e := &s.heads[i*len(s.heads)/readers]
+	width := group * s.shape.K
+	kernel.AttendSome(s.q[i*width:(i+1)*width], &e.k, &e.v, s.reading.Picks[i], s.picked[worker], s.scratch[worker], s.states[i*group:(i+1)*group])
+}
+
+// Attended appends to dst the token positions that a query head read in the last step.
+func (s *Store) Attended(qHead int, dst []int32) []int32 {
+	e := &s.heads[qHead*len(s.heads)/s.qHeads]
+	if !s.picking {
+		return append(dst, e.pos...)
+	}
+	for _, i := range s.reading.Picks[qHead*len(s.reading.Picks)/s.qHeads] {
+		dst = append(dst, e.pos[i])
+	}
+	return dst
+}
+
+// Selects says whether the last step read less than the store holds.
+func (s *Store) Selects() bool { return s.picking }

@@ -1,0 +1,38 @@
+package method
+
+import "kvgauge/sim/cache"
+
+// intervalParam is that of the methods that can decide again.
+var intervalParam = Param{Name: "interval", Default: "0", Max: 1 << 20, Help: "decides again on what is stored each time so many tokens of the sequence are through; 0: once, at the end of the prompt"}
+
+// again is the policy of a Repeater: at every so many tokens the method decides on the live store as it did
+// on the prompt, and what it does not keep goes. Between them the cache grows.
+type again struct {
+	method Method
+	cell   Cell
+	every  int
+}
+
+var _ cache.Policy = again{}
+
+// repeated adds the policy to what a Repeater decided on the prompt.
+func repeated(d cache.Decision, c Cell, m Method, r Repeater) cache.Decision {
+	every, queries := r.Every()
+	if every > 0 {
+		d.Policy, d.Queries = again{m, c, every}, queries
+	}
+	return d
+}
+
+// Watches is false: what decides are the rows and the queries.
+func (again) Watches() bool { return false }
+
+// After decides. A method that cannot decide on rows that it could decide on before keeps them.
+func (p again) After(s *cache.Step) {
+	if !s.Last || s.Token%p.every != 0 {
+		return
+	}
+	if d, err := p.method.Decide(p.cell, s.View()); err == nil {
+		s.Keep(d.Keep)
+	}
+}

@@ -1,0 +1,117 @@
+package method
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
+)
+
+func init() {
+	Register(Info{
+		Name: "duoattention", Family: Eviction,
+		Summary: "everything in some heads; in the others the first tokens and the most recent ones",
+		Reduces: "entries",
+		Paper:   "Xiao et al. 2024, arXiv:2410.10819, section 2",
+		Code:    "mit-han-lab/duo-attention; NVIDIA/kvpress kvpress/presses/duo_attention_press.py",
+		Params: []Param{
+			{Name: "full", Kind: Share, Default: "50%", Help: "KV heads of each layer that keep everything, rounded"},
+			{Name: "sinks", Default: "64", Max: 1 << 20, Help: "first tokens that stay in the other heads"},
+			{Name: "recent", Default: "256", Min: 1, Max: 1 << 30, Help: "last tokens that stay in them, the current one included"},
+		},
+		New: func(a Args) (Method, error) {
+			return duoAttention{a.Share("full"), a.Int("sinks"), a.Int("recent")}, nil
+		},
+	})
+}
+
+// duoAttention splits the KV heads of a layer into retrieval heads, which keep everything, and streaming
+// heads, which keep sinks and recent tokens and make room before each append.
+//
+// Differs: the paper learns a gate per head by training on synthetic retrieval, and thresholds it over the
+// whole model. On a trace the retrieval heads of each layer are those that pay least attention to sinks and
+// recent tokens over the prompt's queries. Which they are is the model's, so that nothing is charged for it.
+type duoAttention struct {
+	full          float64
+	sinks, recent int
+}
+
+var _ Method = duoAttention{}
+
+// Fit accepts every cell: what queries the trace holds decide.
+func (m duoAttention) Fit(c Cell) (Cell, error) {
+	if n := m.whole(c.Heads); n > 0 && n < c.Heads && c.FirstQuery >= c.Prompt() {
+		return c, fmt.Errorf("needs queries of the prompt to tell retrieval heads; the trace holds those from token %d on", c.FirstQuery)
+	}
+	c.Moving = true
+	return c, nil
+}
+
+// whole is how many of a layer's heads keep everything.
+func (m duoAttention) whole(heads int) int { return int(math.Round(m.full * float64(heads))) }
+
+// Decide chooses the heads and cuts the prompt in the streaming ones.
+func (m duoAttention) Decide(c Cell, v *cache.View) (cache.Decision, error) {
+	heads, rows, held := v.Heads(), v.Rows(0), m.sinks+m.recent
+	whole := m.whole(heads)
+	ring := &cache.Ring{Sinks: m.sinks, Capacity: held, Heads: make([]bool, heads)}
+	d := cache.Decision{Ring: ring}
+	for j := range ring.Heads {
+		ring.Heads[j] = true
+	}
+	if whole > 0 {
+		local := make([]float64, heads)
+		if whole < heads {
+			c.Pool.Run(heads, func(_, j int) { local[j] = m.local(v, j) })
+		}
+		order := span(0, heads)
+		slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(local[a], local[b]) })
+		for _, j := range order[:whole] {
+			ring.Heads[j] = false
+		}
+	}
+	if held >= rows {
+		return d, nil
+	}
+	for j := range heads {
+		if ring.Heads[j] {
+			d.Keep = append(d.Keep, append(span(0, m.sinks), span(rows-m.recent, rows)...))
+		} else {
+			d.Keep = append(d.Keep, span(0, rows))
+		}
+	}
+	return d, nil
+}
+
+// local is the attention that the prompt's queries pay to the sinks and to the recent tokens, as the mean over
+// the query heads of a group and the layers that share.
+func (m duoAttention) local(v *cache.View, j int) float64 {
+	const batch = 32 // queries looked at together; bounds memory
+	rows, dim, group := v.Rows(0), v.Dim, v.Group()
+	var mass float64
+	for lo := v.FirstQuery; lo < rows; lo += batch {
+		hi := min(lo+batch, rows)
+		sees := make([]int, hi-lo)
+		for s := range sees {
+			sees[s] = lo + s + 1
+		}
+		for _, layer := range v.Q {
+			for h := j * group; h < (j+1)*group; h++ {
+				logits, lse := kernel.LogitsExact(layer[h][(lo-v.FirstQuery)*dim:(hi-v.FirstQuery)*dim], dim, v.Scale, v.K[j], sees)
+				for s, t := range sees {
+					row := logits[s*rows : s*rows+t]
+					for _, x := range row[:min(t, m.sinks)] {
+						mass += math.Exp(x - lse[s])
+					}
+					for _, x := range row[max(min(t, m.sinks), t-m.recent):] {
+						mass += math.Exp(x - lse[s])
+					}
+				}
+			}
+		}
+	}
+	return mass / float64((rows-v.FirstQuery)*group*len(v.Q))
+}

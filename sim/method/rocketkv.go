@@ -1,0 +1,96 @@
+package method
+
+import (
+	"fmt"
+	"math"
+
+	"kvgauge/sim/cache"
+)
+
+func init() {
+	Register(Info{
+		Name: "rocketkv", Family: Selection,
+		Summary: "evicts a part of the prompt once, and reads a part of the rest at each step, chosen in two dimensions",
+		Reduces: "reads",
+		Paper:   "Behnam et al. 2025, arXiv:2502.14051, section 3",
+		Code:    "NVlabs/RocketKV",
+		Params: []Param{
+			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries' worth of traffic of a step: half of it is read as entries, the rest is what choosing them may read"},
+			{Name: "window", Default: "32", Min: 1, Max: 1 << 20, Help: "last prompt queries that score, and keys always kept"},
+			{Name: "kernel", Default: "63", Min: 1, Max: 1<<20 - 1, Odd: true, Help: "width of the maximum pooling over positions"},
+		},
+		New: func(a Args) (Method, error) {
+			return rocketKV{a.Budget("budget"), a.Int("window"), a.Int("kernel")}, nil
+		},
+	})
+}
+
+// rocketKV splits the compression that the budget asks for between an eviction at the end of the prompt, which
+// is SnapKV's with sums and a wide pooling, and a choice at each step. The choice scores chunks of entries by
+// the bounds of their keys over the channels in which the group's queries are largest, and reads the best
+// entries, one set per KV head.
+//
+// What a decoded token needs is left room for: the prompt keeps the capacity less the tokens to be decoded.
+type rocketKV struct {
+	budget         Entries
+	window, kernel int
+}
+
+var _ Method = rocketKV{}
+
+// rocketPlan is how the compression is split.
+type rocketPlan struct {
+	prompt int // entries that the prompt keeps
+	top    int // entries that a step reads
+	chunk  int // entries that share bounds
+	width  int // channels that a step scores
+}
+
+// plan splits it, for keys of dim channels. It reports false where the budget holds the prompt. The exponent
+// alpha of the first part grows with the compression, to 0.8 at most; the second part is split evenly between
+// chunks and channels.
+func (m rocketKV) plan(c Cell) (p rocketPlan, compress bool) {
+	budget, prompt := m.budget.Of(c.SeqLen), c.Prompt()
+	ratio := float64(prompt) / float64(budget)
+	if ratio <= 1 {
+		return p, false
+	}
+	alpha := min(0.2+0.06*math.Log2(ratio), 0.8)
+	capacity := max(int(float64(prompt)/math.Pow(ratio, alpha)), min(2*c.Decode, prompt))
+	rest := max(1, float64(capacity)/float64(budget))
+	p = rocketPlan{prompt: capacity - c.Decode, top: max(1, budget/2), chunk: int(math.Ceil(math.Sqrt(rest)))}
+	if float64(p.chunk) > rest {
+		p.chunk = 1
+	}
+	p.width = max(1, int(float64(c.Dim*p.chunk)/rest))
+	return p, true
+}
+
+// Fit refuses entries that move or are gone, and a prompt that keeps no more than its window.
+func (m rocketKV) Fit(c Cell) (Cell, error) {
+	p, compress := m.plan(c)
+	switch {
+	case c.Grouped:
+		return c, still(c)
+	case c.Moving || c.Thinned:
+		return c, fmt.Errorf("evicts for itself and does not come after another eviction")
+	case compress && p.prompt <= m.window:
+		return c, fmt.Errorf("budget of %s leaves the prompt %d entries, not more than the window of %d", m.budget.describe(c.SeqLen), p.prompt, m.window)
+	case compress && c.FirstQuery > c.Prompt()-m.window:
+		return c, fmt.Errorf("needs the last %d prompt queries, from token %d on; the trace holds those from token %d on",
+			m.window, c.Prompt()-m.window, c.FirstQuery)
+	}
+	return c, nil
+}
+
+// Decide evicts and leaves the choice to the steps.
+func (m rocketKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
+	p, compress := m.plan(c)
+	if !compress {
+		return cache.Decision{Warnings: aboveLength(m.budget.Of(c.SeqLen), c.Prompt(), "prompt")}, nil
+	}
+	snap := observation{window: m.window, kernel: m.kernel, pool: "max", agg: "sum"}
+	d := snap.decide(c, v, p.prompt)
+	d.Select = rocketSelector(p)
+	return d, nil
+}

@@ -1,0 +1,118 @@
+package method
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
+)
+
+func init() {
+	Register(Info{
+		Name: "tova", Family: Eviction,
+		Summary: "entries that the current query attends to most, the same for all heads of a layer",
+		Reduces: "entries",
+		Paper:   "Oren et al. 2024, arXiv:2401.06104, section 3.2",
+		Code:    "schwartz-lab-NLP/TOVA src/tova_cache.py (TOVACache.reduce); NVIDIA/kvpress kvpress/presses/tova_press.py",
+		Params: []Param{
+			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head"},
+			{Name: "variant", Kind: Choice, Default: "online", Choices: []string{"online", "kvpress"}, Help: "evicting at every step, or once at the end of the prompt with the last token kept"},
+		},
+		New: func(a Args) (Method, error) { return tova{a.Budget("budget"), a["variant"] == "kvpress"}, nil },
+	})
+}
+
+// tova ranks entries by the mean over all query heads of the layer of the last query's probabilities, and
+// keeps one set for the layer. Nothing is remembered from step to step, and nothing is protected: the newest
+// entry may go at once. The prompt is cut once, by its last query.
+//
+// The variant kvpress decides at the end of the prompt alone; the last token gets the largest of the other
+// scores, so that it stays.
+type tova struct {
+	budget  Entries
+	kvpress bool
+}
+
+var _ Method = tova{}
+
+// Fit refuses a trace without the last prompt query.
+func (m tova) Fit(c Cell) (Cell, error) {
+	c.Moving = !m.kvpress
+	if last := c.Prompt() - 1; m.budget.Of(c.SeqLen) < c.Prompt() && c.FirstQuery > last {
+		return c, fmt.Errorf("needs the query of token %d, the last of the prompt; the trace holds those from token %d on", last, c.FirstQuery)
+	}
+	return c, nil
+}
+
+// Decide cuts the prompt.
+func (m tova) Decide(c Cell, v *cache.View) (cache.Decision, error) {
+	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
+	d := cache.Decision{Warnings: aboveLength(budget, rows, "prompt")}
+	if !m.kvpress {
+		d.Warnings = aboveLength(budget, c.SeqLen, "sequence")
+		if budget < c.SeqLen {
+			d.Policy = tovaPolicy{budget}
+		}
+	}
+	if budget >= rows {
+		return d, nil
+	}
+	scores := lastQuery(v)
+	if m.kvpress {
+		scores[rows-1] = slices.Max(scores[:rows-1])
+	}
+	d.Keep = slices.Repeat([][]int32{topK(scores, budget)}, v.Heads())
+	return d, nil
+}
+
+// lastQuery returns the probabilities that the last prompt query gives the rows, as the mean over all query
+// heads and the layers that share the store.
+func lastQuery(v *cache.View) []float64 {
+	rows := v.Rows(0)
+	mean := make([]float64, rows)
+	for _, layer := range v.Q {
+		for h, q := range layer {
+			logits, lse := kernel.LogitsExact(q[len(q)-v.Dim:], v.Dim, v.Scale, v.K[h/v.Group()], []int{rows})
+			for i := range mean {
+				mean[i] += math.Exp(logits[i]-lse[0]) / float64(len(v.Q)*len(layer))
+			}
+		}
+	}
+	return mean
+}
+
+// tovaPolicy drops the entry that the current query attends to least.
+type tovaPolicy struct{ budget int }
+
+var _ cache.Policy = tovaPolicy{}
+
+// Watches is true.
+func (tovaPolicy) Watches() bool { return true }
+
+// After adds up the probabilities of all heads, which hold the same entries in the same order, and above the
+// budget drops one entry: a step appends one.
+func (p tovaPolicy) After(s *cache.Step) {
+	first := &s.Heads[0]
+	if len(first.Pos) <= p.budget {
+		return
+	}
+	for _, h := range s.Heads {
+		for _, probs := range h.Probs {
+			kernel.Axpy(1, probs, first.Score)
+		}
+	}
+	if !s.Last {
+		return
+	}
+	worst := 0
+	for i, x := range first.Score {
+		if least := first.Score[worst]; x < least || x == least && first.Pos[i] > first.Pos[worst] {
+			worst = i
+		}
+	}
+	for j := range s.Heads {
+		s.Heads[j].Drop = append(s.Heads[j].Drop, int32(worst))
+	}
+}

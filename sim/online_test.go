@@ -1,0 +1,181 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"kvgauge/sim/trace"
+)
+
+// TestOnlineBytesFormula holds cache bytes and the traffic of the last step against the closed formulas, below, at
+// and above the budget.
+func TestOnlineBytesFormula(t *testing.T) {
+	const budget, decode, e = 24, 16, 2
+	ceil := func(a, b int) int { return (a + b - 1) / b }
+	for _, name := range []string{"tiny", "gqa"} {
+		tr := golden(t, name)
+		layers, g, h, d := len(tr.Layers), tr.KVHeads, tr.QHeads, tr.HeadDim
+		row := 2 * d * e
+		for _, n := range []int{budget - 1, budget, budget + 1, budget + decode, budget + decode + 1, 96} {
+			prompt := n - decode
+			kept, held := min(prompt, budget), min(n, budget)
+			last := min(n, budget+1) // entries that the last step attended
+			want := map[string][2]int{
+				"h2o:budget=24":                         {layers * g * held * (row + 4), layers * g * last * (row + 4)},
+				"h2o:budget=24,layout=query":            {layers * h * held * (row + 4), layers * h * last * (row + 4)},
+				"h2o:budget=24,variant=kvcache-factory": {layers * g * (kept + decode) * row, layers * g * (kept + decode) * row},
+				"tova:budget=24":                        {layers * g * held * row, layers * g * last * row},
+				"tova:budget=24,variant=kvpress":        {layers * g * (kept + decode) * row, layers * g * (kept + decode) * row},
+				"rkv:budget=24":                         {layers*g*(kept+decode)*row + layers*h*8*d*e, layers * g * (kept + decode) * row},
+				"duoattention:recent=10,sinks=3":        {layers * g / 2 * (n + min(n, 13)) * row, layers * g / 2 * (n + min(n, 13)) * row},
+				"quest:dense=99":                        {layers * g * (n*row + ceil(n, 16)*row), 0},
+				"dsa:dim=8,topk=20":                     {layers * (n*g*row + n*(8+4)), layers * (n*(8+4) + min(n, 20)*g*row)},
+				"dsa:index=oracle,topk=20":              {layers * n * g * row, layers * min(n, 20) * g * row},
+			}
+			specs := slices.Sorted(maps.Keys(want))
+			for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{n}, Decode: decode}) {
+				if r.Status != OK {
+					t.Errorf("%s %s at %d: %s", name, r.Pipeline, n, r.Reason)
+					continue
+				}
+				spec := strings.ReplaceAll(r.Pipeline, "budget=25%,", "")
+				w := want[spec]
+				if *r.CacheBytes != int64(w[0]) {
+					t.Errorf("%s %s at %d: cache_bytes %d, want %d", name, r.Pipeline, n, *r.CacheBytes, w[0])
+				}
+				if w[1] > 0 && *r.TrafficBytes != int64(w[1]) {
+					t.Errorf("%s %s at %d: traffic_bytes %d, want %d", name, r.Pipeline, n, *r.TrafficBytes, w[1])
+				}
+			}
+		}
+	}
+}
+
+// TestQuestTraffic: the bounds of all pages, and the pages read, which the query heads of a group share where they
+// agree.
+func TestQuestTraffic(t *testing.T) {
+	tr := golden(t, "tiny") // 4 layers, 4 heads of 16, no groups
+	const n, page, row, bounds = 96, 4, 64, 64
+	r := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "quest:budget=20,page=4"), Lengths: []int{n}, Decode: 16})[0]
+	want := int64(2*4*n*row + 2*4*(n/page*bounds+20*row)) // layers 0 and 1 in full
+	if *r.TrafficBytes != want {
+		t.Errorf("traffic %d, want %d", *r.TrafficBytes, want)
+	}
+	grouped := golden(t, "gqa")
+	for _, r := range runCells(t, Options{Traces: []*trace.Trace{grouped}, Pipelines: parse(t, "quest:budget=64,dense=99"), Lengths: []int{320}, Decode: 16}) {
+		perLayer := func(entries int64) int64 { return 6 * 2 * (20*4*32 + entries*4*32) }
+		if *r.TrafficBytes < perLayer(64) || *r.TrafficBytes > perLayer(4*64) || *r.TrafficBytes >= *r.CacheBytes {
+			t.Errorf("traffic %d is not between one page set and four a KV head", *r.TrafficBytes)
+		}
+	}
+}
+
+// TestRocketBytes holds the two stages' bytes against the formula.
+func TestRocketBytes(t *testing.T) {
+	tr := golden(t, "gqa")
+	layers, g, d := len(tr.Layers), tr.KVHeads, tr.HeadDim
+	for _, tt := range []struct{ budget, decode int }{{60, 16}, {100, 16}, {150, 8}, {40, 4}} {
+		spec := fmt.Sprintf("rocketkv:budget=%d,window=8", tt.budget)
+		r := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{320}, Decode: tt.decode, Kept: true})[0]
+		if r.Status != OK {
+			t.Errorf("%s: %s", spec, r.Reason)
+			continue
+		}
+		prompt := float64(320 - tt.decode)
+		c := prompt / float64(tt.budget)
+		capacity := int(prompt / math.Pow(c, min(0.2+0.06*math.Log2(c), 0.8)))
+		c2 := max(1, float64(capacity)/float64(tt.budget))
+		m := int(math.Ceil(math.Sqrt(c2)))
+		if float64(m) > c2 {
+			m = 1
+		}
+		if got := len(r.Kept[0][0]); got != capacity-tt.decode {
+			t.Errorf("%s: the prompt keeps %d, want %d", spec, got, capacity-tt.decode)
+		}
+		chunks, width, bounds := (capacity+m-1)/m, int(float64(d*m)/c2), 2
+		if m == 1 {
+			bounds = 1
+		}
+		cacheBytes := layers * g * (capacity*4*d + chunks*bounds*2*d)
+		traffic := layers * g * (chunks*width*2 + tt.budget/2*4*d)
+		if *r.CacheBytes != int64(cacheBytes) || *r.TrafficBytes != int64(traffic) {
+			t.Errorf("%s: cache %d and traffic %d, want %d and %d", spec, *r.CacheBytes, *r.TrafficBytes, cacheBytes, traffic)
+		}
+	}
+}
+
+// TestReadingEverythingEqualsFull wants full's outputs, bit for bit, of what keeps and reads all.
+func TestReadingEverythingEqualsFull(t *testing.T) {
+	tr := golden(t, "tiny")
+	specs := []string{
+		"full", "h2o:budget=100%", "h2o:budget=100%,variant=kvcache-factory", "tova:budget=100%", "scissorhands:budget=100%", "rkv:budget=100%,interval=4",
+		"snapkv:budget=100%,interval=4", "duoattention", "duoattention:full=100%,recent=5,sinks=1", "quest:budget=100%", "rocketkv:budget=100%", "dsa", "dsa:index=oracle,topk=96",
+	}
+	records := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{50, 96}, Decode: 16})
+	for i, r := range records {
+		full := records[i/len(specs)*len(specs)]
+		if r.Status != OK || !slices.Equal(r.Error.RelL2Layers, full.Error.RelL2Layers) || r.Error.MaxAbs != full.Error.MaxAbs {
+			t.Errorf("%s at %d: %s, errors %+v, full has %v", r.Pipeline, r.SeqLen, r.Reason, r.Error, full.Error.RelL2Layers)
+		}
+		if m := r.Error.Mass; m != nil && math.Abs(*m-1) > 1e-9 {
+			t.Errorf("%s at %d: holds %g of the mass", r.Pipeline, r.SeqLen, *m)
+		}
+	}
+}
+
+// TestLargerBudgetKeepsMore: of the prompt, and in each head.
+func TestLargerBudgetKeepsMore(t *testing.T) {
+	tr := golden(t, "gqa")
+	for _, spec := range []string{"h2o", "h2o:variant=kvcache-factory", "h2o:variant=pyramidkv", "h2o:variant=kvpress", "tova", "tova:variant=kvpress", "scissorhands", "rkv", "snapkv:interval=16", "rocketkv:window=8"} {
+		counts := make([]int, tr.KVHeads*len(tr.Layers))
+		for _, budget := range []int{33, 40, 80, 81, 200, 319, 400} {
+			sep := ":"
+			if strings.Contains(spec, ":") {
+				sep = ","
+			}
+			r := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, fmt.Sprintf("%s%sbudget=%d", spec, sep, budget)), Lengths: []int{320}, Decode: 16, Kept: true})[0]
+			for l, heads := range r.Kept {
+				for j, pos := range heads {
+					if at := l*tr.KVHeads + j; len(pos) < counts[at] {
+						t.Errorf("%s: budget %d keeps %d entries, a smaller one %d", spec, budget, len(pos), counts[at])
+					} else {
+						counts[at] = len(pos)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestIndexOracleHoldsMostMass: no set that is the same for all heads holds more of it than the oracle's.
+func TestIndexOracleHoldsMostMass(t *testing.T) {
+	for _, name := range []string{"tiny", "gqa"} {
+		tr := golden(t, name)
+		recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, "dsa:index=oracle,topk=30", "dsa:topk=30", "dsa:dim=16,topk=30", "tova:budget=29", "streamingllm:budget=30"), Lengths: []int{96}, Decode: 20})
+		for _, r := range recs[1:] {
+			if *r.Error.Mass > *recs[0].Error.Mass+1e-6 {
+				t.Errorf("%s holds %g of the mass, the oracle %g", r.Pipeline, *r.Error.Mass, *recs[0].Error.Mass)
+			}
+		}
+	}
+}
+
+// TestSelectionAfterMovingEntries: an index of entries needs them to stay.
+func TestSelectionAfterMovingEntries(t *testing.T) {
+	tr := golden(t, "tiny")
+	for _, spec := range []string{"h2o+quest", "tova+quest", "corm+quest", "streamingllm+quest", "duoattention+quest", "snapkv:interval=4+quest", "snapkv+rocketkv", "snapkv+dsa", "rkv+dsa"} {
+		_, err := NewPlan(Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{96}, Decode: 16, MaxMemory: 1 << 30, Threads: 1})
+		if err == nil {
+			t.Errorf("%s is planned", spec)
+		}
+	}
+	for _, spec := range []string{"snapkv+quest", "pyramidkv+int8+quest", "h2o:variant=kvpress+quest:page=4"} {
+		if _, err := NewPlan(Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{96}, Decode: 16, MaxMemory: 1 << 30, Threads: 1}); err != nil {
+			t.Errorf("%s: %v", spec, err)
+		}
+	}
+}
