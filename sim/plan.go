@@ -212,7 +212,12 @@ func (c Cell) fullBytes() int64 {
 
 // forMethod is what a method may know of the cell.
 func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
+	var repeatEnd int
+	if r := c.Trace.Repeat; r.First > 0 {
+		repeatEnd = r.Last + 1
+	}
 	return method.Cell{
+		Repeat: c.Trace.Repeat.First, RepeatEnd: repeatEnd,
 		Layers: c.Layers, NumLayers: c.Trace.NumLayers,
 		QHeads: c.Trace.QHeads, HeadDim: c.Trace.HeadDim, RopeDims: 2 * len(c.Trace.Rope.InvFreq), Heads: c.Trace.KVHeads, Dim: c.Trace.HeadDim, VDim: c.Trace.HeadDim,
 		SeqLen: c.SeqLen, Decode: c.Decode, FirstQuery: c.Trace.FirstQuery(), HasRope: len(c.Trace.Rope.InvFreq) > 0,

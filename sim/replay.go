@@ -169,7 +169,7 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 			rec.warn(w)
 		}
 	}
-	p.peak = max(p.peak, p.prefilled+p.whole()) // the other layers of the group make no rows
+	p.peak = max(p.peak, p.prefilled+int64(store.Producers())*p.whole()) // other layers of the group make no rows
 	p.prefilled += store.Bytes()
 	if p.plan.Kept {
 		rec.Kept = append(rec.Kept, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
@@ -216,7 +216,7 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 			if !p.sizing {
 				p.errors.add(p.pool, p.ref.layers[group[n]], group[n], i, l, store, out)
 			}
-			if n == 0 {
+			if n == len(layers)-1 {
 				p.perStep[i] += store.Bytes() // before a policy makes it smaller again
 			}
 			if c.Decode > 0 {

@@ -11,17 +11,40 @@ type attender struct {
 	rope    kernel.Rope
 	longest int               // entries that a head may come to hold
 	scratch []*kernel.Scratch // [worker]
-	folds   []turn            // of queries and outputs, in the order of the maps
+	folds   []*turn           // of queries and outputs, in the order of the maps
 	q       []float32         // [query head][stored K] the query that reads the rows, times the softmax scale
 	states  []kernel.Partial  // [stored head][chunk][query head of the group]
+	chunk   int               // entries in a chunk
 	chunks  int               // room in states, per stored head
+	used    []int             // [stored head] of them, in this step
 	parts   []part            // what one step has to do
 	run     func(worker, i int)
 	turn    *kernel.Turn
 }
 
-// part is one chunk of one stored head.
-type part struct{ head, chunk int }
+// chunkOf returns how many entries one part of a step covers, given the multiplications of an entry. Where many
+// query heads read one wide row, as those of a latent do, a whole kernel.Chunk of a short cache would leave
+// the other threads idle. It depends on the shape alone, so that results do not depend on the threads.
+func chunkOf(multiplications int) int {
+	chunk := kernel.Chunk
+	for chunk > 128 && chunk*multiplications > 1<<20 {
+		chunk /= 2
+	}
+	return chunk
+}
+
+// part is one chunk of one stored head: entries lo to hi.
+type part struct{ head, chunk, lo, hi int }
+
+// cut appends the parts of entries lo to hi of a head, whose parts before are chunk in number, and returns
+// their number.
+func (s *Store) cut(head, chunk, lo, hi int) int {
+	for ; lo < hi; lo += s.chunk {
+		s.parts = append(s.parts, part{head, chunk, lo, min(lo+s.chunk, hi)})
+		chunk++
+	}
+	return chunk
+}
 
 // prepare makes the scratch memory to append and to attend over heads of at most longest entries.
 func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
@@ -33,15 +56,21 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 		width = after.K
 		if r, ok := m.(Rebuild); ok {
 			s.rebuild, width = r, shape.K
-			s.newRooms(pool.Threads(), shape, after.K)
+			s.newRooms(pool.Threads(), shape.Heads/after.Heads, shape.K, after.K)
 		}
 		if f, ok := m.(Fold); ok {
-			s.folds = append(s.folds, newTurn(f, s.qHeads, shape, after, width))
+			s.folds = append(s.folds, newTurn(f, s.qHeads, shape, after, width, pool))
 		}
 		shape = after
 	}
 	group := s.qHeads / len(s.heads)
-	s.chunks = (longest + kernel.Chunk - 1) / kernel.Chunk
+	s.chunk = chunkOf(group * (width + s.shape.V))
+	s.chunks = (longest + s.chunk - 1) / s.chunk
+	if s.packed != nil {
+		s.chunks += len(s.packed.Ends(0)) // each run starts a chunk, and so do the rows after them
+		s.packed.Prepare(pool.Threads(), group)
+	}
+	s.used = make([]int, len(s.heads))
 	s.q = make([]float32, s.qHeads*width)
 	s.states = make([]kernel.Partial, len(s.heads)*s.chunks*group)
 	acc := make([]float32, len(s.states)*s.shape.V)
@@ -63,7 +92,10 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 // bind makes the step's parts those of this store.
 func (s *Store) bind() {
 	s.run = s.attendPart
-	if s.rebuild != nil {
+	switch {
+	case s.packed != nil:
+		s.run = s.packedPart
+	case s.rebuild != nil:
 		s.run = s.rebuildPart
 	}
 	s.soften, s.runPick = s.softenHead, s.attendPicks
@@ -86,6 +118,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		s.q[i] = x * s.scale
 	}
 	s.turnQueries()
+	s.enter(layer)
 	if s.index != nil && s.attendSome(layer, out) {
 		return
 	}
@@ -93,11 +126,14 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	work := 0
 	for h := range s.heads {
 		n := len(s.heads[h].pos)
-		for c := 0; c*kernel.Chunk < n; c++ {
-			s.parts = append(s.parts, part{h, c})
-		}
+		chunks, packed := s.cutPacked(h)
+		s.used[h] = s.cut(h, chunks, packed, n)
 		work += n * (s.shape.K + s.shape.V) * s.qHeads / len(s.heads)
 		s.read += s.heads[h].bytes(s.shape)
+	}
+	if s.packed != nil {
+		s.read += s.packed.Read(layer)
+		s.flops += s.packed.FLOPs()
 	}
 	s.flops += 2*int64(work) + s.rebuildFLOPs()
 	if s.turn != nil {
@@ -115,9 +151,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	group := s.qHeads / len(s.heads)
 	for h := range s.qHeads {
 		states := s.states[h/group*s.chunks*group:]
-		n := len(s.heads[h/group].pos)
-		chunks := (n + kernel.Chunk - 1) / kernel.Chunk
-		largest, sum := kernel.Merge(states[:chunks*group], h%group, group, u[h*s.shape.V:(h+1)*s.shape.V])
+		largest, sum := kernel.Merge(states[:s.used[h/group]*group], h%group, group, u[h*s.shape.V:(h+1)*s.shape.V])
 		if s.logits != nil {
 			s.largest[h], s.inverse[h] = largest, 1/sum
 		}
@@ -144,8 +178,7 @@ func (s *Store) attendPart(worker, i int) {
 	p := s.parts[i]
 	e := &s.heads[p.head]
 	group := s.qHeads / len(s.heads)
-	lo := p.chunk * kernel.Chunk
-	hi := min(lo+kernel.Chunk, len(e.pos))
+	lo, hi := p.lo, p.hi
 	at := (p.head*s.chunks + p.chunk) * group
 	if s.logits != nil {
 		for g := range group {
@@ -154,42 +187,4 @@ func (s *Store) attendPart(worker, i int) {
 	}
 	width := group * s.shape.K
 	kernel.Attend(s.q[p.head*width:(p.head+1)*width], &e.k, &e.v, lo, hi, s.turn, s.scratch[worker], s.states[at:at+group])
-}
-
-// turn is a Fold with the memory that it writes to.
-type turn struct {
-	fold      Fold
-	before, k int       // channels of a query before and after
-	outBefore int       // channels of a value before
-	v         int       // and after
-	q         []float32 // [query head][k] queries after
-	u         []float32 // [query head][v] what they read
-}
-
-// newTurn makes it for queries that are width wide after the fold.
-func newTurn(f Fold, qHeads int, before, after Shape, width int) turn {
-	return turn{
-		fold: f, before: before.K, k: width, v: after.V, outBefore: before.V,
-		q: make([]float32, qHeads*width), u: make([]float32, qHeads*after.V),
-	}
-}
-
-// flops is what turning the queries and outputs of all heads takes, as dense matrices.
-func (t *turn) flops() int64 {
-	return 2 * int64(len(t.q)/t.k) * int64(t.before*t.k+t.v*t.outBefore)
-}
-
-// queries turns the queries of all heads.
-func (t *turn) queries(layer, pos int, q []float32) []float32 {
-	for h := range len(t.q) / t.k {
-		t.fold.Query(layer, h, pos, q[h*t.before:(h+1)*t.before], t.q[h*t.k:(h+1)*t.k])
-	}
-	return t.q
-}
-
-// outputs turns what all heads read, u, back into values before the map.
-func (t *turn) outputs(layer int, dst []float32) {
-	for h := range len(t.q) / t.k {
-		t.fold.Output(layer, h, t.u[h*t.v:(h+1)*t.v], dst[h*t.outBefore:(h+1)*t.outBefore])
-	}
 }

@@ -7,6 +7,11 @@ func (s *Store) CopyFrom(o *Store) {
 	for h := range s.heads {
 		s.heads[h].copyFrom(&o.heads[h], s.shape)
 	}
+	for l, heads := range s.tails {
+		for h := range heads {
+			heads[h].copyFrom(&o.tails[l][h], s.shape)
+		}
+	}
 	for i := range s.queries {
 		s.queries[i].CopyFrom(&o.queries[i])
 	}
@@ -22,7 +27,8 @@ func (s *Store) Clone() *Store {
 	c.attender, c.rebuilder = attender{}, rebuilder{rebuild: s.rebuild}
 	c.observer, c.chooser = observer{policy: s.policy, window: s.window}, chooser{selector: s.selector}
 	c.newCoder()
-	c.heads, c.between = s.copied(), nil
+	c.heads, c.between = s.copied(s.heads), nil
+	c.copyPacked(s)
 	c.prepare(s.longest, s.pool, s.rope)
 	c.CopyFrom(s)
 	return &c
@@ -32,7 +38,8 @@ func (s *Store) Clone() *Store {
 // two works at a time.
 func (s *Store) Twin() *Store {
 	t := *s
-	t.heads, t.queries = s.copied(), nil
+	t.heads, t.queries = s.copied(s.heads), nil
+	t.copyPacked(s)
 	for i := range s.queries {
 		q := kernel.NewRows(kernel.F16, s.shape.K, s.window)
 		q.CopyFrom(&s.queries[i])
@@ -46,12 +53,13 @@ func (s *Store) Twin() *Store {
 	return &t
 }
 
-// copied returns the entries of all heads in buffers of the same room.
-func (s *Store) copied() []entries {
-	heads := make([]entries, 0, len(s.heads))
-	for h := range s.heads {
-		e := s.newEntries(s.heads[h].k.Cap(), s.heads[h].notes != nil)
-		e.copyFrom(&s.heads[h], s.shape)
+// copied returns entries in buffers of the same room.
+func (s *Store) copied(of []entries) []entries {
+	heads := make([]entries, 0, len(of))
+	for h := range of {
+		e := s.newEntries(of[h].k.Cap(), of[h].notes != nil)
+		e.pos = make([]int32, 0, cap(of[h].pos))
+		e.copyFrom(&of[h], s.shape)
 		heads = append(heads, e)
 	}
 	return heads

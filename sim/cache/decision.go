@@ -4,12 +4,13 @@ import "kvgauge/sim/kernel"
 
 // Decision is what one pipeline stage made of its View.
 type Decision struct {
-	Keep   [][]int32 // [stored head] rows of the view to keep, ascending and ragged; nil keeps all
-	Map    Map       // of every row, the decoded ones too; nil leaves them as they are
-	Ring   *Ring     // a fixed number of entries while decoding; nil grows
-	Codec  *Codec    // how rows are stored; nil leaves f16
-	Policy Policy    // drops entries while decoding; nil keeps what is there
-	Select Selector  // of the entries that a step reads; nil reads all
+	Keep    [][]int32 // [stored head] rows of the view to keep, ascending and ragged; nil keeps all
+	Map     Map       // of every row, the decoded ones too; nil leaves them as they are
+	Ring    *Ring     // a fixed number of entries while decoding; nil grows
+	Codec   *Codec    // how rows are stored; nil leaves f16
+	Packing Packing   // how the prompt is stored, where not as the rows that follow; nil stores all alike
+	Policy  Policy    // drops entries while decoding; nil keeps what is there
+	Select  Selector  // of the entries that a step reads; nil reads all
 
 	Merge    bool // the layers of the group share from here on: their own rows are gone
 	Producer bool // stages after this one see the queries of the group's first layer alone
@@ -19,6 +20,9 @@ type Decision struct {
 	Notes [][]uint32
 	// Queries is how many of the last queries the store keeps in f16, for a Policy that scores entries again.
 	Queries int
+
+	// Learned is what a method learned of a text, for itself alone.
+	Learned any
 
 	MetaPerCache int   // bytes that the method must keep between steps, once for all layers
 	MetaPerStore int64 // the same, for each store

@@ -18,9 +18,7 @@ func (m Matrix) Row(i int) []float32 { return m.Data[i*m.Cols : (i+1)*m.Cols] }
 
 // Mul writes m x, x [Cols], into dst [Rows].
 func (m Matrix) Mul(x, dst []float32) {
-	for i := range m.Rows {
-		dst[i] = kernel.Dot(m.Row(i), x)
-	}
+	kernel.Multiply(x, m.Data, m.Cols, dst, m.Rows)
 }
 
 // Linear is the Fold whose turns are matrices. Encode makes the rows; a query head reads them by the

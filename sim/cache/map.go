@@ -33,9 +33,10 @@ type Fold interface {
 // embedding stands between the two. Its queries stay as they are; no Fold comes after it.
 type Rebuild interface {
 	Fold
-	// Keys writes the keys of an entry at position pos, [heads before][channels], given its stored row.
-	// Several goroutines may call it at a time.
-	Keys(pos int, row []float32, dst [][]float32)
+	// Keys writes the keys that the stored rows of entries at positions pos stand for: rows [entries][channels]
+	// of one stored head into dst [KV head that it stands for][entries*dim]. Several goroutines may call it at
+	// a time.
+	Keys(head int, pos []int32, rows []float32, dst [][]float32)
 }
 
 // Pool is the Map whose stored head is the mean of some of the heads before it.

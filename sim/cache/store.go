@@ -40,6 +40,7 @@ type Store struct {
 	coder
 	attender
 	rebuilder
+	packer
 	observer
 	chooser
 }
@@ -59,6 +60,7 @@ func Build(spec Spec) (*Store, error) {
 	s := &Store{layers: v.Layers, qHeads: v.QHeads(), before: spec.Before, shape: v.Shape(), scale: float32(v.Scale)}
 	s.codec = Codec{K: kernel.Plain(kernel.F16), V: kernel.Plain(kernel.F16)}
 	var notes [][]uint32
+	var packing Packing
 	for _, d := range spec.Decisions {
 		if d.Map != nil {
 			s.maps = append(s.maps, d.Map)
@@ -78,9 +80,20 @@ func Build(spec Spec) (*Store, error) {
 		if d.Select != nil {
 			s.selector = d.Select
 		}
+		if d.Packing != nil {
+			packing = d.Packing
+		}
 		s.meta += d.MetaPerStore
 	}
 	s.newCoder()
+	if packing != nil {
+		longest, err := s.packPrompt(packing, v, spec.Decode)
+		if err != nil {
+			return nil, err
+		}
+		s.prepare(longest, spec.Pool, v.Rope)
+		return s, nil
+	}
 	longest := 0
 	for h := range v.K {
 		n := v.Rows(h)
@@ -157,7 +170,7 @@ func (s *Store) Pos(head int) []int32 { return s.heads[head].pos }
 // Append stores the rows of the token at position pos, k and v [kv_head][dim] as the trace has them.
 // Rows of a layer that shares the store without producing its rows are ignored. It fails with ErrRange.
 func (s *Store) Append(layer, pos int, k, v [][]float32) error {
-	if layer != s.layers[0] {
+	if !s.enter(layer) {
 		return nil
 	}
 	for i, m := range s.maps {
@@ -184,8 +197,10 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 			e.notes = append(e.notes, 0)
 		}
 	}
-	s.appended++
-	s.read, s.flops = s.meta, 0
+	if layer == s.layers[0] {
+		s.appended++
+		s.read, s.flops = s.meta, 0
+	}
 	s.extendIndex()
 	if !ok {
 		return ErrRange
@@ -212,32 +227,39 @@ func (s *Store) slot(h int) int {
 // Bytes returns what the store holds: rows, and what its methods keep between steps.
 func (s *Store) Bytes() int64 {
 	n := s.meta + s.queryBytes() + s.indexBytes()
-	for h := range s.heads {
-		n += s.heads[h].bytes(s.shape)
+	if s.packed != nil {
+		n += s.packed.Bytes()
 	}
+	s.every(func(e *entries) { n += e.bytes(s.shape) })
 	return n
 }
 
 // Metadata returns the part of Bytes that is not keys and values: scales, notes, maps, queries and indices.
 func (s *Store) Metadata() int64 {
 	n := s.meta + s.queryBytes() + s.indexBytes()
-	for h := range s.heads {
-		e := &s.heads[h]
+	if s.packed != nil {
+		n += s.packed.Metadata()
+	}
+	s.every(func(e *entries) {
 		n += e.k.ScaleBytes() + 4*int64(len(e.notes))
 		if !s.shape.Latent {
 			n += e.v.ScaleBytes()
 		}
-	}
+	})
 	return n
 }
 
-// Paged returns what the store takes where every head allocates whole pages of page entries.
+// Paged returns what the store takes where every head allocates whole pages of page entries. Packed rows,
+// which do not grow, take what they take.
 func (s *Store) Paged(page int) int64 {
 	n := s.meta + s.queryBytes() + s.indexBytes()
-	for h := range s.heads {
-		held := len(s.heads[h].pos)
-		n += s.heads[h].bytes(s.shape) + int64((held+page-1)/page*page-held)*s.entryBytes()
+	if s.packed != nil {
+		n += s.packed.Bytes()
 	}
+	s.every(func(e *entries) {
+		held := e.k.Len()
+		n += e.bytes(s.shape) + int64((held+page-1)/page*page-held)*s.entryBytes()
+	})
 	return n
 }
 

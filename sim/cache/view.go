@@ -132,20 +132,31 @@ func (v *View) folded(f Fold, width int) [][][]float32 {
 	return folded
 }
 
-// applyKeep copies the kept rows of each head.
+// applyKeep copies the kept rows of each head, in every layer that has rows of its own.
 func (v *View) applyKeep(keep [][]int32) {
-	k, v2 := make([][]float32, len(keep)), make([][]float32, len(keep))
 	pos := make([][]int32, len(keep))
 	for h, rows := range keep {
-		k[h] = make([]float32, 0, len(rows)*v.Dim)
-		v2[h] = make([]float32, 0, len(rows)*v.VDim)
 		pos[h] = make([]int32, 0, len(rows))
 		for _, r := range rows {
-			i := int(r)
-			k[h] = append(k[h], v.K[h][i*v.Dim:(i+1)*v.Dim]...)
-			v2[h] = append(v2[h], v.V[h][i*v.VDim:(i+1)*v.VDim]...)
-			pos[h] = append(pos[h], v.Pos[h][i])
+			pos[h] = append(pos[h], v.Pos[h][r])
 		}
 	}
-	v.K, v.V, v.Pos, v.Peers = k, v2, pos, nil
+	v.K, v.V, v.Pos = keptRows(v.K, keep, v.Dim), keptRows(v.V, keep, v.VDim), pos
+	peers := v.Peers
+	v.Peers = nil
+	for _, p := range peers {
+		v.Peers = append(v.Peers, Peer{keptRows(p.K, keep, v.Dim), keptRows(p.V, keep, v.VDim)})
+	}
+}
+
+// keptRows copies the rows of each head that keep names.
+func keptRows(heads [][]float32, keep [][]int32, dim int) [][]float32 {
+	kept := make([][]float32, len(keep))
+	for h, rows := range keep {
+		kept[h] = make([]float32, 0, len(rows)*dim)
+		for _, r := range rows {
+			kept[h] = append(kept[h], heads[h][int(r)*dim:(int(r)+1)*dim]...)
+		}
+	}
+	return kept
 }

@@ -14,6 +14,9 @@ const (
 	// a block of keys and its values stay in the nearest caches while every query head of the group reads
 	// them.
 	block = 64
+
+	// tileHeads is how many query heads the assembly works on at a time, at most.
+	tileHeads = 4
 )
 
 // Partial is the softmax state of one query head over one chunk: the largest logit, the sum of
@@ -37,6 +40,7 @@ type Scratch struct {
 	vScale       []float32 // [block]
 	q            []float32 // [heads][dim] the query times a scale a channel
 	tail         []float32 // [GroupDim] channels of a row that the assembly leaves
+	part         []float32 // [tileHeads][block] what the last columns add to logits
 
 	factor, offset []float32   // [block][dim/16] of a Blocked block
 	entries        [16]float32 // of its table
@@ -58,7 +62,7 @@ func NewScratch(heads, dim int) *Scratch {
 	s := &Scratch{
 		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
 		scales: floats(block * groups), mins: floats(block * groups), ones: floats(max(block*groups, heads)), zeros: floats(block * groups),
-		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim),
+		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim), part: floats(tileHeads * block),
 		factor: floats(block * dim / 16), offset: floats(block * dim / 16),
 	}
 	for i := range s.ones {
@@ -141,14 +145,25 @@ func record(out []Partial, logits []float32, n int, scale []float32, scaled bool
 	}
 }
 
-// rowScales returns the factors of n rows' codes that the path leaves to soften: those of Int8 rows, widened
-// into room, and ones otherwise.
+// rowScales returns the factors of n rows that the path leaves to soften: the rows' own, and the scales of Int8
+// rows, in room; ones where there are none.
 func (p *path) rowScales(r *Rows, lo, n int, ones, room []float32) []float32 {
-	if !p.rawCodes || r.Format != Int8 || r.Scale == nil || r.Tokens > 0 {
+	coded := p.rawCodes && r.Format == Int8 && r.Scale != nil && r.Tokens == 0
+	if !coded && r.Factor == nil {
 		return ones
 	}
-	p.floats(room[:n], r.Scale[lo:])
-	return room[:n]
+	room = room[:n]
+	if !coded {
+		p.floats(room, r.Factor[lo:])
+		return room
+	}
+	p.floats(room, r.Scale[lo:])
+	if r.Factor != nil {
+		for i, u := range r.Factor[lo : lo+n] {
+			room[i] *= halfs[u]
+		}
+	}
+	return room
 }
 
 // Merge combines the states of one query head in the order of their chunks and writes the attention

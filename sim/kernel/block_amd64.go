@@ -104,7 +104,11 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 			}
 		}
 	}
-	if dim == k.Dim {
+	switch {
+	case dim == k.Dim:
+		return
+	case dim > 0 && k.Format != Int4 && k.Format != Blocked:
+		a.scoreTail(q, k, lo, n, s, out, stride)
 		return
 	}
 	rest := s.tail[:k.Dim-dim]
@@ -116,6 +120,29 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 				sum += out[h*stride+i]
 			}
 			out[h*stride+i] = sum
+		}
+	}
+}
+
+// scoreTail adds what the columns beyond the last whole step make: it reads the last sixteen columns of each
+// row with the queries' channels, of which those that were read before are set to zero.
+func (a *simd) scoreTail(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
+	heads, again := len(q)/k.Dim, columns(k)-(k.Dim-16)
+	tails := s.q[:heads*16]
+	for h := range heads {
+		tail := tails[h*16 : (h+1)*16]
+		copy(tail, q[(h+1)*k.Dim-16:(h+1)*k.Dim])
+		clear(tail[:again])
+	}
+	rows := &k.Data[lo*k.stride+k.Format.CodeBytes(k.Dim-16)]
+	h := 0
+	for _, t := range a.tiles {
+		part := s.part[:t.heads*block]
+		for ; h+t.heads <= heads; h += t.heads {
+			t.dots[k.Format](&tails[h*16], 4*16, rows, k.stride, n, 16, &part[0], 4*block, nil, nil, 0, rows)
+			for i := range t.heads {
+				a.plus(1, part[i*block:i*block+n], out[(h+i)*stride:])
+			}
 		}
 	}
 }

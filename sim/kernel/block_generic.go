@@ -4,16 +4,17 @@ package kernel
 // scratch memory that stays in the nearest cache, and all heads read it from there.
 
 var generic = path{
-	name:   "go",
-	score:  scoreGeneric,
-	soften: softenGeneric,
-	weigh:  weighGeneric,
-	column: columnGeneric,
-	dot:    dot,
-	axpy:   axpy,
-	most:   most,
-	floats: floats,
-	halves: encodeHalves,
+	name:     "go",
+	score:    scoreGeneric,
+	soften:   softenGeneric,
+	weigh:    weighGeneric,
+	column:   columnGeneric,
+	dot:      dot,
+	axpy:     axpy,
+	multiply: scoreFloats,
+	most:     most,
+	floats:   floats,
+	halves:   encodeHalves,
 
 	product: productGeneric,
 	exps64:  exps64Generic,

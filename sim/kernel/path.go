@@ -24,6 +24,9 @@ type path struct {
 	dot    func(a, b []float32) float32
 	axpy   func(p float32, x, y []float32)
 	most   func(x, y []float32)
+
+	multiply func(x []float32, cols int, m, out []float32, stride int)
+
 	floats func(dst []float32, src []uint16)
 	halves func(dst []byte, src []float32) (finite bool)
 

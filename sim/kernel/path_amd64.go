@@ -20,7 +20,7 @@ var available = func() []*path {
 func (a *simd) path(name string) *path {
 	return &path{
 		name: name, rawCodes: true,
-		score: a.score, soften: a.softenBlock, weigh: a.weigh, column: a.columnBlock, dot: a.inner, axpy: a.plus, most: a.raise, floats: a.floats, halves: a.halves,
+		score: a.score, soften: a.softenBlock, weigh: a.weigh, column: a.columnBlock, dot: a.inner, axpy: a.plus, most: a.raise, multiply: a.multiply, floats: a.floats, halves: a.halves,
 		product: a.matrix, exps64: a.exps,
 		read: func(p []byte) uint64 { return a.read(&p[0], len(p)) }, fma: a.fma, fmaFlops: 2 * 12 * a.lanes,
 	}

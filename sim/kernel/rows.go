@@ -15,6 +15,7 @@ type Rows struct {
 	Scale  []uint16 // binary16: Int8 [n], Int4 [n][groups]; with Tokens [n/Tokens][Dim]
 	Min    []uint16 // binary16, of Int4: as Scale
 	Tokens int      // rows that share the scales of their channels; 0 where scales belong to a row
+	Factor []uint16 // binary16 [n]: attention reads row i times it; nil for rows as they are. Not counted
 	Then   *Rows    // the rows that follow, in a Window
 
 	window Window
@@ -193,6 +194,9 @@ func (r *Rows) Slice(lo, hi int) Rows {
 	}
 	if len(r.Min) > 0 {
 		s.Min = r.Min[from:to]
+	}
+	if r.Factor != nil {
+		s.Factor = r.Factor[lo:hi]
 	}
 	return s
 }

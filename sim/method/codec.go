@@ -36,6 +36,9 @@ func (m codec) Decide(c Cell, _ *cache.View) (cache.Decision, error) {
 	return cache.Decision{Codec: &d}, err
 }
 
+// errPackedRows says what prompts that are stored apart are stored in.
+var errPackedRows = errors.New("prompt rows that are packed already need a format of single channels, a row at a time")
+
 // fits says why a codec does not go with what the stages before it do.
 func fits(m codec, c Cell) error {
 	d, err := m(c)
@@ -43,7 +46,9 @@ func fits(m codec, c Cell) error {
 	switch {
 	case err != nil:
 		return err
-	case c.Rebuilt && (turned || d.K.Grouped()):
+	case c.Packed && (turned || d.K.Grouped() || d.V.Grouped() || d.K.Format == kernel.Blocked || d.V.Format == kernel.Blocked):
+		return errPackedRows
+	case c.Rebuilt && (turned || d.K.Grouped() || d.V.Grouped()):
 		return errors.New("keys that are rebuilt at every step need latent rows that are stored one by one, as they are")
 	case c.Rolled && turned:
 		return errors.New("roll=on rotates keys as they are read, which a Hadamard rotation has mixed")
@@ -55,6 +60,9 @@ func fits(m codec, c Cell) error {
 
 // whole says why rows are not whole blocks of n channels.
 func whole(c Cell, n int) error {
+	if c.Packed {
+		return errPackedRows
+	}
 	if c.Dim%n != 0 || c.VDim%n != 0 {
 		return fmt.Errorf("rows of %d channels are not whole blocks of %d", max(c.Dim, c.VDim), n)
 	}

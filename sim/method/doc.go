@@ -8,7 +8,8 @@
 //  1. param.go: how parameters are declared, once, with defaults, bounds and help.
 //  2. registry.go: Info, Register and the look-ups; family.go: which families there are, in which order.
 //  3. spec.go: the grammar of the command line, from text to pipelines.
-//  4. pipeline.go: what a pipeline does in a cell; knob.go: how its size is set; observer.go where a method
+//  4. method.go: the interfaces; Fitter and Learner for what is fitted on another text.
+//  5. pipeline.go: what a pipeline does in a cell; knob.go: how its size is set; observer.go where a method
 //     must see all layers first, wrapper.go where one stands behind another of its kind.
 //
 // streamingllm.go is the shortest method with a decision of its own; window.go, padded.go and topk.go are

@@ -6,7 +6,7 @@ import (
 )
 
 // Cell is what a method may know of the cell it works in before it sees a row. Heads and the fields
-// after it up to Rebuilt are as the stages before leave them.
+// after it up to Packed are as the stages before leave them.
 type Cell struct {
 	Layers     []int // that are measured, by the model's own numbers
 	NumLayers  int   // of the whole model
@@ -19,6 +19,8 @@ type Cell struct {
 	Folded     bool // queries are turned before they read rows
 	HasRope    bool // keys are rotated by the position, head by head
 	Rebuilt    bool // keys are made again from the stored rows at each step
+	Latent     bool // a stored row is key and value at once
+	Packed     bool // prompt rows are stored otherwise than those that follow
 	Thinned    bool // an earlier stage drops entries of the prompt
 	Moving     bool // an earlier stage drops or overwrites entries while decoding
 	Rolled     bool // keys are rotated further as they are read
@@ -27,6 +29,8 @@ type Cell struct {
 	SeqLen     int
 	Decode     int // tokens of SeqLen that are decoded after the prompt
 	FirstQuery int // first token whose query the trace holds
+	Repeat     int // first token of those that repeat the context before them; 0 where none do
+	RepeatEnd  int // one more than the last of them
 	Seed       uint64
 	Pool       *kernel.Pool
 	Observed   map[int]float64 // what an Observer saw, by the first layer of each group
@@ -71,4 +75,12 @@ type Fitter interface {
 	Fits() bool
 	// FitMap fits on the view, and returns the map and its bytes as Weights.
 	FitMap(c Cell, on *cache.View) (cache.Decision, error)
+}
+
+// Learner is a Fitter whose FitMap learns no map but what it then decides on the prompt with: the Learned of the
+// decision.
+type Learner interface {
+	Fitter
+	// Apply decides on the prompt. It takes the weights and warnings of the decision that FitMap returned.
+	Apply(c Cell, prompt *cache.View, learned cache.Decision) (cache.Decision, error)
 }

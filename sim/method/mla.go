@@ -113,7 +113,7 @@ func (m mla) Fit(c Cell) (Cell, error) {
 	case stored >= full && !(rank == full && ropeDim == 0):
 		return c, fmt.Errorf("%d stored values per token are not fewer than %d", stored, full)
 	}
-	c.Heads, c.Dim, c.VDim, c.Folded, c.HasRope = 1, stored, rank, true, false
+	c.Heads, c.Dim, c.VDim, c.Folded, c.HasRope, c.Latent = 1, stored, rank, true, false, true
 	c.Rebuilt = m.rope == "pre"
 	return c, nil
 }

@@ -74,7 +74,7 @@ func (b basis) encoder() latentRow {
 			m.Row(r)[c] = float32(x)
 		}
 	}
-	return latentRow{m, make([]float32, b.keys)}
+	return latentRow{m, make([]float32, b.keys+b.values)}
 }
 
 // key is [rank][hi-lo]: it turns a query of the keys' channels lo to hi into one of latent rows.
@@ -104,7 +104,7 @@ func (b basis) value(lo, hi int) cache.Matrix {
 // latentRow is the Map that encodes keys and values side by side.
 type latentRow struct {
 	encoder cache.Matrix // [rank][keys + values]
-	keys    []float32    // scratch: the keys of a token side by side
+	side    []float32    // scratch: the keys of a token side by side, and its values
 }
 
 var _ cache.Map = latentRow{}
@@ -118,23 +118,17 @@ func (m latentRow) Shape(cache.Shape) cache.Shape {
 func (m latentRow) Row(_ int, k, v, dstK, _ [][]float32) {
 	at := 0
 	for _, head := range k {
-		at += copy(m.keys[at:], head)
+		at += copy(m.side[at:], head)
 	}
-	m.encode(m.keys, v, dstK[0])
+	m.encode(at, v, dstK[0])
 }
 
-// encode makes the latent row of keys side by side and of values by head.
-func (m latentRow) encode(k []float32, v [][]float32, dst []float32) {
-	for r := range m.encoder.Rows {
-		row := m.encoder.Row(r)
-		sum := kernel.Dot(k, row)
-		at := len(k)
-		for _, head := range v {
-			sum += kernel.Dot(head, row[at:at+len(head)])
-			at += len(head)
-		}
-		dst[r] = sum
+// encode makes the latent row of the keys that the scratch memory holds, channels in all, and of values.
+func (m latentRow) encode(channels int, v [][]float32, dst []float32) {
+	for _, head := range v {
+		channels += copy(m.side[channels:], head)
 	}
+	m.encoder.Mul(m.side, dst)
 }
 
 // newAbsorbed is the map of rope=post: the keys go into the latent as they are cached, which needs nothing
@@ -158,10 +152,10 @@ func newAbsorbed(on *cache.View, keys [][]float32, rank int, balance float64) ca
 type rebuilt struct {
 	latentRow
 	rope  kernel.Rope
-	up    cache.Matrix   // [heads*dim][rank] keys before the embedding from a latent row
+	turns *kernel.Turns
+	up    []cache.Matrix // [head] keys before the embedding, [dim][rank], from a latent row
 	value []cache.Matrix // [head]
 	group int
-	heads int
 	dim   int
 }
 
@@ -170,16 +164,10 @@ var _ cache.Rebuild = (*rebuilt)(nil)
 func newRebuilt(on *cache.View, rank int, balance float64) *rebuilt {
 	b := newBasis(sideBySide(unrotated(on), on.Dim, 1), sideBySide(on.V, on.VDim, 1), rank, balance)
 	m := &rebuilt{
-		latentRow: b.encoder(), rope: on.Rope, group: on.Group(), heads: on.Heads(), dim: on.Dim,
-		up: cache.NewMatrix(b.keys, rank),
-	}
-	key := b.key(0, b.keys)
-	for c := range b.keys {
-		for r := range rank {
-			m.up.Row(c)[r] = key.Row(r)[c]
-		}
+		latentRow: b.encoder(), rope: on.Rope, turns: kernel.NewTurns(on.Rope), group: on.Group(), dim: on.Dim,
 	}
 	for j := range on.Heads() {
+		m.up = append(m.up, transposed(b.key(j*on.Dim, (j+1)*on.Dim)))
 		m.value = append(m.value, b.value(j*on.VDim, (j+1)*on.VDim))
 	}
 	return m
@@ -188,11 +176,11 @@ func newRebuilt(on *cache.View, rank int, balance float64) *rebuilt {
 // Row encodes the keys as they were before the rotary embedding.
 func (m *rebuilt) Row(pos int, k, v, dstK, _ [][]float32) {
 	for j, head := range k {
-		plain := m.keys[j*m.dim : (j+1)*m.dim]
+		plain := m.side[j*m.dim : (j+1)*m.dim]
 		copy(plain, head)
 		m.rope.Rotate(plain, -float64(pos))
 	}
-	m.encode(m.keys, v, dstK[0])
+	m.encode(len(k)*m.dim, v, dstK[0])
 }
 
 // Query leaves the query as it is: it reads rebuilt keys.
@@ -201,14 +189,23 @@ func (m *rebuilt) Query(_, _, _ int, q, dst []float32) { copy(dst, q) }
 // Output multiplies by the head's part of the basis.
 func (m *rebuilt) Output(_, head int, u, dst []float32) { m.value[head/m.group].Mul(u, dst) }
 
-// Keys rebuilds the keys of an entry.
-func (m *rebuilt) Keys(pos int, row []float32, dst [][]float32) {
-	for j := range m.heads {
-		for c := range m.dim {
-			dst[j][c] = kernel.Dot(m.up.Row(j*m.dim+c), row)
-		}
-		m.rope.Rotate(dst[j], float64(pos))
+// Keys rebuilds the keys of a block of entries.
+func (m *rebuilt) Keys(_ int, pos []int32, rows []float32, dst [][]float32) {
+	for j, up := range m.up {
+		kernel.Multiply(rows, up.Data, up.Cols, dst[j], m.dim)
 	}
+	m.turns.Rotate(pos, dst, m.dim)
+}
+
+// transposed turns rows into columns.
+func transposed(m cache.Matrix) cache.Matrix {
+	t := cache.NewMatrix(m.Cols, m.Rows)
+	for i := range m.Rows {
+		for j, x := range m.Row(i) {
+			t.Row(j)[i] = x
+		}
+	}
+	return t
 }
 
 // unrotated returns every head's keys as they were before the rotary embedding.

@@ -111,9 +111,9 @@ func (m *splitRope) Row(pos int, k, v, dstK, _ [][]float32) {
 		m.rope.Rotate(slots[s*m.dim:(s+1)*m.dim], -float64(pos))
 	}
 	for i, c := range m.rest {
-		m.restRoom[i] = slots[c]
+		m.encoder.side[i] = slots[c]
 	}
-	m.encoder.encode(m.restRoom, v, dst)
+	m.encoder.encode(len(m.rest), v, dst)
 }
 
 // Query reads the channels under the embedding as it is, the rest without it and through the latent.

@@ -24,11 +24,19 @@ type Pipeline struct {
 func build(stages []stage, budget Entries) (*Pipeline, error) {
 	p := &Pipeline{stages: stages, budget: budget}
 	var families []string
+	var groups Grouper
+	shares := 0 // the stage of groups
 	for i, s := range stages {
 		args := s.args(budget)
 		m, err := s.info.New(args)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.info.Name, err)
+		}
+		if g, ok := m.(Grouper); ok {
+			if groups != nil {
+				return nil, fmt.Errorf("%s and %s do not combine: both make layers share a cache", stages[shares].info.Name, s.info.Name)
+			}
+			groups, shares = g, i
 		}
 		families = append(families, string(s.info.Family))
 		if i > 0 {
@@ -201,17 +209,30 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.
 // decide runs one stage.
 func (p *Pipeline) decide(i int, c Cell, prompt, future *cache.View, prepared []*cache.Decision) (cache.Decision, error) {
 	m := p.methods[i]
-	if prepared != nil && prepared[i] != nil {
-		return *prepared[i], nil
-	}
 	if f, ok := m.(Fitter); ok && f.Fits() {
-		d, err := f.FitMap(c, prompt)
-		return onSequence(d), err
+		var known *cache.Decision
+		if prepared != nil {
+			known = prepared[i]
+		}
+		d, err := fitted(f, c, prompt, known)
+		if l, ok := m.(Learner); ok && err == nil {
+			return l.Apply(c, prompt, d)
+		}
+		return d, err
 	}
 	if s, ok := m.(Seer); ok {
 		return s.Foresee(c, prompt, future)
 	}
 	return m.Decide(c, prompt)
+}
+
+// fitted returns what was fitted on another text, or else fits on the prompt.
+func fitted(f Fitter, c Cell, prompt *cache.View, prepared *cache.Decision) (cache.Decision, error) {
+	if prepared != nil {
+		return *prepared, nil
+	}
+	d, err := f.FitMap(c, prompt)
+	return onSequence(d), err
 }
 
 // onSequence charges a map that was fitted on the prompt to the cache: it must travel with the sequence.
@@ -220,7 +241,7 @@ func onSequence(d cache.Decision) cache.Decision {
 	d.Weights = 0
 	d.Warnings = append(slices.Clone(d.Warnings), cache.Warning{
 		Code: "fitted-on-sequence",
-		Text: "maps were fitted on the prompt itself and are charged to the cache; --calibrate names another text of the model",
+		Text: "what was fitted on the prompt itself is charged to the cache; --calibrate names another text of the model",
 	})
 	return d
 }

@@ -52,6 +52,8 @@ func still(c Cell) error {
 	switch {
 	case c.Moving:
 		return errors.New("keeps an index of the entries, which must not move: the stage before drops or overwrites entries while decoding")
+	case c.Packed:
+		return errors.New("keeps an index of the keys, but those of the prompt are packed")
 	case c.Grouped:
 		return errors.New("reads single rows, but rows share scales or wait to be packed")
 	}

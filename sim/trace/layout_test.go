@@ -65,11 +65,15 @@ func TestMetadata(t *testing.T) {
 		meta["num_layers"], meta["scale"], meta["position_offset"] = "32", "0.25", "100"
 		meta["rope_theta"], meta["rope_style"], meta["rope_dims"] = "1e6", "gptj", "2"
 		meta["needles"] = ` [{"layer":5,"kv_head":1,"key":0,"query":5},{"query":2,"key":1,"kv_head":0,"layer":2}] `
+		meta["repeat_span"] = "2..4"
 		meta["seed"] = "anything else"
 		arrays["rope_inv_freq"] = floats(0.75)
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if tr.Repeat != (Span{2, 4}) {
+		t.Errorf("second pass %v", tr.Repeat)
 	}
 	if tr.Model != "m" || tr.Source != "a test" || tr.NumLayers != 32 || tr.Scale != 0.25 || tr.PositionOffset != 100 {
 		t.Errorf("read %+v", tr)
@@ -129,6 +133,7 @@ func TestMetadataRefused(t *testing.T) {
 		{"rope_dims", "6", "6, want an integer from 2 to 4"},
 		{"position_offset", "-1", "-1, want an integer from 0 to 2147483647"},
 		{"position_offset", "1.5", "1.5, want an integer"},
+		{"repeat_span", "0..3", "0..3, want tokens first..last from 1 to 5"},
 		{"needles", "{}", "cannot unmarshal object"},
 		{"needles", "[", "unexpected EOF, want a JSON array of needles"},
 		{"needles", "", "EOF, want a JSON array of needles"},

@@ -21,7 +21,7 @@ const (
 // metaFields are the fields that a Trace holds; others are carried along.
 var metaFields = []string{
 	"format", "version", "model", "source", "num_layers", "scale",
-	"rope_theta", "rope_style", "rope_dims", "position_offset", "needles",
+	"rope_theta", "rope_style", "rope_dims", "position_offset", "needles", "repeat_span",
 }
 
 func checkFormat(meta map[string]string) error {
@@ -59,6 +59,11 @@ func (t *Trace) setMetadata(meta map[string]string) (err error) {
 	if text, ok := meta["needles"]; ok {
 		if t.Needles, err = t.parseNeedles(text); err != nil {
 			return fmt.Errorf("metadata field needles: %w", err)
+		}
+	}
+	if text, ok := meta["repeat_span"]; ok {
+		if t.Repeat, err = t.parseSpan(text); err != nil {
+			return fmt.Errorf("metadata field repeat_span: %w", err)
 		}
 	}
 	return nil
@@ -171,6 +176,21 @@ func (t *Trace) checkNeedle(n Needle) error {
 	return nil
 }
 
+// parseSpan reads a range of tokens, first..last, that begins after a context.
+func (t *Trace) parseSpan(text string) (Span, error) {
+	want := fmt.Errorf("%s, want tokens first..last from 1 to %d", printable(text), t.Tokens-1)
+	a, b, ok := strings.Cut(text, "..")
+	if !ok {
+		return Span{}, want
+	}
+	first, errFirst := strconv.Atoi(a)
+	last, errLast := strconv.Atoi(b)
+	if errFirst != nil || errLast != nil || first < 1 || last < first || last >= t.Tokens {
+		return Span{}, want
+	}
+	return Span{first, last}, nil
+}
+
 // metadata is the inverse of setMetadata.
 func (t *Trace) metadata() (map[string]string, error) {
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
@@ -181,6 +201,9 @@ func (t *Trace) metadata() (map[string]string, error) {
 	if t.Rope.Dims > 0 {
 		meta["rope_theta"], meta["rope_style"] = number(t.Rope.Theta), t.Rope.Style
 		meta["rope_dims"] = strconv.Itoa(t.Rope.Dims)
+	}
+	if t.Repeat != (Span{}) {
+		meta["repeat_span"] = fmt.Sprintf("%d..%d", t.Repeat.First, t.Repeat.Last)
 	}
 	if len(t.Needles) > 0 {
 		var b bytes.Buffer

@@ -98,6 +98,7 @@ func TestNPYEqualsSafetensors(t *testing.T) {
 		meta, arrays := small(dtype)
 		meta["rope_theta"] = "500"
 		meta["needles"] = `[{"layer":2,"kv_head":1,"key":1,"query":5}]`
+		meta["repeat_span"] = "3..5"
 		arrays["rope_inv_freq"] = floats(1, 0.125)
 		arrays["token_ids"] = array{"I64", []int{6}, make([]byte, 48)}
 		want, err := fromBytes(safetensorsOf(meta, arrays))

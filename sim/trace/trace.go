@@ -32,6 +32,7 @@ type Trace struct {
 	Rope           Rope
 	PositionOffset int // position of token 0 in the rotary embedding
 	Needles        []Needle
+	Repeat         Span // tokens that repeat the context before them; zero where none do
 
 	src source
 }
@@ -43,6 +44,9 @@ type Rope struct {
 	Dims    int       // leading dimensions of a head that are rotated
 	InvFreq []float64 // [Dims/2] radians per position
 }
+
+// Span is a range of tokens, both ends included.
+type Span struct{ First, Last int }
 
 // Needle is a key that no query asks for during a long silence and that one query then asks for.
 // Key and Query are token positions.

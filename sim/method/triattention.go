@@ -1,0 +1,215 @@
+package method
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/cmplx"
+
+	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
+)
+
+func init() {
+	Register(Info{
+		Name: "triattention", Family: Eviction,
+		Summary: "prompt entries that queries like those of the model's other texts would attend to from positions to come",
+		Reduces: "entries",
+		Paper:   "Mao et al. 2026, arXiv:2604.04921, the trigonometric series of section 3",
+		Code:    "WeianMao/triattention",
+		Params: []Param{
+			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "prompt entries kept per KV head"},
+			{Name: "agg", Kind: Choice, Default: "mean", Choices: []string{"mean", "max"}, Help: "scores at the positions to come to one"},
+		},
+		New: func(a Args) (Method, error) { return triAttention{a.Budget("budget"), a["agg"] == "max"}, nil },
+	})
+}
+
+// triAttention scores a key by the mean query of each head before the rotary embedding, which a text of the model
+// tells once for all: pair by pair what that query would make of the key from 1, 2, 4, ... 65,536 positions after
+// the prompt, and the key's length times how far single queries exceed their mean. It needs no recent queries.
+// Scores are standardised over the keys of a query head; a KV head takes the maximum of its group.
+//
+// Differs: the official code evicts whenever a multiple of 128 tokens is reached and leaves the prompt alone, with
+// one set for the model by default. Here the prompt is cut once, at its end, and each KV head of each layer keeps
+// a set of its own, which the code calls per layer and head. Channels without rotation, which the code does
+// not know, count as what the mean query makes of them.
+type triAttention struct {
+	budget Entries
+	max    bool
+}
+
+var (
+	_ Method  = triAttention{}
+	_ Learner = triAttention{}
+)
+
+// offsets are how far after the prompt keys are scored.
+const offsets = 17 // 1, 2, 4, ... 65,536
+
+// Fit refuses keys that are not those of single heads under a rotary embedding, and a trace without queries.
+func (m triAttention) Fit(c Cell) (Cell, error) {
+	switch {
+	case m.budget.Of(c.SeqLen) >= c.Prompt():
+		return c, nil
+	case !c.HasRope || c.Folded:
+		return c, errRope
+	case c.FirstQuery >= c.Prompt():
+		return c, fmt.Errorf("needs queries of the prompt; the trace holds those from token %d on", c.FirstQuery)
+	}
+	return c, nil
+}
+
+// Fits says that statistics are learned.
+func (triAttention) Fits() bool { return true }
+
+// Decide is not called: the statistics are always learned.
+func (triAttention) Decide(Cell, *cache.View) (cache.Decision, error) {
+	return cache.Decision{}, errors.New("triattention: no statistics of queries")
+}
+
+// queryStats are those of one query head before the rotary embedding.
+type queryStats struct {
+	mean   []complex128 // [pair]
+	length []float64    // [pair] mean of the pair's length
+	still  []float64    // [channel without rotation] mean
+}
+
+// FitMap learns the statistics: 12 bytes a pair and query head, 4 a channel without rotation.
+func (m triAttention) FitMap(_ Cell, on *cache.View) (cache.Decision, error) {
+	var stats [][]queryStats // [layer of the group][query head]
+	pairs := len(on.Rope.InvFreq)
+	for _, layer := range on.Q {
+		var heads []queryStats
+		for _, q := range layer {
+			heads = append(heads, statsOf(on, q))
+		}
+		stats = append(stats, heads)
+	}
+	bytes := len(on.Q) * on.QHeads() * (12*pairs + 4*(on.Dim-2*pairs))
+	return cache.Decision{Learned: stats, Weights: int64(bytes)}, nil
+}
+
+// statsOf measures one head's queries.
+func statsOf(on *cache.View, q []float32) queryStats {
+	pairs := len(on.Rope.InvFreq)
+	s := queryStats{make([]complex128, pairs), make([]float64, pairs), make([]float64, on.Dim-2*pairs)}
+	n := on.Queries()
+	row := make([]float32, on.Dim)
+	for i := range n {
+		copy(row, q[i*on.Dim:])
+		on.Rope.Rotate(row, -float64(on.FirstQuery+i))
+		for p := range pairs {
+			z := pairOf(on.Rope, row, p)
+			s.mean[p] += z / complex(float64(n), 0)
+			s.length[p] += cmplx.Abs(z) / float64(n)
+		}
+		for c := range s.still {
+			s.still[c] += float64(row[2*pairs+c]) / float64(n)
+		}
+	}
+	return s
+}
+
+// pairOf reads a frequency pair as a complex number.
+func pairOf(r kernel.Rope, row []float32, p int) complex128 {
+	re, im := r.Pair(p)
+	return complex(float64(row[re]), float64(row[im]))
+}
+
+// Apply keeps the best entries of every KV head.
+func (m triAttention) Apply(c Cell, v *cache.View, learned cache.Decision) (cache.Decision, error) {
+	d, budget := learned, m.budget.Of(c.SeqLen)
+	d.Learned = nil
+	if budget >= v.Rows(0) {
+		return cache.Decision{Warnings: aboveLength(budget, v.Rows(0), "prompt")}, nil
+	}
+	stats := learned.Learned.([][]queryStats)
+	turns := turnsAfter(v.Rope, v.Tokens())
+	d.Keep = make([][]int32, v.Heads())
+	c.Pool.Run(v.Heads(), func(_, j int) {
+		scores := make([]float64, v.Rows(j))
+		for _, heads := range stats {
+			var group [][]float64
+			for h := j * v.Group(); h < (j+1)*v.Group(); h++ {
+				group = append(group, standardised(m.scores(v, j, heads[h], turns)))
+			}
+			for i, x := range aggregate(group, "max") {
+				scores[i] += x // over layers that share, the sum ranks as the mean
+			}
+		}
+		d.Keep[j] = topK(scores, budget)
+	})
+	return d, nil
+}
+
+// turnsAfter are the rotations of the positions that keys are scored at, [offset][pair].
+func turnsAfter(r kernel.Rope, tokens int) [][]complex128 {
+	var turns [][]complex128
+	for n := range offsets {
+		var at []complex128
+		for _, w := range r.InvFreq {
+			at = append(at, cmplx.Rect(1, float64(tokens+1<<n)*w))
+		}
+		turns = append(turns, at)
+	}
+	return turns
+}
+
+// scores are those of a stored head's keys for one query head. Keys are taken as they are cached: the rotation
+// of their own position is in them.
+func (m triAttention) scores(v *cache.View, j int, s queryStats, turns [][]complex128) []float64 {
+	pairs := len(s.mean)
+	queries := make([][]complex128, 0, len(turns)) // the mean query at each position
+	for _, at := range turns {
+		q := make([]complex128, pairs)
+		for p := range q {
+			q[p] = s.mean[p] * at[p]
+		}
+		queries = append(queries, q)
+	}
+	out := make([]float64, v.Rows(j))
+	key := make([]complex128, pairs)
+	for i := range out {
+		row := v.K[j][i*v.Dim : (i+1)*v.Dim]
+		var beside float64 // what does not depend on the position
+		for p := range key {
+			key[p] = cmplx.Conj(pairOf(v.Rope, row, p))
+			beside += (s.length[p] - cmplx.Abs(s.mean[p])) * cmplx.Abs(key[p])
+		}
+		for c, q := range s.still {
+			beside += q * float64(row[2*pairs+c])
+		}
+		var sum float64
+		largest := math.Inf(-1)
+		for _, q := range queries {
+			var logit float64
+			for p, z := range key {
+				logit += real(q[p])*real(z) - imag(q[p])*imag(z)
+			}
+			sum += logit
+			largest = max(largest, logit)
+		}
+		out[i] = sum/float64(len(queries)) + beside
+		if m.max {
+			out[i] = largest + beside
+		}
+	}
+	return out
+}
+
+// standardised subtracts the mean and divides by the standard deviation of the population, at least 1e-6.
+func standardised(x []float64) []float64 {
+	var mean, square float64
+	for _, a := range x {
+		mean += a / float64(len(x))
+	}
+	for _, a := range x {
+		square += (a - mean) * (a - mean) / float64(len(x))
+	}
+	std := max(math.Sqrt(square), 1e-6)
+	for i := range x {
+		x[i] = (x[i] - mean) / std
+	}
+	return x
+}

@@ -1,0 +1,98 @@
+package method
+
+import (
+	"fmt"
+
+	"gonum.org/v1/gonum/mat"
+
+	"kvgauge/sim/cache"
+)
+
+// xkv is lowrank:kind=xkv: the singular vectors of the prompt's own keys before the rotary embedding, all heads
+// of all layers of a group side by side, and those of its values. The bases belong to the sequence and are
+// charged to the cache; decoded rows are stored as they come.
+//
+// Differs: the default ranks are those of the code's defaults for two layers of 8 heads of 128, 256 and 768 of
+// 2,048 channels, as shares of the group's channels. Its README takes groups of four layers with 512 and 768.
+type xkv struct {
+	ranks
+	layers int
+}
+
+var (
+	_ Method  = xkv{}
+	_ Grouper = xkv{}
+)
+
+// Groups are those of consecutive layers, as layers that share a cache make them.
+func (m xkv) Groups(layers []int, numLayers int) ([][]int, error) {
+	return cla{factor: m.layers, pattern: "uniform"}.Groups(layers, numLayers)
+}
+
+// sizes resolves the ranks for a group.
+func (m xkv) sizes(layers int, s cache.Shape) (r ranks, k, v int) {
+	k, v = layers*s.Heads*s.K, layers*s.Heads*s.V
+	return m.of(k/8, 3*v/8), k, v
+}
+
+// Fit refuses a cell with part of a group, and latents that with their bases save nothing, but for full rank,
+// which is exact.
+func (m xkv) Fit(c Cell) (Cell, error) {
+	groups, err := m.Groups(c.Layers, c.NumLayers)
+	if err != nil {
+		return c, err
+	}
+	if !c.HasRope || c.Folded {
+		return c, fmt.Errorf("kind=xkv %w", errRope)
+	}
+	var stored, plain int
+	full := true
+	for _, g := range groups {
+		r, k, v := m.sizes(len(g), cache.Shape{Heads: c.Heads, K: c.Dim, V: c.VDim})
+		if err := r.beyond(k, v); err != nil {
+			return c, err
+		}
+		full = full && r == ranks{k, v}
+		stored += r.k*(c.Prompt()+k) + r.v*(c.Prompt()+v)
+		plain += (k + v) * c.Prompt()
+	}
+	if stored >= plain && !full {
+		return c, fmt.Errorf("latent rows and bases of %d values are not fewer than the %d of the prompt", stored, plain)
+	}
+	c.Rebuilt, c.Packed = true, true
+	return c, nil
+}
+
+// Decide decomposes the prompt.
+func (m xkv) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
+	r, _, _ := m.sizes(len(v.Layers), v.Shape())
+	joint := cache.Joint{Rope: v.Rope}
+	heads, values := unrotated(v), v.V
+	for _, p := range v.Peers {
+		peer := *v
+		peer.K = p.K
+		heads, values = append(heads, unrotated(&peer)...), append(values[:len(values):len(values)], p.V...)
+	}
+	joint.K = decomposed(heads, v.Dim, r.k, v.Heads())
+	joint.V = decomposed(values, v.VDim, r.v, v.Heads())
+	return cache.Decision{Packing: joint}, nil
+}
+
+// decomposed is the latent rows of heads side by side, of a rank that the rows can have, and their basis by
+// layer.
+func decomposed(heads [][]float32, dim, rank, perLayer int) cache.Basis {
+	x := sideBySide(heads, dim, 1)
+	u := principal(x, rank)
+	var c mat.Dense
+	c.Mul(x, u)
+	b := cache.Basis{Rows: matrix(&c).Data}
+	_, cols := u.Dims()
+	for at := 0; at < len(heads); at += perLayer {
+		var up []cache.Matrix
+		for j := at; j < at+perLayer; j++ {
+			up = append(up, matrix(u.Slice(j*dim, (j+1)*dim, 0, cols)))
+		}
+		b.Up = append(b.Up, up)
+	}
+	return b
+}
