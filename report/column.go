@@ -27,6 +27,7 @@ type column struct {
 var columns = []column{
 	{"cache", "bytes of the whole cache after the last step, metadata included", func(r sim.Record) *float64 { return whole(r.CacheBytes) }, plain(byteText), low, 0},
 	{"of full", "cache over the f16 cache of the trace's own heads", ofFull, plain(percentText), unjudged, 0},
+	{"weights", "maps that were fitted on another text of the model, beside the cache", weights, plain(byteText), unjudged, 6},
 	{"peak", "largest cache while the prompt is reduced layer by layer, and while decoding", func(r sim.Record) *float64 { return whole(r.PeakBytes) }, plain(byteText), low, 5},
 	{"traffic", "cache bytes that the last step read", func(r sim.Record) *float64 { return whole(r.TrafficBytes) }, plain(byteText), low, 7},
 	{"step", "median time of one decode step's attention over all layers, with a 95 % interval", stepNS, stepText, low, 1},
@@ -66,6 +67,14 @@ func ofFull(r sim.Record) *float64 {
 	}
 	v := float64(*r.CacheBytes) / float64(*r.CacheBytesFull)
 	return &v
+}
+
+// weights has no value where there are none.
+func weights(r sim.Record) *float64 {
+	if r.WeightBytes == nil || *r.WeightBytes == 0 {
+		return nil
+	}
+	return whole(r.WeightBytes)
 }
 
 func stepNS(r sim.Record) *float64 {

@@ -32,9 +32,6 @@ func (n *notes) markers(r sim.Record) string {
 	for _, w := range r.Warnings {
 		texts = append(texts, fmt.Sprintf("%s: %s", w.Code, w.Text))
 	}
-	if r.WeightBytes != nil && *r.WeightBytes > 0 {
-		texts = append(texts, fmt.Sprintf("weights: %s of maps beside the cache, fitted on another trace of the model", byteText(float64(*r.WeightBytes))))
-	}
 	if len(texts) == 0 {
 		return ""
 	}

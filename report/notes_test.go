@@ -10,7 +10,6 @@ import (
 // TestMarkers numbers each text once.
 func TestMarkers(t *testing.T) {
 	n := &notes{}
-	weights := int64(2048)
 	clamped := sim.Warning{Code: "clamped", Text: "to 4"}
 	for i, c := range []struct {
 		r    sim.Record
@@ -20,13 +19,12 @@ func TestMarkers(t *testing.T) {
 		{sim.Record{Status: sim.Skipped, Reason: "3 heads"}, " [1]"},
 		{sim.Record{Status: sim.OK, Warnings: []sim.Warning{clamped, {Code: "b", Text: "x"}}}, " [2,3]"},
 		{sim.Record{Status: sim.Skipped, Reason: "3 heads", Warnings: []sim.Warning{clamped}}, " [1,2]"},
-		{sim.Record{Status: sim.OK, WeightBytes: &weights}, " [4]"},
 	} {
 		if got := n.markers(c.r); got != c.want {
 			t.Errorf("record %d: %q, want %q", i, got, c.want)
 		}
 	}
-	if len(n.texts) != 4 || n.texts[0] != "skipped: 3 heads" || n.texts[1] != "clamped: to 4" {
+	if len(n.texts) != 3 || n.texts[0] != "skipped: 3 heads" || n.texts[1] != "clamped: to 4" {
 		t.Errorf("texts %q", n.texts)
 	}
 }

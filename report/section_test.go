@@ -1,6 +1,7 @@
 package report
 
 import (
+	"strings"
 	"testing"
 
 	"kvgauge/sim"
@@ -33,5 +34,31 @@ func TestHeading(t *testing.T) {
 	want := "a (m), 1024 tokens (64 decoded, mean of 3 windows): 2 of 30 layers, 9 query / 3 KV heads of 64"
 	if got := (section{[]sim.Record{r}}).heading(); got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestWeights: maps fitted elsewhere have a column of their own, which is there only where some record has any.
+func TestWeights(t *testing.T) {
+	none, some := int64(0), int64(2048)
+	for _, tt := range []struct {
+		weights []*int64
+		want    string
+	}{{[]*int64{&none, nil}, ""}, {[]*int64{&none, &some}, "- 2.0 KiB"}} {
+		var s section
+		for _, w := range tt.weights {
+			s.records = append(s.records, sim.Record{Status: sim.OK, Pipeline: "p", WeightBytes: w})
+		}
+		l := layOut(s, &notes{})
+		var got []string
+		for c, column := range l.columns {
+			for _, row := range l.rows {
+				if column.name == "weights" {
+					got = append(got, row[c].text)
+				}
+			}
+		}
+		if text := strings.Join(got, " "); text != tt.want {
+			t.Errorf("weights %q, want %q", text, tt.want)
+		}
 	}
 }
