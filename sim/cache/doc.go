@@ -3,5 +3,6 @@
 //
 // It is the only place that attends, so that every method is measured by the same code. A method
 // returns Decisions; Build turns the last View of a pipeline into a Store; the decode loop appends to it
-// and attends. Start with view.go and decision.go, then store.go.
+// and attends. Start with view.go and decision.go, then store.go; policy.go and live.go hold what drops
+// entries while decoding, select.go what reads some of them.
 package cache
