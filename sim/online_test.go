@@ -179,3 +179,27 @@ func TestSelectionAfterMovingEntries(t *testing.T) {
 		}
 	}
 }
+
+// TestSelectionKnowsWhatMoves: whatever loses an entry while decoding is refused before a selection.
+func TestSelectionKnowsWhatMoves(t *testing.T) {
+	tr := golden(t, "gqa")
+	var alone, selected []string
+	for _, p := range parse(t, "eviction", "snapkv:interval=8", "duoattention:recent=30,sinks=2", "rkv:interval=8") {
+		alone, selected = append(alone, p.Name), append(selected, p.Name+"+quest:page=4")
+	}
+	run := func(specs []string) []Record {
+		return runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, specs...), Lengths: []int{320}, Decode: 32, Kept: true})
+	}
+	after := run(selected)
+	for i, r := range run(alone) {
+		moved := false
+		for l := range r.Kept {
+			for j, kept := range r.Kept[l] {
+				moved = moved || len(r.KeptFinal[l][j]) < len(kept)+32
+			}
+		}
+		if moved && after[i].Status != Skipped {
+			t.Errorf("%s loses entries while decoding, yet a selection may follow it", r.Pipeline)
+		}
+	}
+}

@@ -55,6 +55,7 @@ func (m cake) Fit(c Cell) (Cell, error) {
 	if len(c.Layers) != c.NumLayers {
 		return c, fmt.Errorf("shares one budget out over all layers: want those %d, not %d of them", c.NumLayers, len(c.Layers))
 	}
+	c.Moving = true
 	return observation{budget: m.budget, window: m.window}.fit(c, max(0, c.Prompt()-m.window))
 }
 
