@@ -23,7 +23,7 @@ func printPlan(s *streams, p *sim.Plan) error {
 			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t-\tskipped: %s\n", c.Trace.Name, c.SeqLen, c.Decode, c.Pipeline.Name, c.Skip)
 			continue
 		}
-		d := time.Duration(c.Work) * perMultiplication / time.Duration(p.Threads)
+		d := time.Duration(c.Work+c.Reference) * perMultiplication / time.Duration(p.Threads)
 		total += d
 		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", c.Trace.Name, c.SeqLen, c.Decode, c.Pipeline.Name,
 			humanize.IBytes(uint64(c.Memory)), d.Round(time.Millisecond))

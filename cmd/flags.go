@@ -143,6 +143,20 @@ func closeExternals(xs []*sim.External) {
 	}
 }
 
+// maxShards bounds n of --shard.
+const maxShards = 10000
+
+// parseShard reads i/n, i from 0.
+func parseShard(text string) (sim.Shard, error) {
+	i, n, _ := strings.Cut(text, "/")
+	index, err1 := strconv.Atoi(i)
+	count, err2 := strconv.Atoi(n)
+	if err1 != nil || err2 != nil || count < 1 || count > maxShards || index < 0 || index >= count {
+		return sim.Shard{}, fmt.Errorf("--shard %q: want i/n with i from 0 to n-1, such as 0/4, and n up to %d", text, maxShards)
+	}
+	return sim.Shard{Index: index, Count: count}, nil
+}
+
 // unique drops later copies.
 func unique[T comparable](xs []T) []T {
 	var out []T

@@ -25,7 +25,7 @@ type progress struct {
 
 // newProgress starts what --progress asks for: auto shows a bar on a terminal.
 func newProgress(s *streams, mode string, plan *sim.Plan) *progress {
-	p := &progress{streams: s, plan: plan}
+	p := &progress{streams: s, plan: plan, n: plan.Done}
 	switch {
 	case mode == "off" || mode == "auto" && !s.errTTY:
 	case !s.errTTY:
@@ -38,6 +38,7 @@ func newProgress(s *streams, mode string, plan *sim.Plan) *progress {
 			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + p.name })),
 			mpb.BarRemoveOnComplete(),
 		)
+		p.bar.SetCurrent(int64(p.n))
 		p.show()
 	}
 	return p

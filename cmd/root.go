@@ -92,7 +92,7 @@ length, cache bytes, latency and attention-output error.`,
 		SilenceErrors: true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(newRunCmd(s), newTraceCmd(s), newReportCmd(s), newListCmd(s), newVersionCmd(s))
+	root.AddCommand(newRunCmd(s), newTraceCmd(s), newReportCmd(s), newCompareCmd(s), newMergeCmd(s), newListCmd(s), newVersionCmd(s))
 	return root
 }
 

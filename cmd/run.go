@@ -1,22 +1,16 @@
 package cmd
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
 
-	"github.com/charmbracelet/colorprofile"
 	"github.com/spf13/cobra"
 
 	"kvgauge/report"
 	"kvgauge/sim"
-	"kvgauge/sim/kernel"
 	"kvgauge/sim/method"
 	"kvgauge/sim/trace"
 )
@@ -38,6 +32,9 @@ type runFlags struct {
 	threads   int
 	maxMemory string
 	dryRun    bool
+	shard     string
+	resume    bool
+	print     string
 	out       string
 	format    string
 	page      int
@@ -77,14 +74,22 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file.
   kvgauge run --trace smollm2 --lengths 1k --methods snapkv,oracle,random --external theirs=theirs.safetensors
 
   # your own trace, JSON on stdout
-  kvgauge run --trace llama.safetensors --methods eviction --format json --out results`,
+  kvgauge run --trace llama.safetensors --methods eviction --format json --out results
+
+  # go on after a kill; a quarter of the cells; an array job of 8 tasks and one that merges them
+  kvgauge run --resume
+  kvgauge run --shard 0/4 --out part0
+  kvgauge run --shard 0/8 --print slurm | sh`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			f.decodeGiven(c)
 			if f.atBytes != "" && c.Flags().Changed("budget") {
 				return errors.New("--at-bytes sets the budgets itself: it does not go with --budget")
 			}
-			return runRun(c.Context(), s, f, os.Args[1:])
+			if f.print != "" {
+				return printJob(s, f, c.Flags())
+			}
+			return runRun(c.Context(), s, f, manifestOf(s, c.Flags()))
 		},
 	}
 	fl := c.Flags()
@@ -103,6 +108,9 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file.
 	fl.IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "`number` of goroutines that compute")
 	fl.StringVar(&f.maxMemory, "max-memory", "80%", "skip cells that need more memory: a `size` or a share of this machine's")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the cells with estimated memory and time, measure nothing")
+	fl.StringVar(&f.shard, "shard", "", "measure part `i/n` of the cells only, i from 0; kvgauge merge joins the parts")
+	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out, where there is one")
+	fl.StringVar(&f.print, "print", "", "print a job of n parts (that of --shard, default 4) for slurm or kubernetes, measure nothing")
 	fl.StringVar(&f.out, "out", "kvgauge-out", "output `directory`")
 	fl.StringVar(&f.format, "format", "table", "what stdout shows: "+strings.Join(report.Formats(), "|"))
 	fl.IntVar(&f.page, "page", 16, "block size in `entries` for paged_bytes")
@@ -112,6 +120,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file.
 	fl.StringVar(&f.progress, "progress", "auto", "progress on stderr: auto|on|off")
 	completeValues(c, "format", report.Formats()...)
 	completeValues(c, "progress", "auto", "on", "off")
+	completeValues(c, "print", engines()...)
 	_ = c.RegisterFlagCompletionFunc("methods", completeMethods)
 	_ = c.RegisterFlagCompletionFunc("trace", completeTraces)
 	_ = c.RegisterFlagCompletionFunc("calibrate", completeTraces)
@@ -158,6 +167,11 @@ func (f *runFlags) options() (sim.Options, error) {
 	}
 	if f.lengths != "" {
 		if o.Lengths, err = parseLengths(f.lengths); err != nil {
+			return o, err
+		}
+	}
+	if f.shard != "" {
+		if o.Shard, err = parseShard(f.shard); err != nil {
 			return o, err
 		}
 	}
@@ -242,145 +256,4 @@ func closeAll(ts []*trace.Trace) {
 	for _, t := range ts {
 		_ = t.Close()
 	}
-}
-
-// runRun measures what the flags ask for; args are the words that run.json keeps.
-func runRun(ctx context.Context, s *streams, f *runFlags, args []string) error {
-	o, err := f.options()
-	if err != nil {
-		return err
-	}
-	defer closeAll(o.Traces)
-	defer closeAll(slices.Collect(maps.Values(o.Calibrate)))
-	defer closeExternals(o.Externals)
-	plan, err := sim.NewPlan(o)
-	if err != nil {
-		return err
-	}
-	if f.dryRun && o.AtBytes == nil {
-		return printPlan(s, plan)
-	}
-	if err := sim.CheckFolder(f.out); err != nil && !f.dryRun {
-		return fmt.Errorf("--out: %w", err)
-	}
-	if err := prepare(ctx, plan); err != nil {
-		return err
-	}
-	if f.dryRun {
-		return printPlan(s, plan)
-	}
-	if !f.noLatency {
-		plan.MeasureLimits()
-	}
-	manifest, err := newManifest(s, plan, args)
-	if err != nil {
-		return err
-	}
-	folder, err := sim.NewFolder(f.out, manifest)
-	if err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	defer folder.Close()
-
-	var records []sim.Record
-	bar := newProgress(s, f.progress, plan)
-	err = sim.Run(ctx, plan, func(r sim.Record) error {
-		records = append(records, r)
-		bar.done(r)
-		return folder.Append(r)
-	})
-	bar.close()
-	if errors.Is(err, context.Canceled) {
-		return gateError{fmt.Errorf("interrupted: %d of %d cells are kept in %s", len(records), len(plan.Cells), f.out)}
-	} else if err != nil {
-		return gateError{err}
-	}
-	if err := writeOutputs(folder, f.out, records, f.noPlots); err != nil {
-		return gateError{err}
-	}
-	if err := folder.Finish(s.now()); err != nil {
-		return gateError{err}
-	}
-	if err := report.Write(s.out, records, s.reportOptions(f.format)); err != nil {
-		return gateError{err}
-	}
-	return failures(records)
-}
-
-// prepare reads the rows of a plan and sets the knobs of an equal-bytes run.
-func prepare(ctx context.Context, p *sim.Plan) error {
-	err := p.Load(ctx)
-	if err == nil {
-		err = p.Size(ctx)
-	}
-	switch {
-	case errors.Is(err, context.Canceled):
-		return gateError{errors.New("interrupted before the first cell: nothing was written")}
-	case errors.Is(err, sim.ErrNothing):
-		return err
-	case err != nil:
-		return fmt.Errorf("--trace: %w", err)
-	}
-	return nil
-}
-
-// newManifest describes the run.
-func newManifest(s *streams, p *sim.Plan, args []string) (sim.Manifest, error) {
-	m := sim.Manifest{
-		Schema: sim.Schema, Args: args, Seed: p.Seed, Version: p.Version, Machine: sim.ThisMachine(),
-		Kernel: kernel.Name, Threads: p.Threads, Limits: p.Limits, Cells: len(p.Cells), Started: s.now(),
-	}
-	for _, t := range p.Traces {
-		hash, err := t.Hash()
-		if err != nil {
-			return m, fmt.Errorf("--trace %s: %w", t.Name, err)
-		}
-		m.Traces = append(m.Traces, sim.ManifestTrace{Name: t.Name, SHA256: hash, Source: t.Source})
-	}
-	return m, nil
-}
-
-// reportOptions fits a report to the terminal.
-func (s *streams) reportOptions(format string) report.Options {
-	o := report.Options{Format: format, Width: s.width}
-	if s.outTTY {
-		o.Color = colorprofile.Env(s.env) > colorprofile.Ascii
-	}
-	return o
-}
-
-// writeOutputs writes the summaries and the plots into dir, which is the folder's.
-func writeOutputs(folder *sim.Folder, dir string, records []sim.Record, noPlots bool) error {
-	for name, format := range map[string]string{"summary.md": "markdown", "summary.csv": "csv"} {
-		var b bytes.Buffer
-		if err := report.Write(&b, records, report.Options{Format: format}); err != nil {
-			return err
-		}
-		if err := folder.WriteFile(name, b.Bytes()); err != nil {
-			return err
-		}
-	}
-	if noPlots {
-		return nil
-	}
-	_, err := report.WritePlots(dir, records)
-	return err
-}
-
-// failures is the error of a run some of whose cells failed.
-func failures(records []sim.Record) error {
-	n, first := 0, sim.Record{}
-	for _, r := range records {
-		if r.Status == sim.Failed {
-			if n == 0 {
-				first = r
-			}
-			n++
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	return gateError{fmt.Errorf("%d of %d cells failed, the first %s on %s at %d tokens: %s",
-		n, len(records), first.Pipeline, first.Trace, first.SeqLen, first.Reason)}
 }

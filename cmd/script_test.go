@@ -3,8 +3,10 @@ package cmd
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -27,7 +29,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TESTDATA", data)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"usage": usage},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"usage": usage, "torn": torn, "until": until, "recipe": recipe},
 	})
 }
 
@@ -46,4 +48,24 @@ func usage(ts *testscript.TestScript, neg bool, args []string) {
 	if line := ts.ReadFile("stderr"); strings.Count(line, "\n") != 1 || !strings.HasSuffix(line, "\n") {
 		ts.Fatalf("%v: want one line on stderr, got %q", args, line)
 	}
+}
+
+// torn DIR makes a finished folder one of a run that was killed while it wrote its last line.
+func torn(ts *testscript.TestScript, _ bool, args []string) {
+	records, manifest := ts.MkAbs(filepath.Join(args[0], "records.jsonl")), ts.MkAbs(filepath.Join(args[0], "run.json"))
+	lines := ts.ReadFile(records)
+	ts.Check(os.WriteFile(records, []byte(lines[:len(lines)-20]), 0o666))
+	text := regexp.MustCompile(`"finished": ".*"`).ReplaceAllString(ts.ReadFile(manifest), `"finished": null`)
+	ts.Check(os.WriteFile(manifest, []byte(text), 0o666))
+}
+
+// until FILE waits for a file that a background command writes.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	for range 1000 {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("%s: still not there", args[0])
 }

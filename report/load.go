@@ -17,6 +17,9 @@ import (
 // 256 heads are 50 MB.
 const maxLine = 256 << 20
 
+// ErrEmpty says that there are no records: of a run that was cut short in its first cell.
+var ErrEmpty = errors.New("no record in it, want at least one line")
+
 // Load reads the records of a run from its folder or from a records.jsonl file. The last line of a run
 // that was killed may be torn; it is left out. Everything else that is not a whole record of this schema
 // is an error that names the line and the field.
@@ -71,7 +74,7 @@ func read(r io.Reader) ([]sim.Record, error) {
 		records = append(records, rec)
 	}
 	if len(records) == 0 {
-		return nil, errors.New("no record in it, want at least one line")
+		return nil, ErrEmpty
 	}
 	return records, nil
 }

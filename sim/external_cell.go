@@ -104,5 +104,5 @@ func (dense) Fit(c method.Cell) (method.Cell, error) { return c, nil }
 
 // Decide stores f32: the rows are rounded already, as the method rounds them.
 func (dense) Decide(method.Cell, *cache.View) (cache.Decision, error) {
-	return cache.Decision{Codec: &cache.Codec{K: kernel.F32, V: kernel.F32}}, nil
+	return cache.Decision{Codec: &cache.Codec{K: kernel.Plain(kernel.F32), V: kernel.Plain(kernel.F32)}}, nil
 }

@@ -20,7 +20,7 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := CheckFolder(dir); err == nil || !strings.Contains(err.Error(), "unfinished run") {
+	if err := CheckFolder(dir, false); err == nil || !strings.Contains(err.Error(), "unfinished run") {
 		t.Errorf("an unfinished folder: %v", err)
 	}
 	if err := f.WriteFile("summary.csv", []byte("x\n")); err != nil {
@@ -83,11 +83,11 @@ func TestCheckFolderRefuses(t *testing.T) {
 		filepath.Join(dir, "broken"):  "not empty and not kvgauge's",
 		filepath.Join(dir, "foreign"): "not empty and not kvgauge's",
 	} {
-		if err := CheckFolder(path); err == nil || !strings.Contains(err.Error(), want) {
+		if err := CheckFolder(path, false); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}
-	if err := CheckFolder(filepath.Join(dir, "new")); err != nil {
+	if err := CheckFolder(filepath.Join(dir, "new"), false); err != nil {
 		t.Error(err)
 	}
 }

@@ -25,7 +25,7 @@ type f32 struct{}
 func (f32) Fit(c method.Cell) (method.Cell, error) { return c, nil }
 
 func (f32) Decide(method.Cell, *cache.View) (cache.Decision, error) {
-	return cache.Decision{Codec: &cache.Codec{K: kernel.F32, V: kernel.F32}}, nil
+	return cache.Decision{Codec: &cache.Codec{K: kernel.Plain(kernel.F32), V: kernel.Plain(kernel.F32)}}, nil
 }
 
 // TestCORMGoldens compares with the independent float64 reference: the vote at the end of the prompt, the

@@ -30,15 +30,19 @@ type Options struct {
 	Page      int   // entries in a page, for paged bytes
 	Kept      bool  // store kept positions in the records
 	NoLatency bool
+	Shard     Shard
 	Version   string
 }
 
 // Plan is the list of cells, in the order in which they run.
 type Plan struct {
 	Options
-	Cells []Cell
-	rows  map[*trace.Trace]*rows // once loaded
-	fits  map[*trace.Trace]*method.Calibration
+	Cells     []Cell
+	Positions []int                  // [cell] its place in the whole plan, of a shard
+	Total     int                    // cells of the whole plan
+	Done      int                    // the first so many cells have records already
+	rows      map[*trace.Trace]*rows // once loaded
+	fits      map[*trace.Trace]*method.Calibration
 
 	// Limits is what the machine can do, which a step's time is held against; nil where nothing is timed.
 	Limits *kernel.Limits
@@ -46,19 +50,20 @@ type Plan struct {
 
 // Cell is one trace x pipeline x sequence length.
 type Cell struct {
-	Trace    *trace.Trace
-	Pipeline *method.Pipeline
-	SeqLen   int
-	Decode   int
-	Layers   []int // the model's own numbers
-	Windows  int   // prefixes whose errors are averaged
-	External *External
-	Target   int64  // bytes of an equal-bytes run, 0 otherwise
-	Knob     string // method:parameter that was set for it
-	Warnings []cache.Warning
-	Skip     string // why it does not apply; empty where it runs
-	Memory   int64  // estimated bytes
-	Work     int64  // estimated multiplications
+	Trace     *trace.Trace
+	Pipeline  *method.Pipeline
+	SeqLen    int
+	Decode    int
+	Layers    []int // the model's own numbers
+	Windows   int   // prefixes whose errors are averaged
+	External  *External
+	Target    int64  // bytes of an equal-bytes run, 0 otherwise
+	Knob      string // method:parameter that was set for it
+	Warnings  []cache.Warning
+	Skip      string // why it does not apply; empty where it runs
+	Memory    int64  // estimated bytes
+	Work      int64  // estimated multiplications, without the reference; 0 where the pipeline does not apply
+	Reference int64  // those of the reference that the cells of a trace and length share
 }
 
 // ErrNothing says that no cell of a plan applies.
@@ -93,13 +98,29 @@ func NewPlan(o Options) (*Plan, error) {
 	if err := p.checkExternals(); err != nil {
 		return nil, err
 	}
-	return p, p.checkCells()
+	if err := p.checkCells(); err != nil {
+		return nil, err
+	}
+	p.Total = len(p.Cells)
+	if o.Shard.Count > 0 {
+		p.Positions = o.Shard.positions(p.Cells)
+		whole := p.Cells
+		p.Cells = nil
+		for _, i := range p.Positions {
+			p.Cells = append(p.Cells, whole[i])
+		}
+	}
+	return p, nil
 }
 
 // add appends a cell.
 func (p *Plan) add(c Cell) {
-	c.Memory, c.Work = c.estimate(p.Options)
-	c.Skip = c.skip(p.Options)
+	if c.Skip = c.skip(p.Options); c.Skip == "" {
+		c.estimate(p.Options)
+	}
+	if c.Memory > p.MaxMemory {
+		c.Skip = fmt.Sprintf("needs about %d MiB of memory, --max-memory is %d MiB", c.Memory>>20, p.MaxMemory>>20)
+	}
 	p.Cells = append(p.Cells, c)
 }
 
@@ -151,7 +172,7 @@ func decodeLen(asked, seqLen int) int {
 	return min(64, max(16, seqLen/8))
 }
 
-// skip says why the cell does not apply, or nothing.
+// skip says why the cell does not apply, or nothing. Memory, which depends on the machine, is not asked for.
 func (c Cell) skip(o Options) string {
 	t, prompt := c.Trace, c.SeqLen-c.Decode
 	switch first := c.firstStep(); {
@@ -173,9 +194,6 @@ func (c Cell) skip(o Options) string {
 		if err := c.fit(o.Seed); err != nil {
 			return err.Error()
 		}
-	}
-	if c.Memory > o.MaxMemory {
-		return fmt.Sprintf("needs about %d MiB of memory, --max-memory is %d MiB", c.Memory>>20, o.MaxMemory>>20)
 	}
 	return ""
 }
@@ -209,7 +227,7 @@ func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
 // stores of all layers, f16: the pipeline's, with repeated heads, and full's. A pipeline that observes all
 // layers first reads them one by one, as the others do. Work: the reference and its look at the recent prompt
 // queries, scoring, decoding and latency.
-func (c Cell) estimate(o Options) (memory, work int64) {
+func (c *Cell) estimate(o Options) {
 	t := c.Trace
 	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
 	h, g, d := int64(t.QHeads), int64(t.KVHeads), int64(t.HeadDim)
@@ -217,11 +235,13 @@ func (c Cell) estimate(o Options) (memory, work int64) {
 	logits := int64(o.Threads) * 8 * n * max(steps, lateBatch)
 	windows := int64(c.Windows)
 	reference := 8 * layers * steps * h * (d + 2)
-	memory = rows + logits + windows*(reference+layers*h*n/8)
+	c.Memory = rows + logits + windows*(reference+layers*h*n/8)
+	timed := int64(0)
 	if !o.NoLatency && c.Decode > 0 {
 		own, full := layers*4*n*d*h, layers*4*n*d*g
-		memory += own*int64(copyCount(own)) + full*int64(copyCount(full))
+		c.Memory += own*int64(copyCount(own)) + full*int64(copyCount(full))
+		timed = 4 * int64(o.Repeats)
 	}
-	work = layers * h * n * d * (windows*(2*steps+2*steps+min(lateWindow, n/4)) + 4*int64(o.Repeats))
-	return memory, work
+	c.Work = layers * h * n * d * (windows*2*steps + timed)
+	c.Reference = layers * h * n * d * windows * (2*steps + min(lateWindow, n/4))
 }

@@ -36,7 +36,7 @@ func (p *Plan) Load(ctx context.Context) error {
 				r.tokens, layers = max(r.tokens, c.SeqLen), c.Layers
 			}
 		}
-		need := 4 * int64(len(layers)) * int64(r.tokens) * int64(t.HeadDim) * int64(2*t.KVHeads+t.QHeads)
+		need := rowBytes(t, len(layers), r.tokens)
 		if r.hold = need <= left; r.hold {
 			left -= need
 		}
@@ -51,6 +51,25 @@ func (p *Plan) Load(ctx context.Context) error {
 		p.rows[t] = r
 	}
 	return nil
+}
+
+// rowBytes is the size of a trace's rows in float32.
+func rowBytes(t *trace.Trace, layers, tokens int) int64 {
+	return 4 * int64(layers) * int64(tokens) * int64(t.HeadDim) * int64(2*t.KVHeads+t.QHeads)
+}
+
+// RowBytes is the most that Load may hold: the rows of all traces, and no more than a quarter of the
+// memory allowed.
+func (p *Plan) RowBytes() int64 {
+	longest := map[*trace.Trace]int64{}
+	total := int64(0)
+	for _, c := range p.Cells {
+		if n := rowBytes(c.Trace, len(c.Layers), c.SeqLen); c.Skip == "" && n > longest[c.Trace] {
+			total += n - longest[c.Trace]
+			longest[c.Trace] = n
+		}
+	}
+	return min(total, p.MaxMemory/4)
 }
 
 // layer returns the first tokens rows of a layer.

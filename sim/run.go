@@ -12,14 +12,14 @@ import (
 // Schema is the version of Record.
 const Schema = 1
 
-// Run measures the cells of a loaded plan in order and hands each record to done as its cell ends. A cell that
-// fails gives a record that says so; the others go on. Run ends early only where ctx is cancelled or done
-// returns an error.
+// Run measures the cells of a loaded plan that have no record yet, in order, and hands each record to done
+// as its cell ends. A cell that fails gives a record that says so; the others go on. Run ends early only
+// where ctx is cancelled or done returns an error.
 func Run(ctx context.Context, p *Plan, done func(Record) error) error {
 	pool := kernel.NewPool(p.Threads)
 	defer pool.Close()
 	r := &runner{plan: p, pool: pool}
-	for _, c := range p.Cells {
+	for _, c := range p.Cells[p.Done:] {
 		rec, err := r.cell(ctx, c)
 		if err != nil {
 			return err
@@ -50,16 +50,9 @@ func (r *runner) cell(ctx context.Context, c Cell) (Record, error) {
 	if err := ctx.Err(); err != nil {
 		return Record{}, err
 	}
-	hash, err := c.Trace.Hash()
+	rec, err := r.plan.blank(c)
 	if err != nil {
-		return Record{}, fmt.Errorf("trace %s: %w", c.Trace.Name, err)
-	}
-	t := c.Trace
-	rec := Record{
-		Schema: Schema, Status: OK, Trace: t.Name, TraceSHA256: hash, Model: t.Model,
-		Pipeline: c.Pipeline.Name, Family: c.Pipeline.Family, SeqLen: c.SeqLen, Decode: c.Decode, Windows: c.Windows,
-		Layers: c.Layers, NumLayers: t.NumLayers, QHeads: t.QHeads, KVHeads: t.KVHeads, HeadDim: t.HeadDim,
-		Seed: r.plan.Seed, Warnings: []Warning{}, Version: r.plan.Version,
+		return Record{}, err
 	}
 	if c.Target > 0 {
 		rec.TargetBytes, rec.Knob = &c.Target, c.Knob
@@ -78,6 +71,21 @@ func (r *runner) cell(ctx context.Context, c Cell) (Record, error) {
 		return rec, nil
 	}
 	return measured, nil
+}
+
+// blank is the record of a cell of which nothing is measured yet.
+func (p *Plan) blank(c Cell) (Record, error) {
+	t := c.Trace
+	hash, err := t.Hash()
+	if err != nil {
+		return Record{}, fmt.Errorf("trace %s: %w", t.Name, err)
+	}
+	return Record{
+		Schema: Schema, Status: OK, Trace: t.Name, TraceSHA256: hash, Model: t.Model,
+		Pipeline: c.Pipeline.Name, Family: c.Pipeline.Family, SeqLen: c.SeqLen, Decode: c.Decode, Windows: c.Windows,
+		Layers: c.Layers, NumLayers: t.NumLayers, QHeads: t.QHeads, KVHeads: t.KVHeads, HeadDim: t.HeadDim,
+		Seed: p.Seed, Warnings: []Warning{}, Version: p.Version,
+	}, nil
 }
 
 // measure fills the record of a cell that applies.

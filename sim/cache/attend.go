@@ -85,6 +85,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	for i, x := range q {
 		s.q[i] = x * s.scale
 	}
+	s.turnQueries()
 	if s.index != nil && s.attendSome(layer, out) {
 		return
 	}
@@ -96,7 +97,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 			s.parts = append(s.parts, part{h, c})
 		}
 		work += n * (s.shape.K + s.shape.V) * s.qHeads / len(s.heads)
-		s.read += int64(n) * s.entryBytes()
+		s.read += s.heads[h].bytes(s.shape)
 	}
 	s.flops += 2*int64(work) + s.rebuildFLOPs()
 	if s.turn != nil {
@@ -124,6 +125,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	if s.logits != nil {
 		pool.Run(s.qHeads, s.soften)
 	}
+	s.turnBack(u)
 	for i := len(s.folds) - 1; i >= 0; i-- {
 		s.folds[i].outputs(layer, s.outputOf(i-1, out))
 	}

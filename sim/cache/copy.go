@@ -21,6 +21,7 @@ func (s *Store) Clone() *Store {
 	c := *s
 	c.attender, c.rebuilder = attender{}, rebuilder{rebuild: s.rebuild}
 	c.observer, c.chooser = observer{policy: s.policy, window: s.window}, chooser{selector: s.selector}
+	c.newCoder()
 	c.heads, c.between = s.copied(), nil
 	c.prepare(s.longest, s.pool, s.rope)
 	c.CopyFrom(s)
@@ -60,7 +61,7 @@ func (s *Store) copied() []entries {
 func (e *entries) copyFrom(f *entries, shape Shape) {
 	e.k.CopyFrom(&f.k)
 	if shape.Latent {
-		e.v = e.k.Prefix(shape.V)
+		e.v.PrefixOf(&e.k, shape.V)
 	} else {
 		e.v.CopyFrom(&f.v)
 	}

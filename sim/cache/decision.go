@@ -26,8 +26,12 @@ type Decision struct {
 	Warnings     []Warning
 }
 
-// Codec is the format of stored keys and of stored values.
-type Codec struct{ K, V kernel.Format }
+// Codec is how keys and values are stored. Rows are turned before that, queries as keys are, and what was read
+// of turned values is turned back. A Latent row, which is both, is stored and turned as a key.
+type Codec struct {
+	K, V         kernel.Layout
+	TurnK, TurnV *kernel.Hadamard // nil leaves rows as they are
+}
 
 // Warning says where a method did something other than its name promises.
 type Warning struct{ Code, Text string }

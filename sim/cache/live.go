@@ -28,6 +28,7 @@ func (s *Step) View() *View {
 			e.k.Row(int(at), k[i*v.Dim:])
 			e.v.Row(int(at), val[i*v.VDim:])
 		}
+		st.unturn(k, val)
 		v.Pos, v.K, v.V = append(v.Pos, pos), append(v.K, k), append(v.V, val)
 		st.read += e.k.Bytes()
 	}

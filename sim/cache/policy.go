@@ -92,10 +92,12 @@ func (s *Store) softenHead(_, h int) {
 // Watched says whether a policy looks at each step's attention.
 func (s *Store) Watched() bool { return s.policy != nil }
 
-// Settle lets the policy see the attention of the layer that was attended last, and drops what it names.
-// Without a policy it does nothing. It allocates nothing, unless the policy looks at the whole store.
+// Settle ends a step of a layer, which was attended last: the policy sees the attention and names the entries to
+// drop, and after the last layer rows that have waited are packed. It allocates nothing, unless the policy looks
+// at the whole store.
 func (s *Store) Settle(layer, pos int) {
 	if s.policy == nil {
+		s.pack(layer)
 		return
 	}
 	s.step.Token, s.step.Last = pos+1, layer == s.layers[len(s.layers)-1]
@@ -118,12 +120,18 @@ func (s *Store) Settle(layer, pos int) {
 	for j := range s.heads {
 		s.drop(j, s.step.Heads[j].Drop)
 	}
+	s.pack(layer)
 }
 
 // drop removes entries of a head, named in ascending order. The last entries take their places: the order
-// of entries means nothing to attention, and moving all of them would cost a pass over the cache.
+// of entries means nothing to attention, and moving all of them would cost a pass over the cache. Where groups
+// of rows share scales all of them are moved, so that each stays in its group.
 func (s *Store) drop(head int, entries []int32) {
 	e := &s.heads[head]
+	if s.codec.grouped() {
+		e.remove(entries, s.shape)
+		return
+	}
 	for _, at := range slices.Backward(entries) {
 		i, last := int(at), len(e.pos)-1
 		if i != last {
@@ -138,7 +146,7 @@ func (s *Store) drop(head int, entries []int32) {
 		}
 		e.k.Truncate(last)
 		if s.shape.Latent {
-			e.v = e.k.Prefix(s.shape.V)
+			e.v.PrefixOf(&e.k, s.shape.V)
 		} else {
 			e.v.Truncate(last)
 		}

@@ -135,6 +135,7 @@ func (s *Store) attendSome(layer int, out []float32) bool {
 	for h := range s.qHeads {
 		kernel.Merge(s.states[h:h+1], 0, 1, u[h*s.shape.V:(h+1)*s.shape.V])
 	}
+	s.turnBack(u)
 	for i := len(s.folds) - 1; i >= 0; i-- {
 		s.folds[i].outputs(layer, s.outputOf(i-1, out))
 	}

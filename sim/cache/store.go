@@ -37,14 +37,15 @@ type Store struct {
 	flops    int64 // floating-point operations of attending since then
 
 	between []rows // scratch: a token's rows after each map
+	coder
 	attender
 	rebuilder
 	observer
 	chooser
 }
 
-// entries is what one stored head holds. Rows stand in position order, but for a ring and after a policy
-// dropped some.
+// entries is what one stored head holds. Rows stand in position order, but for a ring and after a policy dropped
+// some; where rows share scales or wait to be packed they always do.
 type entries struct {
 	k, v  kernel.Rows // v is a prefix of k's rows where the shape is Latent
 	notes []uint32    // a word for each row, where a policy keeps any
@@ -56,7 +57,7 @@ type entries struct {
 func Build(spec Spec) (*Store, error) {
 	v := spec.View
 	s := &Store{layers: v.Layers, qHeads: v.QHeads(), before: spec.Before, shape: v.Shape(), scale: float32(v.Scale)}
-	s.codec = Codec{kernel.F16, kernel.F16}
+	s.codec = Codec{K: kernel.Plain(kernel.F16), V: kernel.Plain(kernel.F16)}
 	var notes [][]uint32
 	for _, d := range spec.Decisions {
 		if d.Map != nil {
@@ -79,6 +80,7 @@ func Build(spec Spec) (*Store, error) {
 		}
 		s.meta += d.MetaPerStore
 	}
+	s.newCoder()
 	longest := 0
 	for h := range v.K {
 		n := v.Rows(h)
@@ -93,7 +95,8 @@ func Build(spec Spec) (*Store, error) {
 			e.notes = append(e.notes, notes[h]...)
 		}
 		for i := range n {
-			if !e.append(v.K[h][i*v.Dim:(i+1)*v.Dim], v.V[h][i*v.VDim:(i+1)*v.VDim], s.shape) {
+			k, val := s.turned(v.K[h][i*v.Dim:(i+1)*v.Dim], v.V[h][i*v.VDim:(i+1)*v.VDim])
+			if !e.append(k, val, s.shape) || !e.pack(s.room, s.shape) {
 				return nil, ErrRange
 			}
 		}
@@ -107,9 +110,9 @@ func Build(spec Spec) (*Store, error) {
 
 // newEntries makes room for n rows.
 func (s *Store) newEntries(n int, notes bool) entries {
-	e := entries{k: kernel.NewRows(s.codec.K, s.shape.K, n), pos: make([]int32, 0, n)}
+	e := entries{k: s.codec.K.Rows(s.shape.K, n), pos: make([]int32, 0, n)}
 	if !s.shape.Latent {
-		e.v = kernel.NewRows(s.codec.V, s.shape.V, n)
+		e.v = s.codec.V.Rows(s.shape.V, n)
 	}
 	if notes {
 		e.notes = make([]uint32, 0, n)
@@ -121,7 +124,7 @@ func (s *Store) newEntries(n int, notes bool) entries {
 func (e *entries) append(k, v []float32, shape Shape) (ok bool) {
 	ok = e.k.Append(k)
 	if shape.Latent {
-		e.v = e.k.Prefix(shape.V)
+		e.v.PrefixOf(&e.k, shape.V)
 		return ok
 	}
 	return e.v.Append(v) && ok
@@ -136,12 +139,13 @@ func (e *entries) set(i int, k, v []float32, shape Shape) (ok bool) {
 	return e.v.Set(i, v) && ok
 }
 
-// bytes is what the entries take, notes apart.
+// bytes is what the entries take.
 func (e *entries) bytes(shape Shape) int64 {
-	if shape.Latent {
-		return e.k.Bytes()
+	n := e.k.Bytes() + 4*int64(len(e.notes))
+	if !shape.Latent {
+		n += e.v.Bytes()
 	}
-	return e.k.Bytes() + e.v.Bytes()
+	return n
 }
 
 // Heads is how many heads are stored; query head h reads stored head h / (query heads / Heads).
@@ -163,13 +167,18 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 	ok := true
 	for h := range s.heads {
 		e := &s.heads[h]
+		k, v := s.turned(k[h], v[h])
 		i := s.slot(h)
-		if i < len(e.pos) {
-			ok = e.set(i, k[h], v[h], s.shape) && ok
+		if i < len(e.pos) && !s.codec.grouped() {
+			ok = e.set(i, k, v, s.shape) && ok
 			e.pos[i] = int32(pos)
 			continue
 		}
-		ok = e.append(k[h], v[h], s.shape) && ok
+		if i < len(e.pos) {
+			s.oldest[0] = int32(s.ring.Sinks)
+			e.remove(s.oldest[:], s.shape)
+		}
+		ok = e.append(k, v, s.shape) && ok
 		e.pos = append(e.pos, int32(pos))
 		if e.notes != nil {
 			e.notes = append(e.notes, 0)
@@ -202,13 +211,9 @@ func (s *Store) slot(h int) int {
 
 // Bytes returns what the store holds: rows, and what its methods keep between steps.
 func (s *Store) Bytes() int64 {
-	n := s.Metadata()
+	n := s.meta + s.queryBytes() + s.indexBytes()
 	for h := range s.heads {
-		e := &s.heads[h]
-		n += e.bytes(s.shape) - e.k.ScaleBytes()
-		if !s.shape.Latent {
-			n -= e.v.ScaleBytes()
-		}
+		n += s.heads[h].bytes(s.shape)
 	}
 	return n
 }
@@ -230,13 +235,13 @@ func (s *Store) Metadata() int64 {
 func (s *Store) Paged(page int) int64 {
 	n := s.meta + s.queryBytes() + s.indexBytes()
 	for h := range s.heads {
-		pages := (len(s.heads[h].pos) + page - 1) / page
-		n += int64(pages) * int64(page) * s.entryBytes()
+		held := len(s.heads[h].pos)
+		n += s.heads[h].bytes(s.shape) + int64((held+page-1)/page*page-held)*s.entryBytes()
 	}
 	return n
 }
 
-// entryBytes is what one entry of one stored head takes.
+// entryBytes is what a further entry of a stored head takes.
 func (s *Store) entryBytes() int64 {
 	n := s.heads[0].k.RowBytes()
 	if !s.shape.Latent {

@@ -32,11 +32,14 @@ type Scratch struct {
 	state  softState
 
 	scales, mins []float32 // [block][groups] of an Int4 block, widened
-	ones, zeros  []float32 // [block*groups]
+	ones, zeros  []float32 // [block*groups], at least [heads]
 	kScale       []float32 // [block] of an Int8 block, widened
 	vScale       []float32 // [block]
 	q            []float32 // [heads][dim] the query times a scale a channel
 	tail         []float32 // [GroupDim] channels of a row that the assembly leaves
+
+	factor, offset []float32   // [block][dim/16] of a Blocked block
+	entries        [16]float32 // of its table
 
 	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
 }
@@ -54,8 +57,9 @@ func NewScratch(heads, dim int) *Scratch {
 	floats := func(n int) []float32 { return make([]float32, n) }
 	s := &Scratch{
 		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
-		scales: floats(block * groups), mins: floats(block * groups), ones: floats(block * groups), zeros: floats(block * groups),
+		scales: floats(block * groups), mins: floats(block * groups), ones: floats(max(block*groups, heads)), zeros: floats(block * groups),
 		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim),
+		factor: floats(block * dim / 16), offset: floats(block * dim / 16),
 	}
 	for i := range s.ones {
 		s.ones[i] = 1
@@ -106,13 +110,13 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 			scoreFloats(q, k.Dim, s.rows[:n*k.Dim], s.logits, block)
 		} else {
 			kScale = active.rowScales(k, lo, n, kScale, s.kScale)
-			active.score(q, k, lo, n, s, s.logits, block)
+			scoreRows(q, k, lo, n, s, s.logits, block)
 		}
 		record(out, s.logits, n, kScale, &kScale[0] != &s.ones[0])
 		vScale = active.rowScales(v, lo, n, vScale, s.vScale)
 		active.soften(s.logits, n, kScale, vScale, st)
 		s.next = k.at(lo + n)
-		active.weigh(s.logits, v, lo, n, s, acc, st.fade)
+		weighRows(s.logits, v, lo, n, s, acc, st.fade)
 	}
 	for h := range out {
 		out[h].Max, out[h].Sum = st.max[h], st.sum[h]

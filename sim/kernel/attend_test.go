@@ -169,7 +169,7 @@ func TestAttendPrefix(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		for f := range formats {
 			p := newProblem(f, fills["random"], 6, 96, 1, 90)
-			p.v = p.k.Prefix(64)
+			p.v.PrefixOf(&p.k, 64)
 			p.check(t, 6)
 		}
 	})
@@ -186,7 +186,7 @@ func TestAttendChannels(t *testing.T) {
 				for i := range rows {
 					rows[i] = float32(i%7) - 3.25*float32(i%c.dim)
 				}
-				p.k = NewChannelRows(f, c.dim, c.tokens, c.n)
+				p.k = Layout{Format: f, Tokens: c.tokens}.Rows(c.dim, c.n)
 				for i := range c.n / c.tokens {
 					if !p.k.AppendGroup(rows[i*c.tokens*c.dim : (i+1)*c.tokens*c.dim]) {
 						t.Fatal("finite rows were reported as infinite")

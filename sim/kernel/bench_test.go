@@ -46,7 +46,8 @@ func newStep(f Format, heads, kvHeads, dim, vDim, n int, pool *Pool) *step {
 		k := fill()
 		s.k = append(s.k, k)
 		if vDim < dim {
-			s.v = append(s.v, k.Prefix(vDim))
+			s.v = append(s.v, Rows{})
+			s.v[len(s.v)-1].PrefixOf(&k, vDim)
 		} else {
 			s.v = append(s.v, fill())
 		}

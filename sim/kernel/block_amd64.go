@@ -11,6 +11,7 @@ type simd struct {
 	lanes  int    // floats in a register
 	tiles  []tile // by heads, descending to 1
 	expand [formats]expandFunc
+	lookUp [forms]lookUpFunc
 	soften func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
 	column func(logits *float32, n, queries int, k, max, inverse, sums *float32)
 	dot    func(x, y *float32, n int) float32
@@ -51,23 +52,34 @@ func prefetch(r *Rows, lo, h int, s *Scratch) *byte {
 
 // columns is how many columns of a row the assembly reads.
 func columns(r *Rows) int {
-	if r.Format == Int4 {
+	if r.Format == Int4 || r.Format == Blocked {
 		return r.Dim &^ (GroupDim - 1)
 	}
 	return r.Dim &^ 15
 }
 
-// int4Scales widens the scales and minima of n rows.
-func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32) {
+// int4Scales widens the scales and minima of n rows, groups of them a row.
+func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32, groups int) {
+	if r.Format == Blocked {
+		return r.nibbleScales(lo, n, s)
+	}
 	if r.Format != Int4 {
-		return nil, nil
+		return nil, nil, 0
 	}
 	if r.Scale == nil {
-		return &s.ones[:n*r.groups][0], &s.zeros[0]
+		return &s.ones[:n*r.groups][0], &s.zeros[0], r.groups
 	}
 	a.floats(s.scales[:n*r.groups], r.Scale[lo*r.groups:])
 	a.floats(s.mins[:n*r.groups], r.Min[lo*r.groups:])
-	return &s.scales[0], &s.mins[0]
+	return &s.scales[0], &s.mins[0], r.groups
+}
+
+// assembly is the format whose kernels read the rows: blocks that are not expanded lie as Int4 does.
+func (r *Rows) assembly() Format {
+	if r.Format == Blocked {
+		return Int4
+	}
+	return r.Format
 }
 
 // score is scoreGeneric, but for the scales of Int8.
@@ -83,12 +95,12 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 		return
 	}
 	if dim > 0 {
-		scale, least := a.int4Scales(k, lo, n, s)
+		scale, least, groups := a.int4Scales(k, lo, n, s)
 		rows := k.at(lo)
 		h := 0
 		for _, t := range a.tiles {
 			for ; h+t.heads <= heads; h += t.heads {
-				t.dots[k.Format](&q[h*k.Dim], 4*k.Dim, rows, k.stride, n, dim, &out[h*stride], 4*stride, scale, least, k.groups, prefetch(k, lo, h, s))
+				t.dots[k.assembly()](&q[h*k.Dim], 4*k.Dim, rows, k.stride, n, dim, &out[h*stride], 4*stride, scale, least, groups, prefetch(k, lo, h, s))
 			}
 		}
 	}
@@ -108,11 +120,10 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 	}
 }
 
-// weigh is weighGeneric, but for the scales of Int8. Values whose scales belong to channels, which no method
-// stores, are left to it.
+// weigh is weighGeneric, but for the scales of Int8.
 func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32) {
 	if v.Tokens > 0 {
-		weighGeneric(p, v, lo, n, s, acc, fade)
+		a.weighChannels(p, v, lo, n, s, acc, fade)
 		return
 	}
 	heads, dim := len(fade), columns(v)
@@ -122,12 +133,12 @@ func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []fl
 		return
 	}
 	if dim > 0 {
-		scale, least := a.int4Scales(v, lo, n, s)
+		scale, least, groups := a.int4Scales(v, lo, n, s)
 		rows := v.at(lo)
 		h := 0
 		for _, t := range a.tiles {
 			for ; h+t.heads <= heads; h += t.heads {
-				t.weigh[v.Format](&p[h*block], 4*block, rows, v.stride, n, dim, &acc[h*v.Dim], 4*v.Dim, &fade[h], scale, least, v.groups, prefetch(v, lo, h, s))
+				t.weigh[v.assembly()](&p[h*block], 4*block, rows, v.stride, n, dim, &acc[h*v.Dim], 4*v.Dim, &fade[h], scale, least, groups, prefetch(v, lo, h, s))
 			}
 		}
 	}

@@ -143,7 +143,7 @@ func encodeCodes4(dst []byte, row []float32) (fits bool) {
 }
 
 // decode writes channels from and later of row i to dst, up to its length; from is a multiple of GroupDim
-// for Int4.
+// for Int4 and Blocked.
 func (r *Rows) decode(i, from int, dst []float32) {
 	r.decodeCodes(i, from, dst)
 	if r.Tokens > 0 {
@@ -160,6 +160,10 @@ func (r *Rows) decode(i, from int, dst []float32) {
 
 // decodeCodes is decode without the scale of Int8, and without any that belong to channels.
 func (r *Rows) decodeCodes(i, from int, dst []float32) {
+	if r.Format == Blocked {
+		r.Blocks.decode(r.Data[i*r.stride:(i+1)*r.stride], r.width, from, dst)
+		return
+	}
 	src := r.Data[i*r.stride+r.Format.CodeBytes(from) : (i+1)*r.stride]
 	switch r.Format {
 	case F32:
@@ -179,20 +183,20 @@ func (r *Rows) decodeCodes(i, from int, dst []float32) {
 			dst[c] = float32(int8(src[c]))
 		}
 	default:
-		r.decodeInt4(i, from/GroupDim, src, dst)
+		r.decodeInt4(i, from, src, dst)
 	}
 }
 
-// decodeInt4 decodes the codes src of row i, which start at a group, into dst.
-func (r *Rows) decodeInt4(i, group int, src []byte, dst []float32) {
+// decodeInt4 decodes the codes src of row i, which start at channel from, into dst.
+func (r *Rows) decodeInt4(i, from int, src []byte, dst []float32) {
 	for lo := 0; lo < len(dst); lo += GroupDim {
 		scale, least := float32(1), float32(0)
 		if r.Scale != nil && r.Tokens == 0 {
-			at := i*r.groups + group + lo/GroupDim
+			at := i*r.groups + (from+lo)/GroupDim
 			scale, least = halfs[r.Scale[at]], halfs[r.Min[at]]
 		}
-		width := min(GroupDim, len(dst)-lo)
-		for c := range width {
+		width := min(GroupDim, r.width-from-lo)
+		for c := range min(width, len(dst)-lo) {
 			dst[lo+c] = float32(scale*float32(nibble(src[lo/2:], c, width))) + least
 		}
 	}

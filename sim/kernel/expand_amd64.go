@@ -2,8 +2,6 @@
 
 package kernel
 
-import "unsafe"
-
 // expandHeads is how many query heads must read a block of quantised rows for it to be worth decoding once,
 // into scratch memory, and not in each tile of heads: measured on Zen 4, where 32 heads gain a quarter with
 // AVX-512 and half with AVX2, and 4 heads lose a fifth.
@@ -12,17 +10,22 @@ const expandHeads = 8
 // expanded returns n rows from row lo on as floats in scratch memory, but for the scales of Int8, where that
 // pays for so many heads.
 func (a *simd) expanded(r *Rows, lo, n, heads int, s *Scratch) (floats Rows, ok bool) {
+	if r.Format == Blocked {
+		if heads < expandHeads && r.Blocks.nibbles(r.width) {
+			return Rows{}, false
+		}
+		return a.expandBlocks(r, lo, n, s), true
+	}
 	f, dim := a.expand[r.Format], columns(r)
 	if f == nil || heads < expandHeads || dim == 0 {
 		return Rows{}, false
 	}
-	scale, least := a.int4Scales(r, lo, n, s)
+	scale, least, groups := a.int4Scales(r, lo, n, s)
 	rows := s.rows[:n*r.Dim]
-	f(&rows[0], 4*r.Dim, r.at(lo), r.stride, n, dim, scale, least, r.groups, prefetch(r, lo, 0, s))
+	f(&rows[0], 4*r.Dim, r.at(lo), r.stride, n, dim, scale, least, groups, prefetch(r, lo, 0, s))
 	s.next = nil
 	for i := range n {
 		r.decodeCodes(lo+i, dim, rows[i*r.Dim+dim:(i+1)*r.Dim])
 	}
-	data := unsafe.Slice((*byte)(unsafe.Pointer(&rows[0])), 4*len(rows))
-	return Rows{Format: F32, Dim: r.Dim, Data: data, stride: 4 * r.Dim}, true
+	return floatRows(rows, r.Dim), true
 }

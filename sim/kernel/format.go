@@ -20,7 +20,10 @@ const (
 	// bytes: byte i holds channel i in its low half and channel i + (w+1)/2 in its high half.
 	Int4
 
-	formats // how many there are
+	formats // how many there are besides Blocked
+
+	// Blocked is the format of Rows that have Blocks.
+	Blocked = formats
 )
 
 // GroupDim is how many channels of an Int4 row share a scale.
@@ -28,10 +31,10 @@ const GroupDim = 32
 
 // String returns the name that flags and benchmarks use.
 func (f Format) String() string {
-	if f >= formats {
+	if f > formats {
 		return fmt.Sprintf("Format(%d)", uint8(f))
 	}
-	return [...]string{"f32", "f16", "bf16", "int8", "int4"}[f]
+	return [...]string{"f32", "f16", "bf16", "int8", "int4", "blocked"}[f]
 }
 
 // CodeBytes returns what the codes of a row of dim channels take, scales apart.

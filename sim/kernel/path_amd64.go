@@ -42,6 +42,7 @@ var avx2 = simd{
 		},
 	},
 	expand: [formats]expandFunc{Int8: expandInt8AVX2, Int4: expandInt4AVX2},
+	lookUp: [forms]lookUpFunc{lookUpNibbleAVX2, lookUpPairAVX2, lookUpTripleAVX2, lookUpSignedAVX2, lookUpE4M3AVX2, lookUpE5M2AVX2},
 	soften: softenAVX2, column: columnAVX2, dot: dotAVX2, axpy: axpyAVX2, most: mostAVX2, mul: mulAVX2, widen: widenAVX2, narrow: narrowAVX2, exps64: exps64AVX2, read: readAVX2, fma: fmaAVX2,
 }
 
@@ -67,5 +68,6 @@ var avx512 = simd{
 		},
 	},
 	expand: [formats]expandFunc{Int4: expandInt4AVX512},
+	lookUp: [forms]lookUpFunc{lookUpNibbleAVX512, lookUpPairAVX512, lookUpTripleAVX512, lookUpSignedAVX512, lookUpE4M3AVX512, lookUpE5M2AVX512},
 	soften: softenAVX512, column: columnAVX512, dot: dotAVX512, axpy: axpyAVX512, most: mostAVX512, mul: mulAVX512, widen: widenAVX512, narrow: narrowAVX512, exps64: exps64AVX512, read: readAVX512, fma: fmaAVX512,
 }

@@ -133,7 +133,7 @@ func TestAttendAllocatesNothing(t *testing.T) {
 		for f := range formats {
 			p := newProblem(f, fills["random"], 3, 72, 72, 300)
 			if f == Int4 {
-				p.k = NewChannelRows(f, 72, 30, 300)
+				p.k = Layout{Format: f, Tokens: 30}.Rows(72, 300)
 				for range 10 {
 					p.k.AppendGroup(make([]float32, 30*72))
 				}

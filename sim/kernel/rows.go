@@ -6,17 +6,23 @@ import "slices"
 // from them the scales of a quantised format.
 //
 // Scales belong to a row or to a group of its channels, or, with Tokens, to a channel of a group of rows
-// (NewChannelRows). Where Scale is nil the codes of Int8 and Int4 are the values.
+// (channel.go). Where Scale is nil the codes of Int8 and Int4 are the values.
 type Rows struct {
 	Format Format
+	Blocks *Blocks  // of Blocked, whose scales stand among the codes
 	Dim    int      // channels of a row
 	Data   []byte   // [n][stride] codes
 	Scale  []uint16 // binary16: Int8 [n], Int4 [n][groups]; with Tokens [n/Tokens][Dim]
 	Min    []uint16 // binary16, of Int4: as Scale
 	Tokens int      // rows that share the scales of their channels; 0 where scales belong to a row
+	Then   *Rows    // the rows that follow, in a Window
 
-	stride int // bytes from one row to the next
-	groups int // scales from one row to the next
+	window Window
+	open   int     // rows that these still take, before Then does
+	width  int     // channels of a whole row: Dim, but in a Prefix
+	stride int     // bytes from one row to the next
+	groups int     // scales from one row to the next
+	ends   []int32 // with Tokens: the row behind each group; empty while all groups are whole
 }
 
 // NewRows makes room for capacity rows of dim channels.
@@ -30,28 +36,67 @@ func NewRows(f Format, dim, capacity int) Rows {
 // NewCodes makes room for capacity rows of codes without scales. Rows of Int8 and Int4 are appended as
 // whole numbers.
 func NewCodes(f Format, dim, capacity int) Rows {
-	r := Rows{Format: f, Dim: dim, stride: f.CodeBytes(dim), groups: f.ScalesPerRow(dim)}
+	r := Rows{Format: f, Dim: dim, width: dim, stride: f.CodeBytes(dim), groups: f.ScalesPerRow(dim)}
 	r.Data = make([]byte, 0, capacity*r.stride)
 	return r
 }
 
-// Len is how many rows are held.
-func (r *Rows) Len() int { return len(r.Data) / r.stride }
+// Len is how many rows are held, those that wait among them.
+func (r *Rows) Len() int {
+	n := r.own()
+	if r.Then != nil {
+		n += r.Then.Len()
+	}
+	return n
+}
+
+// own is Len without what follows.
+func (r *Rows) own() int { return len(r.Data) / r.stride }
+
+// find returns the rows that row i is among, and its place there.
+func (r *Rows) find(i int) (*Rows, int) {
+	if n := r.own(); r.Then != nil && i >= n {
+		return r.Then.find(i - n)
+	}
+	return r, i
+}
 
 // at is the address of row i, or of the last where there are fewer.
-func (r *Rows) at(i int) *byte { return &r.Data[min(i, r.Len()-1)*r.stride] }
+func (r *Rows) at(i int) *byte {
+	r, i = r.find(min(i, r.Len()-1))
+	return &r.Data[i*r.stride]
+}
 
 // Cap is how many rows fit without allocation.
 func (r *Rows) Cap() int { return cap(r.Data) / r.stride }
 
 // Bytes is what the rows take: codes and scales.
-func (r *Rows) Bytes() int64 { return int64(len(r.Data)) + r.ScaleBytes() }
+func (r *Rows) Bytes() int64 {
+	n := int64(len(r.Data)) + 2*int64(len(r.Scale)+len(r.Min)) + 4*int64(len(r.ends))
+	if r.Then != nil {
+		n += r.Then.Bytes()
+	}
+	return n
+}
 
-// ScaleBytes is the part of Bytes that scales and minima take.
-func (r *Rows) ScaleBytes() int64 { return 2 * int64(len(r.Scale)+len(r.Min)) }
+// ScaleBytes is the part of Bytes that is not codes: scales, minima, and where groups end.
+func (r *Rows) ScaleBytes() int64 {
+	n := 2*int64(len(r.Scale)+len(r.Min)) + 4*int64(len(r.ends))
+	if r.Blocks != nil {
+		_, scales := r.Blocks.rowBytes(r.width)
+		n += int64(scales) * int64(r.own())
+	}
+	if r.Then != nil {
+		n += r.Then.ScaleBytes()
+	}
+	return n
+}
 
-// RowBytes is what one row takes, but for scales that it shares with other rows.
+// RowBytes is what the latest row takes, but for scales that it shares with other rows.
 func (r *Rows) RowBytes() int64 {
+	if r.Then != nil {
+		return r.Then.RowBytes()
+	}
 	n := int64(r.stride)
 	if r.Scale != nil && r.Tokens == 0 {
 		n += 2 * int64(r.groups+r.Format.MinsPerRow(r.Dim))
@@ -61,9 +106,18 @@ func (r *Rows) RowBytes() int64 {
 
 // Append encodes a further row, [Dim], and reports whether the format could hold all of it: false means that
 // a value, scale or minimum came out infinite or not a number. It allocates only beyond Cap. Rows whose
-// scales belong to channels come by AppendGroup instead.
+// scales belong to channels come by AppendGroup instead, or wait for it.
 func (r *Rows) Append(row []float32) (finite bool) {
-	i := r.Len()
+	if r.Then != nil && r.open == 0 {
+		return r.Then.Append(row)
+	}
+	r.open = max(0, r.open-1)
+	return r.push(row)
+}
+
+// push is Append to these rows, whatever waits.
+func (r *Rows) push(row []float32) (finite bool) {
+	i := r.own()
 	r.Data = grow(r.Data, r.stride)
 	if r.Scale != nil {
 		r.Scale = grow(r.Scale, r.groups)
@@ -82,6 +136,8 @@ func (r *Rows) Set(i int, row []float32) (finite bool) {
 	dst := r.Data[i*r.stride : (i+1)*r.stride]
 	row = row[:r.Dim]
 	switch r.Format {
+	case Blocked:
+		return r.Blocks.encode(dst, row)
 	case F32:
 		return encodeFloats(dst, row)
 	case F16:
@@ -102,24 +158,35 @@ func (r *Rows) Set(i int, row []float32) (finite bool) {
 }
 
 // Row decodes row i into dst, [Dim]: the definition of what the row holds.
-func (r *Rows) Row(i int, dst []float32) { r.decode(i, 0, dst[:r.Dim]) }
-
-// Prefix returns the first dim channels of the same rows, in the same memory: the values of an absorbed
-// latent row are the prefix of its keys. dim is a multiple of GroupDim for Int4, or Dim. A prefix is a
-// snapshot: it does not see later appends, and it must not be appended to or counted.
-func (r *Rows) Prefix(dim int) Rows {
-	p := *r
-	p.Dim = dim
-	return p
+func (r *Rows) Row(i int, dst []float32) {
+	part, at := r.find(i)
+	part.decode(at, 0, dst[:r.Dim])
 }
 
-// Slice returns rows lo to hi, in the same memory, as Prefix does; lo is a multiple of Tokens.
+// PrefixOf makes r the first dim channels of the rows of o, in the same memory: the values of an absorbed
+// latent row are the prefix of its keys. A prefix is a snapshot: it does not see later appends, and it must not
+// be appended to or counted.
+func (r *Rows) PrefixOf(o *Rows, dim int) {
+	then := r.Then
+	*r = *o
+	r.Dim = dim
+	if o.Then != nil {
+		if then == nil {
+			then = &Rows{}
+		}
+		then.PrefixOf(o.Then, dim)
+		r.Then = then
+	}
+}
+
+// Slice returns rows lo to hi of rows without a window, in the same memory, as a prefix is; lo is a multiple of
+// Tokens, and all groups are whole.
 func (r *Rows) Slice(lo, hi int) Rows {
 	s := *r
 	s.Data = r.Data[lo*r.stride : hi*r.stride]
 	from, to := lo*r.groups, hi*r.groups
 	if r.Tokens > 0 {
-		from, to = lo/r.Tokens*r.Dim, (hi+r.Tokens-1)/r.Tokens*r.Dim
+		from, to = lo/r.Tokens*r.width, (hi+r.Tokens-1)/r.Tokens*r.width
 	}
 	if len(r.Scale) > 0 {
 		s.Scale = r.Scale[from:to]
@@ -135,6 +202,11 @@ func (r *Rows) CopyFrom(o *Rows) {
 	r.Data = append(r.Data[:0], o.Data...)
 	r.Scale = append(r.Scale[:0], o.Scale...)
 	r.Min = append(r.Min[:0], o.Min...)
+	r.ends = append(r.ends[:0], o.ends...)
+	r.open = o.open
+	if r.Then != nil {
+		r.Then.CopyFrom(o.Then)
+	}
 }
 
 // Move copies row from over row to.

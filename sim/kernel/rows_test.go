@@ -129,7 +129,7 @@ func TestCodes(t *testing.T) {
 
 // TestChannelRows checks a group of two tokens with one scale a channel, by hand.
 func TestChannelRows(t *testing.T) {
-	r := NewChannelRows(Int4, 2, 2, 4)
+	r := Layout{Format: Int4, Tokens: 2}.Rows(2, 4)
 	for _, group := range [][]float32{{0, 100, 15, 400}, {1, 1, 1, 1}} {
 		if !r.AppendGroup(group) {
 			t.Fatal("a finite group was reported as infinite")

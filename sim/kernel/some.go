@@ -6,13 +6,16 @@ type Picked struct {
 	latent bool // v is a Prefix of k
 }
 
-// NewPicked makes room for rows like those of k and v; latent says that v is a Prefix of k.
+// NewPicked makes room for rows like those of k and v, whose scales belong to rows and none of which wait; latent
+// says that v is a prefix of k.
 func NewPicked(k, v *Rows, latent bool) *Picked {
 	like := func(r *Rows) Rows {
-		if r.Scale == nil {
-			return NewCodes(r.Format, r.Dim, block)
+		p := *r
+		p.Data = make([]byte, 0, block*r.stride)
+		if r.Scale != nil {
+			p.Scale, p.Min = make([]uint16, 0, block*r.groups), make([]uint16, 0, block*r.Format.MinsPerRow(r.Dim))
 		}
-		return NewRows(r.Format, r.Dim, block)
+		return p
 	}
 	return &Picked{like(k), like(v), latent}
 }
@@ -30,7 +33,7 @@ func AttendSome(q []float32, k, v *Rows, picked []int32, room *Picked, s *Scratc
 		room.k.gather(k, rows)
 		kb, vb := &room.k, &room.v
 		if room.latent {
-			*vb = kb.Prefix(v.Dim)
+			vb.PrefixOf(kb, v.Dim)
 		} else {
 			vb.gather(v, rows)
 		}

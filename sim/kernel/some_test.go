@@ -27,7 +27,7 @@ func TestAttendSome(t *testing.T) {
 				v.Append(random(dim))
 			}
 			if latent {
-				v = k.Prefix(32)
+				v.PrefixOf(&k, 32)
 			}
 			for _, count := range []int{1, 16, 64, 65, 300} {
 				var picked []int32

@@ -52,10 +52,13 @@ func newDSA(a Args) (Method, error) {
 
 // Fit refuses entries that move, and heads that hold different tokens.
 func (m dsa) Fit(c Cell) (Cell, error) {
-	if c.Moving || c.Thinned {
+	switch {
+	case c.Moving || c.Thinned:
 		return c, fmt.Errorf("reads one set of tokens for all heads, which an eviction before it does not leave them")
+	case c.Turned:
+		return c, fmt.Errorf("its index is fitted on keys as they are, and the stage before stores them in another basis")
 	}
-	return c, nil
+	return c, still(c)
 }
 
 // Fits says that the index is fitted.

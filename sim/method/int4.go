@@ -8,6 +8,22 @@ func init() {
 		Summary: "4 bits a channel, an f16 scale and minimum for each 32 channels of a key or value",
 		Reduces: "bits",
 		Paper:   "no paper: asymmetric round-to-nearest per token in groups of channels, the value side of KIVI (Liu et al. 2024, arXiv:2402.02750, section 3.1)",
-		New:     func(Args) (Method, error) { return format{kernel.Int4}, nil },
+		Params: []Param{
+			{Name: "group", Kind: Int, Default: "32", Min: 2, Max: 1024, Help: "channels of a row, or tokens of a channel, that share a scale and a minimum"},
+			{Name: "axis", Kind: Choice, Default: "token", Choices: []string{"token", "channel"}, Help: "whether scales belong to tokens or to channels"},
+		},
+		New: newInt4,
 	})
+}
+
+// newInt4 is the codec. With scales that belong to channels the latest tokens wait in f16 until they are a group.
+func newInt4(a Args) (Method, error) {
+	group := a.Int("group")
+	switch {
+	case a["axis"] == "channel":
+		return alike(kernel.Layout{Format: kernel.Int4, Tokens: group, Window: kernel.Window{Flush: group}}), nil
+	case group == kernel.GroupDim:
+		return alike(kernel.Plain(kernel.Int4)), nil
+	}
+	return alike(kernel.Packed(kernel.Uniform(4, group))), nil
 }

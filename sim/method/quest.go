@@ -42,15 +42,20 @@ type quest struct {
 
 var _ Method = quest{}
 
-// errMoving is why a selection does not come after a method that drops entries while decoding.
-var errMoving = errors.New("keeps an index of the entries, which must not move: the stage before drops or overwrites entries while decoding")
-
 // Fit refuses entries that move.
 func (m quest) Fit(c Cell) (Cell, error) {
-	if c.Moving {
-		return c, errMoving
+	return c, still(c)
+}
+
+// still says why an index of the entries cannot be kept.
+func still(c Cell) error {
+	switch {
+	case c.Moving:
+		return errors.New("keeps an index of the entries, which must not move: the stage before drops or overwrites entries while decoding")
+	case c.Grouped:
+		return errors.New("reads single rows, but rows share scales or wait to be packed")
 	}
-	return c, nil
+	return nil
 }
 
 // Decide leaves the choice to the steps.

@@ -70,6 +70,8 @@ func (m rocketKV) plan(c Cell) (p rocketPlan, compress bool) {
 func (m rocketKV) Fit(c Cell) (Cell, error) {
 	p, compress := m.plan(c)
 	switch {
+	case c.Grouped:
+		return c, still(c)
 	case c.Moving || c.Thinned:
 		return c, fmt.Errorf("evicts for itself and does not come after another eviction")
 	case compress && p.prompt <= m.window:

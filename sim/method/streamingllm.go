@@ -61,7 +61,7 @@ func (m streamingLLM) Fit(c Cell) (Cell, error) {
 	case m.roll && !c.HasRope:
 		return c, errors.New("roll=on needs the rotary embedding's frequencies, which the trace does not name")
 	}
-	c.Moving = true
+	c.Moving, c.Rolled = true, m.roll
 	return c, nil
 }
 

@@ -1,0 +1,134 @@
+package cmd
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/spf13/pflag"
+
+	"kvgauge/sim"
+)
+
+var (
+	//go:embed print_slurm.tmpl
+	slurmJob string
+	//go:embed print_kubernetes.tmpl
+	kubernetesJob string
+)
+
+// jobs are the engines that --print writes a job for.
+var jobs = map[string]string{"slurm": slurmJob, "kubernetes": kubernetesJob}
+
+// engines returns their names.
+func engines() []string { return slices.Sorted(maps.Keys(jobs)) }
+
+// defaultShards is the number of tasks where --shard does not say it.
+const defaultShards = 4
+
+// job is what the templates read.
+type job struct {
+	Flags   []string // of run, as given; those that the job sets itself apart
+	Out     string
+	Shards  int
+	Threads int
+	Memory  int64 // MiB of one task
+	Version string
+}
+
+// printJob prints a job that measures the plan in parts and merges them.
+func printJob(s *streams, f *runFlags, flags *pflag.FlagSet) error {
+	text, ok := jobs[f.print]
+	if !ok {
+		return fmt.Errorf("--print %q: want one of %s", f.print, strings.Join(engines(), ", "))
+	}
+	o, err := f.options()
+	if err != nil {
+		return err
+	}
+	defer closeAll(o.Traces)
+	shards := defaultShards
+	if o.Shard.Count > 0 {
+		shards, o.Shard = o.Shard.Count, sim.Shard{}
+	}
+	plan, err := sim.NewPlan(o)
+	if err != nil {
+		return err
+	}
+	j := job{Flags: given(flags), Out: f.out, Shards: shards, Threads: f.threads, Memory: taskMemory(plan), Version: release}
+	if !flags.Changed("max-memory") { // a share of the machine's would be more than the task has
+		j.Flags = append(j.Flags, fmt.Sprintf("--max-memory=%dMiB", j.Memory))
+	}
+	t, err := template.New(f.print).Funcs(template.FuncMap{
+		"sh": shellWord, "json": jsonText, "last": func(n int) int { return n - 1 },
+		"upto": func(n int) []int {
+			var is []int
+			for i := range n {
+				is = append(is, i)
+			}
+			return is
+		},
+	}).Parse(text)
+	if err != nil {
+		return err
+	}
+	return t.Execute(s.out, j)
+}
+
+// given are the flags of the command line that shape the records, in the form --name=value.
+func given(flags *pflag.FlagSet) []string {
+	var words []string
+	flags.Visit(func(f *pflag.Flag) {
+		switch f.Name {
+		case "print", "shard", "resume", "out", "format", "progress", "dry-run", "no-plots", "threads":
+			return
+		}
+		if f.Value.Type() == "bool" && f.Value.String() == "true" {
+			words = append(words, "--"+f.Name)
+			return
+		}
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, v := range values {
+			words = append(words, "--"+f.Name+"="+v)
+		}
+	})
+	return words
+}
+
+// taskMemory is what one task may need, in MiB: its dearest cell, the traces' rows and the program, in
+// steps of a quarter GiB.
+func taskMemory(p *sim.Plan) int64 {
+	const step = 256
+	cell := int64(0)
+	for _, c := range p.Cells {
+		if c.Skip == "" {
+			cell = max(cell, c.Memory)
+		}
+	}
+	mib := (cell+p.RowBytes())>>20 + step
+	return (mib + step - 1) / step * step
+}
+
+// shellWord quotes a word for a POSIX shell where it needs to be.
+func shellWord(w string) string {
+	plain := strings.IndexFunc(w, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./=:,+%@", r))
+	}) < 0
+	if plain && w != "" {
+		return w
+	}
+	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+}
+
+// jsonText quotes a word for YAML, which reads JSON.
+func jsonText(w string) (string, error) {
+	b, err := json.Marshal(w)
+	return string(b), err
+}

@@ -1,0 +1,85 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"kvgauge/sim"
+)
+
+// Side is what a comparison has on one side: the records of a run, and those of its repetitions, which only
+// add latency samples.
+type Side struct {
+	Records []sim.Record
+	Again   [][]sim.Record
+}
+
+// LoadSide reads a run as Load does, or a folder of folders: repetitions of one run, in the order of their
+// names. Repetitions must agree in all but latency.
+func LoadSide(path string) (Side, error) {
+	_, err := os.Stat(filepath.Join(path, sim.RecordsFile))
+	entries, notDir := os.ReadDir(path)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) || notDir != nil {
+		records, err := Load(path)
+		return Side{Records: records}, err
+	}
+	var s Side
+	var first string
+	for _, e := range entries {
+		dir := filepath.Join(path, e.Name())
+		if _, err := os.Stat(filepath.Join(dir, sim.RecordsFile)); err != nil {
+			continue
+		}
+		records, err := Load(dir)
+		if err != nil {
+			return s, err
+		}
+		if s.Records == nil {
+			s.Records, first = records, dir
+			continue
+		}
+		c, err := Compare(s, Side{Records: records}, Limits{})
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", dir, err)
+		}
+		if len(c.Changes) > 0 {
+			ch := c.Changes[0]
+			return s, fmt.Errorf("%s: no repetition of %s: %s on %s at %d tokens: %s: %s", dir, first, ch.Pipeline, ch.Trace, ch.SeqLen, ch.subject(), ch.Text)
+		}
+		s.Again = append(s.Again, records)
+	}
+	if s.Records == nil {
+		return s, fmt.Errorf("%s: no %s in it or in its folders, want a run or repetitions of one", path, sim.RecordsFile)
+	}
+	return s, nil
+}
+
+// ratios are the samples of each cell's ratio to full. Repetitions give one each, which are independent:
+// they lie apart in time. A single run gives its steps, scaled so that their median is ratio_to_full, which
+// is the median over steps and the full cache's beside them.
+func (s Side) ratios() map[sim.Key][]float64 {
+	of := map[sim.Key][]float64{}
+	for _, r := range s.Records {
+		l := r.Latency
+		switch {
+		case l == nil:
+		case s.Again != nil:
+			of[sim.KeyOf(r)] = append(of[sim.KeyOf(r)], l.RatioToFull)
+		case l.MedianNS > 0:
+			for _, ns := range l.StepNS {
+				of[sim.KeyOf(r)] = append(of[sim.KeyOf(r)], float64(ns)/float64(l.MedianNS)*l.RatioToFull)
+			}
+		}
+	}
+	for _, records := range s.Again {
+		for _, r := range records {
+			if r.Latency != nil {
+				of[sim.KeyOf(r)] = append(of[sim.KeyOf(r)], r.Latency.RatioToFull)
+			}
+		}
+	}
+	return of
+}

@@ -1,0 +1,302 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kvgauge/sim"
+)
+
+// cells are records of two pipelines at two lengths, in which everything is measured.
+func cells() []sim.Record {
+	var all []sim.Record
+	for _, n := range []int{256, 1024} {
+		for _, pipeline := range []string{"full", "snapkv:budget=25%"} {
+			bytes, meta, mass, recall := int64(n*100), int64(n), 0.9, 1.0
+			all = append(all, sim.Record{
+				Schema: sim.Schema, Status: sim.OK, Trace: "t", TraceSHA256: "abc", Model: "m", Pipeline: pipeline, Family: "eviction",
+				SeqLen: n, Decode: 32, Windows: 1, Layers: []int{0, 1}, Seed: 1, Version: "1",
+				CacheBytes: &bytes, CacheBytesFull: &bytes, MetadataBytes: &meta, PagedBytes: &bytes, WeightBytes: &meta, PeakBytes: &bytes, TrafficBytes: &bytes,
+				Error: &sim.ErrorStats{RelL2: 0.2, RelL2P95: 0.4, RelL2WorstLayer: 0.3, Cosine: 0.98, MaxAbs: 1.5, Mass: &mass, Recall: &recall},
+				Kept:  [][][]int32{{{0, 1, 5}, {2, 3, 4}}, {{0, 1, 2}, {7, 8, 9}}},
+			})
+		}
+	}
+	return all
+}
+
+// edited is a copy of cells in which the second one (snapkv at 256) is changed.
+func edited(t *testing.T, edit func(*sim.Record)) []sim.Record {
+	t.Helper()
+	data, err := json.Marshal(cells())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []sim.Record
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	edit(&all[1])
+	return all
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestCompareFindsEachKind(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		edit    func(*sim.Record)
+		verdict Verdict // none: no change at all
+		kind    string
+		text    string
+	}{
+		{"nothing", func(*sim.Record) {}, "", "", ""},
+		{"one byte", func(r *sim.Record) { *r.CacheBytes++ }, Regression, "bytes", "25601, was 25600 (+0.004 %)"},
+		{"metadata", func(r *sim.Record) { *r.MetadataBytes *= 2 }, Regression, "bytes", "512 B, was 256 B (+100 %)"},
+		{"weights from nothing", func(r *sim.Record) { r.WeightBytes = nil }, Regression, "bytes", "no longer measured"},
+		{"fewer bytes", func(r *sim.Record) { *r.TrafficBytes /= 2 }, Improvement, "bytes", "(-50.0 %)"},
+		{"error within 1 %", func(r *sim.Record) { r.Error.RelL2 *= 1.009 }, Allowed, "error", "(+0.900 %)"},
+		{"error above 1 %", func(r *sim.Record) { r.Error.RelL2 *= 1.011 }, Regression, "error", "20.2 %, was 20.0 % (+1.10 %)"},
+		{"worst layer", func(r *sim.Record) { r.Error.RelL2WorstLayer *= 2 }, Regression, "error", "(+100 %)"},
+		{"rounding", func(r *sim.Record) { r.Error.RelL2 += 9e-6 }, "", "", ""},
+		{"smaller error", func(r *sim.Record) { r.Error.RelL2P95 /= 2 }, Improvement, "error", "(-50.0 %)"},
+		{"mass: the loss counts", func(r *sim.Record) { *r.Error.Mass = 0.89 }, Regression, "error", "89.0 %, was 90.0 % (+10.0 %)"},
+		{"more mass", func(r *sim.Record) { *r.Error.Mass = 0.95 }, Improvement, "error", "(-50.0 %)"},
+		{"a needle lost", func(r *sim.Record) { *r.Error.Recall = 0.9 }, Regression, "error", "90.0 %, was 100 %"},
+		{"cosine", func(r *sim.Record) { r.Error.Cosine = 0.97 }, Regression, "error", "(+50.0 %)"},
+		{"late mass is not judged", func(r *sim.Record) { r.Error.LateMass = ptr(1.0) }, "", "", ""},
+		{"no error", func(r *sim.Record) { r.Error = nil }, Regression, "error", "no longer measured"},
+		{"kept", func(r *sim.Record) { r.Kept[1][1][0] = 6 }, Regression, "kept", "entry 1 of the layers, head 1: 1 positions gone (such as 7), 1 come (such as 6)"},
+		{"kept of one run only", func(r *sim.Record) { r.Kept = nil }, "", "", ""},
+		{"skipped", func(r *sim.Record) { r.Status, r.Reason = sim.Skipped, "too\nsmall" }, Regression, "skipped", "was ok: too small"},
+		{"failed", func(r *sim.Record) { r.Status, r.Reason = sim.Failed, "NaN" }, Regression, "failed", "was ok: NaN"},
+		{"version", func(r *sim.Record) { r.Version = "2" }, "", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Compare(Side{Records: cells()}, Side{Records: edited(t, c.edit)}, Limits{Error: 0.01})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.verdict == "" {
+				if len(got.Changes) > 0 {
+					t.Fatalf("%+v, want no change", got.Changes)
+				}
+				return
+			}
+			// A cell without errors loses all of its error figures, one of whose changes is looked at.
+			if len(got.Changes) == 0 {
+				t.Fatal("no change was found")
+			}
+			ch := got.Changes[0]
+			if ch.Verdict != c.verdict || ch.Kind != c.kind || !strings.Contains(ch.Text, c.text) || ch.SeqLen != 256 || ch.Pipeline != "snapkv:budget=25%" {
+				t.Errorf("%+v, want a %s of %s: %s", ch, c.verdict, c.kind, c.text)
+			}
+			if want := c.verdict == Regression; got.Regressions > 0 != want {
+				t.Errorf("%d regressions", got.Regressions)
+			}
+		})
+	}
+}
+
+// TestCompareNeverMatchesOthers: rows of another trace, model, seed, length or layers are other cells.
+func TestCompareNeverMatchesOthers(t *testing.T) {
+	for name, edit := range map[string]func(*sim.Record){
+		"trace": func(r *sim.Record) { r.TraceSHA256 = "other" }, "model": func(r *sim.Record) { r.Model = "other" },
+		"seed": func(r *sim.Record) { r.Seed = 2 }, "layers": func(r *sim.Record) { r.Layers = []int{0} },
+		"decode": func(r *sim.Record) { r.Decode = 16 }, "windows": func(r *sim.Record) { r.Windows = 2 },
+		"length": func(r *sim.Record) { r.SeqLen = 512 }, "pipeline": func(r *sim.Record) { r.Pipeline = "mqa" },
+	} {
+		for _, allow := range []bool{false, true} {
+			c, err := Compare(Side{Records: cells()}, Side{Records: edited(t, edit)}, Limits{AllowMissing: allow})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := 2 // missing and new
+			if allow {
+				want = 0
+			}
+			if c.Matched != 3 || len(c.Changes) != 2 || c.Changes[0].Kind != "missing" || c.Changes[1].Kind != "new" || c.Regressions != want {
+				t.Errorf("%s: %d matched, %d regressions, %+v", name, c.Matched, c.Regressions, c.Changes)
+			}
+			if name == "trace" && !strings.Contains(c.Changes[0].Text, "its trace of that name is another (sha256)") {
+				t.Errorf("trace: %s", c.Changes[0].Text)
+			}
+		}
+	}
+}
+
+func TestCompareRefusesDoubles(t *testing.T) {
+	twice := append(cells(), cells()[0])
+	if _, err := Compare(Side{Records: twice}, Side{Records: cells()}, Limits{}); err == nil || err.Error() != "old run: two records of one cell: full on t at 256 tokens" {
+		t.Error(err)
+	}
+	if _, err := Compare(Side{Records: cells()}, Side{Records: twice}, Limits{}); err == nil || !strings.HasPrefix(err.Error(), "new run: two records") {
+		t.Error(err)
+	}
+	if _, err := Compare(Side{Records: cells()}, Side{Records: cells()}, Limits{Latency: ptr(0.1)}); err == nil || !strings.HasPrefix(err.Error(), "latency: no cell has samples") {
+		t.Error(err)
+	}
+}
+
+// timed gives each cell a latency of n steps around ratio, with noise of the given share.
+func timed(r *rand.Rand, ratio func(sim.Record) float64, share float64, n int) []sim.Record {
+	all := cells()
+	for i := range all {
+		l := &sim.Latency{MedianNS: 100_000, RatioToFull: ratio(all[i]) * (1 + share*r.NormFloat64())}
+		for range n {
+			l.StepNS = append(l.StepNS, int64(100_000*(1+share*r.NormFloat64())))
+		}
+		all[i].Latency = l
+	}
+	return all
+}
+
+// TestCompareLatency tells slower cells from noise, between single runs and between repeated ones.
+func TestCompareLatency(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	same := func(sim.Record) float64 { return 0.5 }
+	slower := func(by float64) func(sim.Record) float64 {
+		return func(r sim.Record) float64 {
+			if r.Pipeline != "full" && r.SeqLen == 1024 {
+				return 0.5 * by
+			}
+			return 0.5
+		}
+	}
+	repeated := func(ratio func(sim.Record) float64, share float64) Side {
+		s := Side{Records: timed(r, ratio, share, 10)}
+		for range 5 {
+			s.Again = append(s.Again, timed(r, ratio, share, 10))
+		}
+		return s
+	}
+	count := func(a, b Side) int {
+		t.Helper()
+		c, err := Compare(a, b, Limits{Latency: ptr(0.1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Timed != 4 {
+			t.Fatalf("%d cells timed", c.Timed)
+		}
+		return c.Regressions
+	}
+	alarms := 0
+	for range 50 {
+		alarms += count(repeated(same, 0.05), repeated(same, 0.05))
+		alarms += count(Side{Records: timed(r, same, 0.02, 10)}, Side{Records: timed(r, same, 0.02, 10)})
+	}
+	if alarms > 0 {
+		t.Errorf("%d false alarms in 100 comparisons of equals", alarms)
+	}
+	if n := count(repeated(same, 0.02), repeated(slower(1.3), 0.02)); n != 1 {
+		t.Errorf("30 %% slower: %d regressions in repeated runs, want 1", n)
+	}
+	if n := count(repeated(same, 0.005), repeated(slower(1.08), 0.005)); n != 0 {
+		t.Errorf("8 %% slower: %d regressions, want 0: below the limit and the floor", n)
+	}
+	if n := count(Side{Records: timed(r, same, 0.02, 10)}, Side{Records: timed(r, slower(2.5), 0.02, 10)}); n != 1 {
+		t.Errorf("2.5 times slower: %d regressions in single runs, want 1", n)
+	}
+	// Without --max-latency nobody looks.
+	c, err := Compare(Side{Records: timed(r, same, 0, 10)}, Side{Records: timed(r, slower(9), 0, 10)}, Limits{})
+	if err != nil || len(c.Changes) > 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// TestComparisonFormats writes names that would break each format.
+func TestComparisonFormats(t *testing.T) {
+	nasty := edited(t, func(r *sim.Record) { r.Status, r.Reason = sim.Failed, "a|b \x1b[31m]]> <x> \x00 \uffff \xff" })
+	for i := range nasty {
+		nasty[i].Trace = "t|\x07<&>"
+		nasty[i].TraceSHA256 = "other"
+	}
+	c, err := Compare(Side{Records: cells()}, Side{Records: nasty}, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range ComparisonFormats() {
+		var b bytes.Buffer
+		if err := WriteComparison(&b, c, format); err != nil {
+			t.Fatal(err)
+		}
+		if i := bytes.IndexFunc(b.Bytes(), func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }); i >= 0 && format != "json" {
+			t.Errorf("%s: control character at byte %d", format, i)
+		}
+		switch format {
+		case "table", "markdown":
+			if !strings.Contains(b.String(), "8 regressions") {
+				t.Errorf("%s: %s", format, b.String())
+			}
+		case "json":
+			var back Comparison
+			if err := json.Unmarshal(b.Bytes(), &back); err != nil || back.Regressions != 8 || len(back.Changes) != 8 {
+				t.Errorf("%v, %+v", err, back)
+			}
+		case "junit":
+			d := xml.NewDecoder(&b)
+			failures := 0
+			for {
+				token, err := d.Token()
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s, ok := token.(xml.StartElement); ok && s.Name.Local == "failure" {
+					failures++
+				}
+			}
+			if failures != 8 {
+				t.Errorf("%d failures", failures)
+			}
+		}
+	}
+}
+
+func TestLoadSide(t *testing.T) {
+	dir := t.TempDir()
+	write := func(path string, records []sim.Record) {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		for _, r := range records {
+			line, _ := json.Marshal(r)
+			fmt.Fprintf(&b, "%s\n", line)
+		}
+		if err := os.WriteFile(filepath.Join(dir, path), b.Bytes(), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("many/1/records.jsonl", cells())
+	write("many/2/records.jsonl", cells())
+	write("many/notes/x.txt", nil)
+	write("mixed/1/records.jsonl", cells())
+	write("mixed/2/records.jsonl", edited(t, func(r *sim.Record) { *r.CacheBytes++ }))
+	if s, err := LoadSide(filepath.Join(dir, "many")); err != nil || len(s.Records) != 4 || len(s.Again) != 1 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, err := LoadSide(filepath.Join(dir, "many", "1", "records.jsonl")); err != nil || len(s.Records) != 4 || s.Again != nil {
+		t.Errorf("%+v, %v", s, err)
+	}
+	for path, want := range map[string]string{
+		"mixed":      "no repetition of",
+		"many/notes": "want a run or repetitions of one",
+		"nowhere":    "want a folder of a run",
+	} {
+		if _, err := LoadSide(filepath.Join(dir, path)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}

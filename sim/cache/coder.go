@@ -1,0 +1,116 @@
+package cache
+
+import "kvgauge/sim/kernel"
+
+// coder is what a Store writes rows with.
+type coder struct {
+	k, v   []float32 // a turned row
+	room   []float32 // rows on their way into a group
+	oldest [1]int32  // the entry that a ring gives up
+}
+
+// grouped says whether entries must keep their order: some of their rows share scales, or wait to be packed.
+func (c *Codec) grouped() bool { return c.K.Grouped() || c.V.Grouped() }
+
+// newCoder makes the memory.
+func (s *Store) newCoder() {
+	if s.shape.Latent {
+		s.codec.V, s.codec.TurnV = kernel.Layout{}, s.codec.TurnK
+	}
+	s.coder = coder{
+		k: make([]float32, s.shape.K), v: make([]float32, s.shape.V),
+		room: make([]float32, max(s.codec.K.Room(s.shape.K), s.codec.V.Room(s.shape.V))),
+	}
+}
+
+// turned returns the rows of a token as they are stored. The result is valid until the next call.
+func (s *Store) turned(k, v []float32) (tk, tv []float32) {
+	if h := s.codec.TurnK; h != nil {
+		copy(s.coder.k, k)
+		k = s.coder.k
+		h.Turn(k)
+	}
+	if h := s.codec.TurnV; h != nil {
+		copy(s.coder.v, v)
+		v = s.coder.v
+		h.Turn(v)
+	}
+	return k, v
+}
+
+// turnQueries turns the queries of all heads as the keys are.
+func (s *Store) turnQueries() {
+	if s.codec.TurnK != nil {
+		s.codec.TurnK.Turn(s.q)
+	}
+}
+
+// turnBack undoes the turn in what the query heads read of values, [query heads][channels].
+func (s *Store) turnBack(u []float32) {
+	if s.codec.TurnV != nil {
+		s.codec.TurnV.Undo(u)
+	}
+}
+
+// unturn undoes the turns of decoded rows, [entry][channels].
+func (s *Store) unturn(k, v []float32) {
+	if s.codec.TurnK != nil {
+		s.codec.TurnK.Undo(k)
+	}
+	if s.codec.TurnV != nil && !s.shape.Latent {
+		s.codec.TurnV.Undo(v)
+	}
+	if s.shape.Latent {
+		for i := 0; i*s.shape.V < len(v); i++ {
+			copy(v[i*s.shape.V:(i+1)*s.shape.V], k[i*s.shape.K:])
+		}
+	}
+}
+
+// pack packs the rows that have waited long enough, once the last layer that reads them has.
+func (s *Store) pack(layer int) {
+	if layer != s.layers[len(s.layers)-1] || !s.codec.grouped() {
+		return
+	}
+	for h := range s.heads {
+		// What waits is in f16: no scale of it is beyond what f16 holds.
+		_ = s.heads[h].pack(s.room, s.shape)
+	}
+}
+
+// pack does it for one head.
+func (e *entries) pack(room []float32, shape Shape) (ok bool) {
+	ok = e.k.Pack(room)
+	if shape.Latent {
+		e.v.PrefixOf(&e.k, shape.V)
+		return ok
+	}
+	return e.v.Pack(room) && ok
+}
+
+// remove drops entries, named in ascending order; the others stay in theirs.
+func (e *entries) remove(drop []int32, shape Shape) {
+	e.k.Remove(drop)
+	if shape.Latent {
+		e.v.PrefixOf(&e.k, shape.V)
+	} else {
+		e.v.Remove(drop)
+	}
+	e.pos, e.notes = without(e.pos, drop), without(e.notes, drop)
+}
+
+// without closes the gaps that the named elements leave; nil stays nil.
+func without[T any](s []T, drop []int32) []T {
+	if s == nil {
+		return nil
+	}
+	kept := s[:0]
+	for i, x := range s {
+		if len(drop) > 0 && int(drop[0]) == i {
+			drop = drop[1:]
+			continue
+		}
+		kept = append(kept, x)
+	}
+	return kept
+}

@@ -1,0 +1,164 @@
+package cache
+
+import (
+	"slices"
+	"testing"
+
+	"kvgauge/sim/kernel"
+)
+
+// kivi packs two keys of a head at a time and keeps the last three values.
+var kivi = &Codec{
+	K: kernel.Layout{Format: kernel.Int4, Tokens: 2, Window: kernel.Window{Flush: 2}},
+	V: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Uniform(4, 2), Window: kernel.Window{Flush: 1, Hold: 3}},
+}
+
+// tiles keeps three keys and values and packs four at a time.
+var tiles = &Codec{
+	K: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Tiles(4, true), Tokens: 4, Window: kernel.Window{Sinks: 3, Flush: 4}},
+	V: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Tiles(2, false), Tokens: 4, Window: kernel.Window{Sinks: 3, Flush: 4}},
+}
+
+// turned stores rows of two channels rotated by an eighth of a turn.
+var turned = &Codec{
+	K: kernel.Plain(kernel.F32), V: kernel.Plain(kernel.F32),
+	TurnK: &kernel.Hadamard{Block: 2}, TurnV: &kernel.Hadamard{Block: 2, Signs: []float32{1, -1}},
+}
+
+// oldest is a Policy that drops a head's first entry at each step after the last layer.
+type oldest struct{}
+
+func (oldest) Watches() bool { return true }
+
+func (oldest) After(s *Step) {
+	if !s.Last {
+		return
+	}
+	for j := range s.Heads {
+		s.Heads[j].Drop = append(s.Heads[j].Drop, 0)
+	}
+}
+
+// notes are zeros for heads of n rows.
+func notes(heads, n int) [][]uint32 {
+	words := make([][]uint32, heads)
+	for h := range words {
+		words[h] = make([]uint32, n)
+	}
+	return words
+}
+
+// TestCodedStepAllocatesNothing covers append, attend and settle where rows wait, are packed, turned and dropped.
+func TestCodedStepAllocatesNothing(t *testing.T) {
+	for name, d := range map[string]Decision{
+		"kivi":              {Codec: kivi},
+		"turned":            {Codec: turned},
+		"tiles":             {Codec: tiles},
+		"kivi with a ring":  {Codec: kivi, Ring: &Ring{Sinks: 1, Capacity: 2900}, Keep: [][]int32{span(2900), span(2900)}},
+		"kivi that drops":   {Codec: kivi, Policy: oldest{}, Notes: notes(2, 3000)},
+		"blocks that drop":  {Codec: &Codec{K: kernel.Packed(kernel.Q8()), V: kernel.Packed(kernel.MX4(2))}, Policy: oldest{}, Notes: notes(2, 3000)},
+		"tokens as they go": {Codec: &Codec{K: kernel.Packed(kernel.FP8(false, kernel.HalfScale)), V: kernel.Packed(kernel.Tokenwise4())}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := kernel.NewPool(2)
+			defer pool.Close()
+			v := testView(2, 4, 3000)
+			s, err := Build(Spec{View: v.Apply(d), Before: v.Shape(), Decisions: []Decision{d}, Decode: 200, Pool: pool})
+			if err != nil {
+				t.Fatal(err)
+			}
+			k, val := tokenRows(2, 3000)
+			q, out, pos := make([]float32, 8), make([]float32, 8), 3000
+			if allocs := testing.AllocsPerRun(100, func() {
+				if err := s.Append(5, pos, k, val); err != nil {
+					t.Fatal(err)
+				}
+				s.Attend(5, pos, q, out)
+				s.Settle(5, pos)
+				pos++
+			}); allocs != 0 {
+				t.Errorf("%g allocations a step", allocs)
+			}
+		})
+	}
+}
+
+func span(n int) []int32 {
+	s := make([]int32, n)
+	for i := range s {
+		s[i] = int32(i)
+	}
+	return s
+}
+
+// TestTurnIsUndone: a store of turned rows attends as one of rows as they are.
+func TestTurnIsUndone(t *testing.T) {
+	v := testView(2, 4, 40)
+	q := []float32{1, 2, -1, 0.5, 0.25, 3, -2, 1}
+	var outs [2][]float32
+	for i, c := range []*Codec{{K: kernel.Plain(kernel.F32), V: kernel.Plain(kernel.F32)}, turned} {
+		s := mustBuild(t, v, Decision{Codec: c}, 1)
+		k, val := tokenRows(2, 40)
+		if err := s.Append(5, 40, k, val); err != nil {
+			t.Fatal(err)
+		}
+		outs[i] = make([]float32, 8)
+		s.Attend(5, 40, q, outs[i])
+	}
+	for i, want := range outs[0] {
+		if d := outs[1][i] - want; d > 2e-4*200 || d < -2e-4*200 {
+			t.Errorf("channel %d: %g, want %g", i, outs[1][i], want)
+		}
+	}
+	if slices.Equal(outs[0], make([]float32, 8)) {
+		t.Error("nothing was read")
+	}
+}
+
+// TestRingOfGroups: a ring whose rows are packed holds the positions that it should, in order, and their rows.
+func TestRingOfGroups(t *testing.T) {
+	s := mustBuild(t, testView(1, 1, 9), Decision{Codec: kivi, Ring: &Ring{Sinks: 2, Capacity: 7}, Keep: [][]int32{{0, 1, 4, 5, 6, 7, 8}}}, 20)
+	for pos := 9; pos < 29; pos++ {
+		k, v := tokenRows(1, pos)
+		if err := s.Append(5, pos, k, v); err != nil {
+			t.Fatal(err)
+		}
+		want := []int32{0, 1, int32(pos - 4), int32(pos - 3), int32(pos - 2), int32(pos - 1), int32(pos)}
+		if !slices.Equal(s.Pos(0), want) {
+			t.Fatalf("token %d: holds %v, want %v", pos, s.Pos(0), want)
+		}
+		for i, p := range want {
+			if got := s.stored(0)[2*i]; got < float32(p)-0.1 || got > float32(p)+0.1 {
+				t.Errorf("token %d: row %d holds the key of %g, not of %d", pos, i, got, p)
+			}
+		}
+		s.Settle(5, pos)
+	}
+}
+
+// TestCloneOfGroups: a clone goes on as its origin would, and a copy of it is the origin.
+func TestCloneOfGroups(t *testing.T) {
+	d := Decision{Codec: kivi, Policy: oldest{}, Notes: notes(2, 11)}
+	s := mustBuild(t, testView(2, 2, 11), d, 40)
+	clone := s.Clone()
+	out := make([]float32, 4)
+	step := func(s *Store, pos int) []float32 {
+		k, v := tokenRows(2, pos)
+		if err := s.Append(5, pos, k, v); err != nil {
+			t.Fatal(err)
+		}
+		s.Attend(5, pos, []float32{1, 2, 3, 4}, out)
+		s.Settle(5, pos)
+		return slices.Clone(out)
+	}
+	for pos := 11; pos < 30; pos++ {
+		if a, b := step(s, pos), step(clone, pos); !slices.Equal(a, b) || s.Bytes() != clone.Bytes() {
+			t.Fatalf("token %d: %v and %v, %d and %d bytes", pos, a, b, s.Bytes(), clone.Bytes())
+		}
+		if pos == 20 {
+			other := s.Clone()
+			other.CopyFrom(clone)
+			clone = other
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// lookUp emits the decoding of rows of codes, 32 channels a round, whose packing is that of packing.go:
+//
+//	for i := 0; i < n; i++ {
+//		for d := 0; d < dim; d++ {
+//			dst[i][d] = scale[i*dim/16+d/16]*value(code d of row i) + least[i*dim/16+d/16]
+//		}
+//	}
+func lookUp(g *gen) {
+	for _, f := range []form{{"Nibble", 16}, {"Pair", 8}, {"Triple", 12}, {"Signed", 32}, {"E4M3", 32}, {"E5M2", 32}} {
+		l := &lookup{gen: g, f: f}
+		l.emit()
+	}
+}
+
+// form is how a code becomes a float, and the bytes of 32 of them. Codes of 2 to 4 bits name an entry of a table of
+// 16, repeated where there are fewer; Signed is two's complement; E4M3 and E5M2 become binary16, by which E4M3
+// is 256 times too small.
+type form struct {
+	name  string
+	bytes int
+}
+
+type lookup struct {
+	*gen
+	f       form
+	entries [2]reg.VecPhysical // of the table; in AVX-512 it fits the first, and the second is the bit of Triple
+	codes   reg.VecPhysical    // as loaded
+	index   reg.VecPhysical    // of each lane
+	mask    reg.VecPhysical
+	shifts  [2]reg.VecPhysical
+	x, y    reg.VecPhysical
+}
+
+func (l *lookup) emit() {
+	l.function("lookUp"+l.f.name, "func(dst *float32, dstStride int, rows *byte, stride, n, dim int, table, scale, least *float32, next *byte)",
+		"decodes n rows of dim channels, a multiple of 32; strides are in bytes.")
+	var (
+		dst, to, dstStride = reg.RDI, reg.R8, reg.R9
+		rows, row, stride  = reg.RSI, reg.R10, reg.R11
+		scale, least       = reg.RAX, reg.RBX
+		left, cols, next   = reg.RCX, reg.RDX, reg.R12
+	)
+	l.entries = [2]reg.VecPhysical{l.vec(0), l.vec(1)}
+	l.codes, l.index, l.mask = l.vec(2), l.vec(3), l.vec(4)
+	l.shifts = [2]reg.VecPhysical{l.vec(5), l.vec(6)}
+	l.x, l.y = l.vec(7), l.vec(8)
+	l.prepare(reg.R13)
+	l.arg("dst", dst)
+	l.arg("dstStride", dstStride)
+	l.arg("rows", rows)
+	l.arg("stride", stride)
+	l.arg("n", left)
+	l.arg("scale", scale)
+	l.arg("least", least)
+	l.arg("next", next)
+	l.Label("row")
+	l.MOVQ(dst, to)
+	l.MOVQ(rows, row)
+	l.arg("dim", cols)
+	l.Label("round")
+	l.prefetch(Mem{Base: next}, 1)
+	order := []int{0, 2, 1, 3}
+	if l.wide() {
+		order = []int{0, 1}
+	}
+	for _, v := range order {
+		l.load(v, Mem{Base: row})
+		half := v * l.lanes / 16
+		l.VBROADCASTSS(Mem{Base: scale, Disp: 4 * half}, l.y)
+		l.VMULPS(l.y, l.x, l.x)
+		l.VBROADCASTSS(Mem{Base: least, Disp: 4 * half}, l.y)
+		l.VADDPS(l.y, l.x, l.x)
+		l.VMOVUPS(l.x, Mem{Base: to, Disp: 4 * v * l.lanes})
+	}
+	l.ADDQ(U8(l.f.bytes), row)
+	l.ADDQ(U8(l.f.bytes), next)
+	l.ADDQ(I32(4*32), to)
+	l.ADDQ(U8(8), scale)
+	l.ADDQ(U8(8), least)
+	l.SUBQ(U8(32), cols)
+	l.JG(LabelRef("round"))
+	l.ADDQ(dstStride, dst)
+	l.ADDQ(stride, rows)
+	l.DECQ(left)
+	l.JNZ(LabelRef("row"))
+	l.end()
+}
+
+// prepare loads what all rows share.
+func (l *lookup) prepare(table reg.Register) {
+	switch l.f.name {
+	case "Nibble", "Pair", "Triple":
+		l.arg("table", table)
+		l.VMOVUPS(Mem{Base: table}, l.entries[0])
+		if !l.wide() {
+			l.VMOVUPS(Mem{Base: table, Disp: 32}, l.entries[1])
+		}
+	case "E4M3":
+		l.VMOVUPS(l.gen.table("e4m3", func(int) uint32 { return 0xbf80bf80 }), l.mask)
+	}
+	if l.f.name == "Triple" {
+		l.VMOVUPS(l.gen.table("pair", func(int) uint32 { return 3 }), l.mask)
+	}
+	if l.wide() && (l.f.name == "Pair" || l.f.name == "Triple") {
+		l.VMOVUPS(l.gen.table("first", func(i int) uint32 { return uint32(i / 8 * 2) }), l.shifts[0])
+		l.VMOVUPS(l.gen.table("second", func(i int) uint32 { return uint32(i/8*2 + 4) }), l.shifts[1])
+	}
+	if l.f.name != "Triple" {
+		return
+	}
+	if l.wide() {
+		l.VMOVUPS(l.gen.table("third", func(int) uint32 { return 4 }), l.entries[1])
+	} else {
+		l.VMOVUPS(l.gen.table("lane", func(i int) uint32 { return uint32(i) }), l.shifts[0])
+		l.VMOVUPS(l.gen.table("third", func(int) uint32 { return 4 }), l.shifts[1])
+	}
+}
+
+// load puts the values of vector v of a round, codes at m, into x. Vectors come in the order of emit, so that
+// those which share bytes follow each other.
+func (l *lookup) load(v int, m Mem) {
+	switch l.f.name {
+	case "Nibble":
+		if l.wide() {
+			if v == 0 {
+				l.VPMOVZXBD(m, l.codes)
+			} else {
+				l.VPSRLD(U8(4), l.codes, l.codes)
+			}
+			l.VPERMPS(l.entries[0], l.codes, l.x)
+			return
+		}
+		if v < 2 {
+			l.VPMOVZXBD(m.Offset(8*v), l.codes)
+		} else {
+			l.VPSRLD(U8(4), l.codes, l.codes)
+		}
+		l.VPERMPS(l.entries[0], l.codes, l.x)
+		l.VPERMPS(l.entries[1], l.codes, l.y)
+		l.VPSLLD(U8(28), l.codes, l.index)
+		l.VBLENDVPS(l.index, l.y, l.x, l.x)
+	case "Pair":
+		l.pairs(v, m)
+		l.VPERMPS(l.entries[0], l.index, l.x)
+	case "Triple":
+		l.pairs(v, m)
+		if l.wide() {
+			l.VPANDD(l.mask, l.index, l.index)
+			l.KMOVW(m.Offset(8+2*v), reg.K1)
+			l.VPORD(l.entries[1], l.index, reg.K1, l.index)
+		} else {
+			l.VPAND(l.mask, l.index, l.index)
+			l.VPBROADCASTB(m.Offset(8+v), l.y)
+			l.VPSRLVD(l.shifts[0], l.y, l.y)
+			l.VPSLLD(U8(2), l.y, l.y)
+			l.VPAND(l.shifts[1], l.y, l.y)
+			l.VPOR(l.y, l.index, l.index)
+		}
+		l.VPERMPS(l.entries[0], l.index, l.x)
+	case "Signed":
+		l.VPMOVSXBD(m.Offset(v*l.lanes), l.x)
+		l.VCVTDQ2PS(l.x, l.x)
+	default:
+		l.halves(v, m)
+	}
+}
+
+// pairs puts the codes of vector v, with other bits above them, into index.
+func (l *lookup) pairs(v int, m Mem) {
+	if l.wide() {
+		if v == 0 {
+			l.VPBROADCASTQ(m, l.codes.AsX())
+			l.VPMOVZXBD(l.codes.AsX(), l.codes)
+		}
+		l.VPSRLVD(l.shifts[v], l.codes, l.index)
+		return
+	}
+	l.VPMOVZXBD(m, l.index)
+	if v > 0 {
+		l.VPSRLD(U8(2*v), l.index, l.index)
+	}
+}
+
+// halves puts codes of 8 bits with a sign and an exponent into the upper bits of binary16 and widens that.
+func (l *lookup) halves(v int, m Mem) {
+	words := l.codes.AsX()
+	if l.wide() {
+		words = l.codes.AsY()
+	}
+	if l.f.name == "E5M2" {
+		l.VPMOVZXBW(m.Offset(v*l.lanes), words)
+		l.VPSLLW(U8(8), words, words)
+	} else {
+		mask := l.mask.AsX()
+		if l.wide() {
+			mask = l.mask.AsY()
+		}
+		l.VPMOVSXBW(m.Offset(v*l.lanes), words)
+		l.VPSLLW(U8(7), words, words)
+		l.VPAND(mask, words, words)
+	}
+	l.VCVTPH2PS(words, l.x)
+}

@@ -1,0 +1,230 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Blocks is a format of rows that names an entry of a table for each channel, and a scale for each block of
+// channels. With the stored scale and minimum of the block a code stands for
+//
+//	scale*Table[code] + minimum
+//
+// A row is its codes (packing.go), then the scales of its blocks, then Pad. Codes are chosen with the scale in
+// binary32 and read with the one that is stored, as the kernels of serving engines do. A Blocks is made by the
+// function that is named after the format (fp8.go, fp4.go, ggml.go, ...), does not change after that, and
+// serves any number of Rows.
+type Blocks struct {
+	Bits   int       // of a code: 2, 3, 4 or 8
+	Width  int       // channels of a block, the last may have fewer; 0: the whole row
+	Table  []float32 // [1<<Bits]
+	Scale  ScaleType
+	Global float32 // factor of each E4M3Scale
+	Unit   bool    // the stored scale is divided by the norm of what the codes stand for
+	Pad    int     // bytes at the end of a row that hold nothing
+	form   form
+	tile   bool // rows are quantised by tiles, which have scales of channels besides
+
+	// measure returns the scale and the minimum to quantise a block with.
+	measure func(xs []float32) (scale, least float32)
+	// code returns the code of (x - minimum)/scale.
+	code func(x float32) byte
+}
+
+// form is what vector instructions make values of codes by; the Table says the same.
+type form uint8
+
+const (
+	formNibble form = iota // 4 bits, by the table
+	formPair               // 2 bits, by the table
+	formTriple             // 3 bits, by the table
+	formSigned             // two's complement
+	formE4M3
+	formE5M2
+
+	forms // how many there are
+)
+
+// tableForm is the form of codes of 2 to 4 bits.
+func tableForm(bits int) form { return [...]form{2: formPair, 3: formTriple, 4: formNibble}[bits] }
+
+// ScaleType is how the scale of a block is stored.
+type ScaleType uint8
+
+const (
+	NoScale    ScaleType = iota // 1 for every block
+	HalfScale                   // binary16
+	HalfMin                     // binary16, then a minimum in binary16
+	FloatScale                  // binary32
+	ZeroScale                   // binary32, whose lowest four bits are the code that stands for zero
+	E4M3Scale                   // a byte, times Global
+	E8M0Scale                   // a byte: the exponent of a power of two, plus 127
+)
+
+// bytes is what a scale takes.
+func (t ScaleType) bytes() int { return [...]int{0, 2, 4, 4, 4, 1, 1}[t] }
+
+// RowBytes returns what a row of dim channels takes.
+func (b *Blocks) RowBytes(dim int) int { n, _ := b.rowBytes(dim); return n }
+
+// rowBytes returns what a row of dim channels takes, and how much of it is not codes.
+func (b *Blocks) rowBytes(dim int) (all, scales int) {
+	scales = b.blocks(dim)*b.Scale.bytes() + b.Pad
+	return codeBytes(b.Bits, dim) + scales, scales
+}
+
+// blocks is how many blocks a row has.
+func (b *Blocks) blocks(dim int) int {
+	if b.Width == 0 {
+		return 1
+	}
+	return (dim + b.Width - 1) / b.Width
+}
+
+// width is how many channels share a scale.
+func (b *Blocks) width(dim int) int {
+	if b.Width == 0 {
+		return dim
+	}
+	return b.Width
+}
+
+// encode writes a row. It reports what Append does.
+func (b *Blocks) encode(dst []byte, row []float32) (finite bool) {
+	clear(dst)
+	codes := codeBytes(b.Bits, len(row))
+	scales, width := dst[codes:], b.width(len(row))
+	finite = true
+	for lo := 0; lo < len(row); lo += width {
+		xs := row[lo:min(lo+width, len(row))]
+		if _, _, ok := extent(xs, 1); !ok {
+			finite = false
+			continue
+		}
+		scale, least := b.measure(xs)
+		zero := float32(0)
+		if b.Scale == ZeroScale {
+			zero = float32(max(0, min(15, math.Round(float64(-least/scale)))))
+			least = 0
+		}
+		norm := b.encodeBlock(dst[:codes], len(row), lo, xs, scale, least, zero)
+		if b.Unit {
+			scale = float32(float64(scale) / math.Sqrt(norm+1e-16))
+		}
+		finite = b.putScale(scales[lo/width*b.Scale.bytes():], scale, least, zero) && finite
+	}
+	return finite
+}
+
+// encodeBlock writes the codes of a block, the channels from lo on of a row of dim, and returns the squared norm of
+// the entries that they name.
+func (b *Blocks) encodeBlock(codes []byte, dim, lo int, xs []float32, scale, least, zero float32) (norm float64) {
+	for i, x := range xs {
+		t := float32(0)
+		if scale != 0 {
+			t = (x-least)/scale + zero
+		}
+		c := b.code(t)
+		if b.Bits == 8 {
+			codes[lo+i] = c
+		} else {
+			putCode(codes, b.Bits, lo+i, dim, c)
+		}
+		if b.Unit {
+			norm += float64(b.Table[c]) * float64(b.Table[c])
+		}
+	}
+	return norm
+}
+
+// putScale stores the scale of a block.
+func (b *Blocks) putScale(dst []byte, scale, least, zero float32) (finite bool) {
+	switch b.Scale {
+	case HalfScale:
+		u := Half(scale)
+		binary.LittleEndian.PutUint16(dst, u)
+		return finite16(u)
+	case HalfMin:
+		u, v := Half(scale), Half(least)
+		binary.LittleEndian.PutUint16(dst, u)
+		binary.LittleEndian.PutUint16(dst[2:], v)
+		return finite16(u) && finite16(v)
+	case FloatScale:
+		binary.LittleEndian.PutUint32(dst, math.Float32bits(scale))
+	case ZeroScale:
+		binary.LittleEndian.PutUint32(dst, math.Float32bits(scale)&^15|uint32(zero))
+	case E4M3Scale:
+		dst[0] = e4m3.round(scale / b.Global)
+	case E8M0Scale:
+		dst[0] = byte(math.Float32bits(scale) >> 23)
+	}
+	return finite32(scale)
+}
+
+// scale returns the stored scale of block i, and the minimum, of the scales of a row.
+func (b *Blocks) scale(scales []byte, i int) (scale, least float32) {
+	src := scales[i*b.Scale.bytes():]
+	switch b.Scale {
+	case HalfScale:
+		return halfs[binary.LittleEndian.Uint16(src)], 0
+	case HalfMin:
+		return halfs[binary.LittleEndian.Uint16(src)], halfs[binary.LittleEndian.Uint16(src[2:])]
+	case FloatScale:
+		return math.Float32frombits(binary.LittleEndian.Uint32(src)), 0
+	case ZeroScale:
+		u := binary.LittleEndian.Uint32(src)
+		scale = math.Float32frombits(u)
+		return scale, -scale * float32(u&15)
+	case E4M3Scale:
+		return e4m3Table[src[0]] * b.Global, 0
+	case E8M0Scale:
+		return math.Float32frombits(uint32(src[0]) << 23), 0
+	}
+	return 1, 0
+}
+
+// decode writes channels from and later of a stored row of dim channels to dst, up to its length; from is a
+// multiple of packed.
+func (b *Blocks) decode(src []byte, dim, from int, dst []float32) {
+	codes := codeBytes(b.Bits, dim)
+	lookUp(src[:codes], b.Bits, dim, from, b.Table, dst)
+	if b.Scale == NoScale {
+		return
+	}
+	width := b.width(dim)
+	for at := 0; at < len(dst); {
+		block := (from + at) / width
+		end := min(len(dst), (block+1)*width-from)
+		scale, least := b.scale(src[codes:], block)
+		for c, x := range dst[at:end] {
+			dst[at+c] = float32(scale*x) + least
+		}
+		at = end
+	}
+}
+
+// amax is the largest magnitude.
+func amax(xs []float32) (most float32) {
+	for _, x := range xs {
+		most = max(most, x, -x)
+	}
+	return most
+}
+
+// counting is the table of codes that stand for 0, 1, ... themselves.
+func counting(bits int) []float32 {
+	t := make([]float32, 1<<bits)
+	for c := range t {
+		t[c] = float32(c)
+	}
+	return t
+}
+
+// signed is the table of the codes of two's complement.
+func signed() []float32 {
+	t := make([]float32, 256)
+	for c := range t {
+		t[c] = float32(int8(c))
+	}
+	return t
+}

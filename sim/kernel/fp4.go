@@ -1,0 +1,80 @@
+package kernel
+
+import "math"
+
+// NVFP4 is E2M1 in blocks of 16 channels with an E4M3 scale each, times a global scale. With fourOverSix a
+// block may also have its largest magnitude at 4, where the next smaller code is nearer than below 6: the scale
+// of the smaller squared error is taken, and of equal ones that of 6.
+func NVFP4(global float32, fourOverSix bool) *Blocks {
+	b := &Blocks{Bits: 4, Width: 16, Table: e2m1Table, Scale: E4M3Scale, Global: global, code: e2m1.round}
+	scale := func(most, largest float32) float32 {
+		return e4m3Table[e4m3.round(most/(largest*global))] * global
+	}
+	b.measure = func(xs []float32) (float32, float32) {
+		most := amax(xs)
+		six := scale(most, 6)
+		if !fourOverSix {
+			return six, 0
+		}
+		if four := scale(most, 4); squaredError(xs, four) < squaredError(xs, six) {
+			return four, 0
+		}
+		return six, 0
+	}
+	return b
+}
+
+// NVFP4Global is the global scale with which the largest block scale of some rows is the largest E4M3 value.
+func NVFP4Global(heads [][]float32) float32 {
+	var most float32
+	for _, rows := range heads {
+		most = max(most, amax(rows))
+	}
+	if most == 0 {
+		return 1
+	}
+	return most / (e4m3Table[e4m3.most] * 6)
+}
+
+// squaredError is that of a block in E2M1; a value between two codes counts as the upper one, as the search of
+// the published kernel has it.
+func squaredError(xs []float32, scale float32) (sum float32) {
+	for _, x := range xs {
+		d := x
+		if scale != 0 {
+			d -= e2m1Table[upE2M1(x/scale)] * scale
+		}
+		sum += float32(d * d)
+	}
+	return sum
+}
+
+// MX4 is E2M1 in blocks of width channels with a power of two each, the smallest that brings the largest
+// magnitude within 6; a value between two codes becomes the larger.
+func MX4(width int) *Blocks {
+	return &Blocks{
+		Bits: 4, Width: width, Table: e2m1Table, Scale: E8M0Scale, code: upE2M1,
+		measure: func(xs []float32) (float32, float32) {
+			size := max(float64(amax(xs))/6, 1e-10)
+			fraction, exp := math.Frexp(size)
+			if fraction == 0.5 {
+				exp-- // a power of two itself
+			}
+			return float32(math.Ldexp(1, exp)), 0
+		},
+	}
+}
+
+// upE2M1 rounds to E2M1, ties away from zero.
+func upE2M1(x float32) (code byte) {
+	size := max(x, -x)
+	for _, between := range [...]float32{0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5} {
+		if size >= between {
+			code++
+		}
+	}
+	if x < 0 {
+		code |= 8
+	}
+	return code
+}

@@ -1,0 +1,58 @@
+package kernel
+
+// Layout is all there is to say about how rows are stored.
+type Layout struct {
+	Format Format
+	Blocks *Blocks // of Blocked
+	Tokens int     // rows that share the scales of their channels; 0: scales belong to rows
+	Window Window
+}
+
+// Plain is the layout of a format whose rows are stored as they come.
+func Plain(f Format) Layout { return Layout{Format: f} }
+
+// Packed is the layout of blocks whose rows are stored as they come.
+func Packed(b *Blocks) Layout { return Layout{Format: Blocked, Blocks: b} }
+
+// Grouped says whether rows are not simply stored one after the other as they come.
+func (l Layout) Grouped() bool { return l.Tokens > 0 || l.Window.Flush > 0 }
+
+// Rows makes room for capacity rows of dim channels.
+func (l Layout) Rows(dim, capacity int) Rows {
+	var r Rows
+	switch {
+	case l.Tokens > 0:
+		r = newChannelRows(l.codes(dim, capacity), l.Tokens, capacity)
+	case l.Format == Blocked:
+		r = l.codes(dim, capacity)
+	default:
+		r = NewRows(l.Format, dim, capacity)
+	}
+	if l.Window.Flush > 0 {
+		r.wait(l.Window, capacity)
+	}
+	if n := l.Window.Sinks; n > 0 {
+		first := NewRows(F16, dim, min(n, capacity))
+		first.Then, first.open = &r, n
+		return first
+	}
+	return r
+}
+
+// Room is how many floats packing rows of dim channels needs.
+func (l Layout) Room(dim int) int {
+	n := l.Window.Flush * dim
+	if l.Format == Blocked && l.Blocks.tile {
+		n += tileRoom(l.Tokens, dim)
+	}
+	return n
+}
+
+// codes makes room for codes without scales that belong to channels.
+func (l Layout) codes(dim, capacity int) Rows {
+	if l.Format != Blocked {
+		return NewCodes(l.Format, dim, capacity)
+	}
+	n, _ := l.Blocks.rowBytes(dim)
+	return Rows{Format: Blocked, Blocks: l.Blocks, Dim: dim, width: dim, stride: n, Data: make([]byte, 0, capacity*n)}
+}

@@ -1,0 +1,71 @@
+package kernel
+
+// Window lets the latest rows of a store wait, in binary16, behind those that are packed: until there are Flush
+// rows to pack at once, and Hold more. The first Sinks rows are never packed.
+//
+// Rows with a window are a chain: the sinks, Then those packed, Then those that wait. Indices run through all.
+type Window struct{ Sinks, Flush, Hold int }
+
+// wait puts an empty window behind the rows, which hold at most capacity with it.
+func (r *Rows) wait(w Window, capacity int) {
+	next := NewRows(F16, r.Dim, min(capacity, w.Flush+w.Hold))
+	r.window, r.Then = w, &next
+}
+
+// Pack packs what has waited long enough. It takes the memory that Layout.Room says and reports what Append does.
+func (r *Rows) Pack(room []float32) (finite bool) {
+	if r.window.Flush == 0 && r.Then != nil {
+		return r.Then.Pack(room)
+	}
+	finite = true
+	for w := r.window; w.Flush > 0 && r.Then.own() >= w.Flush+w.Hold; {
+		rows := room[:w.Flush*r.width]
+		for i := range w.Flush {
+			r.Then.Row(i, rows[i*r.width:(i+1)*r.width])
+		}
+		for n := max(1, r.Tokens) * r.width; len(rows) > 0; rows = rows[n:] {
+			switch {
+			case r.Tokens == 0:
+				finite = r.push(rows[:n]) && finite
+			case r.Format == Blocked && r.Blocks.tile:
+				finite = r.appendTile(rows[:n], room[w.Flush*r.width:]) && finite
+			default:
+				finite = r.AppendGroup(rows[:n]) && finite
+			}
+		}
+		r.Then.shift(w.Flush)
+	}
+	return finite
+}
+
+// scoreRows is score of the active path over a chain.
+func scoreRows(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
+	if k.Then != nil && lo+n > k.own() {
+		m := max(0, k.own()-lo)
+		if m > 0 {
+			active.score(q, k, lo, m, s, out, stride)
+		}
+		scoreRows(q, k.Then, lo+m-k.own(), n-m, s, out[m:], stride)
+		return
+	}
+	active.score(q, k, lo, n, s, out, stride)
+}
+
+// weighRows is weigh of the active path over a chain.
+func weighRows(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32) {
+	if v.Then != nil && lo+n > v.own() {
+		m := max(0, v.own()-lo)
+		if m > 0 {
+			active.weigh(p, v, lo, m, s, acc, fade)
+			fade = s.ones[:len(fade)]
+		}
+		weighRows(p[m:], v.Then, lo+m-v.own(), n-m, s, acc, fade)
+		return
+	}
+	active.weigh(p, v, lo, n, s, acc, fade)
+}
+
+// shift drops the first n rows of a format without scales apart.
+func (r *Rows) shift(n int) {
+	r.Data = r.Data[:copy(r.Data, r.Data[n*r.stride:])]
+}

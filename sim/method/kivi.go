@@ -1,0 +1,56 @@
+package method
+
+import (
+	"fmt"
+	"strconv"
+
+	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
+)
+
+func init() {
+	Register(Info{
+		Name: "kivi", Family: Quantisation,
+		Summary: "keys per channel over groups of tokens, values per token over groups of channels, the latest tokens f16",
+		Reduces: "bits",
+		Paper:   "Liu et al. 2024, arXiv:2402.02750, section 3 and algorithm 1",
+		Code:    "jy-yuan/KIVI models/llama_kivi.py, quant/new_pack.py",
+		Params: []Param{
+			{Name: "bits", Kind: Choice, Default: "2", Choices: []string{"2", "4"}, Help: "bits of a code"},
+			{Name: "group", Kind: Int, Default: "32", Min: 2, Max: 1024, Help: "tokens of a key channel, and channels of a value, that share a scale and a minimum"},
+			{Name: "residual", Kind: Int, Default: "128", Min: 2, Max: 1 << 16, Help: "tokens that wait in f16: keys until there are so many, values the latest so many; a multiple of group"},
+		},
+		New: newKIVI,
+	})
+}
+
+// newKIVI is the codec. The key residual is packed as a block when it is full, after the step's attention, and
+// so swings between 0 and residual-1 tokens; the value residual gives up its oldest token at each step. Rows are
+// quantised from their f16 values, at the prompt's end as while decoding.
+//
+// Groups of tokens are made of the entries that eviction kept, in position order. Where a policy or a ring drops
+// single entries while decoding, a group goes on with the entries that are left and the scales that it has: no
+// entry is quantised twice. A head that lost entries of a packed group stores where each group ends, 4 bytes.
+func newKIVI(a Args) (Method, error) {
+	bits, _ := strconv.Atoi(a["bits"])
+	group, residual := a.Int("group"), a.Int("residual")
+	if residual%group != 0 {
+		return nil, fmt.Errorf("residual=%d: want a multiple of group=%d", residual, group)
+	}
+	keys := kernel.Layout{Format: kernel.Int4}
+	values := keys
+	if bits != 4 {
+		keys = kernel.Packed(kernel.Codes(bits))
+	}
+	if bits != 4 || group != kernel.GroupDim {
+		values = kernel.Packed(kernel.Uniform(bits, group))
+	}
+	keys.Tokens, keys.Window = group, kernel.Window{Flush: residual}
+	values.Window = kernel.Window{Flush: 1, Hold: residual}
+	return codec(func(c Cell) (cache.Codec, error) {
+		if c.VDim%group != 0 {
+			return cache.Codec{}, fmt.Errorf("values of %d channels are not whole groups of %d", c.VDim, group)
+		}
+		return cache.Codec{K: keys, V: values}, nil
+	}), nil
+}

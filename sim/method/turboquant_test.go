@@ -1,0 +1,42 @@
+package method
+
+import (
+	"testing"
+
+	"kvgauge/sim/cache"
+)
+
+// TestTurboQuantSlots holds the bytes of a token's key and value against those of vLLM's presets for 128 channels,
+// and against the rounding up to an even number for 8.
+func TestTurboQuantSlots(t *testing.T) {
+	for preset, want := range map[string][2]int{"k8v4": {196, 16}, "4bit_nc": {134, 14}, "k3v4_nc": {118, 14}, "3bit_nc": {102, 12}} {
+		m, err := newTurboQuant(Args{"preset": preset, "boundary": "2"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, d := range []int{128, 8} {
+			c, err := m.(turboQuant).codec(Cell{Dim: d, VDim: d})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.K.Blocks.RowBytes(d) + c.V.Blocks.RowBytes(d); got != want[i] {
+				t.Errorf("%s of %d channels: %d bytes, want %d", preset, d, got, want[i])
+			}
+		}
+	}
+}
+
+// TestTurboQuantBoundary: the first and the last layers of the model stay f16, and what shares a cache with them.
+func TestTurboQuantBoundary(t *testing.T) {
+	m := turboQuant{keys: 4, values: 4, boundary: 2}
+	c := Cell{NumLayers: 8, Dim: 16, VDim: 16}
+	for _, tt := range []struct {
+		layers []int
+		f16    bool
+	}{{[]int{0}, true}, {[]int{1}, true}, {[]int{2}, false}, {[]int{5}, false}, {[]int{6}, true}, {[]int{7}, true}, {[]int{1, 2}, true}, {[]int{5, 6}, true}, {[]int{3, 4}, false}} {
+		d, err := m.Decide(c, &cache.View{Layers: tt.layers})
+		if err != nil || (d.Codec == nil) != tt.f16 {
+			t.Errorf("layers %v: codec %v, %v", tt.layers, d.Codec, err)
+		}
+	}
+}
