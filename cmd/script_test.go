@@ -6,8 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TESTDATA", data)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"usage": usage, "torn": torn, "until": until, "recipe": recipe},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"usage": usage, "torn": torn, "hold": hold, "recipe": recipe},
 	})
 }
 
@@ -59,13 +59,11 @@ func torn(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(manifest, []byte(text), 0o666))
 }
 
-// until FILE waits for a file that a background command writes.
-func until(ts *testscript.TestScript, _ bool, args []string) {
-	for range 1000 {
-		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+// hold DIR writes to a folder, as another run would, until the script ends.
+func hold(ts *testscript.TestScript, _ bool, args []string) {
+	lock := flock.New(ts.MkAbs(filepath.Join(args[0], "run.lock")))
+	if ok, err := lock.TryLock(); !ok || err != nil {
+		ts.Fatalf("cannot lock %s: %v", args[0], err)
 	}
-	ts.Fatalf("%s: still not there", args[0])
+	ts.Defer(func() { _ = lock.Close() })
 }

@@ -22,13 +22,13 @@ func Merge(parts []Part) (m Manifest, records []Record, notes []string, err erro
 		return m, nil, nil, errors.New("no folder to merge")
 	}
 	m = parts[0].Manifest
-	whole := m.shard()
+	whole := parts[0].shard()
 	at, from := map[int]Record{}, map[int]string{} // by position in the plan
 	for _, p := range parts {
 		if err := p.fits(parts[0]); err != nil {
 			return m, nil, nil, err
 		}
-		for i, pos := range p.Manifest.shard().Positions {
+		for i, pos := range p.shard().Positions {
 			if from[pos] != "" {
 				return m, nil, nil, fmt.Errorf("%s: cell %d (%s) is in %s too", p.Path, pos+1, CellName(p.Records[i]), from[pos])
 			}
@@ -56,12 +56,12 @@ func Merge(parts []Part) (m Manifest, records []Record, notes []string, err erro
 }
 
 // shard is the manifest's own, or the whole plan as one.
-func (m Manifest) shard() ManifestShard {
-	if m.Shard != nil {
-		return *m.Shard
+func (p Part) shard() ManifestShard {
+	if p.Manifest.Shard != nil {
+		return *p.Manifest.Shard
 	}
-	s := ManifestShard{Count: 1, Plan: m.Cells}
-	for i := range m.Cells {
+	s := ManifestShard{Count: 1, Plan: p.Manifest.Cells}
+	for i := range p.Records {
 		s.Positions = append(s.Positions, i)
 	}
 	return s
@@ -76,14 +76,16 @@ func (p Part) fits(first Part) error {
 	if why := m.differs(first.Manifest); why != "" {
 		return fmt.Errorf("%s: has %s as %s has", p.Path, why, first.Path)
 	}
-	s, want := m.shard(), first.Manifest.shard()
+	s, want := p.shard(), first.shard()
 	switch {
 	case s.Count != want.Count:
 		return fmt.Errorf("%s: one of %d shards, not of %d as %s is", p.Path, s.Count, want.Count, first.Path)
 	case s.Plan != want.Plan:
 		return fmt.Errorf("%s: of a plan of %d cells, not of %d as in %s", p.Path, s.Plan, want.Plan, first.Path)
-	case len(p.Records) != len(s.Positions):
-		return fmt.Errorf("%s: %d records, want %d", p.Path, len(p.Records), len(s.Positions))
+	case len(s.Positions) != m.Cells && m.Shard != nil:
+		return fmt.Errorf("%s: %s: %d of shard.positions, want %d", p.Path, ManifestFile, len(s.Positions), m.Cells)
+	case len(p.Records) != m.Cells:
+		return fmt.Errorf("%s: %d records, want %d", p.Path, len(p.Records), m.Cells)
 	}
 	for i, at := range s.Positions {
 		if at < 0 || at >= s.Plan {
@@ -105,7 +107,7 @@ func (p Part) fits(first Part) error {
 func missingShards(parts []Part, count int) string {
 	var names []string
 	for i := 0; i < count && len(names) < 8; i++ {
-		if !slices.ContainsFunc(parts, func(p Part) bool { return p.Manifest.shard().Index == i }) {
+		if !slices.ContainsFunc(parts, func(p Part) bool { return p.shard().Index == i }) {
 			names = append(names, fmt.Sprintf("%d/%d", i, count))
 		}
 	}

@@ -1,0 +1,54 @@
+package cmd
+
+import (
+	"strings"
+	"testing"
+
+	"kvgauge/sim"
+)
+
+func TestParseShard(t *testing.T) {
+	for text, want := range map[string]sim.Shard{"0/1": {Index: 0, Count: 1}, "3/4": {Index: 3, Count: 4}, "9999/10000": {Index: 9999, Count: 10000}} {
+		if got, err := parseShard(text); err != nil || got != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+}
+
+// FuzzParseShard: what is read is a shard that there is.
+func FuzzParseShard(f *testing.F) {
+	for _, text := range []string{"0/4", "5/3", "-1/2", "1", "/", "1/2/3", "99999999999999999999/1", "0/0", " 0/1"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := parseShard(text)
+		if err == nil && (s.Index < 0 || s.Index >= s.Count || s.Count > maxShards) {
+			t.Errorf("%q is %v", text, s)
+		}
+		if err != nil && !strings.HasPrefix(err.Error(), "--shard ") {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
+}
+
+// FuzzParseGrowth: what is read is a share of 0 or more.
+func FuzzParseGrowth(f *testing.F) {
+	for _, text := range []string{"0%", "1%", "2.5%", "-1%", "1", "NaN%", "Inf%", "%", "1e308%", "1e400%"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if g, err := parseGrowth("max-error", text); err == nil && !(g >= 0 && g <= 1e308) {
+			t.Errorf("%q is %v", text, g)
+		}
+	})
+}
+
+func TestShellWord(t *testing.T) {
+	for word, want := range map[string]string{
+		"--lengths=1k,2k": "--lengths=1k,2k", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "a\nb": "'a\nb'", "~/x": "'~/x'",
+	} {
+		if got := shellWord(word); got != want {
+			t.Errorf("%q: %s, want %s", word, got, want)
+		}
+	}
+}
