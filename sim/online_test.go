@@ -203,3 +203,20 @@ func TestSelectionKnowsWhatMoves(t *testing.T) {
 		}
 	}
 }
+
+// TestSelectionReadsTurnedKeys: a rotation of what is stored changes neither what an index of plain keys
+// chooses nor what the oracle does, but for rounding.
+func TestSelectionReadsTurnedKeys(t *testing.T) {
+	tr := golden(t, "gqa")
+	specs := []string{"q8_0:rotate=off+dsa:dim=16,topk=60", "q8_0:block=32+dsa:dim=16,topk=60", "q8_0:rotate=off+dsa:index=oracle,topk=60", "q8_0:block=32+dsa:index=oracle,topk=60"}
+	recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{320}, Decode: 16})
+	for i := 0; i < len(recs); i += 2 {
+		off, on := recs[i], recs[i+1]
+		if off.Status != OK || on.Status != OK {
+			t.Fatalf("%s: %s, %s: %s", off.Pipeline, off.Reason, on.Pipeline, on.Reason)
+		}
+		if math.Abs(*off.Error.Mass-*on.Error.Mass) > 0.01 {
+			t.Errorf("%s reads %g of the mass, %s %g", off.Pipeline, *off.Error.Mass, on.Pipeline, *on.Error.Mass)
+		}
+	}
+}
