@@ -179,3 +179,44 @@ func TestSelectionAfterMovingEntries(t *testing.T) {
 		}
 	}
 }
+
+// TestSelectionKnowsWhatMoves: whatever loses an entry while decoding is refused before a selection.
+func TestSelectionKnowsWhatMoves(t *testing.T) {
+	tr := golden(t, "gqa")
+	var alone, selected []string
+	for _, p := range parse(t, "eviction", "snapkv:interval=8", "duoattention:recent=30,sinks=2", "rkv:interval=8") {
+		alone, selected = append(alone, p.Name), append(selected, p.Name+"+quest:page=4")
+	}
+	run := func(specs []string) []Record {
+		return runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, specs...), Lengths: []int{320}, Decode: 32, Kept: true})
+	}
+	after := run(selected)
+	for i, r := range run(alone) {
+		moved := false
+		for l := range r.Kept {
+			for j, kept := range r.Kept[l] {
+				moved = moved || len(r.KeptFinal[l][j]) < len(kept)+32
+			}
+		}
+		if moved && after[i].Status != Skipped {
+			t.Errorf("%s loses entries while decoding, yet a selection may follow it", r.Pipeline)
+		}
+	}
+}
+
+// TestSelectionReadsTurnedKeys: a rotation of what is stored changes neither what an index of plain keys
+// chooses nor what the oracle does, but for rounding.
+func TestSelectionReadsTurnedKeys(t *testing.T) {
+	tr := golden(t, "gqa")
+	specs := []string{"q8_0:rotate=off+dsa:dim=16,topk=60", "q8_0:block=32+dsa:dim=16,topk=60", "q8_0:rotate=off+dsa:index=oracle,topk=60", "q8_0:block=32+dsa:index=oracle,topk=60"}
+	recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{320}, Decode: 16})
+	for i := 0; i < len(recs); i += 2 {
+		off, on := recs[i], recs[i+1]
+		if off.Status != OK || on.Status != OK {
+			t.Fatalf("%s: %s, %s: %s", off.Pipeline, off.Reason, on.Pipeline, on.Reason)
+		}
+		if math.Abs(*off.Error.Mass-*on.Error.Mass) > 0.01 {
+			t.Errorf("%s reads %g of the mass, %s %g", off.Pipeline, *off.Error.Mass, on.Pipeline, *on.Error.Mass)
+		}
+	}
+}

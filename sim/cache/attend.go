@@ -117,6 +117,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	for i, x := range q {
 		s.q[i] = x * s.scale
 	}
+	copy(s.plain, s.q)
 	s.turnQueries()
 	s.enter(layer)
 	if s.index != nil && s.attendSome(layer, out) {

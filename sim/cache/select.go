@@ -13,7 +13,7 @@ type Selector interface {
 
 // Index is what a store keeps besides its entries to choose among them, and the choice.
 type Index interface {
-	// Append takes the key of a head's further entry, as it reads back from the store.
+	// Append takes the key of a head's further entry, as it reads back from the store, any turn undone.
 	Append(head int, key []float32)
 	// Select names the entries that a step reads. It allocates nothing.
 	Select(r *Reading)
@@ -27,10 +27,11 @@ type Index interface {
 type Reading struct {
 	Layer int
 	Q     []float32      // [query head][channels] queries, the softmax scale included
-	Keys  []*kernel.Rows // [stored head] the keys held
+	Keys  []*kernel.Rows // [stored head] the keys held, as they lie in the store
+	Read  []float32      // the queries as they read Keys: Q, turned where the keys are
 	Picks [][]int32      // [query head or stored head] entries to read, ascending: empty, with room for all
 	All   bool           // set by the Index where the step reads everything
-	Read  int64          // bytes of the index that were read, set by the Index
+	Bytes int64          // of the index that were read, set by the Index
 }
 
 // chooser is what a Store with a Selector reads with.
@@ -41,6 +42,7 @@ type chooser struct {
 	picking  bool             // the last step read the Picks alone
 	seen     []bool           // [entry] scratch
 	key      []float32        // scratch
+	plain    []float32        // scratch: the queries before they are turned
 	picked   []*kernel.Picked // [worker]
 	runPick  func(worker, i int)
 }
@@ -61,7 +63,7 @@ func (s *Store) openIndex() {
 	for range s.pool.Threads() {
 		s.picked = append(s.picked, kernel.NewPicked(&s.heads[0].k, &s.heads[0].v, s.shape.Latent))
 	}
-	s.seen, s.key = make([]bool, s.longest), make([]float32, s.shape.K)
+	s.seen, s.key, s.plain = make([]bool, s.longest), make([]float32, s.shape.K), make([]float32, len(s.q))
 }
 
 // newIndex makes an empty index.
@@ -76,9 +78,8 @@ func (s *Store) fillIndex() {
 	}
 	for i := range s.longest {
 		for h := range s.heads {
-			if k := &s.heads[h].k; i < k.Len() {
-				k.Row(i, s.key)
-				s.index.Append(h, s.key)
+			if i < s.heads[h].k.Len() {
+				s.showIndex(h, i)
 			}
 		}
 	}
@@ -90,10 +91,17 @@ func (s *Store) extendIndex() {
 		return
 	}
 	for h := range s.heads {
-		k := &s.heads[h].k
-		k.Row(k.Len()-1, s.key)
-		s.index.Append(h, s.key)
+		s.showIndex(h, s.heads[h].k.Len()-1)
 	}
+}
+
+// showIndex appends the key of a head's entry.
+func (s *Store) showIndex(head, i int) {
+	s.heads[head].k.Row(i, s.key)
+	if s.codec.TurnK != nil {
+		s.codec.TurnK.Undo(s.key)
+	}
+	s.index.Append(head, s.key)
 }
 
 // indexBytes is what the index takes.
@@ -108,12 +116,12 @@ func (s *Store) indexBytes() int64 {
 // where that is everything.
 func (s *Store) attendSome(layer int, out []float32) bool {
 	r := &s.reading
-	r.Layer, r.Q, r.All, r.Read = layer, s.q, false, 0
+	r.Layer, r.Q, r.Read, r.All, r.Bytes = layer, s.plain, s.q, false, 0
 	for i := range r.Picks {
 		r.Picks[i] = r.Picks[i][:0]
 	}
 	s.index.Select(r)
-	s.read += r.Read
+	s.read += r.Bytes
 	s.picking = !r.All
 	if r.All {
 		return false

@@ -26,7 +26,7 @@ func (m codec) Fit(c Cell) (Cell, error) {
 		return c, err
 	}
 	d, err := m(c)
-	c.Grouped, c.Turned = d.K.Grouped() || d.V.Grouped(), d.TurnK != nil
+	c.Grouped = d.K.Grouped() || d.V.Grouped()
 	return c, err
 }
 

@@ -52,11 +52,8 @@ func newDSA(a Args) (Method, error) {
 
 // Fit refuses entries that move, and heads that hold different tokens.
 func (m dsa) Fit(c Cell) (Cell, error) {
-	switch {
-	case c.Moving || c.Thinned:
+	if c.Moving || c.Thinned {
 		return c, fmt.Errorf("reads one set of tokens for all heads, which an eviction before it does not leave them")
-	case c.Turned:
-		return c, fmt.Errorf("its index is fitted on keys as they are, and the stage before stores them in another basis")
 	}
 	return c, still(c)
 }

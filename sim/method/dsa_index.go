@@ -73,7 +73,7 @@ func (x *keyIndex) Append(head int, key []float32) {
 
 // Select reads the whole index, and the best entries.
 func (x *keyIndex) Select(r *cache.Reading) {
-	r.Read = x.Bytes()
+	r.Bytes = x.Bytes()
 	n := len(x.scales)
 	if n <= x.top {
 		r.All = true
@@ -160,7 +160,7 @@ func (x *oracleIndex) Select(r *cache.Reading) {
 	sum := x.sum[:n]
 	clear(sum)
 	for j, keys := range r.Keys {
-		kernel.Scores(r.Q[j*x.group*x.dim:(j+1)*x.group*x.dim], keys, 0, n, x.scratch, x.logits, x.stride)
+		kernel.Scores(r.Read[j*x.group*x.dim:(j+1)*x.group*x.dim], keys, 0, n, x.scratch, x.logits, x.stride)
 		for g := range x.group {
 			p := x.logits[g*x.stride : g*x.stride+n]
 			x.largest[0] = slices.Max(p)

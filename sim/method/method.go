@@ -25,7 +25,6 @@ type Cell struct {
 	Moving     bool // an earlier stage drops or overwrites entries while decoding
 	Rolled     bool // keys are rotated further as they are read
 	Grouped    bool // rows share scales, or wait to be packed
-	Turned     bool // keys are stored in another basis of their channels
 	SeqLen     int
 	Decode     int // tokens of SeqLen that are decoded after the prompt
 	FirstQuery int // first token whose query the trace holds

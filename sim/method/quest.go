@@ -142,7 +142,7 @@ func (x *questIndex) Select(r *cache.Reading) {
 			signed(q, x.q[g*2*x.dim:(g+1)*2*x.dim])
 		}
 		kernel.Scores(x.q, b, 0, pages, x.scratch, x.scores, x.pages)
-		r.Read += b.Bytes()
+		r.Bytes += b.Bytes()
 		for g := range x.group {
 			x.chosen = largest(x.scores[g*x.pages:g*x.pages+pages], x.count(x.entries[j]), x.room, x.chosen[:0])
 			picks := &r.Picks[j*x.group+g]

@@ -89,7 +89,7 @@ func (x *rocketIndex) Select(r *cache.Reading) {
 	for j := range x.heads {
 		h := &x.heads[j]
 		x.score(h, r.Q[j*x.group*x.dim:(j+1)*x.group*x.dim])
-		r.Read += int64(len(x.channels)*x.held(h)) * 2
+		r.Bytes += int64(len(x.channels)*x.held(h)) * 2
 		entries := x.entries[:h.n]
 		for i := range entries {
 			entries[i] = x.mean[i/x.chunk]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
@@ -43,7 +44,40 @@ type scissorhands struct {
 	sum                   bool
 }
 
-var _ Method = scissorhands{}
+var (
+	_ Method = scissorhands{}
+	_ Tuner  = scissorhands{}
+)
+
+// Settings are the budgets that leave no fewer entries at the end of the cell than every smaller one: a larger budget
+// may have dropped half of them just before.
+func (m scissorhands) Settings(c Cell) []string {
+	var settings []string
+	most := 0
+	for b := 1; b <= c.SeqLen; b++ {
+		if n := m.final(b, c); n >= most {
+			settings, most = append(settings, strconv.Itoa(b)), n
+		}
+	}
+	return settings
+}
+
+// final is how many entries a head holds after the last step.
+func (m scissorhands) final(budget int, c Cell) int {
+	if budget >= c.SeqLen {
+		return c.SeqLen
+	}
+	left, n := budget-m.dropped(budget), c.Prompt()
+	if n >= budget {
+		n = left
+	}
+	for range c.Decode {
+		if n++; n >= budget {
+			n = left
+		}
+	}
+	return n
+}
 
 // dropped is how many entries go at a time.
 func (m scissorhands) dropped(budget int) int {

@@ -61,8 +61,8 @@ func TestQuestBounds(t *testing.T) {
 		if len(r.Picks[0]) != 12 && len(r.Picks[0]) != 11 { // three pages, of which the last is short
 			t.Errorf("dim %d: reads %d entries", dim, len(r.Picks[0]))
 		}
-		if r.Read != 10*2*2*int64(dim) {
-			t.Errorf("dim %d: read %d bytes of bounds", dim, r.Read)
+		if r.Bytes != 10*2*2*int64(dim) {
+			t.Errorf("dim %d: read %d bytes of bounds", dim, r.Bytes)
 		}
 	}
 }
@@ -201,8 +201,8 @@ func TestIndexOfEverything(t *testing.T) {
 	if diff > 0.01*norm {
 		t.Errorf("index scores differ by %g of the logits", math.Sqrt(diff/norm))
 	}
-	if len(r.Picks[0]) != 20 || !slices.Equal(r.Picks[0], r.Picks[1]) || r.Read != 80*(32+4) {
-		t.Errorf("reads %v, and %d bytes of the index", r.Picks, r.Read)
+	if len(r.Picks[0]) != 20 || !slices.Equal(r.Picks[0], r.Picks[1]) || r.Bytes != 80*(32+4) {
+		t.Errorf("reads %v, and %d bytes of the index", r.Picks, r.Bytes)
 	}
 }
 
