@@ -167,6 +167,13 @@ func describe(m *sim.Manifest, p *sim.Plan) error {
 			m.Calibrate = append(m.Calibrate, id)
 		}
 	}
+	for _, x := range p.Externals {
+		hash, err := x.Hash()
+		if err != nil {
+			return fmt.Errorf("--external %s: %w", x.Name, err)
+		}
+		m.External = append(m.External, sim.ManifestTrace{Name: x.Name, SHA256: hash})
+	}
 	if p.Shard.Count > 0 {
 		m.Shard = &sim.ManifestShard{Index: p.Shard.Index, Count: p.Shard.Count, Plan: p.Total, Positions: p.Positions}
 	}

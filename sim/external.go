@@ -64,6 +64,9 @@ func OpenExternal(name, path string, traces []*trace.Trace) (*External, error) {
 	return x, nil
 }
 
+// Hash returns the sha256 of the file.
+func (x *External) Hash() (string, error) { return x.file.Hash() }
+
 // Close releases the file.
 func (x *External) Close() error { return x.file.Close() }
 

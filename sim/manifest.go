@@ -25,14 +25,15 @@ type Manifest struct {
 	Threads   int               `json:"threads"`
 	Limits    *kernel.Limits    `json:"limits"` // measured before the first cell; null where nothing is timed
 	Traces    []ManifestTrace   `json:"traces"`
-	Calibrate []ManifestTrace   `json:"calibrate"` // what maps are fitted on, one for each trace; empty where none is
+	Calibrate []ManifestTrace   `json:"calibrate"`          // what maps are fitted on, one for each trace; empty where none is
+	External  []ManifestTrace   `json:"external,omitempty"` // results that were made elsewhere
 	Cells     int               `json:"cells"`
 	Shard     *ManifestShard    `json:"shard"` // null: the run has every cell of its plan
 	Started   time.Time         `json:"started"`
 	Finished  *time.Time        `json:"finished"` // null while the run goes on, and after one that was cut short
 }
 
-// ManifestTrace identifies a trace.
+// ManifestTrace identifies a trace, or an external result.
 type ManifestTrace struct {
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
@@ -73,7 +74,7 @@ func (m Manifest) differs(o Manifest) string {
 	for _, t := range []struct {
 		what      string
 		have, too []ManifestTrace
-	}{{"trace", m.Traces, o.Traces}, {"calibration trace", m.Calibrate, o.Calibrate}} {
+	}{{"trace", m.Traces, o.Traces}, {"calibration trace", m.Calibrate, o.Calibrate}, {"external result", m.External, o.External}} {
 		if len(t.have) != len(t.too) {
 			return fmt.Sprintf("%d %ss, not %d", len(t.have), t.what, len(t.too))
 		}

@@ -44,6 +44,9 @@ func NewTensors(r io.ReaderAt, size int64, release func() error) (*Tensors, erro
 	return &Tensors{c}, nil
 }
 
+// Hash returns the sha256 of the file.
+func (t *Tensors) Hash() (string, error) { return t.c.hash() }
+
 // Close releases the file.
 func (t *Tensors) Close() error { return t.c.close() }
 

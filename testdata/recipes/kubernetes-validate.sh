@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Validates what `kvgauge run --print kubernetes` prints against the schemas of the Kubernetes API, without a cluster.
 #
-#   go build -o /tmp/kvgauge . && testdata/recipes/kubernetes-validate.sh /tmp/kvgauge
+#   go build . && testdata/recipes/kubernetes-validate.sh ./kvgauge
 set -euo pipefail
 kvgauge=$(realpath "$1")
 dir=$(mktemp -d)

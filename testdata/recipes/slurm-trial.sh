@@ -4,7 +4,7 @@
 # The merged records must be those of one run. Needs Debian's slurm-wlm and munge, and root:
 #
 #   apt-get install --no-install-recommends slurm-wlm munge
-#   go build -o /tmp/kvgauge . && testdata/recipes/slurm-trial.sh /tmp/kvgauge
+#   go build . && testdata/recipes/slurm-trial.sh ./kvgauge
 set -euo pipefail
 kvgauge=$(realpath "$1")
 dir=$(mktemp -d)
