@@ -110,7 +110,7 @@ func TestResumeFolderRefuses(t *testing.T) {
 		"trace t with sha256 abc, not t with def":    func(m *Manifest) { m.Traces = []ManifestTrace{{Name: "t", SHA256: "def"}} },
 		"1 traces, not 0":                            func(m *Manifest) { m.Traces = nil },
 		"0 calibration traces, not 1":                func(m *Manifest) { m.Calibrate = make([]ManifestTrace, 1) },
-		"0 external results, not 1":                 func(m *Manifest) { m.External = make([]ManifestTrace, 1) },
+		"0 external results, not 1":                  func(m *Manifest) { m.External = make([]ManifestTrace, 1) },
 		`--seed "1", not "2"`:                        func(m *Manifest) { m.Settings = map[string]string{"seed": "2"} },
 		`--kept "", not "true"`:                      func(m *Manifest) { m.Settings = map[string]string{"seed": "1", "kept": "true"} },
 		"kernel k, not go":                           func(m *Manifest) { m.Kernel = "go" },
