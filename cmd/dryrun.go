@@ -8,6 +8,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"kvgauge/sim"
+	"kvgauge/sim/trace"
 )
 
 // perMultiplication is a rough guess for the time estimate alone; the run measures.
@@ -18,12 +19,22 @@ func printPlan(s *streams, p *sim.Plan) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "trace\tseq_len\tdecode\tpipeline\tmemory (estimate)\ttime (estimate)")
 	var total time.Duration
+	type reference struct {
+		trace  *trace.Trace
+		seqLen int
+	}
+	referenced := map[reference]bool{}
 	for _, c := range p.Cells {
 		if c.Skip != "" {
 			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t-\tskipped: %s\n", c.Trace.Name, c.SeqLen, c.Decode, c.Pipeline.Name, c.Skip)
 			continue
 		}
-		d := time.Duration(c.Work+c.Reference) * perMultiplication / time.Duration(p.Threads)
+		work := c.Work
+		if !referenced[reference{c.Trace, c.SeqLen}] { // the first cell of a trace and length makes their reference
+			referenced[reference{c.Trace, c.SeqLen}] = true
+			work += c.Reference
+		}
+		d := time.Duration(work) * perMultiplication / time.Duration(p.Threads)
 		total += d
 		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", c.Trace.Name, c.SeqLen, c.Decode, c.Pipeline.Name,
 			humanize.IBytes(uint64(c.Memory)), d.Round(time.Millisecond))
