@@ -18,16 +18,11 @@ type rows struct {
 }
 
 // Load reads every row that the plan's cells use, so that a trace that is cut short or holds a NaN is
-// found before anything is measured or written. Traces are held as long as their rows, in float32, leave
-// the memory that the largest cell is estimated to need.
+// found before anything is measured or written. Traces are held as long as their rows, in float32, take
+// no more than a quarter of the memory allowed together.
 func (p *Plan) Load(ctx context.Context) error {
 	p.rows = map[*trace.Trace]*rows{}
-	left := p.MaxMemory
-	for _, c := range p.Cells {
-		if c.Skip == "" {
-			left = min(left, p.MaxMemory-c.Memory)
-		}
-	}
+	left := p.MaxMemory / 4
 	for _, t := range p.Traces {
 		r := &rows{trace: t, held: map[int]*trace.Layer{}}
 		var layers []int

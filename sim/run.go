@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/trace"
@@ -12,10 +13,16 @@ import (
 // Schema is the version of Record.
 const Schema = 1
 
+// leastMemoryLimit keeps the collector from running all the time for the sake of a small limit.
+const leastMemoryLimit = 1 << 30
+
 // Run measures the cells of a loaded plan that have no record yet, in order, and hands each record to done
 // as its cell ends. A cell that fails gives a record that says so; the others go on. Run ends early only
 // where ctx is cancelled or done returns an error.
 func Run(ctx context.Context, p *Plan, done func(Record) error) error {
+	// Between cells garbage is as large as what lives: collect it before it passes the memory allowed.
+	before := debug.SetMemoryLimit(max(p.MaxMemory, leastMemoryLimit))
+	defer debug.SetMemoryLimit(before)
 	pool := kernel.NewPool(p.Threads)
 	defer pool.Close()
 	r := &runner{plan: p, pool: pool}
