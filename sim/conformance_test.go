@@ -35,7 +35,8 @@ var everything = []string{
 	"duoattention:recent=20,sinks=4", "duoattention:full=0%,recent=20+int8", "quest:dense=3,page=4", "cla+quest:budget=30", "mla:rank=40+quest:budget=30", "snapkv+int8+quest:budget=30",
 	"rocketkv:budget=40,window=8", "dsa:topk=40", "dsa:index=oracle,topk=40", "cla+dsa:dim=8,topk=40",
 	"kivi:group=8,residual=16", "kivi:bits=4,residual=32", "int4:axis=channel,group=24", "int4:group=8", "q4_0:block=32", "q8_0:rotate=off",
-	"turboquant:boundary=1,preset=3bit_nc", "turboquant:preset=k3v4_nc", "turboquant:preset=k8v4", "nvfp4:fourover6=on", "nvfp4:global=1", "mx4:block=32", "fp8:format=e5m2,scale=token",
+	"turboquant:boundary=1,preset=3bit_nc", "turboquant:preset=k3v4_nc", "turboquant:preset=k8v4", "turboquant:qjl=on",
+	"corm:recent=16,window=16+turboquant:boundary=1,preset=3bit_nc,qjl=on", "rkv:interval=16+turboquant:qjl=on", "turboquant:qjl=on+quest:budget=30", "turboquant:qjl=on+dsa:index=oracle,topk=40", "nvfp4:fourover6=on", "nvfp4:global=1", "mx4:block=32", "fp8:format=e5m2,scale=token",
 	"kvarn:preset=k4v4_g64", "corm:recent=16,window=16+kvarn:preset=k4v2_g64", "snapkv+nvfp4", "mqa+cla+corm:recent=16,window=16+kivi:group=8,residual=16", "streamingllm:recent=20+kivi:group=8,residual=16", "streamingllm:roll=on+kivi:group=8,residual=16", "mla:rank=40+int4:axis=channel,group=8",
 }
 

@@ -38,6 +38,10 @@ func TestQuantisedBytes(t *testing.T) {
 				"turboquant:boundary=0":                turbo(d/2+2, d/2+4),
 				"turboquant:boundary=0,preset=k8v4":    turbo(d, d/2+4),
 				"turboquant:boundary=0,preset=3bit_nc": turbo(3*d/8+2, 3*d/8+4),
+				// A bit of each code is a sign of the sketch: + d/8 for it and - d/8 for the codes, + 2 for the length.
+				"turboquant:boundary=0,qjl=on":                turbo(d/2+4, d/2+4),
+				"turboquant:boundary=0,preset=3bit_nc,qjl=on": turbo(3*d/8+4, 3*d/8+4),
+				"turboquant:boundary=0,preset=k3v4_nc,qjl=on": turbo(3*d/8+4, d/2+4),
 			}
 			if d == 32 {
 				perHead["q4_0:block=32"], perHead["q8_0:rotate=off"] = n*2*18*blocks, n*2*34*blocks
@@ -215,6 +219,7 @@ func TestUnfitFormats(t *testing.T) {
 		{"gqa", "q8_0", "rotate=on turns 64 channels or more, of which 32 are no multiple: choose block, or rotate=off"},
 		{"gqa", "q8_0:block=64", "rows of 32 channels are not whole blocks of 64"},
 		{"gqa", "mla:rank=40+int4pth", "a Hadamard rotation of whole rows needs a power of two, not 40 channels"},
+		{"gqa", "mla:rank=32+turboquant:boundary=1,qjl=on", "qjl=on makes up for coarser codes in logits alone, but a latent row is values too: want qjl=off"},
 		{"gqa", "mla:rank=40+nvfp4", "rows of 40 channels are not whole blocks of 16"},
 		{"gqa", "mla:rank=16,rope=decoupled,rope_dim=16+int4pth", "a Hadamard rotation of 32 channels mixes the 16 that are values with the others"},
 		{"gqa", "mla:rank=32,rope=pre+kivi", "keys that are rebuilt at every step need latent rows that are stored one by one, as they are"},

@@ -12,7 +12,7 @@ type attender struct {
 	longest int               // entries that a head may come to hold
 	scratch []*kernel.Scratch // [worker]
 	folds   []*turn           // of queries and outputs, in the order of the maps
-	q       []float32         // [query head][stored K] the query that reads the rows, times the softmax scale
+	q       []float32         // [query head][channels of a stored K] the query that reads the rows, times the softmax scale
 	states  []kernel.Partial  // [stored head][chunk][query head of the group]
 	chunk   int               // entries in a chunk
 	chunks  int               // room in states, per stored head
@@ -62,6 +62,9 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 			s.folds = append(s.folds, newTurn(f, s.qHeads, shape, after, width, pool))
 		}
 		shape = after
+	}
+	if s.rebuild == nil {
+		width = s.heads[0].k.Dim
 	}
 	group := s.qHeads / len(s.heads)
 	s.chunk = chunkOf(group * (width + s.shape.V))
@@ -118,7 +121,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		s.q[i] = x * s.scale
 	}
 	copy(s.plain, s.q)
-	s.turnQueries()
+	s.turnQueries(s.q[:len(q)])
 	s.enter(layer)
 	if s.index != nil && s.attendSome(layer, out) {
 		return
@@ -129,7 +132,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		n := len(s.heads[h].pos)
 		chunks, packed := s.cutPacked(h)
 		s.used[h] = s.cut(h, chunks, packed, n)
-		work += n * (s.shape.K + s.shape.V) * s.qHeads / len(s.heads)
+		work += n * (s.heads[h].k.Dim + s.shape.V) * s.qHeads / len(s.heads)
 		s.read += s.heads[h].bytes(s.shape)
 	}
 	if s.packed != nil {
@@ -186,6 +189,6 @@ func (s *Store) attendPart(worker, i int) {
 			s.states[at+g].Logits = s.logits[p.head*group+g][lo:lo:hi]
 		}
 	}
-	width := group * s.shape.K
+	width := group * e.k.Dim
 	kernel.Attend(s.q[p.head*width:(p.head+1)*width], &e.k, &e.v, lo, hi, s.turn, s.scratch[worker], s.states[at:at+group])
 }

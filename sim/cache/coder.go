@@ -38,10 +38,15 @@ func (s *Store) turned(k, v []float32) (tk, tv []float32) {
 	return k, v
 }
 
-// turnQueries turns the queries of all heads as the keys are.
-func (s *Store) turnQueries() {
+// turnQueries turns the queries of all heads, at the start of s.q, as the keys are, and makes the products with them
+// that a sketch of keys is read by.
+func (s *Store) turnQueries(q []float32) {
 	if s.codec.TurnK != nil {
-		s.codec.TurnK.Turn(s.q)
+		s.codec.TurnK.Turn(q)
+	}
+	if b := s.codec.K.Blocks; b != nil && b.Sketch != nil {
+		b.Sketch.Queries(s.q)
+		s.flops += 2 * int64(len(q)*s.shape.K)
 	}
 }
 

@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -23,6 +25,12 @@ var tiles = &Codec{
 var turned = &Codec{
 	K: kernel.Plain(kernel.F32), V: kernel.Plain(kernel.F32),
 	TurnK: &kernel.Hadamard{Block: 2}, TurnV: &kernel.Hadamard{Block: 2, Signs: []float32{1, -1}},
+}
+
+// sketched turns keys, and keeps of them codes and the signs of what these leave.
+var sketched = &Codec{
+	K: kernel.Packed(kernel.Sketched(4, 2, rand.New(rand.NewPCG(1, 2)))), V: kernel.Plain(kernel.F32),
+	TurnK: &kernel.Hadamard{Block: 2},
 }
 
 // oldest is a Policy that drops a head's first entry at each step after the last layer.
@@ -53,6 +61,7 @@ func TestCodedStepAllocatesNothing(t *testing.T) {
 	for name, d := range map[string]Decision{
 		"kivi":              {Codec: kivi},
 		"turned":            {Codec: turned},
+		"sketched":          {Codec: sketched, Policy: oldest{}, Notes: notes(2, 3000)},
 		"tiles":             {Codec: tiles},
 		"kivi with a ring":  {Codec: kivi, Ring: &Ring{Sinks: 1, Capacity: 2900}, Keep: [][]int32{span(2900), span(2900)}},
 		"kivi that drops":   {Codec: kivi, Policy: oldest{}, Notes: notes(2, 3000)},
@@ -112,6 +121,36 @@ func TestTurnIsUndone(t *testing.T) {
 	}
 	if slices.Equal(outs[0], make([]float32, 8)) {
 		t.Error("nothing was read")
+	}
+}
+
+// TestSketchIsRead: a store whose keys have a sketch attends as one of the keys that its view shows. It counts the
+// products of queries with directions, and of the signs.
+func TestSketchIsRead(t *testing.T) {
+	v := testView(2, 4, 40)
+	q := []float32{1, 2, -1, 0.5, 0.25, 3, -2, 1}
+	s := mustBuild(t, v, Decision{Codec: sketched}, 1)
+	s.step.store = s
+	seen := s.step.View()
+	plain := *v
+	plain.K = seen.K
+	p := mustBuild(t, &plain, Decision{Codec: &Codec{K: kernel.Plain(kernel.F32), V: kernel.Plain(kernel.F32)}}, 1)
+	var outs [2][]float32
+	for i, s := range []*Store{s, p} {
+		outs[i] = make([]float32, 8)
+		s.flops = 0
+		s.Attend(5, 39, q, outs[i])
+	}
+	for i, want := range outs[1] {
+		if got := outs[0][i]; math.Abs(float64(got-want)) > 1e-4*math.Abs(float64(want)) {
+			t.Errorf("channel %d: %g, want %g", i, got, want)
+		}
+	}
+	if slices.Equal(seen.K[0], v.K[0]) {
+		t.Error("the keys are as they were")
+	}
+	if got, want := s.flops, p.flops+2*4*2*2+2*4*40*2; got != want {
+		t.Errorf("%d operations, want %d", got, want)
 	}
 }
 

@@ -28,7 +28,7 @@ type Reading struct {
 	Layer int
 	Q     []float32      // [query head][channels] queries, the softmax scale included
 	Keys  []*kernel.Rows // [stored head] the keys held, as they lie in the store
-	Read  []float32      // the queries as they read Keys: Q, turned where the keys are
+	Read  []float32      // [query head][Keys' channels] the queries as they read Keys: Q, turned where the keys are
 	Picks [][]int32      // [query head or stored head] entries to read, ascending: empty, with room for all
 	All   bool           // set by the Index where the step reads everything
 	Bytes int64          // of the index that were read, set by the Index
@@ -63,7 +63,7 @@ func (s *Store) openIndex() {
 	for range s.pool.Threads() {
 		s.picked = append(s.picked, kernel.NewPicked(&s.heads[0].k, &s.heads[0].v, s.shape.Latent))
 	}
-	s.seen, s.key, s.plain = make([]bool, s.longest), make([]float32, s.shape.K), make([]float32, len(s.q))
+	s.seen, s.key, s.plain = make([]bool, s.longest), make([]float32, s.shape.K), make([]float32, s.qHeads*s.shape.K)
 }
 
 // newIndex makes an empty index.
@@ -131,7 +131,7 @@ func (s *Store) attendSome(layer int, out []float32) bool {
 		s.read += int64(s.union(h)) * s.entryBytes()
 	}
 	for _, picks := range r.Picks {
-		work += len(picks) * (s.shape.K + s.shape.V) * s.qHeads / len(r.Picks)
+		work += len(picks) * (s.heads[0].k.Dim + s.shape.V) * s.qHeads / len(r.Picks)
 	}
 	s.flops += 2 * int64(work)
 	pool := s.pool
@@ -184,7 +184,7 @@ func (s *Store) attendPicks(worker, i int) {
 	readers := len(s.reading.Picks)
 	group := s.qHeads / readers
 	e := &s.heads[i*len(s.heads)/readers]
-	width := group * s.shape.K
+	width := group * e.k.Dim
 	kernel.AttendSome(s.q[i*width:(i+1)*width], &e.k, &e.v, s.reading.Picks[i], s.picked[worker], s.scratch[worker], s.states[i*group:(i+1)*group])
 }
 

@@ -28,7 +28,7 @@ var generic = path{
 func scoreGeneric(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
 	rows := s.rows[:n*k.Dim]
 	for i := range n {
-		k.Row(lo+i, rows[i*k.Dim:(i+1)*k.Dim])
+		k.decode(lo+i, 0, rows[i*k.Dim:(i+1)*k.Dim])
 	}
 	scoreFloats(q, k.Dim, rows, out, stride)
 }

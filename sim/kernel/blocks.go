@@ -10,7 +10,7 @@ import (
 //
 //	scale*Table[code] + minimum
 //
-// A row is its codes (packing.go), then the scales of its blocks, then Pad. Codes are chosen with the scale in
+// A row is its codes (packing.go), then the scales of its blocks, what a Sketch adds, then Pad. Codes are chosen with the scale in
 // binary32 and read with the one that is stored, as the kernels of serving engines do. A Blocks is made by the
 // function that is named after the format (fp8.go, fp4.go, ggml.go, ...), does not change after that, and
 // serves any number of Rows.
@@ -21,6 +21,7 @@ type Blocks struct {
 	Scale  ScaleType
 	Global float32 // factor of each E4M3Scale
 	Unit   bool    // the stored scale is divided by the norm of what the codes stand for
+	Sketch *Sketch // of what the codes leave of a row; nil: none
 	Pad    int     // bytes at the end of a row that hold nothing
 	form   form
 	tile   bool // rows are quantised by tiles, which have scales of channels besides
@@ -70,6 +71,9 @@ func (b *Blocks) RowBytes(dim int) int { n, _ := b.rowBytes(dim); return n }
 // rowBytes returns what a row of dim channels takes, and how much of it is not codes.
 func (b *Blocks) rowBytes(dim int) (all, scales int) {
 	scales = b.blocks(dim)*b.Scale.bytes() + b.Pad
+	if b.Sketch != nil {
+		scales += 2
+	}
 	return codeBytes(b.Bits, dim) + scales, scales
 }
 
@@ -183,9 +187,13 @@ func (b *Blocks) scale(scales []byte, i int) (scale, least float32) {
 	return 1, 0
 }
 
-// decode writes channels from and later of a stored row of dim channels to dst, up to its length; from is a
-// multiple of packed.
+// decode writes channels from and later of a stored row of dim channels to dst, up to its length, and those that
+// a Sketch has behind them; from is dim or less, and a multiple of packed.
 func (b *Blocks) decode(src []byte, dim, from int, dst []float32) {
+	if from+len(dst) > dim {
+		b.Sketch.decode(b, src, dst[dim-from:])
+		dst = dst[:dim-from]
+	}
 	codes := codeBytes(b.Bits, dim)
 	lookUp(src[:codes], b.Bits, dim, from, b.Table, dst)
 	if b.Scale == NoScale {

@@ -20,7 +20,7 @@ func floatRows(rows []float32, dim int) Rows {
 // each 16 of them share a scale, and the rest one by one.
 func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 	rows, b := s.rows[:n*r.Dim], r.Blocks
-	dim := r.Dim &^ (packed - 1)
+	dim := min(r.Dim, r.width) &^ (packed - 1)
 	if w := b.width(r.width); w%16 != 0 && w < r.width {
 		dim = 0
 	}
@@ -32,10 +32,20 @@ func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 			unit = 256
 		}
 		b.spread(r, lo, n, 16, unit, factor, offset)
-		for i := range s.entries {
-			s.entries[i] = b.Table[i%len(b.Table)]
+		look := func(dst *float32, table []float32, next *byte) {
+			for i := range s.entries {
+				s.entries[i] = table[i%len(table)]
+			}
+			a.lookUp[b.form](dst, 4*r.Dim, r.at(lo), r.stride, n, dim, &s.entries[0], &factor[0], &offset[0], next)
 		}
-		a.lookUp[b.form](&rows[0], 4*r.Dim, r.at(lo), r.stride, n, dim, &s.entries[0], &factor[0], &offset[0], prefetch(r, lo, 0, s))
+		look(&rows[0], b.Table, prefetch(r, lo, 0, s))
+		if dim == r.width && r.Dim > r.width {
+			for i := range n {
+				spreadOne(factor, i*per, per, b.Sketch.length(b, r.Data[(lo+i)*r.stride:]))
+			}
+			look(&rows[dim], b.Sketch.table, r.at(lo))
+			dim = r.Dim
+		}
 	}
 	s.next = nil
 	if dim < r.Dim {

@@ -110,7 +110,7 @@ func TestAttendWindow(t *testing.T) {
 
 // TestRemove: what stays decodes to what it did before, and goes on taking rows.
 func TestRemove(t *testing.T) {
-	all := map[string]Layout{"f16": Plain(F16), "int8": Plain(Int8), "int4": Plain(Int4), "q4": Packed(Q4())}
+	all := map[string]Layout{"f16": Plain(F16), "int8": Plain(Int8), "int4": Plain(Int4), "q4": Packed(Q4()), "sketch": Packed(Sketched(3, 40, rand.New(rand.NewPCG(1, 2))))}
 	for name, l := range grouped {
 		all[name+" keys"], all[name+" values"] = l[0], l[1]
 	}
@@ -177,6 +177,7 @@ func TestBlockBytes(t *testing.T) {
 			{"int4 of 64", Packed(Uniform(4, 64)), d/2 + 4*((d+63)/64)},
 			{"kivi values", Packed(Uniform(2, 16)), d/4 + 4*d/16},
 			{"turboquant keys", Packed(Codebook(3, d, true)), (3*d+7)/8 + 2},
+			{"turboquant keys with a sketch", Packed(Sketched(3, d, rand.New(rand.NewPCG(1, 2)))), (3*d+7)/8 + 4},
 			{"turboquant values", Packed(Range(3)), (3*d+7)/8 + 4},
 		} {
 			rows := tt.l.Rows(d, 3)

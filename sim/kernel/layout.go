@@ -54,5 +54,9 @@ func (l Layout) codes(dim, capacity int) Rows {
 		return NewCodes(l.Format, dim, capacity)
 	}
 	n, _ := l.Blocks.rowBytes(dim)
-	return Rows{Format: Blocked, Blocks: l.Blocks, Dim: dim, width: dim, stride: n, Data: make([]byte, 0, capacity*n)}
+	r := Rows{Format: Blocked, Blocks: l.Blocks, Dim: dim, width: dim, stride: n, Data: make([]byte, 0, capacity*n)}
+	if l.Blocks.Sketch != nil {
+		r.Dim, r.rest = 2*dim, make([]float32, dim)
+	}
+	return r
 }

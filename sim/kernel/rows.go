@@ -10,7 +10,7 @@ import "slices"
 type Rows struct {
 	Format Format
 	Blocks *Blocks  // of Blocked, whose scales stand among the codes
-	Dim    int      // channels of a row
+	Dim    int      // channels of a row, and as many again with a Sketch: those of a query
 	Data   []byte   // [n][stride] codes
 	Scale  []uint16 // binary16: Int8 [n], Int4 [n][groups]; with Tokens [n/Tokens][Dim]
 	Min    []uint16 // binary16, of Int4: as Scale
@@ -20,10 +20,12 @@ type Rows struct {
 
 	window Window
 	open   int     // rows that these still take, before Then does
-	width  int     // channels of a whole row: Dim, but in a Prefix
+	width  int     // channels of a whole row: Dim, but in a Prefix and with a Sketch
 	stride int     // bytes from one row to the next
 	groups int     // scales from one row to the next
 	ends   []int32 // with Tokens: the row behind each group; empty while all groups are whole
+
+	rest []float32 // scratch of a Sketch, [width]
 }
 
 // NewRows makes room for capacity rows of dim channels.
@@ -105,7 +107,7 @@ func (r *Rows) RowBytes() int64 {
 	return n
 }
 
-// Append encodes a further row, [Dim], and reports whether the format could hold all of it: false means that
+// Append encodes a further row, all of its channels, and reports whether the format could hold all of it: false means that
 // a value, scale or minimum came out infinite or not a number. It allocates only beyond Cap. Rows whose
 // scales belong to channels come by AppendGroup instead, or wait for it.
 func (r *Rows) Append(row []float32) (finite bool) {
@@ -135,10 +137,14 @@ func grow[T any](s []T, n int) []T {
 // Set encodes row i anew. It reports what Append does.
 func (r *Rows) Set(i int, row []float32) (finite bool) {
 	dst := r.Data[i*r.stride : (i+1)*r.stride]
-	row = row[:r.Dim]
+	row = row[:r.width]
 	switch r.Format {
 	case Blocked:
-		return r.Blocks.encode(dst, row)
+		finite = r.Blocks.encode(dst, row)
+		if s := r.Blocks.Sketch; s != nil {
+			finite = s.encode(r.Blocks, dst, row, r.rest) && finite
+		}
+		return finite
 	case F32:
 		return encodeFloats(dst, row)
 	case F16:
@@ -158,10 +164,14 @@ func (r *Rows) Set(i int, row []float32) (finite bool) {
 	}
 }
 
-// Row decodes row i into dst, [Dim]: the definition of what the row holds.
+// Row decodes the channels of row i, of a Prefix its own, into dst: the definition of what the row holds.
 func (r *Rows) Row(i int, dst []float32) {
 	part, at := r.find(i)
-	part.decode(at, 0, dst[:r.Dim])
+	dst = dst[:min(r.Dim, r.width)]
+	part.decode(at, 0, dst)
+	if r.Dim > r.width {
+		r.Blocks.Sketch.restore(r.Blocks, r.Data[at*r.stride:(at+1)*r.stride], dst)
+	}
 }
 
 // PrefixOf makes r the first dim channels of the rows of o, in the same memory: the values of an absorbed

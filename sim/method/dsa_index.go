@@ -129,20 +129,20 @@ func (oracleSelector) PerQueryHead() bool { return false }
 func (s oracleSelector) Index(_, group, dim, longest int) cache.Index {
 	stride := (longest + 15) &^ 15
 	return &oracleIndex{
-		oracleSelector: s, group: group, dim: dim, stride: stride, logits: make([]float32, group*stride),
+		oracleSelector: s, group: group, stride: stride, logits: make([]float32, group*stride),
 		sum: make([]float32, longest), room: make([]float32, longest), largest: make([]float32, 1), inverse: []float32{1},
-		scratch: kernel.NewScratch(group, dim),
+		scratch: kernel.NewScratch(group, 2*dim), // keys may have a sketch behind them
 	}
 }
 
 // oracleIndex computes the probabilities anew at each step.
 type oracleIndex struct {
 	oracleSelector
-	group, dim, stride int
-	logits             []float32 // [query head of a group][stride]
-	sum, room          []float32 // [entry]
-	largest, inverse   []float32
-	scratch            *kernel.Scratch
+	group, stride    int
+	logits           []float32 // [query head of a group][stride]
+	sum, room        []float32 // [entry]
+	largest, inverse []float32
+	scratch          *kernel.Scratch
 }
 
 var _ cache.Index = (*oracleIndex)(nil)
@@ -160,7 +160,8 @@ func (x *oracleIndex) Select(r *cache.Reading) {
 	sum := x.sum[:n]
 	clear(sum)
 	for j, keys := range r.Keys {
-		kernel.Scores(r.Read[j*x.group*x.dim:(j+1)*x.group*x.dim], keys, 0, n, x.scratch, x.logits, x.stride)
+		width := x.group * keys.Dim
+		kernel.Scores(r.Read[j*width:(j+1)*width], keys, 0, n, x.scratch, x.logits, x.stride)
 		for g := range x.group {
 			p := x.logits[g*x.stride : g*x.stride+n]
 			x.largest[0] = slices.Max(p)

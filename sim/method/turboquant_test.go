@@ -7,10 +7,21 @@ import (
 )
 
 // TestTurboQuantSlots holds the bytes of a token's key and value against those of vLLM's presets for 128 channels,
-// and against the rounding up to an even number for 8.
+// and against the rounding up to an even number for 8. The length of a sketch takes two more.
 func TestTurboQuantSlots(t *testing.T) {
-	for preset, want := range map[string][2]int{"k8v4": {196, 16}, "4bit_nc": {134, 14}, "k3v4_nc": {118, 14}, "3bit_nc": {102, 12}} {
-		m, err := newTurboQuant(Args{"preset": preset, "boundary": "2"})
+	for _, tt := range []struct {
+		preset, qjl string
+		want        [2]int
+	}{
+		{"k8v4", "off", [2]int{196, 16}},
+		{"4bit_nc", "off", [2]int{134, 14}},
+		{"k3v4_nc", "off", [2]int{118, 14}},
+		{"3bit_nc", "off", [2]int{102, 12}},
+		{"4bit_nc", "on", [2]int{136, 16}},
+		{"k3v4_nc", "on", [2]int{120, 16}},
+		{"3bit_nc", "on", [2]int{104, 14}},
+	} {
+		m, err := newTurboQuant(Args{"preset": tt.preset, "boundary": "2", "qjl": tt.qjl})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -19,8 +30,8 @@ func TestTurboQuantSlots(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := c.K.Blocks.RowBytes(d) + c.V.Blocks.RowBytes(d); got != want[i] {
-				t.Errorf("%s of %d channels: %d bytes, want %d", preset, d, got, want[i])
+			if got := c.K.Blocks.RowBytes(d) + c.V.Blocks.RowBytes(d); got != tt.want[i] {
+				t.Errorf("%s, qjl=%s, of %d channels: %d bytes, want %d", tt.preset, tt.qjl, d, got, tt.want[i])
 			}
 		}
 	}
