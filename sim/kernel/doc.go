@@ -5,8 +5,8 @@
 // A decode step runs so:
 //
 //  1. Rows (format.go, rows.go, encode.go) hold the keys, or the values, of one stored head. Formats that are a
-//     table of values with a scale a block (blocks.go) share one decoder; the latest rows may wait to be packed
-//     (window.go).
+//     table of values with a scale a block (blocks.go) share one decoder, and may keep a sketch of what the codes
+//     leave (sketch.go); the latest rows may wait to be packed (window.go).
 //  2. Attend (attend.go) goes through a chunk of them in blocks: score, soften, weigh.
 //  3. Each of the three is one call of the active path (path.go): portable Go, which is the specification
 //     (block_generic.go), or assembly for AVX2 or AVX-512 (block_amd64.go).

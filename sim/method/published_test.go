@@ -56,7 +56,6 @@ func TestPublishedSizes(t *testing.T) {
 		{"turboquant:preset=4bit_nc", 134, 3.8, 0.01, "vllm#38479, its later slot"},
 		{"turboquant:preset=k3v4_nc", 118, 4.3, 0.01, "vllm#38479, its later slot; a comment in its configuration says 3.5, which does not follow"},
 		{"turboquant:preset=3bit_nc", 102, 4.9, 0.03, "vllm#38479, its later slot"},
-		{"turboquant:qjl=on", 136, 3.76, 0.01, "2504.19874, algorithm 2: 3 bits of code, a sign, two lengths, and values as above"},
 		{"int8pth", 264, 1.95, 0.01, "vllm#38378 prints 1.95 where 512/264 is 1.939"},
 		{"nvfp4", 144, 3.56, 0.01, "SGLang's documentation of FP4 against BF16"},
 		{"q4_0", 144, 3.556, 0.001, "ggml: 18 bytes a block of 32"},
