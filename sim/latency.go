@@ -113,21 +113,11 @@ func newFullStores(c Cell, r *runner) (*copies, error) {
 func (p *replay) time(ctx context.Context) (*Latency, error) {
 	c := p.cell
 	n := p.samples()
-	tokens := make([][]token, n) // [step][layer]
-	for i := range n {
-		for _, layer := range c.Layers {
-			l, err := p.rows.layer(layer, c.SeqLen)
-			if err != nil {
-				return nil, err
-			}
-			tokens[i] = append(tokens[i], step(c, l, c.steps()-n+i))
-		}
-	}
 	own := newCopies(c.groups(), p.timed)
 	out := make([]float32, c.Trace.QHeads*c.Trace.HeadDim)
 	runtime.GC()
 	ours, theirs := make([]time.Duration, n), make([]time.Duration, n)
-	for i, toks := range tokens {
+	for i, toks := range p.tokens {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

@@ -227,24 +227,29 @@ func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
 
 // estimate bounds the memory that the cell needs and counts its multiplications, both roughly.
 //
-// Memory: one layer's rows in float32 twice (as read, and as the pipeline leaves them), the logits of one
-// head and batch of queries in float64 per thread, the reference outputs, and for latency the copies of the
-// stores of all layers, f16: the pipeline's, with repeated heads, and full's. A pipeline that observes all
-// layers first reads them one by one, as the others do. Work: the reference and its look at the recent prompt
-// queries, scoring, decoding and latency.
+// Memory: the rows of the layers that share a store in float32, as read and as the pipeline's widest stage
+// leaves them; their store, f16; the logits of one head and batch of queries in float64 per thread; the
+// reference outputs; and for latency the copies of the stores of all layers, the pipeline's and full's. A
+// pipeline that observes all layers first reads them one by one, as the others do. Work: the reference and
+// its look at the recent prompt queries, scoring, decoding and latency.
 func (c *Cell) estimate(o Options) {
 	t := c.Trace
 	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
-	h, g, d := int64(t.QHeads), int64(t.KVHeads), int64(t.HeadDim)
-	rows := 4 * n * d * (2*g + h + 2*h)
+	h, d := int64(t.QHeads), int64(t.HeadDim)
+	widest := n * int64(c.Pipeline.Channels(c.forMethod(o.Seed, nil)))
+	shared := int64(1)
+	for _, group := range c.groups() {
+		shared = max(shared, int64(len(group)))
+	}
 	logits := int64(o.Threads) * 8 * n * max(steps, lateBatch)
 	windows := int64(c.Windows)
 	reference := 8 * layers * steps * h * (d + 2)
-	c.Memory = rows + logits + windows*(reference+layers*h*n/8)
+	c.Memory = shared*(c.rowBytes()+4*widest) + 2*widest + logits + windows*(reference+layers*h*n/8)
 	timed := int64(0)
 	if !o.NoLatency && c.Decode > 0 {
-		own, full := layers*4*n*d*h, layers*4*n*d*g
-		c.Memory += own*int64(copyCount(own)) + full*int64(copyCount(full))
+		for _, bytes := range []int64{2 * layers * widest, c.fullBytes()} {
+			c.Memory += bytes * int64(copyCount(bytes))
+		}
 		timed = 4 * int64(o.Repeats)
 	}
 	c.Work = layers * h * n * d * (windows*2*steps + timed)

@@ -22,6 +22,7 @@ type replay struct {
 	errors   accumulator
 	compress time.Duration
 	timed    []*cache.Store // [group] before the timed steps
+	tokens   [][]token      // [timed step][layer]
 
 	once      int64   // bytes kept between steps, once for all layers
 	metadata  int64   // the same, with those of each store
@@ -69,6 +70,7 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 // layers replays all groups of layers.
 func (p *replay) layers(ctx context.Context, rec *Record) error {
 	p.perStep = make([]int64, p.cell.steps())
+	p.tokens = make([][]token, p.samples())
 	if p.cell.Pipeline.Observes() {
 		if err := p.observe(ctx); err != nil {
 			return err
@@ -205,6 +207,9 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 		}
 		for n, l := range layers {
 			tok := step(c, l, i)
+			if at := i - (c.steps() - p.samples()); p.snapshot && at >= 0 {
+				p.tokens[at] = append(p.tokens[at], tok.copied())
+			}
 			if c.Decode > 0 {
 				if err := store.Append(group[n], tok.pos, tok.k, tok.v); err != nil {
 					return fmt.Errorf("layer %d: token %d: %w", group[n], tok.pos, err)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
@@ -18,22 +19,18 @@ type rows struct {
 }
 
 // Load reads every row that the plan's cells use, so that a trace that is cut short or holds a NaN is
-// found before anything is measured or written. Traces are held as long as their rows, in float32, take
-// no more than a quarter of the memory allowed together.
+// found before anything is measured or written. It keeps those of the traces that RowBytes counts.
 func (p *Plan) Load(ctx context.Context) error {
 	p.rows = map[*trace.Trace]*rows{}
-	left := p.MaxMemory / 4
+	held := p.held()
 	for _, t := range p.Traces {
 		r := &rows{trace: t, held: map[int]*trace.Layer{}}
+		_, r.hold = held[t]
 		var layers []int
 		for _, c := range p.Cells {
 			if c.Trace == t && c.Skip == "" {
 				r.tokens, layers = max(r.tokens, c.SeqLen), c.Layers
 			}
-		}
-		need := rowBytes(t, len(layers), r.tokens)
-		if r.hold = need <= left; r.hold {
-			left -= need
 		}
 		for _, layer := range layers {
 			if err := ctx.Err(); err != nil {
@@ -48,23 +45,39 @@ func (p *Plan) Load(ctx context.Context) error {
 	return nil
 }
 
-// rowBytes is the size of a trace's rows in float32.
-func rowBytes(t *trace.Trace, layers, tokens int) int64 {
-	return 4 * int64(layers) * int64(tokens) * int64(t.HeadDim) * int64(2*t.KVHeads+t.QHeads)
-}
-
-// RowBytes is the most that Load may hold: the rows of all traces, and no more than a quarter of the
-// memory allowed.
-func (p *Plan) RowBytes() int64 {
-	longest := map[*trace.Trace]int64{}
-	total := int64(0)
+// held says which traces keep their rows in memory, in float32, and what these take: in the order of the
+// traces, those that leave room for the dearest cell.
+func (p *Plan) held() map[*trace.Trace]int64 {
+	left, need := p.MaxMemory, map[*trace.Trace]int64{}
 	for _, c := range p.Cells {
-		if n := rowBytes(c.Trace, len(c.Layers), c.SeqLen); c.Skip == "" && n > longest[c.Trace] {
-			total += n - longest[c.Trace]
-			longest[c.Trace] = n
+		if c.Skip == "" {
+			left = min(left, p.MaxMemory-c.Memory)
+			need[c.Trace] = max(need[c.Trace], c.rowBytes()*int64(len(c.Layers)))
 		}
 	}
-	return min(total, p.MaxMemory/4)
+	for _, t := range p.Traces {
+		if need[t] > left {
+			delete(need, t)
+			continue
+		}
+		left -= need[t]
+	}
+	return need
+}
+
+// rowBytes is what the rows of one layer take as they are read, in float32.
+func (c Cell) rowBytes() int64 {
+	t := c.Trace
+	return 4 * int64(c.SeqLen) * int64(t.HeadDim) * int64(2*t.KVHeads+t.QHeads)
+}
+
+// RowBytes is what Load keeps in memory: the rows of all traces, as far as the memory allowed goes.
+func (p *Plan) RowBytes() int64 {
+	total := int64(0)
+	for _, n := range p.held() {
+		total += n
+	}
+	return total
 }
 
 // layer returns the first tokens rows of a layer.
@@ -144,4 +157,13 @@ func step(c Cell, l *trace.Layer, i int) token {
 		tok.q = append(tok.q, l.Q[h][row*d:(row+1)*d]...)
 	}
 	return tok
+}
+
+// copied returns the token with rows of its own, so that it does not hold those of its layer.
+func (t token) copied() token {
+	c := token{pos: t.pos, q: t.q}
+	for j := range t.k {
+		c.k, c.v = append(c.k, slices.Clone(t.k[j])), append(c.v, slices.Clone(t.v[j]))
+	}
+	return c
 }

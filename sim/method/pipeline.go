@@ -107,6 +107,21 @@ func (p *Pipeline) Fit(c Cell) error {
 	return nil
 }
 
+// Channels is the most that a token's rows have after any stage, keys and values of all heads of a layer
+// together: what the pipeline's memory grows with. The cell must be one that the pipeline applies to.
+func (p *Pipeline) Channels(c Cell) int {
+	most := c.Heads * (c.Dim + c.VDim)
+	for _, m := range p.methods {
+		after, err := m.Fit(c)
+		if err != nil {
+			return most
+		}
+		c = after
+		most = max(most, c.Heads*(c.Dim+c.VDim))
+	}
+	return most
+}
+
 // Calibration is another text of the same model. The maps fitted on it are weights of the model: each is
 // fitted once, whatever the cells.
 type Calibration struct {

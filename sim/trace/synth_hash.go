@@ -65,15 +65,20 @@ var quantiles = sync.OnceValue(func() *[1 << quantileBits]float32 {
 // normals fills dst with the first standard normal numbers of a key's stream: splitmix64 steps, five
 // numbers a step.
 func normals(dst []float32, key uint64) {
+	const last = 1<<quantileBits - 1
 	table := quantiles()
-	for len(dst) > 0 {
+	for ; len(dst) >= 5; dst = dst[5:] {
 		key += golden
 		u := mix64(key)
-		n := min(5, len(dst))
-		for i := range dst[:n] {
-			dst[i] = table[u%(1<<quantileBits)]
-			u >>= quantileBits
-		}
-		dst = dst[n:]
+		dst[0] = table[u&last]
+		dst[1] = table[u>>quantileBits&last]
+		dst[2] = table[u>>(2*quantileBits)&last]
+		dst[3] = table[u>>(3*quantileBits)&last]
+		dst[4] = table[u>>(4*quantileBits)&last]
+	}
+	u := mix64(key + golden)
+	for i := range dst {
+		dst[i] = table[u&last]
+		u >>= quantileBits
 	}
 }

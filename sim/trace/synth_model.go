@@ -31,7 +31,7 @@ const (
 type kvModel struct {
 	bias      []float32  // [head_dim] b: locality; norm 1
 	content   []int      // [rank] P: dimension of each content direction; whole pairs
-	values    []float32  // [head_dim][rank] C: basis of the values
+	values    []float32  // [rank][head_dim] C: basis of the values
 	valueBias []float32  // [head_dim]
 	sink      [2]float32 // u in the slowest pair; norm 1
 	needles   []int      // dimensions of needle codes: code c is the c/2-th of them, positive where c is even
@@ -118,9 +118,10 @@ func newKVModel(dim, rank int, key func(purpose uint64) uint64) kvModel {
 	}
 	sin, cos := math.Sincos(2 * math.Pi * uniform(key(forHeads)))
 	m.sink = [2]float32{float32(cos), float32(sin)}
-	normals(m.values, key(forValues))
-	for i := range m.values {
-		m.values[i] *= float32(valueContent / math.Sqrt(float64(dim)))
+	drawn := make([]float32, dim*rank) // [head_dim][rank]
+	normals(drawn, key(forValues))
+	for i, x := range drawn {
+		m.values[i%rank*dim+i/rank] = x * float32(valueContent/math.Sqrt(float64(dim)))
 	}
 	normals(m.valueBias, key(forValues)+1)
 	for i := range m.valueBias {

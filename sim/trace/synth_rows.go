@@ -134,16 +134,24 @@ func (w *writer) fixKey(k []float32, token int) {
 // value writes a value.
 func (w *writer) value(v []float32, token int) {
 	normals(v, w.noise(forNoiseV, w.head, token))
-	share, rank := float32(1), len(w.z)
+	share := float32(1)
 	if w.sinks(token) {
 		share = sinkValue
 	}
-	for c := range v {
-		x := float32(valueNoise*v[c]) + w.kv.valueBias[c]
-		for j, b := range w.kv.values[c*rank : (c+1)*rank] {
-			x += float32(b * w.z[j])
+	for c, b := range w.kv.valueBias {
+		v[c] = float32(valueNoise*v[c]) + b
+	}
+	dim := len(v)
+	// Two directions at a time, of an even number, and all channels inside: channel by channel each sum would
+	// wait for its last addition.
+	for j := 0; j < len(w.z); j += 2 {
+		y, z, next := w.z[j], w.z[j+1], w.kv.values[(j+1)*dim:(j+2)*dim]
+		for c, b := range w.kv.values[j*dim : (j+1)*dim] {
+			v[c] = v[c] + float32(b*y) + float32(next[c]*z)
 		}
-		v[c] = share * x
+	}
+	for c := range v {
+		v[c] *= share
 	}
 }
 
@@ -164,15 +172,16 @@ func (w *writer) query(q []float32, r rotations, i, j, token int) {
 	energy := local*local + content*content*rank + sink*sink + heavy*heavy
 	rho := w.synth.args["query_similarity"]
 	noise := float32(math.Sqrt(energy * (1 - rho) / rho / dim))
+	toNear, toContent := float32(local), float32(content)
 
 	normals(q, w.noise(forNoiseQ, w.first+j, token))
 	for c, b := range w.kv.bias {
-		q[c] = float32(noise*q[c]) + float32(float32(local)*b)
+		q[c] = float32(noise*q[c]) + float32(toNear*b)
 	}
 	w.search[j].draw(w.z, token)
 	blend(w.z, w.y, math.Sqrt2/2, math.Sqrt2/2)
 	for n, c := range w.kv.content {
-		q[c] += float32(float32(content) * w.z[n])
+		q[c] += float32(toContent * w.z[n])
 	}
 	r.turn(q, i)
 	w.kv.addFixed(q, float32(sink), float32(heavy))

@@ -1,0 +1,72 @@
+package sim
+
+import (
+	"testing"
+
+	"kvgauge/sim/trace"
+)
+
+// TestHeld: traces keep their rows where these leave room for the dearest cell, the first ones first.
+func TestHeld(t *testing.T) {
+	first, second := golden(t, "tiny"), golden(t, "gqa")
+	o := Options{
+		Traces: []*trace.Trace{first, second}, Pipelines: parse(t, "full", "mha"), Lengths: []int{64, 96},
+		Decode: 16, Repeats: 5, Threads: 1, MaxMemory: 1 << 40,
+	}
+	plan, err := NewPlan(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dearest, need := int64(0), map[*trace.Trace]int64{}
+	for _, c := range plan.Cells {
+		dearest = max(dearest, c.Memory)
+		tr := c.Trace
+		need[tr] = 4 * 96 * int64(len(tr.Layers)*tr.HeadDim*(2*tr.KVHeads+tr.QHeads))
+	}
+	both := need[first] + need[second]
+	for _, tt := range []struct{ memory, want int64 }{
+		{dearest + both, both},
+		{dearest + both - 1, need[first]},
+		{dearest + need[first], need[first]},
+		{dearest + min(need[first], need[second]) - 1, 0},
+	} {
+		plan.MaxMemory = tt.memory
+		if got := plan.RowBytes(); got != tt.want {
+			t.Errorf("%d bytes allowed beyond the dearest cell: %d held, want %d", tt.memory-dearest, got, tt.want)
+		}
+		if err := plan.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var held int64
+		for _, r := range plan.rows {
+			for _, l := range r.held {
+				for _, heads := range [][][]float32{l.K, l.V, l.Q} {
+					for _, rows := range heads {
+						held += 4 * int64(len(rows))
+					}
+				}
+			}
+		}
+		if held != tt.want {
+			t.Errorf("%d bytes allowed beyond the dearest cell: Load holds %d, want %d", tt.memory-dearest, held, tt.want)
+		}
+	}
+}
+
+// TestCopiedToken: a token that is kept for its timed step does not keep the rows of its whole layer.
+func TestCopiedToken(t *testing.T) {
+	tr := golden(t, "gqa")
+	l, err := tr.Read(tr.Layers[0], 96)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok := step(Cell{Trace: tr, SeqLen: 96, Decode: 16}, l, 3)
+	kept := tok.copied()
+	for j, k := range kept.k {
+		for _, rows := range [][2][]float32{{k, tok.k[j]}, {kept.v[j], tok.v[j]}} {
+			if &rows[0][0] == &rows[1][0] || cap(rows[0]) >= 2*tr.HeadDim {
+				t.Fatalf("KV head %d: the token holds %d values of its layer", j, cap(rows[0]))
+			}
+		}
+	}
+}
