@@ -5,23 +5,25 @@
 #include "textflag.h"
 
 // func widenAVX2(dst *float32, src *uint16, n int)
-// Requires: AVX, F16C
+// Requires: AVX, F16C, MMX+
 TEXT ·widenAVX2(SB), $0-24
+	MOVQ n+16(FP), R8
 	MOVQ src+8(FP), SI
 	MOVQ dst+0(FP), DI
 	MOVQ n+16(FP), CX
 
 next:
-	CMPQ      CX, $0x10
-	JLT       done
-	VCVTPH2PS (SI), Y0
-	VMOVUPS   Y0, (DI)
-	VCVTPH2PS 16(SI), Y1
-	VMOVUPS   Y1, 32(DI)
-	ADDQ      $0x20, SI
-	ADDQ      $0x40, DI
-	SUBQ      $0x10, CX
-	JMP       next
+	CMPQ       CX, $0x10
+	JLT        done
+	PREFETCHT0 (SI)(R8*2)
+	VCVTPH2PS  (SI), Y0
+	VMOVUPS    Y0, (DI)
+	VCVTPH2PS  16(SI), Y1
+	VMOVUPS    Y1, 32(DI)
+	ADDQ       $0x20, SI
+	ADDQ       $0x40, DI
+	SUBQ       $0x10, CX
+	JMP        next
 
 done:
 	VZEROUPPER

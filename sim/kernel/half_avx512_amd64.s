@@ -5,21 +5,23 @@
 #include "textflag.h"
 
 // func widenAVX512(dst *float32, src *uint16, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·widenAVX512(SB), $0-24
+	MOVQ n+16(FP), R8
 	MOVQ src+8(FP), SI
 	MOVQ dst+0(FP), DI
 	MOVQ n+16(FP), CX
 
 next:
-	CMPQ      CX, $0x10
-	JLT       done
-	VCVTPH2PS (SI), Z0
-	VMOVUPS   Z0, (DI)
-	ADDQ      $0x20, SI
-	ADDQ      $0x40, DI
-	SUBQ      $0x10, CX
-	JMP       next
+	CMPQ       CX, $0x10
+	JLT        done
+	PREFETCHT0 (SI)(R8*2)
+	VCVTPH2PS  (SI), Z0
+	VMOVUPS    Z0, (DI)
+	ADDQ       $0x20, SI
+	ADDQ       $0x40, DI
+	SUBQ       $0x10, CX
+	JMP        next
 
 done:
 	VZEROUPPER

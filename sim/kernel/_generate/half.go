@@ -5,10 +5,13 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// half emits the conversions between binary16 and binary32, of whole steps.
+// half emits the conversions between binary16 and binary32, of whole steps. What widen reads is followed by
+// what it reads next, the scales of the next block of rows: it brings that into the cache meanwhile.
 func half(g *gen) {
 	g.function("widen", "func(dst *float32, src *uint16, n int)", "converts n values, whole steps, to binary32.")
+	g.arg("n", reg.R8)
 	g.convert(reg.RSI, reg.RDI, func() {
+		g.PREFETCHT0(Mem{Base: reg.RSI, Index: reg.R8, Scale: 2})
 		for v := range step / g.lanes {
 			g.VCVTPH2PS(Mem{Base: reg.RSI, Disp: 2 * v * g.lanes}, g.vec(v))
 			g.VMOVUPS(g.vec(v), Mem{Base: reg.RDI, Disp: 4 * v * g.lanes})
