@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // Info describes a method and makes it.
@@ -128,30 +130,9 @@ func set(name string) []string {
 func nearest(name string, names []string) string {
 	best, dist := "", max(2, len(name)/3)+1
 	for _, n := range names {
-		if d := distance(name, n); d < dist {
+		if d := levenshtein.ComputeDistance(name, n); d < dist {
 			best, dist = n, d
 		}
 	}
 	return best
-}
-
-// distance is the Levenshtein distance.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
