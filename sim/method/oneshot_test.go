@@ -14,7 +14,7 @@ import (
 var oneShots = []string{
 	"snapkv:window=5", "pyramidkv:window=5", "adakv:window=5", "adakv:normalize=off,pool=avg,window=5", "adakv:variant=kvpress,window=5",
 	"knorm", "knorm:recent=7", "keydiff", "keydiff:block=16", "expectedattention:future=9", "chunkkv:chunk=4,window=5",
-	"lagkv:lag=10", "lagkv:lag=64", "criticalkv:window=5", "cur", "adakv:window=5+criticalkv", "adakv:variant=kvpress,window=5+criticalkv",
+	"lagkv:lag=10", "lagkv:lag=64", "qfilters", "qfilters:recent=7", "criticalkv:window=5", "cur", "adakv:window=5+criticalkv", "adakv:variant=kvpress,window=5+criticalkv",
 }
 
 // decided runs a pipeline of one place on a view that is the whole prompt.

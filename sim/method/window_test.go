@@ -77,6 +77,9 @@ func TestFit(t *testing.T) {
 		{"streamingllm:roll=on,budget=9", func(c *Cell) { c.HasRope = false }, "roll=on needs the rotary embedding"},
 		{"random:budget=4,recent=4", nil, "below recent + 1 = 5"},
 		{"knorm:budget=4,recent=4", nil, "below recent + 1 = 5"},
+		{"qfilters:budget=4,recent=4", nil, "below recent + 1 = 5"},
+		{"qfilters:budget=79", func(c *Cell) { c.FirstQuery = 80 }, "needs queries of the prompt; the trace holds those from token 80 on"},
+		{"qfilters:budget=80", func(c *Cell) { c.FirstQuery = 80 }, ""}, // nothing is scored
 		{"lagkv:budget=4", nil, "budget of 4 entries is below sinks + 1 = 5"},
 		{"expectedattention:budget=4", nil, "below sinks + 1 = 5"},
 		{"expectedattention:budget=20", func(c *Cell) { c.HasRope = false }, "needs keys under a rotary embedding"},
