@@ -48,6 +48,20 @@ func TestLargestCacheWithinTarget(t *testing.T) {
 		"mqa+snapkv+int8":         func(n int) string { return fmt.Sprintf("mqa+snapkv:budget=%d+int8", n) },
 		"cla+streamingllm+int4":   func(n int) string { return fmt.Sprintf("cla+streamingllm:budget=%d+int4", n) },
 		"mla:rank=40+snapkv+int8": func(n int) string { return fmt.Sprintf("mla:rank=40+snapkv:budget=%d+int8", n) },
+		"qfilters":                func(n int) string { return fmt.Sprintf("qfilters:budget=%d", n) },
+		"think:window=8":          func(n int) string { return fmt.Sprintf("think:ratio=%g,window=8", float64(n%16)/16) },
+		"minicache":               func(n int) string { return fmt.Sprintf("minicache:start=%d", n-1) },
+		"lowrank":                 func(n int) string { return fmt.Sprintf("lowrank:k_rank=%d", n) },
+		"lowrank:kind=xkv":        func(n int) string { return fmt.Sprintf("lowrank:k_rank=%d,kind=xkv", n) },
+		"lowrank:v_rank=20":       func(n int) string { return fmt.Sprintf("lowrank:k_rank=%d,v_rank=20", n) },
+		"duoattention:recent=8,sinks=2": func(n int) string {
+			return fmt.Sprintf("duoattention:full=%d%%,recent=8,sinks=2", 25*(n%5))
+		},
+		"kivi:group=8,residual=16": func(n int) string { return fmt.Sprintf("kivi:bits=%d,group=8,residual=16", 2+n%2*2) },
+		"turboquant:boundary=1": func(n int) string {
+			return fmt.Sprintf("turboquant:boundary=1,preset=%s", []string{"3bit_nc", "4bit_nc", "k3v4_nc", "k8v4"}[n%4])
+		},
+		"rocketkv:window=8": func(n int) string { return fmt.Sprintf("rocketkv:budget=%d,window=8", n) },
 	}
 	for spec, at := range knobs {
 		var specs []string
@@ -182,36 +196,45 @@ func TestSearch(t *testing.T) {
 // TestSettingsAscend holds every knob of the registry to its promise: no setting twice, and sizes that do not
 // fall. Settings that a method refuses come first.
 func TestSettingsAscend(t *testing.T) {
-	tr := golden(t, "tiny")
-	tr.Repeat = trace.Span{First: 40, Last: 70} // so that every method has what it needs
+	specs := []string{
+		"think:window=8", "think:window=79", "think:window=200", "think:window=8+int8", "minicache:retain=80%", "minicache:retain=0%",
+		"lowrank:rope=post", "lowrank:kind=xkv", "lowrank:kind=xkv,layers=3", "lowrank:v_rank=5", "duoattention:recent=8,sinks=2",
+		"kivi:group=8,residual=16", "turboquant:boundary=1", "turboquant:boundary=1,qjl=on", "rocketkv:window=8",
+	}
 	for _, info := range method.All() {
-		p := parse(t, info.Name)[0]
-		c := Cell{Trace: tr, Pipeline: p, SeqLen: 96, Decode: 16, Layers: tr.Layers, Windows: 1}
-		knob, ok := p.Knob(c.forMethod(1, nil))
-		if !ok {
-			continue
-		}
-		seen, last, some := map[string]bool{}, int64(0), parse(t)
-		for i := range knob.Settings {
-			set, err := knob.Set(i)
-			if err != nil {
-				t.Fatal(err)
+		specs = append(specs, info.Name)
+	}
+	for _, name := range []string{"tiny", "gqa"} {
+		tr := golden(t, name)
+		tr.Repeat = trace.Span{First: 40, Last: 70} // so that every method has what it needs
+		for _, p := range parse(t, specs...) {
+			c := Cell{Trace: tr, Pipeline: p, SeqLen: 96, Decode: 16, Layers: tr.Layers, Windows: 1}
+			knob, ok := p.Knob(c.forMethod(1, nil))
+			if !ok {
+				continue
 			}
-			if seen[set.Name] {
-				t.Errorf("%s comes twice", set.Name)
+			seen, last, some := map[string]bool{}, int64(0), parse(t, "full")
+			for i := range knob.Settings {
+				set, err := knob.Set(i)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if seen[set.Name] {
+					t.Errorf("%s comes twice", set.Name)
+				}
+				seen[set.Name] = true
+				if i%max(1, len(knob.Settings)/16) == 0 || i >= len(knob.Settings)-2 {
+					some = append(some, set)
+				}
 			}
-			seen[set.Name] = true
-			if i%max(1, len(knob.Settings)/16) == 0 || i == len(knob.Settings)-1 {
-				some = append(some, set)
-			}
-		}
-		for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Lengths: []int{96}, Decode: 16, Pipelines: some}) {
-			switch {
-			case r.Status == Skipped && last == 0:
-			case r.Status != OK || *r.CacheBytes < last:
-				t.Errorf("%s: %s %s: %v bytes after %d", r.Pipeline, r.Status, r.Reason, r.CacheBytes, last)
-			default:
-				last = *r.CacheBytes
+			for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Lengths: []int{96}, Decode: 16, Pipelines: some})[1:] {
+				switch {
+				case r.Status == Skipped && last == 0:
+				case r.Status != OK || *r.CacheBytes < last:
+					t.Errorf("%s: %s %s %s: %v bytes after %d", name, r.Pipeline, r.Status, r.Reason, r.CacheBytes, last)
+				default:
+					last = *r.CacheBytes
+				}
 			}
 		}
 	}

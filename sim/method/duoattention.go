@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
@@ -22,6 +23,7 @@ func init() {
 			{Name: "sinks", Default: "64", Max: 1 << 20, Help: "first tokens that stay in the other heads"},
 			{Name: "recent", Default: "256", Min: 1, Max: 1 << 30, Help: "last tokens that stay in them, the current one included"},
 		},
+		Knob: "full",
 		New: func(a Args) (Method, error) {
 			return duoAttention{a.Share("full"), a.Int("sinks"), a.Int("recent")}, nil
 		},
@@ -39,7 +41,10 @@ type duoAttention struct {
 	sinks, recent int
 }
 
-var _ Method = duoAttention{}
+var (
+	_ Method = duoAttention{}
+	_ Tuner  = duoAttention{}
+)
 
 // Fit accepts every cell: what queries the trace holds decide.
 func (m duoAttention) Fit(c Cell) (Cell, error) {
@@ -52,6 +57,20 @@ func (m duoAttention) Fit(c Cell) (Cell, error) {
 
 // whole is how many of a layer's heads keep everything.
 func (m duoAttention) whole(heads int) int { return int(math.Round(m.full * float64(heads))) }
+
+// Settings are the shares of every number of heads, in tenths of a percent: less than half a head in up to a
+// thousand.
+func (m duoAttention) Settings(c Cell) []string {
+	var shares []string
+	for n := range c.Heads + 1 {
+		share := math.Round(1000*float64(n)/float64(c.Heads)) / 10
+		m.full = share / 100
+		if _, err := m.Fit(c); err == nil {
+			shares = append(shares, strconv.FormatFloat(share, 'f', -1, 64)+"%")
+		}
+	}
+	return shares
+}
 
 // Decide chooses the heads and cuts the prompt in the streaming ones.
 func (m duoAttention) Decide(c Cell, v *cache.View) (cache.Decision, error) {

@@ -20,7 +20,8 @@ func init() {
 			{Name: "group", Kind: Int, Default: "32", Min: 2, Max: 1024, Help: "tokens of a key channel, and channels of a value, that share a scale and a minimum"},
 			{Name: "residual", Kind: Int, Default: "128", Min: 2, Max: 1 << 16, Help: "tokens that wait in f16: keys until there are so many, values the latest so many; a multiple of group"},
 		},
-		New: newKIVI,
+		Knob: "bits",
+		New:  newKIVI,
 	})
 }
 

@@ -17,6 +17,7 @@ func init() {
 		Params: []Param{
 			{Name: "preset", Kind: Choice, Default: "k4v2_g128", Choices: []string{"k4v2_g128", "k4v4_g128", "k4v2_g64", "k4v4_g64"}, Help: "bits of keys and values, and tokens of a tile"},
 		},
+		Knob: "preset",
 		New: func(a Args) (Method, error) {
 			var m kvarn
 			_, err := fmt.Sscanf(a["preset"], "k%dv%d_g%d", &m.keys, &m.values, &m.tile)
@@ -33,7 +34,14 @@ const kvarnSinks = 128
 // Differs: the authors' code packs a full tile as the next step begins, which no step's attention can tell apart.
 type kvarn struct{ keys, values, tile int }
 
-var _ Method = kvarn{}
+var (
+	_ Method = kvarn{}
+	_ Tuner  = kvarn{}
+)
+
+// Settings are the bits of values. Caches of smaller tiles are larger or smaller than these by the tokens that wait
+// for a tile to fill.
+func (kvarn) Settings(Cell) []string { return []string{"k4v2_g128", "k4v4_g128"} }
 
 // codec rotates whole rows.
 func (m kvarn) codec(c Cell) (cache.Codec, error) {

@@ -3,6 +3,7 @@ package method
 import (
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 func init() {
@@ -18,24 +19,41 @@ func init() {
 			{Name: "heads", Default: "4", Min: 1, Max: 1 << 16, Help: "palu: KV heads of a group, at most; their largest divisor is taken"},
 			{Name: "layers", Default: "2", Min: 1, Max: 1 << 16, Help: "xkv: consecutive layers of a group; where they do not divide the model's the first group is short"},
 			{Name: "k_rank", Min: 1, Max: 1 << 20, Auto: "palu: 0.7 of the group's channels in steps of 32; xkv: an eighth", Help: "channels of a latent key"},
-			{Name: "v_rank", Min: 1, Max: 1 << 20, Auto: "palu: as k_rank; xkv: three eighths of the group's channels", Help: "channels of a latent value"},
+			{Name: "v_rank", Min: 1, Max: 1 << 20, Auto: "palu: as k_rank; xkv: three times k_rank; at most the group's channels", Help: "channels of a latent value"},
 		},
-		New: newLowRank,
+		Knob: "k_rank",
+		New:  newLowRank,
 	})
 }
 
 // ranks are the channels of latent keys and values; 0 is by default.
 type ranks struct{ k, v int }
 
-// of resolves the defaults.
-func (r ranks) of(k, v int) ranks {
-	if r.k == 0 {
-		r.k = max(1, k)
+// of resolves the defaults k and v. Where the key rank alone is given the value rank is in their proportion, up
+// to the channels of the group's values.
+func (r ranks) of(k, v, vWidth int) ranks {
+	k, v = max(1, k), max(1, v)
+	switch {
+	case r.v == 0 && r.k == 0:
+		r.v = v
+	case r.v == 0:
+		r.v = min(max(1, r.k*v/k), vWidth)
 	}
-	if r.v == 0 {
-		r.v = max(1, v)
+	if r.k == 0 {
+		r.k = k
 	}
 	return r
+}
+
+// acceptedRanks are the key ranks up to a width that a method accepts.
+func acceptedRanks(width int, accepts func(k int) error) []string {
+	var ranks []string
+	for k := 1; k <= width; k++ {
+		if accepts(k) == nil {
+			ranks = append(ranks, strconv.Itoa(k))
+		}
+	}
+	return ranks
 }
 
 // beyond is the error of a rank that is wider than what it stands for.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"kvgauge/sim/cache"
 )
@@ -21,7 +22,8 @@ func init() {
 			{Name: "t", Kind: Fraction, Default: "0.6", Help: "where the shared direction lies between the lower layer's (0) and the upper's (1)"},
 			{Name: "retain", Kind: Share, Default: "5%", Help: "prompt rows of each head that stay unmerged in both layers, those with the largest angles"},
 		},
-		New: newMiniCache,
+		Knob: "start",
+		New:  newMiniCache,
 	})
 }
 
@@ -40,6 +42,7 @@ type miniCache struct {
 var (
 	_ Method  = miniCache{}
 	_ Grouper = miniCache{}
+	_ Tuner   = miniCache{}
 )
 
 func newMiniCache(a Args) (Method, error) {
@@ -98,6 +101,24 @@ func (m miniCache) Fit(c Cell) (Cell, error) {
 	return c, nil
 }
 
+// Settings are the first layers of a pair that the cell holds no half of. With every pair that merges the cache
+// is smaller, unless the rows that stay apart cost more than merging saves: in f16, of 4 bytes a channel that two
+// layers take, 2 and a magnitude of 4 bytes for each row, and 4 and an index besides where it stays apart.
+func (m miniCache) Settings(c Cell) []string {
+	var starts []string
+	for start := c.NumLayers % 2; start < c.NumLayers; start += 2 {
+		m.start = start
+		if _, err := m.Fit(c); err == nil {
+			starts = append(starts, strconv.Itoa(start))
+		}
+	}
+	width, rows := c.Dim+c.VDim, c.Prompt()
+	if rows*(2*width+8)+m.stay(rows)*(4*width+8) > rows*4*width {
+		slices.Reverse(starts)
+	}
+	return starts
+}
+
 // Decide chooses, for a pair, the rows that stay apart.
 func (m miniCache) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
 	if len(v.Layers) == 1 {
@@ -117,5 +138,8 @@ func (m miniCache) apart(lower, upper []float32, dim int) []int32 {
 	for i := range angles {
 		_, _, angles[i] = cache.Angle(lower[i*dim:(i+1)*dim], upper[i*dim:(i+1)*dim])
 	}
-	return topK(angles, int(math.Ceil(m.retain*float64(len(angles))-1e-9)))
+	return topK(angles, m.stay(len(angles)))
 }
+
+// stay is how many of so many rows stay apart.
+func (m miniCache) stay(rows int) int { return int(math.Ceil(m.retain*float64(rows) - 1e-9)) }

@@ -25,6 +25,7 @@ type palu struct {
 var (
 	_ Method = palu{}
 	_ Fitter = palu{}
+	_ Tuner  = palu{}
 )
 
 // group is how many KV heads share a basis: the largest divisor that is not above the parameter.
@@ -48,7 +49,7 @@ func paluRank(width int) int {
 func (m palu) Fit(c Cell) (Cell, error) {
 	g := m.group(c.Heads)
 	k, v := g*c.Dim, g*c.VDim
-	r := m.of(paluRank(k), paluRank(v))
+	r := m.of(paluRank(k), paluRank(v), v)
 	switch err := r.beyond(k, v); {
 	case err != nil:
 		return c, err
@@ -63,6 +64,15 @@ func (m palu) Fit(c Cell) (Cell, error) {
 	return c, nil
 }
 
+// Settings are the key ranks that Fit accepts.
+func (m palu) Settings(c Cell) []string {
+	return acceptedRanks(m.group(c.Heads)*c.Dim, func(k int) error {
+		m.k = k
+		_, err := m.Fit(c)
+		return err
+	})
+}
+
 // Decide is not called: the bases are always fitted.
 func (m palu) Decide(c Cell, v *cache.View) (cache.Decision, error) { return m.FitMap(c, v) }
 
@@ -72,7 +82,7 @@ func (palu) Fits() bool { return true }
 // FitMap fits the bases.
 func (m palu) FitMap(_ Cell, on *cache.View) (cache.Decision, error) {
 	g := m.group(on.Heads())
-	r := m.of(paluRank(g*on.Dim), paluRank(g*on.VDim))
+	r := m.of(paluRank(g*on.Dim), paluRank(g*on.VDim), g*on.VDim)
 	keys := on.K
 	if !m.post {
 		keys = unrotated(on)

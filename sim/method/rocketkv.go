@@ -19,6 +19,7 @@ func init() {
 			{Name: "window", Default: "32", Min: 1, Max: 1 << 20, Help: "last prompt queries that score, and keys always kept"},
 			{Name: "kernel", Default: "63", Min: 1, Max: 1<<20 - 1, Odd: true, Help: "width of the maximum pooling over positions"},
 		},
+		Knob: "budget",
 		New: func(a Args) (Method, error) {
 			return rocketKV{a.Budget("budget"), a.Int("window"), a.Int("kernel")}, nil
 		},
@@ -36,7 +37,10 @@ type rocketKV struct {
 	window, kernel int
 }
 
-var _ Method = rocketKV{}
+var (
+	_ Method = rocketKV{}
+	_ Tuner  = rocketKV{}
+)
 
 // rocketPlan is how the compression is split.
 type rocketPlan struct {
@@ -65,6 +69,10 @@ func (m rocketKV) plan(c Cell) (p rocketPlan, compress bool) {
 	p.width = max(1, int(float64(c.Dim*p.chunk)/rest))
 	return p, true
 }
+
+// Settings are the budgets that do not hold the prompt. From there on nothing is evicted and nothing chosen, so that
+// the cache is smaller by the bounds of the chunks.
+func (rocketKV) Settings(c Cell) []string { return integers(1, c.Prompt()-1) }
 
 // Fit refuses entries that move or are gone, and a prompt that keeps no more than its window.
 func (m rocketKV) Fit(c Cell) (Cell, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"kvgauge/sim/cache"
 )
@@ -20,7 +21,8 @@ func init() {
 			{Name: "ratio", Kind: Fraction, Default: "0.4", Help: "part of a key's channels that is dropped, below 1"},
 			{Name: "window", Default: "32", Min: 1, Max: 1 << 20, Help: "last prompt queries that score, and last prompt keys that keep all channels"},
 		},
-		New: newThinK,
+		Knob: "ratio",
+		New:  newThinK,
 	})
 }
 
@@ -36,7 +38,10 @@ type thinK struct {
 	window int
 }
 
-var _ Method = thinK{}
+var (
+	_ Method = thinK{}
+	_ Tuner  = thinK{}
+)
 
 func newThinK(a Args) (Method, error) {
 	m := thinK{a.Real("ratio"), a.Int("window")}
@@ -63,6 +68,19 @@ func (m thinK) Fit(c Cell) (Cell, error) {
 	}
 	c.Packed = true
 	return c, nil
+}
+
+// Settings are the ratios of every number of channels, but for those that save less than it costs to say which
+// channels stay, a bit each.
+func (m thinK) Settings(c Cell) []string {
+	var ratios []string
+	narrow := c.Prompt() - m.window
+	for drop := c.Dim - 1; drop > 0; drop-- {
+		if 2*drop*narrow > (c.Dim+7)/8 {
+			ratios = append(ratios, strconv.FormatFloat(float64(drop)/float64(c.Dim), 'g', -1, 64))
+		}
+	}
+	return append(ratios, "0")
 }
 
 // Decide scores the channels of every stored head.

@@ -21,7 +21,8 @@ func init() {
 			{Name: "boundary", Kind: Int, Default: "2", Min: 0, Max: 1 << 10, Help: "first and last layers of the model that stay f16"},
 			{Name: "qjl", Kind: Choice, Default: "off", Choices: []string{"off", "on"}, Help: "one bit of a key's code is the sign of a random product with what the others leave: logits are right on average, and vary more; engines leave it out on purpose"},
 		},
-		New: newTurboQuant,
+		Knob: "preset",
+		New:  newTurboQuant,
 	})
 }
 
@@ -41,7 +42,10 @@ type turboQuant struct {
 	sketch       bool
 }
 
-var _ Method = turboQuant{}
+var (
+	_ Method = turboQuant{}
+	_ Tuner  = turboQuant{}
+)
 
 func newTurboQuant(a Args) (Method, error) {
 	m := map[string]turboQuant{
@@ -53,6 +57,15 @@ func newTurboQuant(a Args) (Method, error) {
 		return nil, errors.New("qjl=on: the keys of preset=k8v4 have no codebook to take a bit from: want 4bit_nc, k3v4_nc or 3bit_nc")
 	}
 	return m, nil
+}
+
+// Settings are the presets, those with a codebook where keys are sketched.
+func (m turboQuant) Settings(Cell) []string {
+	presets := []string{"3bit_nc", "k3v4_nc", "4bit_nc"}
+	if m.sketch {
+		return presets
+	}
+	return append(presets, "k8v4")
 }
 
 // codec is that of the layers between the boundaries. The slot of a token, key and value, is an even number of bytes.

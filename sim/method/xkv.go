@@ -22,6 +22,7 @@ type xkv struct {
 var (
 	_ Method  = xkv{}
 	_ Grouper = xkv{}
+	_ Tuner   = xkv{}
 )
 
 // Groups are those of consecutive layers, as layers that share a cache make them.
@@ -32,7 +33,7 @@ func (m xkv) Groups(layers []int, numLayers int) ([][]int, error) {
 // sizes resolves the ranks for a group.
 func (m xkv) sizes(layers int, s cache.Shape) (r ranks, k, v int) {
 	k, v = layers*s.Heads*s.K, layers*s.Heads*s.V
-	return m.of(k/8, 3*v/8), k, v
+	return m.of(k/8, 3*v/8, v), k, v
 }
 
 // Fit refuses a cell with part of a group, and latents that with their bases save nothing, but for full rank,
@@ -61,6 +62,16 @@ func (m xkv) Fit(c Cell) (Cell, error) {
 	}
 	c.Rebuilt, c.Packed = true, true
 	return c, nil
+}
+
+// Settings are the key ranks that Fit accepts, the full one apart: its bases make it larger than the cache
+// without it.
+func (m xkv) Settings(c Cell) []string {
+	return acceptedRanks(min(m.layers, len(c.Layers))*c.Heads*c.Dim-1, func(k int) error {
+		m.k = k
+		_, err := m.Fit(c)
+		return err
+	})
 }
 
 // Decide decomposes the prompt.
