@@ -137,6 +137,26 @@ func rowsView(k, v [][]float32) *cache.View {
 // times is n rows of one.
 func times(row []float32, n int) [][]float32 { return slices.Repeat([][]float32{row}, n) }
 
+// TestTOVAKeepsTheLastToken: kvpress's variant does, whatever it scores; the other one keeps the best.
+func TestTOVAKeepsTheLastToken(t *testing.T) {
+	v := rowsView([][]float32{{0, 1}, {2, 0}, {1, 0}, {0, 1}}, times([]float32{1, 1}, 4))
+	copy(v.Q[0][0][6:], []float32{1, 0})
+	tests := []struct {
+		spec string
+		want []int32
+	}{
+		{"tova:budget=1", []int32{1}},
+		{"tova:budget=1,variant=kvpress", []int32{3}},
+		{"tova:budget=2", []int32{1, 2}},
+		{"tova:budget=2,variant=kvpress", []int32{1, 3}},
+	}
+	for _, tt := range tests {
+		if got := decided(t, tt.spec, v).Keep[0]; !slices.Equal(got, tt.want) {
+			t.Errorf("%s keeps %v, want %v", tt.spec, got, tt.want)
+		}
+	}
+}
+
 func TestKnorm(t *testing.T) {
 	v := rowsView([][]float32{{3, 4}, {1, 0}, {0, -2}, {1, 1}, {0, 9}}, times([]float32{1, 1}, 5))
 	tests := []struct {

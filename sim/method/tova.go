@@ -28,8 +28,7 @@ func init() {
 // keeps one set for the layer. Nothing is remembered from step to step, and nothing is protected: the newest
 // entry may go at once. The prompt is cut once, by its last query.
 //
-// The variant kvpress decides at the end of the prompt alone; the last token gets the largest of the other
-// scores, so that it stays.
+// The variant kvpress decides at the end of the prompt alone, and keeps the last token.
 type tova struct {
 	budget  Entries
 	kvpress bool
@@ -61,7 +60,7 @@ func (m tova) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	}
 	scores := lastQuery(v)
 	if m.kvpress {
-		scores[rows-1] = slices.Max(scores[:rows-1])
+		scores[rows-1] = math.Inf(1)
 	}
 	d.Keep = slices.Repeat([][]int32{topK(scores, budget)}, v.Heads())
 	return d, nil
