@@ -123,7 +123,11 @@ func (m cake) shares(c Cell, most int) (shares map[int]int, cut bool) {
 	total := (m.budget.Of(c.SeqLen) - m.window) * len(groups)
 	ns := make([]int, len(groups))
 	for i, l := range groups {
-		ns[i] = int(c.Observed[l] / all * float64(total))
+		part := c.Observed[l] / all
+		if math.IsNaN(part) { // no layer has a preference, or one beyond the numbers
+			part = 1 / float64(len(groups))
+		}
+		ns[i] = int(part * float64(total))
 		cut = cut || ns[i] > most
 	}
 	adjust(ns, total, most)

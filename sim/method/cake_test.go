@@ -100,6 +100,12 @@ func TestCakeSharesByPreference(t *testing.T) {
 	if shares, cut = m.shares(c, 40); !cut || shares[0]+shares[1]+shares[2] != 90 || shares[2] != 40 {
 		t.Errorf("shares %v of at most 40, cut %v", shares, cut)
 	}
+	for _, none := range []float64{0, math.Inf(1)} { // a variance of nothing, or one to a power that is too high
+		c.Observed = map[int]float64{0: none, 1: none, 2: none}
+		if shares, _ := m.shares(c, 190); shares[0] != 30 || shares[1] != 30 || shares[2] != 30 {
+			t.Errorf("preferences of %g: shares %v", none, shares)
+		}
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		c.Observed = map[int]float64{0: r.ExpFloat64(), 1: r.ExpFloat64(), 2: r.ExpFloat64()}
