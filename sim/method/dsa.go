@@ -50,10 +50,13 @@ func newDSA(a Args) (Method, error) {
 	return m, nil
 }
 
-// Fit refuses entries that move, and heads that hold different tokens.
+// Fit refuses entries that move, heads that hold different tokens, and a trace without prompt queries to fit on.
 func (m dsa) Fit(c Cell) (Cell, error) {
-	if c.Moving || c.Thinned {
+	switch {
+	case c.Moving || c.Thinned:
 		return c, fmt.Errorf("reads one set of tokens for all heads, which an eviction before it does not leave them")
+	case m.Fits() && c.FirstQuery >= c.Prompt():
+		return c, fmt.Errorf("needs queries of the prompt; the trace holds those from token %d on", c.FirstQuery)
 	}
 	return c, still(c)
 }
@@ -87,6 +90,9 @@ func (m dsa) FitMap(_ Cell, on *cache.View) (cache.Decision, error) {
 	moment := mat.NewSymDense(width, nil)
 	moment.SymOuterK(1, queries.T())
 	ridge := damping * mat.Trace(moment) / float64(width)
+	if ridge == 0 {
+		ridge = 1 // all queries are zero: any index reads as well as another
+	}
 	for i := range width {
 		moment.SetSym(i, i, moment.At(i, i)+ridge)
 	}

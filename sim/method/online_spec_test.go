@@ -46,6 +46,8 @@ func TestOnlineFits(t *testing.T) {
 		{"h2o:budget=20,heavy=5,recent=5", 0, "heavy + recent = 10 is not the budget of 20 entries"},
 		{"h2o:budget=8,variant=pyramidkv", 0, "below window + 1 = 9"},
 		{"h2o:budget=1,variant=kvpress", 0, ""},
+		{"dsa", 96, "needs queries of the prompt"},
+		{"dsa:index=oracle", 96, ""},
 		{"tova:budget=1", 95, ""},
 		{"tova:budget=1", 96, "needs the query of token 95"},
 		{"scissorhands:budget=18", 0, "leaves 9 entries"},

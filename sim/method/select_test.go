@@ -166,6 +166,17 @@ func TestRKVAgainstMatrix(t *testing.T) {
 	}
 }
 
+// TestIndexWithoutQueries: where all queries are zero they do not tell how to index, and none is refused.
+func TestIndexWithoutQueries(t *testing.T) {
+	v := head(sequence(2, 2, 80), 80)
+	for _, q := range v.Q[0] {
+		clear(q)
+	}
+	if _, err := (dsa{top: 20, dim: 8}).FitMap(Cell{}, v); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestIndexOfEverything: an index of full width ranks by the sum of all heads' logits, up to its 8 bits.
 func TestIndexOfEverything(t *testing.T) {
 	v := head(sequence(2, 2, 80), 80)
