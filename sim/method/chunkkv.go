@@ -2,6 +2,7 @@ package method
 
 import (
 	"fmt"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 
@@ -47,15 +48,8 @@ func (m chunkKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 		return m.decide(c, v, budget), nil
 	}
 	scores := m.padded(c, v)
-	chunks := make([]float64, (rows+m.chunk-1)/m.chunk)
-	for n := range chunks {
-		lo, hi := n*m.chunk, min((n+1)*m.chunk, rows)
-		for _, head := range scores {
-			chunks[n] += floats.Sum(head[lo:hi])
-		}
-		chunks[n] /= float64(hi - lo)
-	}
-	count := int(m.budget.exact(c.SeqLen) * float64(len(chunks)) / float64(rows))
+	chunks := m.means(scores, rows)
+	count := m.budget.part(c.SeqLen, len(chunks), rows)
 	if count == 0 {
 		d.Warnings = append(d.Warnings, cache.Warning{
 			Code: "clamped",
@@ -66,8 +60,24 @@ func (m chunkKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	for _, n := range topK(chunks, max(1, count)) {
 		keep = append(keep, span(int(n)*m.chunk, min((int(n)+1)*m.chunk, rows))...)
 	}
-	for range scores {
-		d.Keep = append(d.Keep, keep)
-	}
+	d.Keep = slices.Repeat([][]int32{keep}, len(scores))
 	return d, nil
+}
+
+// means returns the mean of each chunk's scores, [stored head][rows] summed over heads. The mean of equal scores is
+// exactly that score, so that chunks within the window tie, whatever their lengths.
+func (m chunkKV) means(scores [][]float64, rows int) []float64 {
+	sums := make([]float64, rows)
+	for _, head := range scores {
+		floats.Add(sums, head)
+	}
+	var means []float64
+	for chunk := range slices.Chunk(sums, m.chunk) {
+		mean := chunk[0]
+		for _, x := range chunk {
+			mean += (x - chunk[0]) / float64(len(chunk))
+		}
+		means = append(means, mean)
+	}
+	return means
 }

@@ -13,14 +13,15 @@ func TestChunkCounts(t *testing.T) {
 		budget      string
 		want        []int // possible counts of entries: with or without the tail
 	}{
-		{60, 4, "30", []int{28}},                   // 15 chunks, 7.5
-		{60, 4, "50%", []int{28}},                  // the same
-		{58, 4, "50%", []int{28, 26}},              // 15 chunks, the last of 2
-		{60, 1, "29", []int{29}},                   // entries
-		{100, 1, "29%", []int{29}},                 // 0.29*100 is below 29 in floating point
-		{200, 20, "9.999999999999998%", []int{20}}, // 1-0.9 in floating point: one chunk would be above
-		{60, 20, "19", []int{20}},                  // never less than one
-		{60, 40, "31", []int{40, 20}},              // 2 chunks, 1.03
+		{60, 4, "30", []int{28}},                      // 15 chunks, 7.5
+		{60, 4, "50%", []int{28}},                     // the same
+		{58, 4, "50%", []int{28, 26}},                 // 15 chunks, the last of 2
+		{60, 1, "29", []int{29}},                      // entries
+		{100, 1, "29%", []int{29}},                    // 0.29*100 is below 29 in floating point
+		{200, 20, "9.999999999999998%", []int{20}},    // 1-0.9 in floating point: one chunk would be above
+		{91, 10, "19.999999999999996%", []int{10, 1}}, // 10 chunks, just below 2 of them
+		{60, 20, "19", []int{20}},                     // never less than one
+		{60, 40, "31", []int{40, 20}},                 // 2 chunks, 1.03
 	}
 	for _, tt := range tests {
 		keep := decided(t, fmt.Sprintf("chunkkv:budget=%s,chunk=%d,window=5", tt.budget, tt.chunk), randomView(t, tt.rows)).Keep
@@ -33,6 +34,20 @@ func TestChunkCounts(t *testing.T) {
 		for _, i := range keep[0] {
 			if mate := i / int32(tt.chunk) * int32(tt.chunk); !slices.Contains(keep[0], mate) {
 				t.Errorf("keeps %d without %d", i, mate)
+			}
+		}
+	}
+}
+
+// TestChunksOfTheWindowTie: the last whole chunk and the tail behind it lie within the window and score the same,
+// so that the first of them goes first, whatever their scores round to.
+func TestChunksOfTheWindowTie(t *testing.T) {
+	for chunk := 4; chunk < 20; chunk++ {
+		for tail := 1; tail < chunk-3; tail++ {
+			window, rows := chunk+tail, 10*chunk+tail
+			spec := fmt.Sprintf("chunkkv:budget=%d,chunk=%d,pool=none,window=%d", window+1, chunk, window)
+			if got, want := decided(t, spec, randomView(t, rows)).Keep[0], span(9*chunk, 10*chunk); !slices.Equal(got, want) {
+				t.Errorf("%s of %d rows: keeps %v, want %v", spec, rows, got, want)
 			}
 		}
 	}

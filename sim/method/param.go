@@ -204,26 +204,27 @@ func (e Entries) String() string {
 	return strconv.FormatFloat(e.Percent, 'f', -1, 64) + "%"
 }
 
-// Of returns the number of entries in a sequence of seqLen tokens, at least 1. A share is taken of the decimal
-// that was written: in floating point 33.3% of 1000 is below 333.
-func (e Entries) Of(seqLen int) int {
-	if e.Count > 0 {
-		return e.Count
+// Of returns the number of entries in a sequence of seqLen tokens, at least 1.
+func (e Entries) Of(seqLen int) int { return max(1, e.part(seqLen, 1, 1)) }
+
+// part is the budget in a sequence of seqLen tokens times n/of, rounded down. A share is taken of the decimal that
+// was written: in floating point 33.3% of 1000 is below 333.
+func (e Entries) part(seqLen, n, of int) int {
+	entries := big.NewRat(int64(e.Count), 1)
+	if e.Count == 0 {
+		entries.SetString(strconv.FormatFloat(e.Percent, 'f', -1, 64))
+		entries.Mul(entries, big.NewRat(int64(seqLen), 100))
 	}
-	share, ok := new(big.Rat).SetString(strconv.FormatFloat(e.Percent, 'f', -1, 64))
-	if !ok {
-		return 1
-	}
-	share.Mul(share, big.NewRat(int64(seqLen), 100))
-	return max(1, int(new(big.Int).Quo(share.Num(), share.Denom()).Int64()))
+	entries.Mul(entries, big.NewRat(int64(n), int64(of)))
+	return int(new(big.Int).Quo(entries.Num(), entries.Denom()).Int64())
 }
 
-// exact is Of before rounding, for schedules that round later.
-func (e Entries) exact(seqLen int) float64 {
+// float is the budget before rounding, as code computes it that rounds later.
+func (e Entries) float(seqLen int) float64 {
 	if e.Count > 0 {
 		return float64(e.Count)
 	}
-	return e.Percent * float64(seqLen) / 100
+	return float64(seqLen) * (e.Percent / 100)
 }
 
 // describe names the budget for a reason: "32 entries (25% of 128)".

@@ -162,10 +162,12 @@ func (m pyramidKV) exact(base, prefix, layers int) []int {
 }
 
 // kvpress is the schedule of NVIDIA's library: real-valued, rounded at the end, the window inside the
-// budget, and the same number everywhere where the pyramid does not fit.
+// budget, and the same number everywhere where the pyramid does not fit. Sums and quotients are taken in the
+// library's order: where a layer's share lies halfway between two numbers their rounding decides.
 func (m pyramidKV) kvpress(c Cell, rows int) ([]int, []cache.Warning) {
 	layers, prefix, window := c.NumLayers, float64(rows-m.window), float64(m.window)
-	base := m.budget.exact(c.SeqLen)
+	even := m.budget.float(c.SeqLen)
+	base := window + even - window
 	low := base / float64(m.beta)
 	high := 2*base - low
 	var warnings []cache.Warning
@@ -175,14 +177,15 @@ func (m pyramidKV) kvpress(c Cell, rows int) ([]int, []cache.Warning) {
 		low = 2*base - high
 	}
 	if !(float64(rows) >= high && high >= low && low >= window) || layers == 1 {
-		return uniform(layers, int(math.RoundToEven(base))), []cache.Warning{{
+		return uniform(layers, int(math.RoundToEven(even))), []cache.Warning{{
 			Code: "schedule-uniform",
 			Text: fmt.Sprintf("the smallest layer would keep %.0f entries, below the window of %d: every layer keeps the same", low, m.window),
 		}}
 	}
+	step := (high - low) / float64(layers-1)
 	keep := make([]int, layers)
 	for l := range keep {
-		keep[l] = int(math.RoundToEven(high - float64(l)*(high-low)/float64(layers-1)))
+		keep[l] = int(math.RoundToEven(high - float64(float64(l)*step)))
 	}
 	return keep, warnings
 }

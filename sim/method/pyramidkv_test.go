@@ -1,6 +1,8 @@
 package method
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -87,6 +89,28 @@ func TestPyramidExactMeetsItsBudget(t *testing.T) {
 					t.Errorf("budget %s, %d layers: a layer keeps %d of 900", budget, layers, n)
 				}
 			}
+		}
+	}
+}
+
+// TestPyramidRoundsAsKvpress holds schedules in which shares lie halfway between two numbers against those that
+// get_layer_budget of NVIDIA/kvpress at 8bb29b9 computes, with window 8.
+func TestPyramidRoundsAsKvpress(t *testing.T) {
+	tests := []struct {
+		budget       string // 100*(1-ratio) in float64
+		beta, seqLen int
+		want         []int
+	}{
+		{"30.000000000000004%", 2, 66, []int{30, 23, 17, 10}},
+		{"30.000000000000004%", 2, 90, []int{40, 32, 22, 14}},
+		{"30.000000000000004%", 1, 95, []int{28, 28, 28, 28}},
+		{"30.000000000000004%", 2, 122, []int{55, 43, 31, 18}},
+		{"70%", 1, 165, []int{115, 115, 115, 115}},
+	}
+	for _, tt := range tests {
+		keep, _ := schedule(t, fmt.Sprintf("pyramidkv:beta=%d,budget=%s,variant=kvpress", tt.beta, tt.budget), 4, tt.seqLen)
+		if !slices.Equal(keep, tt.want) {
+			t.Errorf("%s of %d, beta %d: %v, want %v", tt.budget, tt.seqLen, tt.beta, keep, tt.want)
 		}
 	}
 }
