@@ -6,7 +6,9 @@ import "math"
 // head over its keys k [n][dim], and the log of each query's softmax denominator: the probability of key
 // i is exp(logit - lse). Query s sees the first sees[s] keys; logits beyond are minus infinity.
 //
-// Keys are turned into columns a block at a time, so that the logits of a block are a product of matrices.
+// Keys are turned into columns a block at a time, so that the logits of a block are a product of matrices. The last
+// block is multiplied whole too: paths round the columns that do not fill a vector otherwise, and keys that are
+// equal must have the same logit wherever they stand.
 func LogitsExact(q []float32, dim int, scale float64, k []float32, sees []int) (logits, lse []float64) {
 	n := len(k) / dim
 	wide := make([]float64, len(sees)*dim)
@@ -18,7 +20,15 @@ func LogitsExact(q []float32, dim int, scale float64, k []float32, sees []int) (
 	for lo := 0; lo < n; lo += block {
 		width := min(block, n-lo)
 		transpose(columns, k[lo*dim:(lo+width)*dim], dim)
-		active.product(wide, dim, columns, block, width, logits[lo:], n)
+		if width == block {
+			active.product(wide, dim, columns, block, block, logits[lo:], n)
+			continue
+		}
+		last := make([]float64, len(sees)*block)
+		active.product(wide, dim, columns, block, block, last, block)
+		for s := range sees {
+			copy(logits[s*n+lo:(s+1)*n], last[s*block:])
+		}
 	}
 	lse = make([]float64, len(sees))
 	for s, see := range sees {

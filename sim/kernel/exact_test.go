@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -55,6 +56,27 @@ func testExact(t *testing.T, dim, n, queries int) {
 			}
 		}
 	}
+}
+
+// TestEqualKeysHaveEqualLogits wherever they stand: what ties by definition must not be told apart by rounding.
+func TestEqualKeysHaveEqualLogits(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(5, 6))
+		for _, dim := range []int{1, 16, 20, 128} {
+			q, key := make([]float32, 3*dim), make([]float32, dim)
+			for i := range q {
+				q[i], key[i%dim] = float32(r.NormFloat64()), float32(r.NormFloat64())
+			}
+			for n := 1; n < 150; n += 7 {
+				logits, _ := LogitsExact(q, dim, 0.3, slices.Repeat(key, n), []int{n, n, n})
+				for i, x := range logits {
+					if x != logits[i/n*n] {
+						t.Fatalf("%d keys of %d: key %d has logit %v, the first %v", n, dim, i%n, x, logits[i/n*n])
+					}
+				}
+			}
+		}
+	})
 }
 
 // TestExps64 holds the exponential of every path to two units in the last place.
