@@ -50,7 +50,7 @@ func TestBudgetOfEverythingEqualsFull(t *testing.T) {
 	specs := []string{
 		"full", "mha", "gqa:heads=4", "snapkv:budget=100%", "pyramidkv:budget=100%", "pyramidkv:budget=96,variant=kvpress",
 		"streamingllm:budget=100%", "streamingllm:budget=100%,roll=on", "streamingllm:recent=92", "random:budget=100%", "oracle:budget=100%",
-		"cla:factor=1", "corm", "corm:recent=10,window=96",
+		"cla:factor=1", "corm", "corm:recent=96,window=10",
 		"adakv:budget=100%", "adakv:budget=100%,variant=kvpress", "knorm:budget=100%", "keydiff:block=5,budget=100%", "expectedattention:budget=100%",
 		"chunkkv:budget=100%", "lagkv:budget=100%", "criticalkv:budget=100%", "adakv:budget=100%+criticalkv", "cake:budget=100%", "cur:budget=100%", "qfilters:budget=100%",
 	}

@@ -52,12 +52,18 @@ var _ Method = corm{}
 // average.
 const equal = 1 - 1e-6
 
-// Fit refuses a trace without the window's queries.
+// Fit refuses a trace without the queries that vote on the first entry to go.
 func (m corm) Fit(c Cell) (Cell, error) {
-	w, r := m.spans(c.Prompt())
-	if first := c.Prompt() - min(w, c.Prompt()); c.FirstQuery > first && c.Prompt() > r {
-		return c, fmt.Errorf("needs the last %d prompt queries, from token %d on; the trace holds those from token %d on",
-			w, first, c.FirstQuery)
+	prompt := c.Prompt()
+	w, r := m.spans(prompt)
+	first := prompt - min(w, prompt)
+	goes := prompt > r
+	if !goes { // at the end of the prompt, but while decoding: when there are more than r tokens, and w of them
+		first = max(0, r+1-w)
+		goes = c.SeqLen >= max(r+1, w)
+	}
+	if goes && c.FirstQuery > first {
+		return c, fmt.Errorf("needs the prompt queries from token %d on, which vote; the trace holds those from token %d on", first, c.FirstQuery)
 	}
 	if m.query {
 		c.Heads = c.QHeads
@@ -79,8 +85,8 @@ func (m corm) spans(prompt int) (window, recent int) {
 	return window, recent
 }
 
-// Decide evicts once at the end of the prompt, and hands the vote to the decode steps. A prompt shorter than
-// the window has not been voted on in full: nothing goes.
+// Decide evicts once at the end of the prompt, by all of its queries where they are fewer than the window, and hands
+// the vote to the decode steps, which evict once there have been as many tokens as the window.
 func (m corm) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	rows, heads, group := v.Rows(0), v.Heads(), v.Group()
 	w, r := m.spans(rows)
@@ -92,10 +98,7 @@ func (m corm) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 		}
 	}
 	d.Keep, d.Notes = make([][]int32, heads), make([][]uint32, heads)
-	if w > rows || r >= rows {
-		w = min(w, rows, v.Queries())
-		r = rows
-	}
+	w, r = min(w, v.Queries()), min(r, rows)
 	c.Pool.Run(heads, func(_, j int) {
 		last := m.lastImportant(v, j*group, group, w)
 		for i, t := range last {

@@ -157,6 +157,20 @@ func TestTOVAKeepsTheLastToken(t *testing.T) {
 	}
 }
 
+// TestCORMPromptBelowItsWindow is voted on by all its queries.
+func TestCORMPromptBelowItsWindow(t *testing.T) {
+	keys := times([]float32{0, 0}, 20)
+	keys[5], keys[18] = []float32{-5, 0}, []float32{-5, 0}
+	v := rowsView(keys, times([]float32{1, 1}, 20))
+	for i := range 20 {
+		v.Q[0][0][2*i] = 1
+	}
+	want := slices.Delete(span(0, 20), 5, 6) // 18 is recent
+	if got := decided(t, "corm:recent=3,window=100", v).Keep[0]; !slices.Equal(got, want) {
+		t.Errorf("keeps %v, want %v", got, want)
+	}
+}
+
 func TestKnorm(t *testing.T) {
 	v := rowsView([][]float32{{3, 4}, {1, 0}, {0, -2}, {1, 1}, {0, 9}}, times([]float32{1, 1}, 5))
 	tests := []struct {

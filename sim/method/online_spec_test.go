@@ -46,6 +46,13 @@ func TestOnlineFits(t *testing.T) {
 		{"h2o:budget=20,heavy=5,recent=5", 0, "heavy + recent = 10 is not the budget of 20 entries"},
 		{"h2o:budget=8,variant=pyramidkv", 0, "below window + 1 = 9"},
 		{"h2o:budget=1,variant=kvpress", 0, ""},
+		{"corm:recent=8,window=50", 47, "needs the prompt queries from token 46 on"},
+		{"corm:recent=8,window=50", 46, ""},
+		{"corm:recent=8,window=200", 1, "needs the prompt queries from token 0 on"},
+		{"corm:recent=100,window=20", 82, "needs the prompt queries from token 81 on"}, // the step of token 100 evicts
+		{"corm:recent=100,window=20", 81, ""},
+		{"corm:recent=112,window=20", 96, ""}, // nothing goes
+		{"corm:recent=100,window=113", 96, ""},
 		{"dsa", 96, "needs queries of the prompt"},
 		{"dsa:index=oracle", 96, ""},
 		{"tova:budget=1", 95, ""},
