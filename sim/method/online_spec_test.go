@@ -53,6 +53,11 @@ func TestOnlineFits(t *testing.T) {
 		{"corm:recent=100,window=20", 81, ""},
 		{"corm:recent=112,window=20", 96, ""}, // nothing goes
 		{"corm:recent=100,window=113", 96, ""},
+		{"snapkv:budget=96", 96, ""},
+		{"snapkv:budget=96,interval=4", 89, "needs the last 8 prompt queries, from token 88 on"},
+		{"snapkv:budget=96,interval=4", 88, ""},
+		{"snapkv:budget=105,interval=4,window=100", 0, ""},
+		{"snapkv:budget=112,interval=4", 96, ""},
 		{"dsa", 96, "needs queries of the prompt"},
 		{"dsa:index=oracle", 96, ""},
 		{"tova:budget=1", 95, ""},

@@ -49,17 +49,22 @@ func (o observation) observed() observation { return o }
 func (o observation) Every() (tokens, queries int) { return o.interval, o.window }
 
 // Fit refuses a cell whose budget leaves nothing to choose, or whose window queries the trace lacks.
-func (o observation) Fit(c Cell) (Cell, error) { return o.fit(c, c.Prompt()) }
+func (o observation) Fit(c Cell) (Cell, error) {
+	if o.interval > 0 {
+		return o.fit(c, c.SeqLen) // decides on decoded entries too, by the last prompt queries where they are recent
+	}
+	return o.fit(c, c.Prompt())
+}
 
 // fit is Fit where prompts are scored whose budget is below whole.
 func (o observation) fit(c Cell, whole int) (Cell, error) {
-	b := o.budget.Of(c.SeqLen)
+	b, first := o.budget.Of(c.SeqLen), max(0, c.Prompt()-o.window)
 	switch {
 	case b < o.window+1:
 		return c, fmt.Errorf("budget of %s is below window + 1 = %d", o.budget.describe(c.SeqLen), o.window+1)
-	case b < whole && c.FirstQuery > c.Prompt()-o.window:
+	case b < whole && c.FirstQuery > first:
 		return c, fmt.Errorf("needs the last %d prompt queries, from token %d on; the trace holds those from token %d on",
-			o.window, c.Prompt()-o.window, c.FirstQuery)
+			o.window, first, c.FirstQuery)
 	}
 	if o.query {
 		c.Heads = c.QHeads
