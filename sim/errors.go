@@ -16,9 +16,9 @@ import (
 // accumulator gathers the errors of a cell's output rows, one row a layer, step and query head.
 type accumulator struct {
 	cell   Cell
-	layers []*layerErrors
-	byRow  []float64 // |O'-O| / |O| of every row
-	cosine float64   // sum over rows
+	layers []layerErrors // by the order of the cell's layers
+	byRow  []float64     // |O'-O| / |O| of every row
+	cosine float64       // sum over rows
 	maxAbs float64
 
 	// Mass on attended entries, summed over rows.
@@ -40,7 +40,7 @@ type attended struct {
 }
 
 func newAccumulator(c Cell) accumulator {
-	return accumulator{cell: c, perHead: make([]attended, c.Trace.QHeads), lateKnown: true}
+	return accumulator{cell: c, layers: make([]layerErrors, len(c.Layers)), perHead: make([]attended, c.Trace.QHeads), lateKnown: true}
 }
 
 // add compares the outputs of one step of one layer, out [q_heads*dim], with the reference, and measures
@@ -48,10 +48,7 @@ func newAccumulator(c Cell) accumulator {
 func (a *accumulator) add(pool *kernel.Pool, ref *exactLayer, layer, i int, l *trace.Layer, store *cache.Store, out []float32) {
 	c := a.cell
 	heads, d := c.Trace.QHeads, c.Trace.HeadDim
-	if i == 0 {
-		a.layers = append(a.layers, &layerErrors{})
-	}
-	sums, quarter := a.layers[len(a.layers)-1], 4*i/c.steps()
+	sums, quarter := &a.layers[slices.Index(c.Layers, layer)], 4*i/c.steps()
 	for h := range heads {
 		row := i*heads + h
 		diff, norm := a.row(out[h*d:(h+1)*d], ref.out[row*d:(row+1)*d], layer, i, h)

@@ -161,7 +161,7 @@ func TestGoldenErrors(t *testing.T) {
 	readJSON(t, filepath.Join("..", "testdata", "goldens", "tiny", "sharing.json"), &want)
 	checked := 0
 	for _, g := range want {
-		spec := map[string]string{"gqa": "gqa:heads=2", "mqa": "mqa"}[g.Method]
+		spec := map[string]string{"gqa": "gqa:heads=2", "mqa": "mqa", "cla": "cla:factor=2"}[g.Method]
 		if spec == "" {
 			continue
 		}
@@ -171,8 +171,8 @@ func TestGoldenErrors(t *testing.T) {
 		}
 		checked++
 	}
-	if checked != 8 {
-		t.Errorf("%d records checked, want 8", checked)
+	if checked != 12 {
+		t.Errorf("%d records checked, want 12", checked)
 	}
 }
 
