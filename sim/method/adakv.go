@@ -23,7 +23,11 @@ func init() {
 		),
 		New: func(a Args) (Method, error) {
 			o := newObservation(a)
-			return adaKV{o, snapKV{o}, a.Real("alpha"), a["normalize"] == "on", a["variant"] == "kvpress"}, nil
+			m := adaKV{o, snapKV{o}, a.Real("alpha"), a["normalize"] == "on", a["variant"] == "kvpress"}
+			if m.kvpress {
+				m.base = pressed{snapKV{o}}
+			}
+			return m, nil
 		},
 	})
 }
@@ -47,6 +51,15 @@ var (
 	_ Method  = adaKV{}
 	_ Wrapper = adaKV{}
 )
+
+// pressed is snapKV with the budget rounded as kvpress does.
+type pressed struct{ snapKV }
+
+// entries is the budget.
+func (p pressed) entries(c Cell, v *cache.View) (int, []cache.Warning) {
+	budget := max(1, int(p.budget.kvpress(c.SeqLen, 1, 1)))
+	return budget, aboveLength(budget, v.Rows(0), "prompt")
+}
 
 // Around takes scores and the layer's entries from the method before: snapkv+adakv, pyramidkv+adakv.
 func (m adaKV) Around(base Method) (Method, bool) {

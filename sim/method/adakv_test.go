@@ -1,6 +1,7 @@
 package method
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -78,6 +79,31 @@ func TestAdaKVAtItsCapacity(t *testing.T) {
 		}
 		if d := decided(t, "adakv:budget=100%,variant=kvpress,window=5", randomView(t, rows)); d.Keep != nil {
 			t.Errorf("kvpress reduces %d rows to %v", rows, d.Keep)
+		}
+	}
+}
+
+// TestAdaKVRoundsAsKvpress: a layer holds n*int(rows*(1-ratio)) entries of n heads, in floating point, whose results
+// for the ratio 1 - budget these are.
+func TestAdaKVRoundsAsKvpress(t *testing.T) {
+	for _, tt := range []struct {
+		budget     string
+		rows, want int
+	}{
+		{"10%", 100, 9},
+		{"9.999999999999998%", 100, 9},
+		{"20%", 100, 19},
+		{"25%", 100, 25},
+		{"70%", 90, 62},
+		{"70%", 100, 70},
+		{"13", 90, 13},
+	} {
+		v, held := randomView(t, tt.rows), 0
+		for _, head := range decided(t, fmt.Sprintf("adakv:budget=%s,variant=kvpress,window=5", tt.budget), v).Keep {
+			held += len(head)
+		}
+		if held != tt.want*v.Heads() {
+			t.Errorf("%s of %d rows: %d entries in %d heads, want %d each", tt.budget, tt.rows, held, v.Heads(), tt.want)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (m chunkKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	}
 	scores := m.padded(c, v)
 	chunks := m.means(scores, rows)
-	count := m.budget.part(c.SeqLen, len(chunks), rows)
+	count := int(m.budget.kvpress(c.SeqLen, len(chunks), rows))
 	if count == 0 {
 		d.Warnings = append(d.Warnings, cache.Warning{
 			Code: "clamped",

@@ -19,7 +19,8 @@ func TestChunkCounts(t *testing.T) {
 		{60, 1, "29", []int{29}},                      // entries
 		{100, 1, "29%", []int{29}},                    // 0.29*100 is below 29 in floating point
 		{200, 20, "9.999999999999998%", []int{20}},    // 1-0.9 in floating point: one chunk would be above
-		{91, 10, "19.999999999999996%", []int{10, 1}}, // 10 chunks, just below 2 of them
+		{91, 10, "19.999999999999996%", []int{10, 1}}, // 10 chunks, just below 2 of them: 1-0.8
+		{91, 10, "20%", []int{10, 1}},                 // the same, as kvpress computes it
 		{60, 20, "19", []int{20}},                     // never less than one
 		{60, 40, "31", []int{40, 20}},                 // 2 chunks, 1.03
 	}

@@ -204,27 +204,24 @@ func (e Entries) String() string {
 	return strconv.FormatFloat(e.Percent, 'f', -1, 64) + "%"
 }
 
-// Of returns the number of entries in a sequence of seqLen tokens, at least 1.
-func (e Entries) Of(seqLen int) int { return max(1, e.part(seqLen, 1, 1)) }
-
-// part is the budget in a sequence of seqLen tokens times n/of, rounded down. A share is taken of the decimal that
-// was written: in floating point 33.3% of 1000 is below 333.
-func (e Entries) part(seqLen, n, of int) int {
-	entries := big.NewRat(int64(e.Count), 1)
-	if e.Count == 0 {
-		entries.SetString(strconv.FormatFloat(e.Percent, 'f', -1, 64))
-		entries.Mul(entries, big.NewRat(int64(seqLen), 100))
+// Of returns the number of entries in a sequence of seqLen tokens, rounded down but at least 1. A share is taken of
+// the decimal that was written: in floating point 33.3% of 1000 is below 333.
+func (e Entries) Of(seqLen int) int {
+	if e.Count > 0 {
+		return e.Count
 	}
-	entries.Mul(entries, big.NewRat(int64(n), int64(of)))
-	return int(new(big.Int).Quo(entries.Num(), entries.Denom()).Int64())
+	entries, _ := new(big.Rat).SetString(strconv.FormatFloat(e.Percent, 'f', -1, 64))
+	entries.Mul(entries, big.NewRat(int64(seqLen), 100))
+	return max(1, int(new(big.Int).Quo(entries.Num(), entries.Denom()).Int64()))
 }
 
-// float is the budget before rounding, as code computes it that rounds later.
-func (e Entries) float(seqLen int) float64 {
+// kvpress is the budget in a sequence of seqLen tokens times n/of, in the arithmetic of NVIDIA/kvpress. Its users
+// say which ratio is dropped, and 100*(1 - 0.9) is 9.999999999999998 in floating point: so it is here for 10%.
+func (e Entries) kvpress(seqLen, n, of int) float64 {
 	if e.Count > 0 {
-		return float64(e.Count)
+		return float64(e.Count*n) / float64(of)
 	}
-	return float64(seqLen) * (e.Percent / 100)
+	return float64(n) * (1 - (1 - e.Percent/100)) * (float64(seqLen) / float64(of))
 }
 
 // describe names the budget for a reason: "32 entries (25% of 128)".

@@ -166,7 +166,7 @@ func (m pyramidKV) exact(base, prefix, layers int) []int {
 // library's order: where a layer's share lies halfway between two numbers their rounding decides.
 func (m pyramidKV) kvpress(c Cell, rows int) ([]int, []cache.Warning) {
 	layers, prefix, window := c.NumLayers, float64(rows-m.window), float64(m.window)
-	even := m.budget.float(c.SeqLen)
+	even := m.budget.kvpress(c.SeqLen, 1, 1)
 	base := window + even - window
 	low := base / float64(m.beta)
 	high := 2*base - low
