@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
+	"path"
 	"slices"
 	"strings"
 	"text/template"
@@ -37,6 +39,7 @@ type job struct {
 	Shards  int
 	Threads int
 	Memory  int64 // MiB of one task
+	Timed   bool  // latency is measured
 	Version string
 }
 
@@ -51,20 +54,27 @@ func printJob(s *streams, f *runFlags, flags *pflag.FlagSet) error {
 		return err
 	}
 	defer closeAll(o.Traces)
+	defer closeAll(slices.Collect(maps.Values(o.Calibrate)))
+	defer closeExternals(o.Externals)
 	shards := defaultShards
 	if o.Shard.Count > 0 {
 		shards, o.Shard = o.Shard.Count, sim.Shard{}
+	}
+	allowed := o.MaxMemory
+	if !flags.Changed("max-memory") { // this machine's does not matter
+		allowed, o.MaxMemory = 0, math.MaxInt64
 	}
 	plan, err := sim.NewPlan(o)
 	if err != nil {
 		return err
 	}
-	j := job{Flags: given(flags), Out: f.out, Shards: shards, Threads: f.threads, Memory: taskMemory(plan), Version: release}
-	if !flags.Changed("max-memory") { // a share of the machine's would be more than the task has
-		j.Flags = append(j.Flags, fmt.Sprintf("--max-memory=%dMiB", j.Memory))
+	heap, task := plan.TaskMemory(allowed)
+	j := job{
+		Flags: append(given(flags), fmt.Sprintf("--max-memory=%dMiB", mib(heap))),
+		Out:   path.Clean(f.out), Shards: shards, Threads: f.threads, Memory: mib(task), Timed: !f.noLatency, Version: release,
 	}
 	t, err := template.New(f.print).Funcs(template.FuncMap{
-		"sh": shellWord, "json": jsonText, "last": func(n int) int { return n - 1 },
+		"sh": shellWord, "json": jsonText, "doubled": doubled, "last": func(n int) int { return n - 1 },
 		"upto": func(n int) []int {
 			var is []int
 			for i := range n {
@@ -84,7 +94,7 @@ func given(flags *pflag.FlagSet) []string {
 	var words []string
 	flags.Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "print", "shard", "resume", "out", "format", "progress", "dry-run", "no-plots", "threads":
+		case "print", "shard", "resume", "out", "format", "progress", "dry-run", "no-plots", "threads", "max-memory":
 			return
 		}
 		if f.Value.Type() == "bool" && f.Value.String() == "true" {
@@ -102,19 +112,11 @@ func given(flags *pflag.FlagSet) []string {
 	return words
 }
 
-// taskMemory is what one task may need, in MiB: its dearest cell, the traces' rows and the program, in
-// steps of a quarter GiB.
-func taskMemory(p *sim.Plan) int64 {
-	const step = 256
-	cell := int64(0)
-	for _, c := range p.Cells {
-		if c.Skip == "" {
-			cell = max(cell, c.Memory)
-		}
-	}
-	mib := (cell+p.RowBytes())>>20 + step
-	return (mib + step - 1) / step * step
-}
+// mib is a size in MiB, rounded up.
+func mib(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
+
+// doubled doubles a character, which is how Slurm's file name patterns and Kubernetes' arguments escape theirs.
+func doubled(char, text string) string { return strings.ReplaceAll(text, char, char+char) }
 
 // shellWord quotes a word for a POSIX shell where it needs to be.
 func shellWord(w string) string {

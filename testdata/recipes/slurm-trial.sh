@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Tries what `kvgauge run --print slurm` prints on a real Slurm: a controller and two nodes on this machine, an
-# array of four tasks, one of them killed and requeued while it measures, and the merge that waits for them.
-# The merged records must be those of one run. Needs Debian's slurm-wlm and munge, and root:
+# array of four tasks, one of them killed and requeued while it measures, and the merge that waits for them. Then
+# a sweep with latency, one of whose tasks is cancelled for good: the merge refuses, and the same job submitted again
+# goes on. Both times the merged records must be those of one run, latency apart. A task that takes more memory
+# than the job asks for is killed. Needs Debian's slurm-wlm and munge, and root:
 #
 #   apt-get install --no-install-recommends slurm-wlm munge
 #   go build . && testdata/recipes/slurm-trial.sh ./kvgauge
@@ -40,7 +42,9 @@ SlurmctldPidFile=$dir/slurmctld.pid
 SlurmdPidFile=$dir/slurmd-%n.pid
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 MpiDefault=none
@@ -66,31 +70,74 @@ sinfo
 cd "$dir"
 export KVGAUGE=$kvgauge
 sweep=(--trace synth --lengths 512..2k --methods seed --no-latency --threads 1)
-echo "\$ kvgauge run ${sweep[*]} --shard 0/4 --out swept --print slurm | sh"
-"$kvgauge" run "${sweep[@]}" --shard 0/4 --out swept --print slurm >job.sh
-submitted=$(sh job.sh)
-echo "$submitted"
-array=$(sed -n 's/^array \([0-9]*\),.*/\1/p' <<<"$submitted")
 
-# Kill a task once it has written a record and before its last one.
-for _ in $(seq 600); do
-	[ -s swept.shards/1/records.jsonl ] && break
-	sleep 0.05
-done
-had=$(wc -l <swept.shards/1/records.jsonl)
-echo "\$ scontrol requeue ${array}_1    # $had of $(sed -n 's/^  "cells": \([0-9]*\),/\1/p' swept.shards/1/run.json) cells are measured"
-scontrol requeue "${array}_1"
-grep -q '"finished": null' swept.shards/1/run.json || { echo "the task had ended before it was killed: nothing was tried"; exit 1; }
-squeue -o '%.12i %.14j %.10T %.8N %.20r'
+# submit JOB submits what was printed to JOB; array and merge are then the numbers that Slurm gave them.
+submit() {
+	submitted=$(sh "$1")
+	echo "$submitted"
+	array=$(sed -n 's/^array \([0-9]*\),.*/\1/p' <<<"$submitted")
+	merge=$(sed -n 's/.* merge \([0-9]*\),.*/\1/p' <<<"$submitted")
+}
 
-for _ in $(seq 300); do
-	grep -qs '"finished": "' swept/run.json && break
-	sleep 1
-done
-scontrol show job "${array}_1" | grep -E 'JobState|Requeue|Restarts' | sed 's/^ *//'
-cat swept.shards/1.log
-wc -l swept.shards/*/records.jsonl swept/records.jsonl
+# measuring PART waits until a part has a record.
+measuring() {
+	for _ in $(seq 600); do
+		[ -s "$1/records.jsonl" ] && break
+		sleep 0.05
+	done
+	echo "# $(wc -l <"$1/records.jsonl") of $(sed -n 's/^  "cells": \([0-9]*\),/\1/p' "$1/run.json") cells are measured"
+}
+
+# cut_short PART fails where a part is whole: then nothing was tried.
+cut_short() {
+	grep -q '"finished": null' "$1/run.json" || { echo "the task had ended before it was killed: nothing was tried"; exit 1; }
+}
+
+# ended JOB waits until a job is over.
+ended() {
+	for _ in $(seq 300); do
+		case $(scontrol show job "$1" | grep -o 'JobState=[A-Z]*' | sort -u) in
+		JobState=COMPLETED | JobState=FAILED) break ;;
+		esac
+		sleep 1
+	done
+	scontrol show job "$1" | grep -oE '(JobState|Restarts|ExitCode)=[^ ]*' | paste -sd ' '
+}
 
 "$kvgauge" run "${sweep[@]}" --out one --no-plots --progress off >/dev/null
+
+echo "\$ kvgauge run ${sweep[*]} --shard 0/4 --out swept --print slurm | sh"
+"$kvgauge" run "${sweep[@]}" --shard 0/4 --out swept --print slurm >job.sh
+submit job.sh
+measuring swept.shards/1
+echo "\$ scontrol requeue ${array}_1"
+scontrol requeue "${array}_1"
+cut_short swept.shards/1
+squeue -o '%.12i %.14j %.10T %.8N %.20r'
+ended "$merge"
+ended "${array}_1"
+cat swept.shards/1.log
+wc -l swept.shards/*/records.jsonl swept/records.jsonl
 cmp one/records.jsonl swept/records.jsonl
 echo "the merged records are those of one run"
+
+sweep=(--trace smollm2 --lengths 256..1k --methods seed --threads 1)
+out="50% of 'them'"
+"$kvgauge" run "${sweep[@]}" --out two --no-plots --progress off >/dev/null
+echo "\$ kvgauge run ${sweep[*]} --shard 0/4 --out \"$out\" --print slurm | sh"
+"$kvgauge" run "${sweep[@]}" --shard 0/4 --out "$out" --print slurm >job.sh
+submit job.sh
+measuring "$out.shards/1"
+echo "\$ scancel ${array}_1"
+scancel "${array}_1"
+squeue -o '%.12i %.14j %.10T %.8N %.20r'
+ended "$merge"
+cut_short "$out.shards/1"
+cat "$out.shards/merge.log"
+[ ! -e "$out" ] || { echo "the merge wrote a result without part 1"; exit 1; }
+submit job.sh
+ended "$merge"
+cat "$out.shards/1.log"
+untimed() { sed 's/"latency":{[^}]*}/"latency":{}/' "$1/records.jsonl"; }
+cmp <(untimed two) <(untimed "$out")
+echo "the merged records are those of one run, latency apart"
