@@ -7,12 +7,14 @@ kvgauge=$(realpath "$1")
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
-"$kvgauge" run --trace synth --methods 'full,snapkv:budget=24' --shard 0/8 --out 'my results' --print kubernetes >job.yaml
+print=("$kvgauge" run --trace synth --methods 'full,snapkv:budget=24' --shard 0/8 --out 'my "results"' --print kubernetes)
+"${print[@]}" >timed.yaml
+"${print[@]}" --no-latency >untimed.yaml
 # A manifest that is wrong must be found, or the validation says nothing.
-sed 's/completionMode: Indexed/completionModes: Indexed/' job.yaml >wrong.yaml
+sed 's/completionMode: Indexed/completionModes: Indexed/' timed.yaml >wrong.yaml
 export GOFLAGS=-mod=mod
 validate="go run sigs.k8s.io/kubectl-validate@v0.0.4"
-for version in 1.27 1.30; do
-	$validate --version $version job.yaml
+for version in 1.29 1.30; do # the oldest that has all fields, the newest that the validator knows by itself
+	$validate --version $version timed.yaml untimed.yaml
 	! $validate --version $version wrong.yaml 2>/dev/null || { echo "a wrong field passed"; exit 1; }
 done
