@@ -31,6 +31,7 @@ var everything = []string{
 	"knorm:recent=9,skip=0/2", "keydiff:block=16", "expectedattention:future=3", "chunkkv:chunk=7", "lagkv:lag=16", "qfilters:recent=9", "cake:window=8",
 	"cla+adakv", "cla+cake:window=8", "cla+expectedattention", "cla+qfilters", "mla:rank=40+qfilters", "mqa+criticalkv", "mla:rank=40+adakv", "mla:rank=40+cake:window=8", "adakv+int8",
 	"h2o:agg=max", "h2o:layout=query", "h2o:heavy=20", "h2o:variant=pyramidkv", "h2o:variant=kvpress", "cla+h2o", "mla:rank=40+tova", "cla+tova",
+	"triattention:agg=max,interval=8", "triattention:interval=0,mode=union", "cla+triattention:interval=0,mode=per_head", "cla+triattention:interval=8", "triattention:interval=8+int8",
 	"scissorhands:history=20,mode=sum,recent=3", "rkv:interval=16", "cla+rkv:interval=8", "snapkv:interval=8", "pyramidkv:interval=8,layout=query",
 	"duoattention:recent=20,sinks=4", "duoattention:full=0%,recent=20+int8", "quest:dense=3,page=4", "cla+quest:budget=30", "mla:rank=40+quest:budget=30", "snapkv+int8+quest:budget=30",
 	"rocketkv:budget=40,window=8", "dsa:topk=40", "dsa:index=oracle,topk=40", "cla+dsa:dim=8,topk=40",
@@ -53,6 +54,7 @@ func TestBudgetOfEverythingEqualsFull(t *testing.T) {
 		"cla:factor=1", "corm", "corm:recent=96,window=10",
 		"adakv:budget=100%", "adakv:budget=100%,variant=kvpress", "knorm:budget=100%", "keydiff:block=5,budget=100%", "expectedattention:budget=100%",
 		"chunkkv:budget=100%", "lagkv:budget=100%", "criticalkv:budget=100%", "adakv:budget=100%+criticalkv", "cake:budget=100%", "cur:budget=100%", "qfilters:budget=100%",
+		"triattention:budget=100%,interval=4", "triattention:budget=100%,interval=0,mode=union", "triattention:budget=100%,interval=0,mode=per_head",
 	}
 	records := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, specs...), Lengths: []int{50, 96}, Decode: 16})
 	for i, r := range records {

@@ -13,11 +13,13 @@ func TestLearnedStatistics(t *testing.T) {
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
 		for spec, stats := range map[string]int{
-			"triattention": len(tr.Layers) * tr.QHeads * tr.HeadDim / 2 * 12,
-			"qfilters":     len(tr.Layers) * tr.KVHeads * tr.HeadDim * 4,
+			"triattention:interval=0":               len(tr.Layers) * tr.QHeads * tr.HeadDim / 2 * 12,
+			"triattention:interval=0,mode=union":    len(tr.Layers) * tr.QHeads * tr.HeadDim / 2 * 12,
+			"triattention:interval=0,mode=per_head": len(tr.Layers) * tr.QHeads * tr.HeadDim / 2 * 12,
+			"qfilters:recent=0":                     len(tr.Layers) * tr.KVHeads * tr.HeadDim * 4,
 		} {
 			stats, rows := int64(stats), int64(len(tr.Layers)*tr.KVHeads*(24+16)*tr.HeadDim*4)
-			o := Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec+":budget=24", spec+":budget=100%", "full"), Lengths: []int{96}, Decode: 16, Kept: true}
+			o := Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec+",budget=24", spec+",budget=100%", "full"), Lengths: []int{96}, Decode: 16, Kept: true}
 			own := runCells(t, o)
 			o.Calibrate = itself(tr)
 			other := runCells(t, o)

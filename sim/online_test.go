@@ -24,6 +24,12 @@ func TestOnlineBytesFormula(t *testing.T) {
 			prompt := n - decode
 			kept, held := min(prompt, budget), min(n, budget)
 			last := min(n, budget+1) // entries that the last step attended
+			fired := n / 16 * 16     // the last multiple of 16, of which decoding reaches one
+			cut := min(kept+fired-prompt, budget) + n - fired
+			read := cut
+			if fired == n {
+				read = (kept + decode) * 3 / 2 // and the keys once more to decide
+			}
 			want := map[string][2]int{
 				"h2o:budget=24":                         {layers * g * held * (row + 4), layers * g * last * (row + 4)},
 				"h2o:budget=24,layout=query":            {layers * h * held * (row + 4), layers * h * last * (row + 4)},
@@ -31,6 +37,8 @@ func TestOnlineBytesFormula(t *testing.T) {
 				"tova:budget=24":                        {layers * g * held * row, layers * g * last * row},
 				"tova:budget=24,variant=kvpress":        {layers * g * (kept + decode) * row, layers * g * (kept + decode) * row},
 				"rkv:budget=24":                         {layers*g*(kept+decode)*row + layers*h*8*d*e, layers * g * (kept + decode) * row},
+				"triattention:budget=24":                {layers * g * (kept + decode) * row, layers * g * (kept + decode) * row},
+				"triattention:budget=24,interval=16":    {layers * g * cut * row, layers * g * read * row},
 				"duoattention:recent=10,sinks=3":        {layers * g / 2 * (n + min(n, 13)) * row, layers * g / 2 * (n + min(n, 13)) * row},
 				"quest:dense=99":                        {layers * g * (n*row + ceil(n, 16)*row), 0},
 				"dsa:dim=8,topk=20":                     {layers * (n*g*row + n*(8+4)), layers * (n*(8+4) + min(n, 20)*g*row)},

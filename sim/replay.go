@@ -30,7 +30,7 @@ type replay struct {
 	prefilled int64   // bytes of the groups reduced so far, after the prompt
 	peak      int64   // largest during prefill
 	perStep   []int64 // [step] bytes of all groups after the append
-	observed  map[int]float64
+	observed  map[int][]float64
 	final     int64
 	paged     int64
 	traffic   int64
@@ -125,7 +125,7 @@ func (p *replay) whole() int64 {
 // observe shows the pipeline all layers, one group after the other, before it decides on any. A server would
 // have to hold them all until then.
 func (p *replay) observe(ctx context.Context) error {
-	seen := map[int]float64{}
+	seen := map[int][]float64{}
 	for _, group := range p.cell.groups() {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -1,6 +1,10 @@
 package method
 
-import "kvgauge/sim/cache"
+import (
+	"fmt"
+
+	"kvgauge/sim/cache"
+)
 
 // intervalParam is that of the methods that can decide again.
 var intervalParam = Param{Name: "interval", Default: "0", Max: 1 << 20, Help: "decides again on what is stored each time so many tokens of the sequence are through; 0: once, at the end of the prompt"}
@@ -22,6 +26,18 @@ func repeated(d cache.Decision, c Cell, m Method, r Repeater) cache.Decision {
 		d.Policy, d.Queries = again{m, c, every}, queries
 	}
 	return d
+}
+
+// decidedAgain is the warning that says how often that was.
+func decidedAgain(c Cell, every int) []cache.Warning {
+	if c.Decode == 0 {
+		return nil
+	}
+	n := c.SeqLen/every - c.Prompt()/every
+	return []cache.Warning{{
+		Code: "decided-again",
+		Text: fmt.Sprintf("the eviction was decided again %d times over %d decoded tokens, one at every %d tokens of the sequence", n, c.Decode, every),
+	}}
 }
 
 // Watches is false: what decides are the rows and the queries.

@@ -63,9 +63,9 @@ func (m cake) Fit(c Cell) (Cell, error) {
 func (m cake) whole(c Cell, rows int) bool { return rows <= m.budget.Of(c.SeqLen)+m.window }
 
 // Observe returns the layer's preference: entropy and variance over queries of the attention before the window.
-func (m cake) Observe(c Cell, v *cache.View) (float64, error) {
+func (m cake) Observe(c Cell, v *cache.View, _ any) ([]float64, error) {
 	if m.whole(c, v.Rows(0)) {
-		return 0, nil
+		return []float64{0}, nil
 	}
 	entropy, variance := make([]float64, v.QHeads()), make([]float64, v.QHeads())
 	c.Pool.Run(v.QHeads(), func(_, h int) {
@@ -81,7 +81,7 @@ func (m cake) Observe(c Cell, v *cache.View) (float64, error) {
 	for h := range entropy {
 		e, s = e+entropy[h], s+variance[h]
 	}
-	return math.Pow(e, 1/m.tau1) * math.Pow(s, 1/m.tau2), nil
+	return []float64{math.Pow(e, 1/m.tau1) * math.Pow(s, 1/m.tau2)}, nil
 }
 
 // Decide keeps the layer's share of the budget, and holds it while decoding.
@@ -118,12 +118,12 @@ func (m cake) shares(c Cell, most int) (shares map[int]int, cut bool) {
 	}
 	var all float64
 	for _, l := range groups {
-		all += c.Observed[l]
+		all += c.Observed[l][0]
 	}
 	total := (m.budget.Of(c.SeqLen) - m.window) * len(groups)
 	ns := make([]int, len(groups))
 	for i, l := range groups {
-		part := c.Observed[l] / all
+		part := c.Observed[l][0] / all
 		if math.IsNaN(part) { // no layer has a preference, or one beyond the numbers
 			part = 1 / float64(len(groups))
 		}

@@ -41,7 +41,7 @@ func TestCakePreference(t *testing.T) {
 	v := rowsView(times([]float32{1, 2}, 20), times([]float32{1, 2}, 20))
 	v.Q[0] = append(v.Q[0], v.Q[0][0])
 	m := cake{budget: Entries{Count: 6}, window: 4, kernel: 1, gamma: 0, tau1: 2, tau2: 1e9} // variance to the power 0
-	got, err := m.Observe(Cell{SeqLen: 20}, v)
+	got, err := m.Observe(Cell{SeqLen: 20}, v, nil)
 	var want float64
 	for sees := 17; sees <= 20; sees++ {
 		p := 1 / float64(sees)
@@ -51,7 +51,7 @@ func TestCakePreference(t *testing.T) {
 	if a := m.attention(v, v.Q[0][0], 0); math.Abs(2*a.entropy-want) > 1e-6 || a.variance(0) < 1e-6 || a.variance(0) > 1e-4 {
 		t.Errorf("entropy %g, want %g; variance %g", 2*a.entropy, want, a.variance(0))
 	}
-	if err != nil || math.Abs(got-math.Sqrt(want)) > 1e-6 {
+	if err != nil || math.Abs(got[0]-math.Sqrt(want)) > 1e-6 {
 		t.Errorf("preference %g, %v, want %g", got, err, math.Sqrt(want))
 	}
 }
@@ -92,7 +92,7 @@ func TestCakePolicy(t *testing.T) {
 // TestCakeSharesByPreference: twice the preference is twice the share, and all shares make the total.
 func TestCakeSharesByPreference(t *testing.T) {
 	m := cake{budget: Entries{Count: 40}, window: 10}
-	c := Cell{Layers: []int{0, 1, 2}, SeqLen: 200, Observed: map[int]float64{0: 1, 1: 2, 2: 3}}
+	c := Cell{Layers: []int{0, 1, 2}, SeqLen: 200, Observed: map[int][]float64{0: {1}, 1: {2}, 2: {3}}}
 	shares, cut := m.shares(c, 190)
 	if cut || shares[0] != 15 || shares[1] != 30 || shares[2] != 45 {
 		t.Errorf("shares %v, cut %v", shares, cut)
@@ -101,14 +101,14 @@ func TestCakeSharesByPreference(t *testing.T) {
 		t.Errorf("shares %v of at most 40, cut %v", shares, cut)
 	}
 	for _, none := range []float64{0, math.Inf(1)} { // a variance of nothing, or one to a power that is too high
-		c.Observed = map[int]float64{0: none, 1: none, 2: none}
+		c.Observed = map[int][]float64{0: {none}, 1: {none}, 2: {none}}
 		if shares, _ := m.shares(c, 190); shares[0] != 30 || shares[1] != 30 || shares[2] != 30 {
 			t.Errorf("preferences of %g: shares %v", none, shares)
 		}
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		c.Observed = map[int]float64{0: r.ExpFloat64(), 1: r.ExpFloat64(), 2: r.ExpFloat64()}
+		c.Observed = map[int][]float64{0: {r.ExpFloat64()}, 1: {r.ExpFloat64()}, 2: {r.ExpFloat64()}}
 		shares, _ := m.shares(c, 100)
 		if shares[0]+shares[1]+shares[2] > 90 || slices.Max([]int{shares[0], shares[1], shares[2]}) > 100 {
 			t.Errorf("preferences %v: shares %v", c.Observed, shares)

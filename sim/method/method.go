@@ -32,7 +32,7 @@ type Cell struct {
 	RepeatEnd  int // one more than the last of them
 	Seed       uint64
 	Pool       *kernel.Pool
-	Observed   map[int]float64 // what an Observer saw, by the first layer of each group
+	Observed   map[int][]float64 // what an Observer saw, by the first layer of each group
 }
 
 // Prompt is the number of tokens that are cached at once.

@@ -5,8 +5,8 @@ import "kvgauge/sim/cache"
 // Observer is a method that must have seen all layers before it decides on any of them.
 type Observer interface {
 	// Observe returns what the method has to know of one group of layers when it decides on the others.
-	// Decide finds it in the cell.
-	Observe(c Cell, v *cache.View) (float64, error)
+	// Decide finds it in the cell. A Learner is given what it learned of these layers.
+	Observe(c Cell, v *cache.View, learned any) ([]float64, error)
 }
 
 // Observes says whether a stage of the pipeline is an Observer: Observe is then called for each group of
@@ -25,15 +25,23 @@ func (p *Pipeline) observer() int {
 }
 
 // Observe shows the pipeline's Observer the rows of one group of layers as the stages before it leave them.
-func (p *Pipeline) Observe(c Cell, prompt *cache.View, prepared []*cache.Decision) (float64, error) {
+func (p *Pipeline) Observe(c Cell, prompt *cache.View, prepared []*cache.Decision) ([]float64, error) {
 	at := p.observer()
 	for i := range p.methods[:at] {
 		d, err := p.decide(i, c, prompt, nil, prepared)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		prompt = prompt.Apply(d)
 		c = c.after(d)
 	}
-	return p.methods[at].(Observer).Observe(c, prompt)
+	var learned any
+	if l, ok := p.methods[at].(Learner); ok {
+		d, err := fitted(l, c, prompt, prepared[at])
+		if err != nil {
+			return nil, err
+		}
+		learned = d.Learned
+	}
+	return p.methods[at].(Observer).Observe(c, prompt, learned)
 }

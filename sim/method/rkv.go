@@ -81,11 +81,8 @@ func (m rkv) Fit(c Cell) (Cell, error) {
 func (m rkv) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	budget := m.budget.Of(c.SeqLen)
 	d := cache.Decision{Warnings: aboveLength(budget, c.SeqLen, "sequence")}
-	if n := c.SeqLen/m.interval - c.Prompt()/m.interval; c.Decode > 0 && budget <= c.SeqLen {
-		d.Warnings = append(d.Warnings, cache.Warning{
-			Code: "decided-again",
-			Text: fmt.Sprintf("the eviction was decided again %d times over %d decoded tokens, one at every %d tokens of the sequence", n, c.Decode, m.interval),
-		})
+	if budget <= c.SeqLen {
+		d.Warnings = append(d.Warnings, decidedAgain(c, m.interval)...)
 	}
 	d.Keep = make([][]int32, v.Heads())
 	c.Pool.Run(v.Heads(), func(_, j int) {

@@ -1,7 +1,6 @@
 package method
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"math/cmplx"
@@ -13,30 +12,36 @@ import (
 func init() {
 	Register(Info{
 		Name: "triattention", Family: Eviction,
-		Summary: "prompt entries that queries like those of the model's other texts would attend to from positions to come",
+		Summary: "entries that queries like those of the model's other texts would attend to from positions to come, chosen anew as the cache grows",
 		Reduces: "entries",
 		Paper:   "Mao et al. 2026, arXiv:2604.04921, the trigonometric series of section 3",
 		Code:    "WeianMao/triattention",
 		Params: []Param{
-			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "prompt entries kept per KV head"},
+			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head"},
 			{Name: "agg", Kind: Choice, Default: "mean", Choices: []string{"mean", "max"}, Help: "scores at the positions to come to one"},
+			{Name: "mode", Kind: Choice, Default: "per_layer_head", Choices: []string{"per_layer_head", "per_head", "union"}, Help: "one kept set for each KV head of each layer, one for each KV head in all layers, or one for the model"},
+			{Name: "interval", Default: "128", Max: 1 << 20, Help: "decides again each time so many tokens of the sequence are through; 0, which sets of all layers need: once, at the end of the prompt"},
 		},
-		New: func(a Args) (Method, error) { return triAttention{a.Budget("budget"), a["agg"] == "max"}, nil },
+		New: newTriAttention,
 	})
 }
 
 // triAttention scores a key by the mean query of each head before the rotary embedding, which a text of the model
 // tells once for all: pair by pair what that query would make of the key from 1, 2, 4, ... 65,536 positions after
 // the prompt, and the key's length times how far single queries exceed their mean. It needs no recent queries.
-// Scores are standardised over the keys of a query head; a KV head takes the maximum of its group.
+// Scores are standardised over the keys of a query head; a KV head takes the maximum of its group. At the end of
+// the prompt and after every interval-th token the best entries stay; no recent ones are spared.
 //
-// Differs: the official code evicts whenever a multiple of 128 tokens is reached and leaves the prompt alone, with
-// one set for the model by default. Here the prompt is cut once, at its end, and each KV head of each layer keeps
-// a set of its own, which the code calls per layer and head. Channels without rotation, which the code does
-// not know, count as what the mean query makes of them.
+// Differs: the official code leaves the prompt alone, and keeps one set for the model by default (mode=union). Here
+// the prompt is cut at its end, and each KV head of each layer keeps a set of its own, which needs no more than
+// that layer. Sets of several layers are chosen at the end of the prompt only: layers are replayed one after the
+// other, and none knows what the others hold at a step. Channels without rotation, which the code does not know,
+// count as what the mean query makes of them.
 type triAttention struct {
-	budget Entries
-	max    bool
+	budget   Entries
+	max      bool
+	interval int
+	stats    [][]queryStats // [layer of the group][query head], once they are learned
 }
 
 var (
@@ -47,10 +52,37 @@ var (
 // offsets are how far after the prompt keys are scored.
 const offsets = 17 // 1, 2, 4, ... 65,536
 
+func newTriAttention(a Args) (Method, error) {
+	m := triAttention{budget: a.Budget("budget"), max: a["agg"] == "max", interval: a.Int("interval")}
+	mode := a["mode"]
+	switch {
+	case mode == "per_layer_head":
+		return m, nil
+	case m.interval > 0:
+		return nil, fmt.Errorf("mode=%s: all layers together decide at the end of the prompt only, want interval=0", mode)
+	}
+	return triAttentionShared{m, mode == "union"}, nil
+}
+
+// most is the largest number of tokens that it decides on.
+func (m triAttention) most(c Cell) (tokens int, what string) {
+	if m.interval > 0 {
+		return c.SeqLen, "sequence"
+	}
+	return c.Prompt(), "prompt"
+}
+
+// whole says that everything fits in the budget, so that nothing is decided and no statistics are needed.
+func (m triAttention) whole(c Cell) bool {
+	tokens, _ := m.most(c)
+	return m.budget.Of(c.SeqLen) >= tokens
+}
+
 // Fit refuses keys that are not those of single heads under a rotary embedding, and a trace without queries.
 func (m triAttention) Fit(c Cell) (Cell, error) {
+	c.Moving = c.Moving || m.interval > 0
 	switch {
-	case m.budget.Of(c.SeqLen) >= c.Prompt():
+	case m.whole(c):
 		return c, nil
 	case !c.HasRope || c.Folded:
 		return c, errRope
@@ -63,9 +95,15 @@ func (m triAttention) Fit(c Cell) (Cell, error) {
 // Fits says that statistics are learned.
 func (triAttention) Fits() bool { return true }
 
-// Decide is not called: the statistics are always learned.
-func (triAttention) Decide(Cell, *cache.View) (cache.Decision, error) {
-	return cache.Decision{}, errors.New("triattention: no statistics of queries")
+// Decide keeps the best entries of every KV head by the statistics, which Apply puts in place.
+func (m triAttention) Decide(c Cell, v *cache.View) (cache.Decision, error) {
+	keep := make([][]int32, v.Heads())
+	turns := turnsAfter(v.Rope, v.Tokens())
+	c.Pool.Run(v.Heads(), func(_, j int) {
+		scores := aggregate(m.ofHead(v, j, turns), "sum") // over layers that share, the sum ranks as the mean
+		keep[j] = topK(scores, m.budget.Of(c.SeqLen))
+	})
+	return cache.Decision{Keep: keep}, nil
 }
 
 // queryStats are those of one query head before the rotary embedding.
@@ -117,30 +155,39 @@ func pairOf(r kernel.Rope, row []float32, p int) complex128 {
 	return complex(float64(row[re]), float64(row[im]))
 }
 
-// Apply keeps the best entries of every KV head.
+// Apply decides on the prompt, and again while decoding.
 func (m triAttention) Apply(c Cell, v *cache.View, learned cache.Decision) (cache.Decision, error) {
-	d, budget := learned, m.budget.Of(c.SeqLen)
-	d.Learned = nil
-	if budget >= v.Rows(0) {
-		return cache.Decision{Warnings: aboveLength(budget, v.Rows(0), "prompt")}, nil
+	if m.whole(c) {
+		tokens, what := m.most(c)
+		return cache.Decision{Warnings: aboveLength(m.budget.Of(c.SeqLen), tokens, what)}, nil
 	}
-	stats := learned.Learned.([][]queryStats)
-	turns := turnsAfter(v.Rope, v.Tokens())
-	d.Keep = make([][]int32, v.Heads())
-	c.Pool.Run(v.Heads(), func(_, j int) {
-		scores := make([]float64, v.Rows(j))
-		for _, heads := range stats {
-			var group [][]float64
-			for h := j * v.Group(); h < (j+1)*v.Group(); h++ {
-				group = append(group, standardised(m.scores(v, j, heads[h], turns)))
-			}
-			for i, x := range aggregate(group, "max") {
-				scores[i] += x // over layers that share, the sum ranks as the mean
-			}
-		}
-		d.Keep[j] = topK(scores, budget)
-	})
+	m.stats = learned.Learned.([][]queryStats)
+	d, err := m.Decide(c, v)
+	if err != nil {
+		return d, err
+	}
+	keep := d.Keep
+	d = learned
+	d.Learned, d.Keep = nil, keep
+	if m.interval > 0 {
+		d.Policy = again{m, c, m.interval}
+		d.Warnings = append(d.Warnings, decidedAgain(c, m.interval)...)
+	}
 	return d, nil
+}
+
+// ofHead returns the standardised scores of a stored head's rows, the maximum over the query heads that read it:
+// [layer of the group][row].
+func (m triAttention) ofHead(v *cache.View, j int, turns [][]complex128) [][]float64 {
+	var layers [][]float64
+	for _, heads := range m.stats {
+		var group [][]float64
+		for h := j * v.Group(); h < (j+1)*v.Group(); h++ {
+			group = append(group, standardised(m.scores(v, j, heads[h], turns)))
+		}
+		layers = append(layers, aggregate(group, "max"))
+	}
+	return layers
 }
 
 // turnsAfter are the rotations of the positions that keys are scored at, [offset][pair].

@@ -3,8 +3,12 @@ package method
 import (
 	"math"
 	"math/cmplx"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
+	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 )
 
@@ -73,6 +77,82 @@ func TestTriAttentionOfConstantQueries(t *testing.T) {
 		}
 		if math.Abs(got[i]-want) > 1e-4 {
 			t.Errorf("key %d: score %g, want %g", i, got[i], want)
+		}
+	}
+}
+
+// TestTriAttentionSets: the sets of all layers are those of the definitions. For the model every query head of every
+// layer nominates its best, and the nominees with the highest scores of any head stay.
+func TestTriAttentionSets(t *testing.T) {
+	const rows, budget = 40, 7
+	a, b := randomView(t, rows), randomView(t, rows)
+	b.Layers = []int{1}
+	slices.Reverse(b.K)
+	views := []*cache.View{a, b}
+	c := Cell{Layers: []int{0, 1}, NumLayers: 2, SeqLen: rows, Observed: map[int][]float64{}}
+	m := triAttention{budget: Entries{Count: budget}}
+
+	nominees, highest := map[int32]bool{}, slices.Repeat([]float64{math.Inf(-1)}, rows)
+	mean := [2][rows]float64{} // [KV head] over layers, of the maximum over the two query heads
+	for _, v := range views {
+		for j := range mean {
+			top := slices.Repeat([]float64{math.Inf(-1)}, rows)
+			for h := 2 * j; h < 2*j+2; h++ {
+				z := standardised(m.scores(v, j, statsOf(v, v.Q[0][h]), turnsAfter(v.Rope, rows)))
+				for _, i := range topK(z, budget) {
+					nominees[i] = true
+				}
+				for i, x := range z {
+					highest[i], top[i] = max(highest[i], x), max(top[i], x)
+				}
+			}
+			for i, x := range top {
+				mean[j][i] += x / 2
+			}
+		}
+	}
+	if len(nominees) <= budget || len(nominees) >= rows {
+		t.Fatalf("%d nominees: nothing to choose", len(nominees))
+	}
+	for i := range highest {
+		if !nominees[int32(i)] {
+			highest[i] = math.Inf(-1)
+		}
+	}
+	want := map[bool][][]int32{
+		true:  {topK(highest, budget), topK(highest, budget)},
+		false: {topK(mean[0][:], budget), topK(mean[1][:], budget)},
+	}
+	for union, keep := range want {
+		m := triAttentionShared{m, union}
+		var learned []cache.Decision
+		for _, v := range views {
+			d, err := m.FitMap(c, v)
+			if err == nil {
+				c.Observed[v.Layers[0]], err = m.Observe(c, v, d.Learned)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			learned = append(learned, d)
+		}
+		for l, v := range views {
+			if d, err := m.Apply(c, v, learned[l]); err != nil || !reflect.DeepEqual(d.Keep, keep) {
+				t.Errorf("union %t: layer %d keeps %v, %v, want %v", union, l, d.Keep, err, keep)
+			}
+		}
+	}
+}
+
+// TestTriAttentionModes: sets of several layers are for the end of the prompt.
+func TestTriAttentionModes(t *testing.T) {
+	for spec, ok := range map[string]bool{
+		"triattention": true, "triattention:interval=0": true, "triattention:mode=union": false, "triattention:mode=per_head": false,
+		"triattention:interval=0,mode=union": true, "triattention:interval=64,mode=per_layer_head": true,
+	} {
+		_, err := Parse([]string{spec}, []Entries{{Count: 9}})
+		if (err == nil) != ok || err != nil && !strings.HasSuffix(err.Error(), "all layers together decide at the end of the prompt only, want interval=0") {
+			t.Errorf("%s: %v", spec, err)
 		}
 	}
 }
