@@ -260,7 +260,8 @@ func TestKept(t *testing.T) {
 						if slices.Contains(producers, l) {
 							entries += len(pos)
 						}
-						if pos[len(pos)-1] != 319 && !strings.Contains(r.Pipeline, "tova") { // which may drop the newest
+						spares := !strings.Contains(r.Pipeline, "tova") && !strings.Contains(r.Pipeline, "triattention") // the newest
+						if pos[len(pos)-1] != 319 && spares {
 							t.Errorf("%s: the last token is not in the cache", r.Pipeline)
 						}
 					}
