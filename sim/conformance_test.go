@@ -333,16 +333,6 @@ func TestFullIsTheFloor(t *testing.T) {
 	}
 }
 
-// TestNeedles: the oracle holds every needle that is asked for in the decode window, and full has them all.
-func TestNeedles(t *testing.T) {
-	tr := openTrace(t, "synth")
-	for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "full,oracle"), Lengths: []int{128, 512, 1024}, Decode: -1}) {
-		if r.Error.Recall == nil || *r.Error.Recall != 1 {
-			t.Errorf("%s at %d: recall %v", r.Pipeline, r.SeqLen, r.Error.Recall)
-		}
-	}
-}
-
 func TestPlanErrors(t *testing.T) {
 	tr := golden(t, "tiny")
 	tests := []struct {

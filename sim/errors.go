@@ -130,7 +130,7 @@ func (a *accumulator) needles(layer, i int, store *cache.Store) {
 	c := a.cell
 	pos := c.firstStep() + i
 	for _, n := range c.Trace.Needles {
-		if n.Layer != layer || n.Query != pos || n.Key >= c.SeqLen-c.Decode {
+		if n.Layer != layer || n.Query != pos {
 			continue
 		}
 		per := float64(store.Heads()) / float64(c.Trace.KVHeads) // stored heads a KV head
