@@ -50,9 +50,6 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 		return err
 	}
 	rec.Error = stats
-	if c.Decode == 0 {
-		p.perStep = nil // nothing was decoded: the peak is that of the prompt
-	}
 	full := c.fullBytes()
 	for _, n := range p.perStep {
 		p.peak = max(p.peak, n)

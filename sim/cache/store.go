@@ -85,6 +85,7 @@ func Build(spec Spec) (*Store, error) {
 		}
 		s.meta += d.MetaPerStore
 	}
+	s.read = s.meta // until the first append, if there is one
 	s.newCoder()
 	if packing != nil {
 		longest, err := s.packPrompt(packing, v, spec.Decode)
