@@ -6,6 +6,9 @@ import (
 	"kvgauge/sim"
 )
 
+// maxShare is far above any error or ratio that a run measures, and far below where an axis overflows.
+const maxShare = 1e100
+
 // check says which field of a record no run could have written. JSON has no NaN and no infinity.
 func check(r sim.Record) error {
 	switch {
@@ -55,19 +58,37 @@ func checkError(e *sim.ErrorStats) error {
 		return nil
 	}
 	for _, f := range []struct {
-		name  string
-		value float64
+		name   string
+		values []float64
 	}{
-		{"rel_l2", e.RelL2},
-		{"rel_l2_p95", e.RelL2P95},
-		{"rel_l2_worst_layer", e.RelL2WorstLayer},
-		{"max_abs", e.MaxAbs},
+		{"rel_l2", []float64{e.RelL2}},
+		{"rel_l2_lo", given(e.RelL2Lo)},
+		{"rel_l2_hi", given(e.RelL2Hi)},
+		{"rel_l2_windows", e.RelL2Windows},
+		{"rel_l2_p95", []float64{e.RelL2P95}},
+		{"rel_l2_worst_layer", []float64{e.RelL2WorstLayer}},
+		{"rel_l2_layers", e.RelL2Layers},
+		{"rel_l2_quarters", e.RelL2Quarters},
+		{"max_abs", []float64{e.MaxAbs}},
+		{"mass", given(e.Mass)},
+		{"late_mass", given(e.LateMass)},
+		{"recall", given(e.Recall)},
 	} {
-		if f.value < 0 {
-			return fmt.Errorf("error.%s: %v, want 0 or more", f.name, f.value)
+		for _, v := range f.values {
+			if v < 0 || v > maxShare {
+				return fmt.Errorf("error.%s: %v, want 0 to %g", f.name, v, maxShare)
+			}
 		}
 	}
 	return nil
+}
+
+// given is the value of a field that may be null.
+func given(v *float64) []float64 {
+	if v == nil {
+		return nil
+	}
+	return []float64{*v}
 }
 
 func checkLatency(l *sim.Latency) error {
@@ -76,8 +97,8 @@ func checkLatency(l *sim.Latency) error {
 		return nil
 	case l.MedianNS < 0:
 		return fmt.Errorf("latency.median_ns: %d, want 0 or more", l.MedianNS)
-	case l.RatioToFull < 0:
-		return fmt.Errorf("latency.ratio_to_full: %v, want 0 or more", l.RatioToFull)
+	case l.RatioToFull < 0 || l.RatioToFull > maxShare:
+		return fmt.Errorf("latency.ratio_to_full: %v, want 0 to %g", l.RatioToFull, maxShare)
 	case l.LoNS != nil && (*l.LoNS < 0 || *l.LoNS > l.MedianNS):
 		return fmt.Errorf("latency.lo_ns: %d, want 0 to the median %d", *l.LoNS, l.MedianNS)
 	case l.HiNS != nil && *l.HiNS < l.MedianNS:

@@ -106,6 +106,10 @@ func TestReadRefuses(t *testing.T) {
 		{"long decode", with(`"decode":16`, `"decode":129`), "line 1: decode: 129, want 0 to seq_len 128"},
 		{"negative bytes", with(`"peak_bytes":`, `"peak_bytes":-1,"schema":1,"peak_bytes":-`), "line 1: peak_bytes: -"},
 		{"negative error", with(`"rel_l2":`, `"rel_l2":-`), "line 1: error.rel_l2: -"},
+		{"error beyond any axis", with(`"rel_l2":`, `"rel_l2":1e308,"cosine":`), "line 1: error.rel_l2: 1e+308, want 0 to 1e+100"},
+		{"interval beyond any axis", with(`"rel_l2_hi":null`, `"rel_l2_hi":1e308`), "line 1: error.rel_l2_hi: 1e+308, want 0 to 1e+100"},
+		{"negative error of a layer", with(`"rel_l2_layers":[`, `"rel_l2_layers":[-1,`), "line 1: error.rel_l2_layers: -1, want 0 to 1e+100"},
+		{"ratio beyond any axis", with(`"ratio_to_full":`, `"ratio_to_full":1e308,"cold":true,"compress_ns":1,"mean_ns":`), "line 1: latency.ratio_to_full: 1e+308"},
 		{"interval", with(`"lo_ns":`, `"lo_ns":9`), "line 1: latency.lo_ns: 9"},
 		{"sample", with(`"step_ns":[`, `"step_ns":[-5,`), "line 1: latency.step_ns[0]: -5, want 0 or more"},
 	} {
