@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ func newMergeCmd(s *streams) *cobra.Command {
 have made. It refuses shards that are missing, twice or unfinished, and those whose version, traces or
 flags differ.`,
 		Example: "  kvgauge merge part0 part1 part2 part3 --out results",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    arguments(1, maxShards),
 		RunE:    func(_ *cobra.Command, args []string) error { return runMerge(s, args, f) },
 	}
 	c.Flags().StringVar(&f.out, "out", "", "output `directory`")
@@ -47,6 +48,9 @@ func runMerge(s *streams, dirs []string, f *mergeFlags) error {
 	}
 	var parts []sim.Part
 	for _, dir := range dirs {
+		if sameFolder(dir, f.out) {
+			return fmt.Errorf("--out: %s: one of the folders to merge, want another", f.out)
+		}
 		m, err := sim.ReadManifest(dir)
 		if err != nil {
 			return err
@@ -83,4 +87,11 @@ func runMerge(s *streams, dirs []string, f *mergeFlags) error {
 		fmt.Fprintln(s.err, note)
 	}
 	return finish(s, folder, f.out, records, f.noPlots, f.format)
+}
+
+// sameFolder reports whether both paths lead to one folder.
+func sameFolder(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
 }
