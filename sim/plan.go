@@ -119,7 +119,7 @@ func (p *Plan) add(c Cell) {
 		c.estimate(p.Options)
 	}
 	if c.Memory > p.MaxMemory {
-		c.Skip = fmt.Sprintf("needs about %d MiB of memory, --max-memory is %d MiB", c.Memory>>20, p.MaxMemory>>20)
+		c.Skip = fmt.Sprintf("needs about %.3f MiB of memory, --max-memory is %.3f MiB", float64(c.Memory)/(1<<20), float64(p.MaxMemory)/(1<<20))
 	}
 	p.Cells = append(p.Cells, c)
 }
@@ -142,11 +142,11 @@ func (p *Plan) checkLengths() error {
 		held = append(held, fmt.Sprintf("%s %d", t.Name, t.Tokens))
 	}
 	if p.Lengths != nil && slices.Min(p.Lengths) > longest {
-		return fmt.Errorf("length %d: no trace holds that many tokens (%s)", slices.Min(p.Lengths), strings.Join(held, ", "))
+		return fmt.Errorf("--lengths %d: no trace holds that many tokens (%s)", slices.Min(p.Lengths), strings.Join(held, ", "))
 	}
 	for _, l := range p.Layers {
 		if !slices.ContainsFunc(p.Traces, func(t *trace.Trace) bool { return slices.Contains(t.Layers, l) }) {
-			return fmt.Errorf("layer %d: no trace holds it", l)
+			return fmt.Errorf("--layers %d: no trace holds it", l)
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 // converter of TransMLA damps with the same share.
 const damping = 1e-2
 
-var errFit = errors.New("the rows to fit on are too large for a least-squares fit")
+var errFit = errors.New("the rows to fit on are all zero or too large for a least-squares fit")
 
 // sideBySide returns the rows of all heads next to each other in float64, [rows][heads*dim], each times
 // scale.

@@ -121,8 +121,11 @@ func parseStage(text string) (stage, error) {
 	return s, nil
 }
 
-// unknown is the error for a name that is neither a method nor a set.
+// unknown is the error for a name that is no method.
 func unknown(name string) error {
+	if set(name) != nil {
+		return fmt.Errorf("%s is a set of pipelines, which stands alone", name)
+	}
 	var names []string
 	for _, i := range All() {
 		names = append(names, i.Name)

@@ -75,6 +75,8 @@ func TestParseErrors(t *testing.T) {
 	tests := []struct{ arg, want string }{
 		{"snapvk", "did you mean snapkv?"},
 		{"evicton", "did you mean eviction?"},
+		{"all+int8", "all is a set of pipelines, which stands alone"},
+		{"eviction:budget=8", "eviction is a set of pipelines, which stands alone"},
 		{"", "unknown method"},
 		{"full,", "unknown method"},
 		{"snapkv:windw=8", "did you mean window?"},

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"errors"
 	"math"
 
@@ -72,7 +73,7 @@ func measureSpectra(k, kPre, v *mat.Dense, pool *kernel.Pool) (Spectra, error) {
 		p := parts[i]
 		*p.to, errs[i] = spectrumOf(block(p.gram, p.lo, p.hi, p.rho))
 	})
-	return s, errors.Join(errs...)
+	return s, cmp.Or(errs...)
 }
 
 // balance is the mean column norm of K over that of V, from the Gram matrix of [K | V]; 1 where either

@@ -102,7 +102,7 @@ func parseSynth(spec string) (args synthArgs, given map[string]bool, err error) 
 		i := slices.Index(names, name)
 		switch {
 		case i < 0:
-			return nil, nil, fmt.Errorf("no parameter %q, the nearest is %s", name, nearest(name, names))
+			return nil, nil, fmt.Errorf("no parameter %q, want one of %s", name, strings.Join(names, ", "))
 		case given[name]:
 			return nil, nil, fmt.Errorf("%s is given twice", name)
 		}

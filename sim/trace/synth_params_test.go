@@ -35,7 +35,7 @@ func TestSynthErrors(t *testing.T) {
 		{"synth:layers=0", "layers=0: want integer from 1 to 512"},
 		{"synth:layers=1.5", "layers=1.5: want integer"},
 		{"synth:layers=2,layers=2", "layers is given twice"},
-		{"synth:sinks=1", `no parameter "sinks", the nearest is `},
+		{"synth:sinks=1", `no parameter "sinks", want one of model, text, layers, `},
 		{"synth:sink=NaN", "sink=NaN: want number from 0 to 4"},
 		{"synth:sink=", "sink=: want number"},
 		{"synth:drift=0", "drift=0: want number from 0.125 to 256"},
