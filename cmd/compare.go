@@ -36,7 +36,7 @@ in the same few milliseconds, a change must also stand out from those of all oth
 		Example: `  kvgauge compare base head
   kvgauge compare base head --max-error 5% --format markdown >> "$GITHUB_STEP_SUMMARY"
   kvgauge compare base head --max-latency 10% --format junit > kvgauge.xml`,
-		Args: cobra.ExactArgs(2),
+		Args: arguments(2, 2),
 		RunE: func(_ *cobra.Command, args []string) error { return runCompare(s, args[0], args[1], f) },
 	}
 	fl := c.Flags()

@@ -87,7 +87,7 @@ func parseMemory(text string, machine uint64) (int64, error) {
 	if share, ok := strings.CutSuffix(text, "%"); ok {
 		p, err := strconv.ParseFloat(share, 64)
 		if err != nil || !(p > 0 && p <= 100) {
-			return 0, fmt.Errorf("--max-memory %q: want a share from 0%% to 100%%", text)
+			return 0, fmt.Errorf("--max-memory %q: want a share above 0%% and up to 100%%", text)
 		}
 		return int64(p / 100 * float64(machine)), nil
 	}

@@ -19,7 +19,7 @@ func newReportCmd(s *streams) *cobra.Command {
 		Example: `  kvgauge report kvgauge-out
   kvgauge report kvgauge-out --format markdown
   kvgauge report kvgauge-out/records.jsonl --plots pictures`,
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !slices.Contains(report.Formats(), format) {
 				return fmt.Errorf("--format %q: want one of %s", format, strings.Join(report.Formats(), ", "))

@@ -92,6 +92,8 @@ length, cache bytes, latency and attention-output error.`,
 		SilenceErrors: true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return noEmptyFlags(c.Flags()) }
 	root.AddCommand(newRunCmd(s), newTraceCmd(s), newReportCmd(s), newCompareCmd(s), newMergeCmd(s), newListCmd(s), newVersionCmd(s))
 	return root
 }

@@ -15,6 +15,9 @@ import (
 	"kvgauge/sim/trace"
 )
 
+// maxPage bounds --page: far above the pages of any allocator.
+const maxPage = 1 << 24
+
 // runFlags are the flags of run as given.
 type runFlags struct {
 	traces    []string
@@ -154,8 +157,8 @@ func (f *runFlags) options() (sim.Options, error) {
 		return o, fmt.Errorf("--repeats %d: want at least 1 sample (or --no-latency)", f.repeats)
 	case f.threads < 1 || f.threads > 1024:
 		return o, fmt.Errorf("--threads %d: want 1 to 1024", f.threads)
-	case f.page < 1:
-		return o, fmt.Errorf("--page %d: want at least 1 entry", f.page)
+	case f.page < 1 || f.page > maxPage:
+		return o, fmt.Errorf("--page %d: want 1 to %d entries", f.page, maxPage)
 	case !slices.Contains(report.Formats(), f.format):
 		return o, fmt.Errorf("--format %q: want one of %s", f.format, strings.Join(report.Formats(), ", "))
 	case !slices.Contains([]string{"auto", "on", "off"}, f.progress):

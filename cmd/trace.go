@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,9 @@ func newTraceCmd(s *streams) *cobra.Command {
 		newTraceSynthCmd(s), newTraceInfoCmd(s))
 }
 
+// dtypes are the element types that a trace can be written in.
+var dtypes = []string{"F32", "F16", "BF16"}
+
 func newTraceSynthCmd(s *streams) *cobra.Command {
 	var out, dtype, tokens string
 	var seed uint64
@@ -27,16 +31,16 @@ func newTraceSynthCmd(s *streams) *cobra.Command {
 kvgauge list traces shows them.`,
 		Example: `  kvgauge trace synth --out synth.safetensors
   kvgauge trace synth layers=32,q_heads=32,kv_heads=8,head_dim=128 --tokens 8k --dtype F16 --out llama.safetensors`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return runTraceSynth(c.Context(), s, args, out, dtype, tokens, seed)
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "`file` to write")
-	c.Flags().StringVar(&dtype, "dtype", "F32", "F32|F16|BF16")
+	c.Flags().StringVar(&dtype, "dtype", "F32", strings.Join(dtypes, "|"))
 	c.Flags().StringVar(&tokens, "tokens", "", "`length` of the trace, such as 8k (default that of the parameters)")
 	c.Flags().Uint64Var(&seed, "seed", 1, "`seed` of the content")
-	completeValues(c, "dtype", "F32", "F16", "BF16")
+	completeValues(c, "dtype", dtypes...)
 	return c
 }
 
@@ -44,6 +48,9 @@ kvgauge list traces shows them.`,
 func runTraceSynth(ctx context.Context, s *streams, args []string, out, dtype, tokens string, seed uint64) error {
 	if out == "" {
 		return errors.New("--out: want the file to write")
+	}
+	if !slices.Contains(dtypes, dtype) {
+		return fmt.Errorf("--dtype %q: want one of %s", dtype, strings.Join(dtypes, ", "))
 	}
 	spec := "synth"
 	if len(args) > 0 {

@@ -41,7 +41,7 @@ attention can foresee. The time for that grows with the square of the tokens.`,
   kvgauge trace info smollm2 --returns --plot smollm2.png
   kvgauge trace info synth --tokens 1k
   kvgauge trace info capture.safetensors --format json`,
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return runTraceInfo(c.Context(), s, args[0], f)
 		},
