@@ -59,7 +59,7 @@ func OpenExternal(name, path string, traces []*trace.Trace) (*External, error) {
 	x, err := newExternal(name, f, traces)
 	if err != nil {
 		_ = f.Close() // only read
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	return x, nil
 }
