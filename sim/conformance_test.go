@@ -34,7 +34,7 @@ var everything = []string{
 	"triattention:agg=max,interval=8", "triattention:interval=0,mode=union", "cla+triattention:interval=0,mode=per_head", "cla+triattention:interval=8", "triattention:interval=8+int8",
 	"scissorhands:history=20,mode=sum,recent=3", "rkv:interval=16", "cla+rkv:interval=8", "snapkv:interval=8", "pyramidkv:interval=8,layout=query",
 	"duoattention:recent=20,sinks=4", "duoattention:full=0%,recent=20+int8", "quest:dense=3,page=4", "cla+quest:budget=30", "mla:rank=40+quest:budget=30", "snapkv+int8+quest:budget=30",
-	"rocketkv:budget=40,window=8", "dsa:topk=40", "dsa:index=oracle,topk=40", "cla+dsa:dim=8,topk=40",
+	"rocketkv:budget=40,window=8", "rocketkv:budget=40,page=3,preset=trtllm,topk=5,topr=20,window=8", "mla:rank=40+rocketkv:budget=40,preset=trtllm,topk=5,window=8", "dsa:topk=40", "dsa:index=oracle,topk=40", "cla+dsa:dim=8,topk=40",
 	"kivi:group=8,residual=16", "kivi:bits=4,residual=32", "int4:axis=channel,group=24", "int4:group=8", "q4_0:block=32", "q8_0:rotate=off",
 	"turboquant:boundary=1,preset=3bit_nc", "turboquant:preset=k3v4_nc", "turboquant:preset=k8v4", "turboquant:qjl=on",
 	"corm:recent=16,window=16+turboquant:boundary=1,preset=3bit_nc,qjl=on", "rkv:interval=16+turboquant:qjl=on", "turboquant:qjl=on+quest:budget=30", "turboquant:qjl=on+dsa:index=oracle,topk=40", "nvfp4:fourover6=on", "nvfp4:global=1", "mx4:block=32", "fp8:format=e5m2,scale=token",

@@ -116,12 +116,34 @@ func TestRocketBytes(t *testing.T) {
 	}
 }
 
+// TestRocketPageBytes: both bounds of all channels of every page are kept and read, a byte each, whether or not
+// pages are left out.
+func TestRocketPageBytes(t *testing.T) {
+	tr := golden(t, "gqa")
+	layers, g, d := len(tr.Layers), tr.KVHeads, tr.HeadDim
+	for _, tt := range []struct{ budget, page, top, kept, read int }{
+		{60, 4, 5, 76, 20}, {60, 4, 19, 76, 76}, {61, 4, 64, 77, 77}, {100, 16, 2, 116, 32}, {304, 8, 3, 320, 24},
+	} {
+		spec := fmt.Sprintf("rocketkv:budget=%d,page=%d,preset=trtllm,topk=%d,window=8", tt.budget, tt.page, tt.top)
+		r := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{320}, Decode: 16, Kept: true})[0]
+		if r.Status != OK || len(r.Kept[0][0]) != tt.budget {
+			t.Fatalf("%s: %s, the prompt keeps %d", spec, r.Reason, len(r.Kept[0][0]))
+		}
+		bounds := (tt.kept + tt.page - 1) / tt.page * 2 * d
+		cacheBytes := int64(layers * g * (tt.kept*4*d + bounds))
+		most := int64(layers * g * (tt.read*4*d + bounds)) // a page that is not full yet may be read
+		if *r.CacheBytes != cacheBytes || *r.TrafficBytes > most || *r.TrafficBytes < most-int64(layers*g*(tt.page-1)*4*d) {
+			t.Errorf("%s: cache %d and traffic %d, want %d and %d", spec, *r.CacheBytes, *r.TrafficBytes, cacheBytes, most)
+		}
+	}
+}
+
 // TestReadingEverythingEqualsFull wants full's outputs, bit for bit, of what keeps and reads all.
 func TestReadingEverythingEqualsFull(t *testing.T) {
 	tr := golden(t, "tiny")
 	specs := []string{
 		"full", "h2o:budget=100%", "h2o:budget=100%,variant=kvcache-factory", "tova:budget=100%", "scissorhands:budget=100%", "rkv:budget=100%,interval=4",
-		"snapkv:budget=100%,interval=4", "duoattention", "duoattention:full=100%,recent=5,sinks=1", "quest:budget=100%", "rocketkv:budget=100%", "dsa", "dsa:index=oracle,topk=96",
+		"snapkv:budget=100%,interval=4", "duoattention", "duoattention:full=100%,recent=5,sinks=1", "quest:budget=100%", "rocketkv:budget=100%", "rocketkv:budget=100%,preset=trtllm", "dsa", "dsa:index=oracle,topk=96",
 	}
 	records := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{50, 96}, Decode: 16})
 	for i, r := range records {
@@ -138,7 +160,7 @@ func TestReadingEverythingEqualsFull(t *testing.T) {
 // TestLargerBudgetKeepsMore: of the prompt, and in each head.
 func TestLargerBudgetKeepsMore(t *testing.T) {
 	tr := golden(t, "gqa")
-	for _, spec := range []string{"h2o", "h2o:variant=kvcache-factory", "h2o:variant=pyramidkv", "h2o:variant=kvpress", "tova", "tova:variant=kvpress", "scissorhands", "rkv", "snapkv:interval=16", "rocketkv:window=8"} {
+	for _, spec := range []string{"h2o", "h2o:variant=kvcache-factory", "h2o:variant=pyramidkv", "h2o:variant=kvpress", "tova", "tova:variant=kvpress", "scissorhands", "rkv", "snapkv:interval=16", "rocketkv:window=8", "rocketkv:preset=trtllm,window=8"} {
 		counts := make([]int, tr.KVHeads*len(tr.Layers))
 		for _, budget := range []int{33, 40, 80, 81, 200, 319, 400} {
 			sep := ":"

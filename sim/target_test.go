@@ -62,6 +62,9 @@ func TestLargestCacheWithinTarget(t *testing.T) {
 			return fmt.Sprintf("turboquant:boundary=1,preset=%s", []string{"3bit_nc", "4bit_nc", "k3v4_nc", "k8v4"}[n%4])
 		},
 		"rocketkv:window=8": func(n int) string { return fmt.Sprintf("rocketkv:budget=%d,window=8", n) },
+		"rocketkv:preset=trtllm,window=8": func(n int) string {
+			return fmt.Sprintf("rocketkv:budget=%d,preset=trtllm,window=8", n)
+		},
 	}
 	for spec, at := range knobs {
 		var specs []string
@@ -199,7 +202,7 @@ func TestSettingsAscend(t *testing.T) {
 	specs := []string{
 		"think:window=8", "think:window=79", "think:window=200", "think:window=8+int8", "minicache:retain=80%", "minicache:retain=0%",
 		"lowrank:rope=post", "lowrank:kind=xkv", "lowrank:kind=xkv,layers=3", "lowrank:v_rank=5", "duoattention:recent=8,sinks=2",
-		"kivi:group=8,residual=16", "turboquant:boundary=1", "turboquant:boundary=1,qjl=on", "rocketkv:window=8",
+		"kivi:group=8,residual=16", "turboquant:boundary=1", "turboquant:boundary=1,qjl=on", "rocketkv:window=8", "rocketkv:preset=trtllm,window=8",
 	}
 	for _, info := range method.All() {
 		specs = append(specs, info.Name)

@@ -30,6 +30,7 @@ func TestSettings(t *testing.T) {
 		{"lowrank:v_rank=4", func(c *Cell) { c.Heads, c.Dim, c.VDim = 1, 4, 4 }, "1 2 3 4"},
 		{"lowrank:kind=xkv", func(c *Cell) { c.Heads, c.Dim, c.VDim = 1, 4, 4 }, "1 2 3 4"}, // the first group is short, half as wide
 		{"rocketkv", func(c *Cell) { c.SeqLen = 25 }, "1 2 3 4"},
+		{"rocketkv:preset=trtllm", func(c *Cell) { c.SeqLen = 25 }, "1 2 3 4 5"},
 		{"kivi", nil, "2 4"},
 		{"turboquant", nil, "3bit_nc k3v4_nc 4bit_nc k8v4"},
 		{"turboquant:qjl=on", nil, "3bit_nc k3v4_nc 4bit_nc"},

@@ -252,7 +252,7 @@ func TestScissorhandsStepByStep(t *testing.T) {
 // online are pipelines that change or choose at every step, or at some.
 var online = []string{
 	"corm:recent=8,window=8", "h2o:budget=20", "tova:budget=20", "scissorhands:budget=40,history=10", "rkv:budget=20,interval=8", "snapkv:budget=20,interval=8",
-	"duoattention:recent=12,sinks=2", "quest:budget=20,page=4", "rocketkv:budget=20,window=8", "dsa:dim=8,topk=20", "dsa:index=oracle,topk=20", "h2o:budget=20+int8", "snapkv:budget=30+int8+quest:budget=16,page=4",
+	"duoattention:recent=12,sinks=2", "quest:budget=20,page=4", "rocketkv:budget=20,window=8", "rocketkv:budget=20,preset=trtllm,topk=3,topr=5,window=8", "dsa:dim=8,topk=20", "dsa:index=oracle,topk=20", "h2o:budget=20+int8", "snapkv:budget=30+int8+quest:budget=16,page=4",
 }
 
 // TestCopiesGoOn: a clone, a twin, and a store that copies another go on as the original would, whatever they did before.
@@ -341,7 +341,7 @@ func TestAttendedOutputs(t *testing.T) {
 	const n, decode = 60, 30
 	all := sequence(2, 2, n+decode)
 	for _, spec := range []string{
-		"h2o:budget=20", "rkv:budget=20,interval=8", "quest:budget=20,page=4", "rocketkv:budget=20,window=8", "dsa:dim=8,topk=20", "dsa:index=oracle,topk=20",
+		"h2o:budget=20", "rkv:budget=20,interval=8", "quest:budget=20,page=4", "rocketkv:budget=20,window=8", "rocketkv:budget=20,preset=trtllm,topk=3,topr=5,window=8", "dsa:dim=8,topk=20", "dsa:index=oracle,topk=20",
 	} {
 		d := prompted(t, spec, all, n, nil)
 		for range decode {

@@ -32,7 +32,7 @@ func benchView(heads, group, dim, n int) *cache.View {
 func BenchmarkStep(b *testing.B) {
 	const heads, group, dim, n = 4, 4, 64, 2048
 	v := benchView(heads, group, dim, n)
-	for _, spec := range []string{"full", "corm", "h2o:budget=2048", "tova:budget=2048", "scissorhands:budget=2300,history=4000", "quest:budget=256", "rocketkv:budget=512", "dsa:topk=256"} {
+	for _, spec := range []string{"full", "corm", "h2o:budget=2048", "tova:budget=2048", "scissorhands:budget=2300,history=4000", "quest:budget=256", "rocketkv:budget=512", "rocketkv:budget=1024,preset=trtllm", "dsa:topk=256"} {
 		ps, err := Parse([]string{spec}, []Entries{{Count: n}})
 		if err != nil {
 			b.Log(err)

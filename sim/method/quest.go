@@ -82,51 +82,26 @@ func (questSelector) PerQueryHead() bool { return true }
 
 // Index makes one without pages.
 func (s questSelector) Index(heads, group, dim, longest int) cache.Index {
-	pages := (longest + s.page - 1) / s.page
-	x := &questIndex{
-		questSelector: s, bounds: make([]kernel.Rows, heads), entries: make([]int, heads), group: group, dim: dim,
-		row: make([]float32, 2*dim), q: make([]float32, group*2*dim), scores: make([]float32, group*pages),
-		room: make([]float32, pages), chosen: make([]int32, 0, pages), pages: pages, scratch: kernel.NewScratch(group, 2*dim),
+	b := newPageBounds(kernel.Plain(kernel.F16), s.page, heads, dim, longest)
+	return &questIndex{
+		questSelector: s, pageBounds: b, group: group, q: make([]float32, group*2*dim), scores: make([]float32, group*b.most),
+		room: make([]float32, b.most), chosen: make([]int32, 0, b.most), scratch: kernel.NewScratch(group, 2*dim),
 	}
-	for j := range x.bounds {
-		x.bounds[j] = kernel.NewRows(kernel.F16, 2*dim, pages)
-	}
-	return x
 }
 
-// questIndex holds the bounds of the pages.
+// questIndex chooses by the bounds of the pages.
 type questIndex struct {
 	questSelector
-	bounds  []kernel.Rows // [head] a page's row: the largest value of each channel, then the smallest
-	entries []int         // [head]
+	pageBounds
 
-	group, dim, pages int
-	row, q            []float32 // scratch: a page's row; the queries of a group as they read such rows
-	scores, room      []float32 // scratch: [query head of the group][page]; [page]
-	chosen            []int32
-	scratch           *kernel.Scratch
+	group        int
+	q            []float32 // scratch: the queries of a group as they read bounds
+	scores, room []float32 // scratch: [query head of the group][page]; [page]
+	chosen       []int32
+	scratch      *kernel.Scratch
 }
 
 var _ cache.Index = (*questIndex)(nil)
-
-// Append widens the bounds of a head's last page, or starts one.
-func (x *questIndex) Append(head int, key []float32) {
-	b := &x.bounds[head]
-	high, low := x.row[:x.dim], x.row[x.dim:]
-	fresh := x.entries[head]%x.page == 0
-	x.entries[head]++
-	if fresh {
-		copy(high, key)
-		copy(low, key)
-		b.Append(x.row)
-		return
-	}
-	b.Row(b.Len()-1, x.row)
-	for d, k := range key {
-		high[d], low[d] = max(high[d], k), min(low[d], k)
-	}
-	b.Set(b.Len()-1, x.row)
-}
 
 // Select reads everything in dense layers, and the best pages in the others.
 func (x *questIndex) Select(r *cache.Reading) {
@@ -134,23 +109,18 @@ func (x *questIndex) Select(r *cache.Reading) {
 		r.All = true
 		return
 	}
-	for j := range x.bounds {
-		b := &x.bounds[j]
+	for j := range x.rows {
+		b := &x.rows[j]
 		pages := b.Len()
 		for g := range x.group {
 			q := r.Q[(j*x.group+g)*x.dim : (j*x.group+g+1)*x.dim]
 			signed(q, x.q[g*2*x.dim:(g+1)*2*x.dim])
 		}
-		kernel.Scores(x.q, b, 0, pages, x.scratch, x.scores, x.pages)
+		kernel.Scores(x.q, b, 0, pages, x.scratch, x.scores, x.most)
 		r.Bytes += b.Bytes()
 		for g := range x.group {
-			x.chosen = largest(x.scores[g*x.pages:g*x.pages+pages], x.count(x.entries[j]), x.room, x.chosen[:0])
-			picks := &r.Picks[j*x.group+g]
-			for _, p := range x.chosen {
-				for i := int(p) * x.page; i < min(x.entries[j], (int(p)+1)*x.page); i++ {
-					*picks = append(*picks, int32(i))
-				}
-			}
+			x.chosen = largest(x.scores[g*x.most:g*x.most+pages], x.count(x.entries[j]), x.room, x.chosen[:0])
+			r.Picks[j*x.group+g] = x.pick(j, x.chosen, r.Picks[j*x.group+g])
 		}
 	}
 }
@@ -171,20 +141,5 @@ func signed(q, dst []float32) {
 	}
 }
 
-// Bytes is what the bounds take.
-func (x *questIndex) Bytes() int64 {
-	var n int64
-	for j := range x.bounds {
-		n += x.bounds[j].Bytes()
-	}
-	return n
-}
-
 // CopyFrom copies the bounds.
-func (x *questIndex) CopyFrom(o cache.Index) {
-	from := o.(*questIndex)
-	copy(x.entries, from.entries)
-	for j := range x.bounds {
-		x.bounds[j].CopyFrom(&from.bounds[j])
-	}
-}
+func (x *questIndex) CopyFrom(o cache.Index) { x.copyFrom(&o.(*questIndex).pageBounds) }

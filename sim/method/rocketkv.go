@@ -1,6 +1,7 @@
 package method
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -13,17 +14,34 @@ func init() {
 		Summary: "evicts a part of the prompt once, and reads a part of the rest at each step, chosen in two dimensions",
 		Reduces: "reads",
 		Paper:   "Behnam et al. 2025, arXiv:2502.14051, section 3",
-		Code:    "NVlabs/RocketKV",
+		Code:    "NVlabs/RocketKV; NVIDIA/TensorRT-LLM tensorrt_llm/_torch/attention_backend/sparse/rocket",
 		Params: []Param{
-			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries' worth of traffic of a step: half of it is read as entries, the rest is what choosing them may read"},
+			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "nvlabs: entries' worth of traffic of a step, half of it read as entries, the rest what choosing them may read; trtllm: entries that the prompt keeps, window included, 2048 by its own default"},
+			{Name: "preset", Kind: Choice, Default: "nvlabs", Choices: []string{"nvlabs", "trtllm"}, Help: "the authors' code, which derives both halves from the budget, or TensorRT-LLM's, which is told each"},
 			{Name: "window", Default: "32", Min: 1, Max: 1 << 20, Help: "last prompt queries that score, and keys always kept"},
 			{Name: "kernel", Default: "63", Min: 1, Max: 1<<20 - 1, Odd: true, Help: "width of the maximum pooling over positions"},
+			{Name: "page", Default: "4", Min: 1, Max: 1 << 20, Help: "trtllm: entries that share bounds"},
+			{Name: "topk", Default: "64", Min: 1, Max: 1 << 20, Help: "trtllm: pages that a step reads"},
+			{Name: "topr", Default: "128", Min: 1, Max: 1 << 20, Help: "trtllm: channels of the queries that a step chooses by; at most those there are"},
 		},
 		Knob: "budget",
-		New: func(a Args) (Method, error) {
-			return rocketKV{a.Budget("budget"), a.Int("window"), a.Int("kernel")}, nil
-		},
+		New:  newRocketKV,
 	})
+}
+
+// newRocketKV makes the method of a preset.
+func newRocketKV(a Args) (Method, error) {
+	m := rocketKV{a.Budget("budget"), a.Int("window"), a.Int("kernel")}
+	switch {
+	case a["preset"] == "trtllm":
+		return rocketTRT{
+			prompt: observation{budget: m.budget, window: m.window, kernel: m.kernel, pool: "max", agg: "sum", before: true},
+			read:   rocketPages{page: a.Int("page"), top: a.Int("topk"), channels: a.Int("topr")},
+		}, nil
+	case a["page"] != "4" || a["topk"] != "64" || a["topr"] != "128":
+		return nil, errors.New("page, topk and topr are of preset=trtllm: preset=nvlabs derives them from the budget")
+	}
+	return m, nil
 }
 
 // rocketKV splits the compression that the budget asks for between an eviction at the end of the prompt, which
@@ -78,10 +96,8 @@ func (rocketKV) Settings(c Cell) []string { return integers(1, c.Prompt()-1) }
 func (m rocketKV) Fit(c Cell) (Cell, error) {
 	p, compress := m.plan(c)
 	switch {
-	case c.Grouped:
-		return c, still(c)
-	case c.Moving || c.Thinned:
-		return c, fmt.Errorf("evicts for itself and does not come after another eviction")
+	case alone(c) != nil:
+		return c, alone(c)
 	case compress && p.prompt <= m.window:
 		return c, fmt.Errorf("budget of %s leaves the prompt %d entries, not more than the window of %d", m.budget.describe(c.SeqLen), p.prompt, m.window)
 	case compress && c.FirstQuery > c.Prompt()-m.window:
@@ -89,6 +105,14 @@ func (m rocketKV) Fit(c Cell) (Cell, error) {
 			m.window, c.Prompt()-m.window, c.FirstQuery)
 	}
 	return c, nil
+}
+
+// alone says why a cell is not for a method that evicts and then keeps an index.
+func alone(c Cell) error {
+	if c.Moving || c.Thinned {
+		return errors.New("evicts for itself and does not come after another eviction")
+	}
+	return still(c)
 }
 
 // Decide evicts and leaves the choice to the steps.

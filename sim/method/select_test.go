@@ -277,3 +277,65 @@ func TestDuoAttentionKeepsRetrievalHeads(t *testing.T) {
 		t.Errorf("streaming heads %v, which keep %d and %d", d.Ring.Heads, len(d.Keep[0]), len(d.Keep[1]))
 	}
 }
+
+// TestRocketPagesSelect works the choice of TensorRT-LLM out again, number by number. Keys and queries are
+// multiples of 1/2 small enough for E5M2 to hold.
+func TestRocketPagesSelect(t *testing.T) {
+	const dim, group, page, n, top = 16, 2, 4, 31, 3
+	values := []float32{-3, -2, -1.5, -1, -0.5, 0.5, 1, 1.5, 2, 3}
+	for seed := range uint64(50) {
+		for _, channels := range []int{1, 5, 16, 40} {
+			rng := rand.New(rand.NewPCG(seed, 8))
+			x := rocketPages{page: page, top: top, channels: channels}.Index(1, group, dim, 40)
+			keys, q := make([][]float32, n), make([]float32, group*dim)
+			for i := range keys {
+				for range dim {
+					keys[i] = append(keys[i], values[rng.IntN(len(values))])
+				}
+				x.Append(0, keys[i])
+			}
+			for i := range q {
+				q[i] = values[rng.IntN(len(values))] / 4 // the softmax scale of 16 channels
+			}
+			order := span(0, dim)
+			size := func(d int32) float32 { return abs(q[d]) + abs(q[dim+d]) }
+			slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(size(b), size(a)) })
+			mean := make([]float64, (n+page-1)/page)
+			for g := range group {
+				estimates, sum := make([]float64, len(mean)), 0.0
+				for p := range estimates {
+					for _, d := range order[:min(channels, dim)] {
+						high, low := keys[p*page][d], keys[p*page][d]
+						for _, k := range keys[p*page : min(n, (p+1)*page)] {
+							high, low = max(high, k[d]), min(low, k[d])
+						}
+						if q[d]+q[dim+d] <= 0 {
+							high = low
+						}
+						estimates[p] += float64(q[g*dim+int(d)] * high)
+					}
+					estimates[p] = math.Exp(estimates[p])
+					sum += estimates[p]
+				}
+				for p, e := range estimates {
+					mean[p] += e / sum / group
+				}
+			}
+			r := &cache.Reading{Q: q, Picks: [][]int32{nil}}
+			x.Select(r)
+			read := map[int]bool{}
+			for _, i := range r.Picks[0] {
+				read[int(i)/page] = true
+			}
+			sorted := slices.Sorted(slices.Values(mean))
+			for p := range mean {
+				if least := sorted[len(sorted)-top]; read[p] && mean[p] < least-1e-6 || !read[p] && mean[p] > least+1e-6 {
+					t.Fatalf("seed %d, %d channels: reads pages %v of %v", seed, channels, r.Picks[0], mean)
+				}
+			}
+			if len(read) != top || r.Bytes != 8*2*dim || x.Bytes() != r.Bytes {
+				t.Fatalf("seed %d: reads %d pages and %d bytes of bounds", seed, len(read), r.Bytes)
+			}
+		}
+	}
+}

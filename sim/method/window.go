@@ -17,6 +17,7 @@ type observation struct {
 	pool   string  // max, avg or none
 	agg    string  // how the query heads of a group become one score: mean, max or sum
 	query  bool    // decide and store per query head, as the official code does
+	before bool    // the window's own keys take no part of its queries' probabilities
 
 	interval int // tokens after which it decides again; 0: once, at the end of the prompt
 }
@@ -122,7 +123,10 @@ func (o observation) queryHead(v *cache.View, h int) []float64 {
 	first := v.Tokens() - o.window - v.FirstQuery // query row of the window's first token
 	sees := make([]int, o.window)
 	for i := range sees {
-		sees[i] = prefix + i + 1
+		sees[i] = prefix
+		if !o.before {
+			sees[i] += i + 1
+		}
 	}
 	sum := make([]float64, prefix)
 	for _, layer := range v.Q {
