@@ -202,7 +202,7 @@ func TestSettingsAscend(t *testing.T) {
 	specs := []string{
 		"think:window=8", "think:window=79", "think:window=200", "think:window=8+int8", "minicache:retain=80%", "minicache:retain=0%",
 		"lowrank:rope=post", "lowrank:kind=xkv", "lowrank:kind=xkv,layers=3", "lowrank:v_rank=5", "duoattention:recent=8,sinks=2",
-		"kivi:group=8,residual=16", "turboquant:boundary=1", "turboquant:boundary=1,qjl=on", "rocketkv:window=8", "rocketkv:preset=trtllm,window=8",
+		"kivi:group=8,residual=16", "turboquant:boundary=1", "turboquant:boundary=1,qjl=on", "rocketkv:window=8", "rocketkv:preset=trtllm,window=8", "kvzip:level=pair-uniform",
 	}
 	for _, info := range method.All() {
 		specs = append(specs, info.Name)

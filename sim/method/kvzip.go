@@ -17,9 +17,15 @@ func init() {
 		Paper:   "Kim et al. 2025, arXiv:2505.23416, section 3",
 		Code:    "snu-mllab/KVzip; NVIDIA/kvpress kvpress/presses/kvzip_press.py",
 		Params: []Param{
-			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries of the context kept per KV head"},
+			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries of the context kept per KV head, with level=pair in the mean over heads and layers"},
+			{Name: "level", Kind: Choice, Default: "pair", Choices: []string{"pair", "pair-uniform"}, Help: "entries above one threshold over all layers and heads, or the best of each head"},
 		},
-		New: func(a Args) (Method, error) { return kvZip{a.Budget("budget")}, nil },
+		New: func(a Args) (Method, error) {
+			if a["level"] == "pair-uniform" {
+				return kvZipUniform{kvZip{a.Budget("budget")}}, nil
+			}
+			return kvZipPair{kvZip{a.Budget("budget")}}, nil
+		},
 	})
 }
 
@@ -29,11 +35,23 @@ func init() {
 //
 // Differs: the pass is part of the trace's prompt, and the queries after it saw its keys: these stay. Its
 // queries see all keys up to themselves, where the official code shows them the system prompt, a chunk of
-// 2,000 tokens and the repetition alone. Of the official levels this is the uniform one, the best of each KV
-// head; the default there is one threshold over all layers and heads.
+// 2,000 tokens and the repetition alone. The official code has a third level, whole heads, whose scores it
+// loads from files that were made on other texts.
 type kvZip struct{ budget Entries }
 
-var _ Method = kvZip{}
+// kvZipPair keeps the entries whose scores are above one threshold: of all layers' and heads' scores in falling
+// order the one at the place of the budget, which is lost itself, with its equals. The store is ragged and
+// must keep where each head's entries begin, an int32 a head and one for the end.
+type kvZipPair struct{ kvZip }
+
+// kvZipUniform keeps the best entries of each head.
+type kvZipUniform struct{ kvZip }
+
+var (
+	_ Method   = kvZipPair{}
+	_ Observer = kvZipPair{}
+	_ Method   = kvZipUniform{}
+)
 
 // Fit refuses a trace without a second pass in the prompt.
 func (m kvZip) Fit(c Cell) (Cell, error) {
@@ -48,17 +66,70 @@ func (m kvZip) Fit(c Cell) (Cell, error) {
 	return c, nil
 }
 
-// Decide keeps the best entries of the context and everything after it.
-func (m kvZip) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	budget := m.budget.Of(c.SeqLen)
-	if budget >= c.Repeat {
-		return cache.Decision{Warnings: aboveLength(budget, c.Repeat-1, "context")}, nil
+// whole says whether the whole context stays.
+func (m kvZip) whole(c Cell) bool { return m.budget.Of(c.SeqLen) >= c.Repeat }
+
+// kept is the decision to keep some entries of the context, by head, and everything after it.
+func (m kvZip) kept(c Cell, v *cache.View, choose func(j int) []int32) (d cache.Decision) {
+	d.Warnings = aboveLength(m.budget.Of(c.SeqLen), c.Repeat-1, "context")
+	if m.whole(c) {
+		return d
 	}
-	d := cache.Decision{Keep: make([][]int32, v.Heads())}
-	c.Pool.Run(v.Heads(), func(_, j int) {
-		d.Keep[j] = append(topK(m.scores(c, v, j), budget), span(c.Repeat, v.Rows(j))...)
+	d.Keep = make([][]int32, v.Heads())
+	c.Pool.Run(v.Heads(), func(_, j int) { d.Keep[j] = append(choose(j), span(c.Repeat, v.Rows(j))...) })
+	return d
+}
+
+// Decide keeps the best entries of each head.
+func (m kvZipUniform) Decide(c Cell, v *cache.View) (cache.Decision, error) {
+	budget := m.budget.Of(c.SeqLen)
+	return m.kept(c, v, func(j int) []int32 { return topK(m.scores(c, v, j), budget) }), nil
+}
+
+// Fit refuses a part of a model too.
+func (m kvZipPair) Fit(c Cell) (Cell, error) {
+	if len(c.Layers) != c.NumLayers {
+		return c, fmt.Errorf("level=pair has one threshold over all layers: want those %d, not %d of them", c.NumLayers, len(c.Layers))
+	}
+	return m.kvZip.Fit(c)
+}
+
+// Observe returns the scores of the layer's context: [stored head * context + entry].
+func (m kvZipPair) Observe(c Cell, v *cache.View, _ any) ([]float64, error) {
+	if m.whole(c) {
+		return nil, nil
+	}
+	scores := make([]float64, v.Heads()*c.Repeat)
+	c.Pool.Run(v.Heads(), func(_, j int) { copy(scores[j*c.Repeat:], m.scores(c, v, j)) })
+	return scores, nil
+}
+
+// Decide keeps the entries above the threshold.
+func (m kvZipPair) Decide(c Cell, v *cache.View) (cache.Decision, error) {
+	threshold := m.threshold(c)
+	scores := c.Observed[v.Layers[0]]
+	d := m.kept(c, v, func(j int) (above []int32) {
+		for i, x := range scores[j*c.Repeat : (j+1)*c.Repeat] {
+			if x > threshold {
+				above = append(above, int32(i))
+			}
+		}
+		return above
 	})
+	d.MetaPerStore = 4 * int64(v.Heads()+1)
 	return d, nil
+}
+
+// threshold is the score at the budget's place among those of all layers.
+func (m kvZipPair) threshold(c Cell) float64 {
+	if m.whole(c) {
+		return 0
+	}
+	var all []float64
+	for _, scores := range c.Observed {
+		all = append(all, scores...)
+	}
+	return highest(all, m.budget.Of(c.SeqLen)*len(all)/c.Repeat)
 }
 
 // scores are the largest probabilities of a stored head's rows before the second pass.

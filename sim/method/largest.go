@@ -31,7 +31,7 @@ func largest(scores []float32, k int, room []float32, dst []int32) []int32 {
 
 // highest returns the k-th highest of xs, k from 1, and reorders them (Hoare 1961, with three-way partitions:
 // scores are often equal).
-func highest(xs []float32, k int) float32 {
+func highest[F float32 | float64](xs []F, k int) F {
 	for {
 		a, b, c := xs[0], xs[len(xs)/2], xs[len(xs)-1]
 		pivot := max(min(a, b), min(max(a, b), c))
