@@ -42,7 +42,8 @@ type Scratch struct {
 	tail         []float32 // [GroupDim] channels of a row that the assembly leaves
 	part         []float32 // [tileHeads][block] what the last columns add to logits
 
-	factor, offset []float32   // [block][dim/16] of a Blocked block
+	factor, offset []float32   // [block][up to dim/16] of a Blocked block
+	halves         []uint16    // [block][up to dim/16] as they are stored
 	entries        [16]float32 // of its table
 
 	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
@@ -57,13 +58,13 @@ type softState struct {
 
 // NewScratch makes room for heads query heads on rows of dim channels, the larger of keys and values.
 func NewScratch(heads, dim int) *Scratch {
-	groups := Int4.ScalesPerRow(dim)
+	groups, parts := Int4.ScalesPerRow(dim), (dim+15)/16
 	floats := func(n int) []float32 { return make([]float32, n) }
 	s := &Scratch{
 		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
 		scales: floats(block * groups), mins: floats(block * groups), ones: floats(max(block*groups, heads)), zeros: floats(block * groups),
 		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim), part: floats(tileHeads * block),
-		factor: floats(block * dim / 16), offset: floats(block * dim / 16),
+		factor: floats(block * parts), offset: floats(block * parts), halves: make([]uint16, block*parts),
 	}
 	for i := range s.ones {
 		s.ones[i] = 1

@@ -61,7 +61,7 @@ func columns(r *Rows) int {
 // int4Scales widens the scales and minima of n rows, groups of them a row.
 func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32, groups int) {
 	if r.Format == Blocked {
-		return r.nibbleScales(lo, n, s)
+		return a.nibbleScales(r, lo, n, s)
 	}
 	if r.Format != Int4 {
 		return nil, nil, 0

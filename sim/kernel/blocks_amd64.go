@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// lookUpFunc is the assembly that decodes rows of one form of codes.
-type lookUpFunc func(dst *float32, dstStride int, rows *byte, stride, n, dim int, table, scale, least *float32, next *byte)
+// lookUpFunc is the assembly that decodes rows of one form of codes. half, round and behind are steps, in bytes.
+type lookUpFunc func(dst *float32, dstStride int, rows *byte, stride, n, dim int, table, scale, least *float32, half, round, behind int, next *byte)
 
 // floatRows are rows of dim floats in scratch memory.
 func floatRows(rows []float32, dim int) Rows {
@@ -25,25 +25,28 @@ func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 		dim = 0
 	}
 	if dim > 0 {
-		per := dim / 16
-		factor, offset := s.factor[:n*per], s.offset[:n*per]
 		unit := float32(1) // by which the vector form of a code is too small
 		if b.form == formE4M3 {
 			unit = 256
 		}
-		b.spread(r, lo, n, 16, unit, factor, offset)
-		look := func(dst *float32, table []float32, next *byte) {
+		factor, offset := a.blockScales(r, lo, n, unit, s)
+		step := b.steps(r.width, dim)
+		if step.spread {
+			per, run := dim/16, b.width(r.width)/16
+			factor, offset = spread(s.factor, n, len(factor)/n, per, run), spread(s.offset, n, len(offset)/n, per, run)
+		}
+		look := func(dst *float32, table []float32, step steps, next *byte) {
 			for i := range s.entries {
 				s.entries[i] = table[i%len(table)]
 			}
-			a.lookUp[b.form](dst, 4*r.Dim, r.at(lo), r.stride, n, dim, &s.entries[0], &factor[0], &offset[0], next)
+			a.lookUp[b.form](dst, 4*r.Dim, r.at(lo), r.stride, n, dim, &s.entries[0], &factor[0], &offset[0], 4*step.half, 4*step.round, 4*step.behind, next)
 		}
-		look(&rows[0], b.Table, prefetch(r, lo, 0, s))
+		look(&rows[0], b.Table, step, prefetch(r, lo, 0, s))
 		if dim == r.width && r.Dim > r.width {
 			for i := range n {
-				spreadOne(factor, i*per, per, b.Sketch.length(b, r.Data[(lo+i)*r.stride:]))
+				factor[i] = b.Sketch.length(b, r.Data[(lo+i)*r.stride:])
 			}
-			look(&rows[dim], b.Sketch.table, r.at(lo))
+			look(&rows[dim], b.Sketch.table, steps{behind: 1}, r.at(lo))
 			dim = r.Dim
 		}
 	}
@@ -64,54 +67,92 @@ func (b *Blocks) nibbles(dim int) bool {
 }
 
 // nibbleScales writes the scales and minima of n rows of such blocks as those of Int4.
-func (r *Rows) nibbleScales(lo, n int, s *Scratch) (scale, least *float32, groups int) {
-	groups = r.Dim / GroupDim
-	scales, mins := s.scales[:n*groups], s.mins[:n*groups]
-	r.Blocks.spread(r, lo, n, GroupDim, 1, scales, mins)
+func (a *simd) nibbleScales(r *Rows, lo, n int, s *Scratch) (scale, least *float32, groups int) {
+	factor, offset := a.blockScales(r, lo, n, 1, s)
+	groups = len(factor) / n
+	if w := r.Blocks.width(r.width); w != GroupDim {
+		blocks, run := groups, max(1, w/GroupDim)
+		groups = r.Dim / GroupDim
+		factor, offset = spread(s.factor, n, blocks, groups, run), spread(s.offset, n, blocks, groups, run)
+	}
 	if zero := r.Blocks.Table[0]; zero != 0 {
-		for i, x := range scales {
-			mins[i] += float32(x * zero)
+		for i, x := range factor {
+			offset[i] += float32(x * zero)
 		}
 	}
-	return &scales[0], &mins[0], groups
+	return &factor[0], &offset[0], groups
 }
 
-// spread writes what each part of so many channels is multiplied by, times unit, and what is added, as many parts
-// to each of n rows as the two have room for.
-func (b *Blocks) spread(r *Rows, lo, n, channels int, unit float32, factor, offset []float32) {
-	clear(offset)
-	per := len(factor) / n
-	run := min(max(1, b.width(r.width)/channels), per) // parts in a block
-	codes := codeBytes(b.Bits, r.width)
+// blockScales returns what the codes of each block of n rows are multiplied by, times unit, and what is added,
+// [n][blocks] in scratch memory. Without scales there is one of each.
+func (a *simd) blockScales(r *Rows, lo, n int, unit float32, s *Scratch) (factor, offset []float32) {
+	b := r.Blocks
 	if b.Scale == NoScale {
-		spreadOne(factor, 0, len(factor), unit)
-		return
+		s.factor[0], s.offset[0] = unit, 0
+		return s.factor[:1], s.offset[:1]
 	}
-	for i := range n {
-		at := (lo+i)*r.stride + codes
-		scales, to, add := r.Data[at:at+r.stride-codes], factor[i*per:(i+1)*per], offset[i*per:(i+1)*per]
-		switch {
-		case b.Scale == E4M3Scale && run == 1:
-			for c := range to {
-				to[c] = e4m3Table[scales[c]] * b.Global
-			}
-		case b.Scale == HalfScale:
-			for c := 0; c < per; c += run {
-				spreadOne(to, c, run, halfs[binary.LittleEndian.Uint16(scales[c/run*2:])]*unit)
-			}
-		default:
-			for c := 0; c < per; c += run {
-				scale, least := b.scale(scales, c/run)
-				spreadOne(to, c, run, scale*unit)
-				spreadOne(add, c, run, least)
+	blocks, size := b.blocks(r.width), b.Scale.bytes()
+	factor, offset = s.factor[:n*blocks], s.offset[:n*blocks]
+	first := lo*r.stride + codeBytes(b.Bits, r.width)
+	halves := func(dst []float32, first int) {
+		u := s.halves[:len(dst)]
+		for i := range n {
+			row := r.Data[first+i*r.stride:]
+			for c := range blocks {
+				u[i*blocks+c] = binary.LittleEndian.Uint16(row[c*size:])
 			}
 		}
+		a.floats(dst, u)
 	}
+	switch b.Scale {
+	case HalfScale:
+		halves(factor, first)
+		clear(offset)
+	case HalfMin:
+		halves(factor, first)
+		halves(offset, first+2)
+	default:
+		for i := range factor {
+			factor[i], offset[i] = b.scale(r.Data[first+i/blocks*r.stride:], i%blocks)
+		}
+	}
+	if unit != 1 {
+		for i := range factor {
+			factor[i] *= unit
+		}
+	}
+	return factor, offset
 }
 
-// spreadOne writes x to as many as run elements from at on.
-func spreadOne(dst []float32, at, run int, x float32) {
-	for c := at; c < min(at+run, len(dst)); c++ {
-		dst[c] = x
+// steps is how far the scale of a round of 32 channels is from the one before: of its second half from the first, of
+// the next round, and behind a row's last.
+type steps struct {
+	half, round, behind int
+	spread              bool // blocks are to be spread over each 16 channels first
+}
+
+// steps are those of the first dim channels of rows of width.
+func (b *Blocks) steps(width, dim int) steps {
+	blocks := b.blocks(width)
+	switch w := b.width(width); {
+	case b.Scale == NoScale:
+		return steps{}
+	case w >= width:
+		return steps{behind: 1}
+	case w == 32:
+		return steps{round: 1, behind: blocks - dim/32}
+	case w == 16:
+		return steps{half: 1, round: 2, behind: blocks - dim/16}
 	}
+	return steps{half: 1, round: 2, spread: true}
+}
+
+// spread repeats, in place, each of the blocks of n rows, [n][blocks], for run parts: [n][per], not fewer.
+func spread(x []float32, n, blocks, per, run int) []float32 {
+	for i := n - 1; i >= 0; i-- {
+		for c := per - 1; c >= 0; c-- {
+			x[i*per+c] = x[i*blocks+min(c/run, blocks-1)]
+		}
+	}
+	return x[:n*per]
 }

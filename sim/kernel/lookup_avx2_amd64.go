@@ -7,29 +7,29 @@ package kernel
 // lookUpNibbleAVX2 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpNibbleAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpNibbleAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
 // lookUpPairAVX2 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpPairAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpPairAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
 // lookUpTripleAVX2 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpTripleAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpTripleAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
 // lookUpSignedAVX2 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpSignedAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpSignedAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
 // lookUpE4M3AVX2 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpE4M3AVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpE4M3AVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
 // lookUpE5M2AVX2 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpE5M2AVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpE5M2AVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)

@@ -4,12 +4,14 @@
 
 #include "textflag.h"
 
-// func lookUpNibbleAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpNibbleAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX2, MMX+
-TEXT ·lookUpNibbleAVX2(SB), $0-80
+TEXT ·lookUpNibbleAVX2(SB), $0-104
 	MOVQ    table+48(FP), R13
 	VMOVUPS (R13), Y0
 	VMOVUPS 32(R13), Y1
+	MOVQ    half+72(FP), R13
+	MOVQ    round+80(FP), R15
 	MOVQ    dst+0(FP), DI
 	MOVQ    dstStride+8(FP), R9
 	MOVQ    rows+16(FP), SI
@@ -17,7 +19,7 @@ TEXT ·lookUpNibbleAVX2(SB), $0-80
 	MOVQ    n+32(FP), CX
 	MOVQ    scale+56(FP), AX
 	MOVQ    least+64(FP), BX
-	MOVQ    next+72(FP), R12
+	MOVQ    next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -41,9 +43,9 @@ round:
 	VPERMPS      Y1, Y2, Y8
 	VPSLLD       $0x1c, Y2, Y3
 	VBLENDVPS    Y3, Y8, Y7, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 64(R8)
 	VPMOVZXBD    8(R10), Y2
@@ -61,18 +63,21 @@ round:
 	VPERMPS      Y1, Y2, Y8
 	VPSLLD       $0x1c, Y2, Y3
 	VBLENDVPS    Y3, Y8, Y7, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 96(R8)
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX
@@ -80,12 +85,14 @@ round:
 	VZEROUPPER
 	RET
 
-// func lookUpPairAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpPairAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX2, MMX+
-TEXT ·lookUpPairAVX2(SB), $0-80
+TEXT ·lookUpPairAVX2(SB), $0-104
 	MOVQ    table+48(FP), R13
 	VMOVUPS (R13), Y0
 	VMOVUPS 32(R13), Y1
+	MOVQ    half+72(FP), R13
+	MOVQ    round+80(FP), R15
 	MOVQ    dst+0(FP), DI
 	MOVQ    dstStride+8(FP), R9
 	MOVQ    rows+16(FP), SI
@@ -93,7 +100,7 @@ TEXT ·lookUpPairAVX2(SB), $0-80
 	MOVQ    n+32(FP), CX
 	MOVQ    scale+56(FP), AX
 	MOVQ    least+64(FP), BX
-	MOVQ    next+72(FP), R12
+	MOVQ    next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -112,9 +119,9 @@ round:
 	VPMOVZXBD    (R10), Y3
 	VPSRLD       $0x04, Y3, Y3
 	VPERMPS      Y0, Y3, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 64(R8)
 	VPMOVZXBD    (R10), Y3
@@ -128,18 +135,21 @@ round:
 	VPMOVZXBD    (R10), Y3
 	VPSRLD       $0x06, Y3, Y3
 	VPERMPS      Y0, Y3, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 96(R8)
 	ADDQ         $0x08, R10
 	ADDQ         $0x08, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX
@@ -147,15 +157,17 @@ round:
 	VZEROUPPER
 	RET
 
-// func lookUpTripleAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpTripleAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX2, MMX+
-TEXT ·lookUpTripleAVX2(SB), $0-80
+TEXT ·lookUpTripleAVX2(SB), $0-104
 	MOVQ    table+48(FP), R13
 	VMOVUPS (R13), Y0
 	VMOVUPS 32(R13), Y1
 	VMOVUPS pairAVX2<>+0(SB), Y4
 	VMOVUPS laneAVX2<>+0(SB), Y5
 	VMOVUPS thirdAVX2<>+0(SB), Y6
+	MOVQ    half+72(FP), R13
+	MOVQ    round+80(FP), R15
 	MOVQ    dst+0(FP), DI
 	MOVQ    dstStride+8(FP), R9
 	MOVQ    rows+16(FP), SI
@@ -163,7 +175,7 @@ TEXT ·lookUpTripleAVX2(SB), $0-80
 	MOVQ    n+32(FP), CX
 	MOVQ    scale+56(FP), AX
 	MOVQ    least+64(FP), BX
-	MOVQ    next+72(FP), R12
+	MOVQ    next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -194,9 +206,9 @@ round:
 	VPAND        Y6, Y8, Y8
 	VPOR         Y8, Y3, Y3
 	VPERMPS      Y0, Y3, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 64(R8)
 	VPMOVZXBD    (R10), Y3
@@ -222,18 +234,21 @@ round:
 	VPAND        Y6, Y8, Y8
 	VPOR         Y8, Y3, Y3
 	VPERMPS      Y0, Y3, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 96(R8)
 	ADDQ         $0x0c, R10
 	ADDQ         $0x0c, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX
@@ -295,9 +310,11 @@ DATA thirdAVX2<>+56(SB)/4, $0x00000004
 DATA thirdAVX2<>+60(SB)/4, $0x00000004
 GLOBL thirdAVX2<>(SB), RODATA|NOPTR, $64
 
-// func lookUpSignedAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpSignedAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX2, MMX+
-TEXT ·lookUpSignedAVX2(SB), $0-80
+TEXT ·lookUpSignedAVX2(SB), $0-104
+	MOVQ half+72(FP), R13
+	MOVQ round+80(FP), R15
 	MOVQ dst+0(FP), DI
 	MOVQ dstStride+8(FP), R9
 	MOVQ rows+16(FP), SI
@@ -305,7 +322,7 @@ TEXT ·lookUpSignedAVX2(SB), $0-80
 	MOVQ n+32(FP), CX
 	MOVQ scale+56(FP), AX
 	MOVQ least+64(FP), BX
-	MOVQ next+72(FP), R12
+	MOVQ next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -323,9 +340,9 @@ round:
 	VMOVUPS      Y7, (R8)
 	VPMOVSXBD    16(R10), Y7
 	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 64(R8)
 	VPMOVSXBD    8(R10), Y7
@@ -337,18 +354,21 @@ round:
 	VMOVUPS      Y7, 32(R8)
 	VPMOVSXBD    24(R10), Y7
 	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 96(R8)
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX
@@ -356,10 +376,12 @@ round:
 	VZEROUPPER
 	RET
 
-// func lookUpE4M3AVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpE4M3AVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, F16C, MMX+
-TEXT ·lookUpE4M3AVX2(SB), $0-80
+TEXT ·lookUpE4M3AVX2(SB), $0-104
 	VMOVUPS e4m3AVX2<>+0(SB), Y4
+	MOVQ    half+72(FP), R13
+	MOVQ    round+80(FP), R15
 	MOVQ    dst+0(FP), DI
 	MOVQ    dstStride+8(FP), R9
 	MOVQ    rows+16(FP), SI
@@ -367,7 +389,7 @@ TEXT ·lookUpE4M3AVX2(SB), $0-80
 	MOVQ    n+32(FP), CX
 	MOVQ    scale+56(FP), AX
 	MOVQ    least+64(FP), BX
-	MOVQ    next+72(FP), R12
+	MOVQ    next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -389,9 +411,9 @@ round:
 	VPSLLW       $0x07, X2, X2
 	VPAND        X4, X2, X2
 	VCVTPH2PS    X2, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 64(R8)
 	VPMOVSXBW    8(R10), X2
@@ -407,18 +429,21 @@ round:
 	VPSLLW       $0x07, X2, X2
 	VPAND        X4, X2, X2
 	VCVTPH2PS    X2, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 96(R8)
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX
@@ -444,9 +469,11 @@ DATA e4m3AVX2<>+56(SB)/4, $0xbf80bf80
 DATA e4m3AVX2<>+60(SB)/4, $0xbf80bf80
 GLOBL e4m3AVX2<>(SB), RODATA|NOPTR, $64
 
-// func lookUpE5M2AVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpE5M2AVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, F16C, MMX+
-TEXT ·lookUpE5M2AVX2(SB), $0-80
+TEXT ·lookUpE5M2AVX2(SB), $0-104
+	MOVQ half+72(FP), R13
+	MOVQ round+80(FP), R15
 	MOVQ dst+0(FP), DI
 	MOVQ dstStride+8(FP), R9
 	MOVQ rows+16(FP), SI
@@ -454,7 +481,7 @@ TEXT ·lookUpE5M2AVX2(SB), $0-80
 	MOVQ n+32(FP), CX
 	MOVQ scale+56(FP), AX
 	MOVQ least+64(FP), BX
-	MOVQ next+72(FP), R12
+	MOVQ next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -474,9 +501,9 @@ round:
 	VPMOVZXBW    16(R10), X2
 	VPSLLW       $0x08, X2, X2
 	VCVTPH2PS    X2, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 64(R8)
 	VPMOVZXBW    8(R10), X2
@@ -490,18 +517,21 @@ round:
 	VPMOVZXBW    24(R10), X2
 	VPSLLW       $0x08, X2, X2
 	VCVTPH2PS    X2, Y7
-	VBROADCASTSS 4(AX), Y8
+	VBROADCASTSS (AX)(R13*1), Y8
 	VMULPS       Y8, Y7, Y7
-	VBROADCASTSS 4(BX), Y8
+	VBROADCASTSS (BX)(R13*1), Y8
 	VADDPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 96(R8)
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX

@@ -7,29 +7,29 @@ package kernel
 // lookUpNibbleAVX512 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpNibbleAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpNibbleAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
 // lookUpPairAVX512 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpPairAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpPairAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
 // lookUpTripleAVX512 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpTripleAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpTripleAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
 // lookUpSignedAVX512 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpSignedAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpSignedAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
 // lookUpE4M3AVX512 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpE4M3AVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpE4M3AVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
 // lookUpE5M2AVX512 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //go:noescape
-func lookUpE5M2AVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+func lookUpE5M2AVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)

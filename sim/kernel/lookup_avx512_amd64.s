@@ -4,11 +4,13 @@
 
 #include "textflag.h"
 
-// func lookUpNibbleAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpNibbleAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·lookUpNibbleAVX512(SB), $0-80
+TEXT ·lookUpNibbleAVX512(SB), $0-104
 	MOVQ    table+48(FP), R13
 	VMOVUPS (R13), Z0
+	MOVQ    half+72(FP), R13
+	MOVQ    round+80(FP), R15
 	MOVQ    dst+0(FP), DI
 	MOVQ    dstStride+8(FP), R9
 	MOVQ    rows+16(FP), SI
@@ -16,7 +18,7 @@ TEXT ·lookUpNibbleAVX512(SB), $0-80
 	MOVQ    n+32(FP), CX
 	MOVQ    scale+56(FP), AX
 	MOVQ    least+64(FP), BX
-	MOVQ    next+72(FP), R12
+	MOVQ    next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -34,18 +36,21 @@ round:
 	VMOVUPS      Z7, (R8)
 	VPSRLD       $0x04, Z2, Z2
 	VPERMPS      Z0, Z2, Z7
-	VBROADCASTSS 4(AX), Z8
+	VBROADCASTSS (AX)(R13*1), Z8
 	VMULPS       Z8, Z7, Z7
-	VBROADCASTSS 4(BX), Z8
+	VBROADCASTSS (BX)(R13*1), Z8
 	VADDPS       Z8, Z7, Z7
 	VMOVUPS      Z7, 64(R8)
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX
@@ -53,13 +58,15 @@ round:
 	VZEROUPPER
 	RET
 
-// func lookUpPairAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpPairAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX2, AVX512F, MMX+
-TEXT ·lookUpPairAVX512(SB), $0-80
+TEXT ·lookUpPairAVX512(SB), $0-104
 	MOVQ    table+48(FP), R13
 	VMOVUPS (R13), Z0
 	VMOVUPS firstAVX512<>+0(SB), Z5
 	VMOVUPS secondAVX512<>+0(SB), Z6
+	MOVQ    half+72(FP), R13
+	MOVQ    round+80(FP), R15
 	MOVQ    dst+0(FP), DI
 	MOVQ    dstStride+8(FP), R9
 	MOVQ    rows+16(FP), SI
@@ -67,7 +74,7 @@ TEXT ·lookUpPairAVX512(SB), $0-80
 	MOVQ    n+32(FP), CX
 	MOVQ    scale+56(FP), AX
 	MOVQ    least+64(FP), BX
-	MOVQ    next+72(FP), R12
+	MOVQ    next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -87,18 +94,21 @@ round:
 	VMOVUPS      Z7, (R8)
 	VPSRLVD      Z6, Z2, Z3
 	VPERMPS      Z0, Z3, Z7
-	VBROADCASTSS 4(AX), Z8
+	VBROADCASTSS (AX)(R13*1), Z8
 	VMULPS       Z8, Z7, Z7
-	VBROADCASTSS 4(BX), Z8
+	VBROADCASTSS (BX)(R13*1), Z8
 	VADDPS       Z8, Z7, Z7
 	VMOVUPS      Z7, 64(R8)
 	ADDQ         $0x08, R10
 	ADDQ         $0x08, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX
@@ -142,15 +152,17 @@ DATA secondAVX512<>+56(SB)/4, $0x00000006
 DATA secondAVX512<>+60(SB)/4, $0x00000006
 GLOBL secondAVX512<>(SB), RODATA|NOPTR, $64
 
-// func lookUpTripleAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpTripleAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX2, AVX512F, MMX+
-TEXT ·lookUpTripleAVX512(SB), $0-80
+TEXT ·lookUpTripleAVX512(SB), $0-104
 	MOVQ    table+48(FP), R13
 	VMOVUPS (R13), Z0
 	VMOVUPS pairAVX512<>+0(SB), Z4
 	VMOVUPS firstAVX512<>+0(SB), Z5
 	VMOVUPS secondAVX512<>+0(SB), Z6
 	VMOVUPS thirdAVX512<>+0(SB), Z1
+	MOVQ    half+72(FP), R13
+	MOVQ    round+80(FP), R15
 	MOVQ    dst+0(FP), DI
 	MOVQ    dstStride+8(FP), R9
 	MOVQ    rows+16(FP), SI
@@ -158,7 +170,7 @@ TEXT ·lookUpTripleAVX512(SB), $0-80
 	MOVQ    n+32(FP), CX
 	MOVQ    scale+56(FP), AX
 	MOVQ    least+64(FP), BX
-	MOVQ    next+72(FP), R12
+	MOVQ    next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -184,18 +196,21 @@ round:
 	KMOVW        10(R10), K1
 	VPORD        Z1, Z3, K1, Z3
 	VPERMPS      Z0, Z3, Z7
-	VBROADCASTSS 4(AX), Z8
+	VBROADCASTSS (AX)(R13*1), Z8
 	VMULPS       Z8, Z7, Z7
-	VBROADCASTSS 4(BX), Z8
+	VBROADCASTSS (BX)(R13*1), Z8
 	VADDPS       Z8, Z7, Z7
 	VMOVUPS      Z7, 64(R8)
 	ADDQ         $0x0c, R10
 	ADDQ         $0x0c, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX
@@ -239,9 +254,11 @@ DATA thirdAVX512<>+56(SB)/4, $0x00000004
 DATA thirdAVX512<>+60(SB)/4, $0x00000004
 GLOBL thirdAVX512<>(SB), RODATA|NOPTR, $64
 
-// func lookUpSignedAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpSignedAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·lookUpSignedAVX512(SB), $0-80
+TEXT ·lookUpSignedAVX512(SB), $0-104
+	MOVQ half+72(FP), R13
+	MOVQ round+80(FP), R15
 	MOVQ dst+0(FP), DI
 	MOVQ dstStride+8(FP), R9
 	MOVQ rows+16(FP), SI
@@ -249,7 +266,7 @@ TEXT ·lookUpSignedAVX512(SB), $0-80
 	MOVQ n+32(FP), CX
 	MOVQ scale+56(FP), AX
 	MOVQ least+64(FP), BX
-	MOVQ next+72(FP), R12
+	MOVQ next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -267,18 +284,21 @@ round:
 	VMOVUPS      Z7, (R8)
 	VPMOVSXBD    16(R10), Z7
 	VCVTDQ2PS    Z7, Z7
-	VBROADCASTSS 4(AX), Z8
+	VBROADCASTSS (AX)(R13*1), Z8
 	VMULPS       Z8, Z7, Z7
-	VBROADCASTSS 4(BX), Z8
+	VBROADCASTSS (BX)(R13*1), Z8
 	VADDPS       Z8, Z7, Z7
 	VMOVUPS      Z7, 64(R8)
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX
@@ -286,10 +306,12 @@ round:
 	VZEROUPPER
 	RET
 
-// func lookUpE4M3AVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpE4M3AVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX2, AVX512F, MMX+
-TEXT ·lookUpE4M3AVX512(SB), $0-80
+TEXT ·lookUpE4M3AVX512(SB), $0-104
 	VMOVUPS e4m3AVX512<>+0(SB), Z4
+	MOVQ    half+72(FP), R13
+	MOVQ    round+80(FP), R15
 	MOVQ    dst+0(FP), DI
 	MOVQ    dstStride+8(FP), R9
 	MOVQ    rows+16(FP), SI
@@ -297,7 +319,7 @@ TEXT ·lookUpE4M3AVX512(SB), $0-80
 	MOVQ    n+32(FP), CX
 	MOVQ    scale+56(FP), AX
 	MOVQ    least+64(FP), BX
-	MOVQ    next+72(FP), R12
+	MOVQ    next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -319,18 +341,21 @@ round:
 	VPSLLW       $0x07, Y2, Y2
 	VPAND        Y4, Y2, Y2
 	VCVTPH2PS    Y2, Z7
-	VBROADCASTSS 4(AX), Z8
+	VBROADCASTSS (AX)(R13*1), Z8
 	VMULPS       Z8, Z7, Z7
-	VBROADCASTSS 4(BX), Z8
+	VBROADCASTSS (BX)(R13*1), Z8
 	VADDPS       Z8, Z7, Z7
 	VMOVUPS      Z7, 64(R8)
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX
@@ -356,9 +381,11 @@ DATA e4m3AVX512<>+56(SB)/4, $0xbf80bf80
 DATA e4m3AVX512<>+60(SB)/4, $0xbf80bf80
 GLOBL e4m3AVX512<>(SB), RODATA|NOPTR, $64
 
-// func lookUpE5M2AVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, next *byte)
+// func lookUpE5M2AVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX2, AVX512F, MMX+
-TEXT ·lookUpE5M2AVX512(SB), $0-80
+TEXT ·lookUpE5M2AVX512(SB), $0-104
+	MOVQ half+72(FP), R13
+	MOVQ round+80(FP), R15
 	MOVQ dst+0(FP), DI
 	MOVQ dstStride+8(FP), R9
 	MOVQ rows+16(FP), SI
@@ -366,7 +393,7 @@ TEXT ·lookUpE5M2AVX512(SB), $0-80
 	MOVQ n+32(FP), CX
 	MOVQ scale+56(FP), AX
 	MOVQ least+64(FP), BX
-	MOVQ next+72(FP), R12
+	MOVQ next+96(FP), R12
 
 row:
 	MOVQ DI, R8
@@ -386,18 +413,21 @@ round:
 	VPMOVZXBW    16(R10), Y2
 	VPSLLW       $0x08, Y2, Y2
 	VCVTPH2PS    Y2, Z7
-	VBROADCASTSS 4(AX), Z8
+	VBROADCASTSS (AX)(R13*1), Z8
 	VMULPS       Z8, Z7, Z7
-	VBROADCASTSS 4(BX), Z8
+	VBROADCASTSS (BX)(R13*1), Z8
 	VADDPS       Z8, Z7, Z7
 	VMOVUPS      Z7, 64(R8)
 	ADDQ         $0x20, R10
 	ADDQ         $0x20, R12
 	ADDQ         $+128, R8
-	ADDQ         $0x08, AX
-	ADDQ         $0x08, BX
+	ADDQ         R15, AX
+	ADDQ         R15, BX
 	SUBQ         $0x20, DX
 	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
 	ADDQ         R9, DI
 	ADDQ         R11, SI
 	DECQ         CX

@@ -9,9 +9,12 @@ import (
 //
 //	for i := 0; i < n; i++ {
 //		for d := 0; d < dim; d++ {
-//			dst[i][d] = scale[i*dim/16+d/16]*value(code d of row i) + least[i*dim/16+d/16]
+//			dst[i][d] = scale[of d]*value(code d of row i) + least[of d]
 //		}
 //	}
+//
+// Both advance by half bytes from the first 16 channels of a round to the others, by round from round to round and
+// by behind at the end of a row.
 func lookUp(g *gen) {
 	for _, f := range []form{{"Nibble", 16}, {"Pair", 8}, {"Triple", 12}, {"Signed", 32}, {"E4M3", 32}, {"E5M2", 32}} {
 		l := &lookup{gen: g, f: f}
@@ -39,19 +42,22 @@ type lookup struct {
 }
 
 func (l *lookup) emit() {
-	l.function("lookUp"+l.f.name, "func(dst *float32, dstStride int, rows *byte, stride, n, dim int, table, scale, least *float32, next *byte)",
+	l.function("lookUp"+l.f.name, "func(dst *float32, dstStride int, rows *byte, stride, n, dim int, table, scale, least *float32, half, round, behind int, next *byte)",
 		"decodes n rows of dim channels, a multiple of 32; strides are in bytes.")
 	var (
 		dst, to, dstStride = reg.RDI, reg.R8, reg.R9
 		rows, row, stride  = reg.RSI, reg.R10, reg.R11
 		scale, least       = reg.RAX, reg.RBX
 		left, cols, next   = reg.RCX, reg.RDX, reg.R12
+		half, round        = reg.R13, reg.R15
 	)
 	l.entries = [2]reg.VecPhysical{l.vec(0), l.vec(1)}
 	l.codes, l.index, l.mask = l.vec(2), l.vec(3), l.vec(4)
 	l.shifts = [2]reg.VecPhysical{l.vec(5), l.vec(6)}
 	l.x, l.y = l.vec(7), l.vec(8)
-	l.prepare(reg.R13)
+	l.prepare(half)
+	l.arg("half", half)
+	l.arg("round", round)
 	l.arg("dst", dst)
 	l.arg("dstStride", dstStride)
 	l.arg("rows", rows)
@@ -72,20 +78,27 @@ func (l *lookup) emit() {
 	}
 	for _, v := range order {
 		l.load(v, Mem{Base: row})
-		half := v * l.lanes / 16
-		l.VBROADCASTSS(Mem{Base: scale, Disp: 4 * half}, l.y)
+		factor, offset := Mem{Base: scale}, Mem{Base: least}
+		if v*l.lanes >= 16 {
+			factor.Index, factor.Scale = half, 1
+			offset.Index, offset.Scale = half, 1
+		}
+		l.VBROADCASTSS(factor, l.y)
 		l.VMULPS(l.y, l.x, l.x)
-		l.VBROADCASTSS(Mem{Base: least, Disp: 4 * half}, l.y)
+		l.VBROADCASTSS(offset, l.y)
 		l.VADDPS(l.y, l.x, l.x)
 		l.VMOVUPS(l.x, Mem{Base: to, Disp: 4 * v * l.lanes})
 	}
 	l.ADDQ(U8(l.f.bytes), row)
 	l.ADDQ(U8(l.f.bytes), next)
 	l.ADDQ(I32(4*32), to)
-	l.ADDQ(U8(8), scale)
-	l.ADDQ(U8(8), least)
+	l.ADDQ(round, scale)
+	l.ADDQ(round, least)
 	l.SUBQ(U8(32), cols)
 	l.JG(LabelRef("round"))
+	l.arg("behind", cols)
+	l.ADDQ(cols, scale)
+	l.ADDQ(cols, least)
 	l.ADDQ(dstStride, dst)
 	l.ADDQ(stride, rows)
 	l.DECQ(left)
