@@ -111,9 +111,18 @@ func (a *simd) blockScales(r *Rows, lo, n int, unit float32, s *Scratch) (factor
 	case HalfMin:
 		halves(factor, first)
 		halves(offset, first+2)
+	case E4M3Scale:
+		for i := range n {
+			for c, u := range r.Data[first+i*r.stride:][:blocks] {
+				factor[i*blocks+c] = e4m3Table[u] * b.Global
+			}
+		}
+		clear(offset)
 	default:
-		for i := range factor {
-			factor[i], offset[i] = b.scale(r.Data[first+i/blocks*r.stride:], i%blocks)
+		for i := range n {
+			for c := range blocks {
+				factor[i*blocks+c], offset[i*blocks+c] = b.scale(r.Data[first+i*r.stride:], c)
+			}
 		}
 	}
 	if unit != 1 {
