@@ -21,6 +21,7 @@ type rows struct {
 // Load reads every row that the plan's cells use, so that a trace that is cut short or holds a NaN is
 // found before anything is measured or written. It keeps those of the traces that RowBytes counts.
 func (p *Plan) Load(ctx context.Context) error {
+	defer p.frugal()()
 	p.rows = map[*trace.Trace]*rows{}
 	held := p.held()
 	for _, t := range p.Traces {

@@ -13,16 +13,28 @@ import (
 // Schema is the version of Record.
 const Schema = 1
 
-// leastMemoryLimit keeps the collector from running all the time for the sake of a small limit.
-const leastMemoryLimit = 1 << 30
+const (
+	// leastMemoryLimit keeps the collector from running all the time for the sake of a small limit.
+	leastMemoryLimit = 1 << 30
+	// garbage is the percentage of what lives that may wait for the collector. Most of it is rows, which hold no
+	// pointers: collecting often costs little, and lets a run need not much more than it holds.
+	garbage = 20
+)
+
+// frugal keeps the heap near what lives in it, and within the memory allowed, until restore is called.
+func (p *Plan) frugal() (restore func()) {
+	limit, percent := debug.SetMemoryLimit(max(p.MaxMemory, leastMemoryLimit)), debug.SetGCPercent(garbage)
+	return func() {
+		debug.SetMemoryLimit(limit)
+		debug.SetGCPercent(percent)
+	}
+}
 
 // Run measures the cells of a loaded plan that have no record yet, in order, and hands each record to done
 // as its cell ends. A cell that fails gives a record that says so; the others go on. Run ends early only
 // where ctx is cancelled or done returns an error.
 func Run(ctx context.Context, p *Plan, done func(Record) error) error {
-	// Between cells garbage is as large as what lives: collect it before it passes the memory allowed.
-	before := debug.SetMemoryLimit(max(p.MaxMemory, leastMemoryLimit))
-	defer debug.SetMemoryLimit(before)
+	defer p.frugal()()
 	pool := kernel.NewPool(p.Threads)
 	defer pool.Close()
 	r := &runner{plan: p, pool: pool}
