@@ -10,7 +10,6 @@ import (
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
-	"kvgauge/sim/trace"
 )
 
 // accumulator gathers the errors of a cell's output rows, one row a layer, step and query head.
@@ -20,11 +19,7 @@ type accumulator struct {
 	byRow  []float64     // |O'-O| / |O| of every row
 	cosine float64       // sum over rows
 	maxAbs float64
-
-	// Mass on attended entries, summed over rows.
-	held, late float64
-	lateKnown  bool
-	perHead    []attended // scratch, [q_head]
+	mass   mass
 
 	asked, found float64 // needles
 	bad          error   // the first output that is not a number
@@ -33,19 +28,13 @@ type accumulator struct {
 // layerErrors sums squares over the rows of one layer, by quarter of the steps.
 type layerErrors struct{ diff, norm [4]float64 }
 
-// attended is the exact probability on the entries that a query head attended.
-type attended struct {
-	all, minor float64
-	pos        []int32 // scratch: the entries
-}
-
 func newAccumulator(c Cell) accumulator {
-	return accumulator{cell: c, layers: make([]layerErrors, len(c.Layers)), perHead: make([]attended, c.Trace.QHeads), lateKnown: true}
+	return accumulator{cell: c, layers: make([]layerErrors, len(c.Layers)), mass: newMass(c)}
 }
 
-// add compares the outputs of one step of one layer, out [q_heads*dim], with the reference, and measures
-// the exact mass on the entries that the store attended.
-func (a *accumulator) add(pool *kernel.Pool, ref *exactLayer, layer, i int, l *trace.Layer, store *cache.Store, out []float32) {
+// add compares the outputs of one step of one layer, out [q_heads*dim], with the reference, and notes which
+// entries the store attended.
+func (a *accumulator) add(pool *kernel.Pool, ref *exactLayer, layer, i int, store *cache.Store, out []float32) {
 	c := a.cell
 	heads, d := c.Trace.QHeads, c.Trace.HeadDim
 	sums, quarter := &a.layers[slices.Index(c.Layers, layer)], 4*i/c.steps()
@@ -56,7 +45,7 @@ func (a *accumulator) add(pool *kernel.Pool, ref *exactLayer, layer, i int, l *t
 		sums.norm[quarter] += norm
 	}
 	if c.Pipeline.Partial {
-		a.mass(pool, ref, i, l, store)
+		a.mass.note(pool, layer, i, store)
 	}
 	a.needles(layer, i, store)
 }
@@ -93,35 +82,6 @@ func ratio(diff, norm float64) float64 {
 		return 0
 	}
 	return math.Sqrt(diff / norm)
-}
-
-// mass adds the exact softmax probability of the entries that the store attended.
-func (a *accumulator) mass(pool *kernel.Pool, ref *exactLayer, i int, l *trace.Layer, store *cache.Store) {
-	c := a.cell
-	heads, d := c.Trace.QHeads, c.Trace.HeadDim
-	pos := c.firstStep() + i
-	pool.Run(heads, func(_, h int) {
-		q := l.Q[h][(pos-l.FirstQuery)*d : (pos-l.FirstQuery+1)*d]
-		k := l.K[h/(heads/c.Trace.KVHeads)]
-		sum := attended{pos: store.Attended(h, a.perHead[h].pos[:0])}
-		for _, at := range sum.pos {
-			t := int(at)
-			p := math.Exp(kernel.LogitExact(q, k[t*d:(t+1)*d], c.Trace.Scale) - ref.lse[i*heads+h])
-			sum.all += p
-			if ref.late != nil && t < len(ref.minor[h]) && ref.minor[h][t] {
-				sum.minor += p
-			}
-		}
-		a.perHead[h] = sum
-	})
-	for h, sum := range a.perHead {
-		a.held += sum.all
-		if ref.late == nil {
-			a.lateKnown = false
-			continue
-		}
-		a.late += max(0, ref.late[i*heads+h]-sum.minor)
-	}
 }
 
 // needles counts the needles that this step's query asks for, and those still in the cache. A needle's
@@ -176,10 +136,10 @@ func (a *accumulator) stats() (*ErrorStats, error) {
 		return nil, fmt.Errorf("the reference attention output is zero where the method's is not: no relative error")
 	}
 	if a.cell.Pipeline.Partial {
-		mass := a.held / rows
+		mass := a.mass.held / rows
 		s.Mass = &mass
-		if a.lateKnown {
-			late := a.late / rows
+		if a.mass.lateKnown {
+			late := a.mass.late / rows
 			s.LateMass = &late
 		}
 	}

@@ -57,10 +57,7 @@ func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 	if l.FirstQuery <= prompt-window {
 		e.late = make([]float64, steps*heads)
 	}
-	sees := make([]int, steps)
-	for s := range sees {
-		sees[s] = c.firstStep() + s + 1
-	}
+	sees := c.sees()
 	pool.Run(heads, func(_, h int) {
 		k, v := l.K[h/(heads/t.KVHeads)], l.V[h/(heads/t.KVHeads)]
 		q := l.Q[h][(c.firstStep()-l.FirstQuery)*d:]
@@ -74,15 +71,25 @@ func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 			return
 		}
 		e.minor[h] = minor(c, l, h, window)
+		kernel.ProbabilitiesExact(logits, lse)
 		for s := range steps {
 			for i, m := range e.minor[h] {
 				if m {
-					e.late[s*heads+h] += math.Exp(logits[s*c.SeqLen+i] - lse[s])
+					e.late[s*heads+h] += logits[s*c.SeqLen+i]
 				}
 			}
 		}
 	})
 	return e
+}
+
+// sees is how many keys each compared query sees.
+func (c Cell) sees() []int {
+	sees := make([]int, c.steps())
+	for s := range sees {
+		sees[s] = c.firstStep() + s + 1
+	}
+	return sees
 }
 
 // minor finds the prompt keys that none of the last window prompt queries gave a probability of 1/t or

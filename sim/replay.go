@@ -216,7 +216,7 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 				store.Attend(group[n], tok.pos, tok.q, out)
 			}
 			if !p.sizing {
-				p.errors.add(p.pool, p.ref.layers[group[n]], group[n], i, l, store, out)
+				p.errors.add(p.pool, p.ref.layers[group[n]], group[n], i, store, out)
 			}
 			if n == len(layers)-1 {
 				p.perStep[i] += store.Bytes() // before a policy makes it smaller again
@@ -224,6 +224,11 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 			if c.Decode > 0 {
 				store.Settle(group[n], tok.pos)
 			}
+		}
+	}
+	if !p.sizing && c.Pipeline.Partial {
+		for n, l := range layers {
+			p.errors.mass.add(p.pool, p.ref.layers[group[n]], group[n], l)
 		}
 	}
 	return nil

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // LogitsExact returns, in float64, the scaled logits [queries][n] of the queries q [queries][dim] of one
 // head over its keys k [n][dim], and the log of each query's softmax denominator: the probability of key
@@ -75,6 +78,16 @@ func WeighExact(logits, lse []float64, dim int, v []float32, sees []int) []float
 		active.product(p[:len(sees)*width], width, v[lo*dim:], dim, dim, out, dim)
 	}
 	return out
+}
+
+// ProbabilitiesExact turns the logits of LogitsExact, in place, into probabilities.
+func ProbabilitiesExact(logits, lse []float64) {
+	n := len(logits) / len(lse)
+	for s, shift := range lse {
+		for part := range slices.Chunk(logits[s*n:(s+1)*n], block) {
+			active.exps64(part, part, shift)
+		}
+	}
 }
 
 // LogitExact is one scaled logit in float64.

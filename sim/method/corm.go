@@ -127,15 +127,13 @@ func (m corm) lastImportant(v *cache.View, first, group, w int) []uint32 {
 		for _, layer := range v.Q {
 			for h := first; h < first+group; h++ {
 				q := layer[h][(lo-v.FirstQuery)*dim : (hi-v.FirstQuery)*dim]
-				logits, lse := kernel.LogitsExact(q, dim, v.Scale, v.K[h/v.Group()], sees)
-				for s, t := range sees {
-					for i := s * rows; i < s*rows+t; i++ {
-						p := math.Exp(logits[i] - lse[s])
-						if m.mean {
-							share[i] += p / float64(group*len(v.Q))
-						} else {
-							share[i] = max(share[i], p)
-						}
+				p, lse := kernel.LogitsExact(q, dim, v.Scale, v.K[h/v.Group()], sees)
+				kernel.ProbabilitiesExact(p, lse)
+				for i, x := range p {
+					if m.mean {
+						share[i] += x / float64(group*len(v.Q))
+					} else {
+						share[i] = max(share[i], x)
 					}
 				}
 			}
