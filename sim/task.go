@@ -12,7 +12,7 @@ const (
 // dearest cell needs.
 //
 // How many copies latency takes depends on the machine's last-level cache: they count as the most that there
-// can be. Rows count where a quarter of the heap holds them (Load).
+// can be. Rows count up to a quarter of the heap: larger ones are read again for each cell.
 func (p *Plan) TaskMemory(allowed int64) (heap, task int64) {
 	heap = allowed
 	if allowed == 0 {
