@@ -57,7 +57,8 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 	p.metadata += p.once
 	bytes := func(n int64) *int64 { n += p.once; return &n }
 	rec.CacheBytes, rec.PagedBytes, rec.PeakBytes, rec.TrafficBytes = bytes(p.final), bytes(p.paged), bytes(p.peak), bytes(p.traffic)
-	rec.CacheBytesFull, rec.MetadataBytes, rec.WeightBytes = &full, &p.metadata, &p.weights
+	metadata, weights := p.metadata, p.weights // records outlive the replay and its stores
+	rec.CacheBytesFull, rec.MetadataBytes, rec.WeightBytes = &full, &metadata, &weights
 	if c.Pipeline.Partial && !p.dropped && !slices.ContainsFunc(rec.Warnings, func(w Warning) bool { return w.Code == "budget-above-length" }) {
 		rec.warn(cache.Warning{Code: "nothing-evicted", Text: "no entry was evicted: the cache is as large as full's, and so is what a step reads"})
 	}

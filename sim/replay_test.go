@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"runtime"
 	"testing"
+	"weak"
 
+	"kvgauge/sim/kernel"
 	"kvgauge/sim/trace"
 )
 
@@ -21,4 +24,36 @@ func TestBytesWithoutDecode(t *testing.T) {
 			t.Errorf("%s: peak %d is below the cache's %d", r.Pipeline, *r.PeakBytes, *r.CacheBytes)
 		}
 	}
+}
+
+// TestRecordHoldsNoStores: a run keeps its records, and the stores of all of its cells must not stay with them.
+func TestRecordHoldsNoStores(t *testing.T) {
+	tr := golden(t, "tiny")
+	plan, err := NewPlan(Options{
+		Traces: []*trace.Trace{tr}, Pipelines: parse(t, "snapkv:budget=24"), Lengths: []int{96}, Decode: 16, Repeats: 5,
+		Threads: 1, MaxMemory: 1 << 34, Page: 16,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := &runner{plan: plan, pool: kernel.NewPool(1), rows: plan.rows[tr], refs: map[int]*reference{}}
+	defer r.pool.Close()
+	p := &replay{cell: plan.Cells[0], runner: r, snapshot: true}
+	rec, err := plan.blank(p.cell)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.compare(t.Context(), p, &rec); err != nil {
+		t.Fatal(err)
+	}
+	held := weak.Make(p.timed[0])
+	p = nil
+	runtime.GC()
+	if held.Value() != nil {
+		t.Error("the record holds the replay that it is of")
+	}
+	runtime.KeepAlive(&rec)
 }
