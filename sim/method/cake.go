@@ -52,8 +52,8 @@ var (
 
 // Fit refuses what an observation does, and a part of a model.
 func (m cake) Fit(c Cell) (Cell, error) {
-	if len(c.Layers) != c.NumLayers {
-		return c, fmt.Errorf("shares one budget out over all layers: want those %d, not %d of them", c.NumLayers, len(c.Layers))
+	if err := wholeModel(c, "shares one budget out over all layers"); err != nil {
+		return c, err
 	}
 	c.Moving = true
 	return observation{budget: m.budget, window: m.window}.fit(c, max(0, c.Prompt()-m.window))

@@ -164,16 +164,22 @@ func (x *oracleIndex) Select(r *cache.Reading) {
 		kernel.Scores(r.Read[j*width:(j+1)*width], keys, 0, n, x.scratch, x.logits, x.stride)
 		for g := range x.group {
 			p := x.logits[g*x.stride : g*x.stride+n]
-			x.largest[0] = slices.Max(p)
-			kernel.Probabilities(p, x.largest, x.inverse)
-			var total float64
-			for _, v := range p {
-				total += float64(v)
-			}
-			kernel.Axpy(float32(1/total), p, sum)
+			addSoftmax(p, x.largest, x.inverse, sum)
 		}
 	}
 	pickForAll(r, sum, x.top, x.room)
+}
+
+// addSoftmax adds the softmax of the logits p to sum; p, with room as kernel.Probabilities wants it, becomes
+// scratch. largest has room for a number and inverse holds a 1.
+func addSoftmax(p, largest, inverse, sum []float32) {
+	largest[0] = slices.Max(p)
+	kernel.Probabilities(p, largest, inverse)
+	var total float64
+	for _, x := range p {
+		total += float64(x)
+	}
+	kernel.Axpy(float32(1/total), p, sum)
 }
 
 // Bytes is nothing.

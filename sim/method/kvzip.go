@@ -88,8 +88,8 @@ func (m kvZipUniform) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 
 // Fit refuses a part of a model too.
 func (m kvZipPair) Fit(c Cell) (Cell, error) {
-	if len(c.Layers) != c.NumLayers {
-		return c, fmt.Errorf("level=pair has one threshold over all layers: want those %d, not %d of them", c.NumLayers, len(c.Layers))
+	if err := wholeModel(c, "level=pair has one threshold over all layers"); err != nil {
+		return c, err
 	}
 	return m.kvZip.Fit(c)
 }

@@ -1,6 +1,10 @@
 package method
 
-import "kvgauge/sim/cache"
+import (
+	"fmt"
+
+	"kvgauge/sim/cache"
+)
 
 // Observer is a method that must have seen all layers before it decides on any of them.
 type Observer interface {
@@ -44,4 +48,12 @@ func (p *Pipeline) Observe(c Cell, prompt *cache.View, prepared []*cache.Decisio
 		learned = d.Learned
 	}
 	return p.methods[at].(Observer).Observe(c, prompt, learned)
+}
+
+// wholeModel refuses a part of a model to a method that decides over all layers, for the reason given.
+func wholeModel(c Cell, why string) error {
+	if len(c.Layers) != c.NumLayers {
+		return fmt.Errorf("%s: want those %d, not %d of them", why, c.NumLayers, len(c.Layers))
+	}
+	return nil
 }

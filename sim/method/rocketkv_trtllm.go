@@ -2,7 +2,6 @@ package method
 
 import (
 	"math"
-	"slices"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
@@ -106,13 +105,7 @@ func (x *rocketPageIndex) Select(r *cache.Reading) {
 		clear(mean)
 		for g := range x.group {
 			p := x.estimates[g*x.stride : g*x.stride+n]
-			x.largest[0] = slices.Max(p)
-			kernel.Probabilities(p, x.largest, x.inverse)
-			var sum float64
-			for _, v := range p {
-				sum += float64(v)
-			}
-			kernel.Axpy(float32(1/sum), p, mean)
+			addSoftmax(p, x.largest, x.inverse, mean)
 		}
 		x.chosen = largest(mean, x.top, x.room, x.chosen[:0])
 		r.Picks[j] = x.pick(j, x.chosen, r.Picks[j])

@@ -1,7 +1,6 @@
 package method
 
 import (
-	"fmt"
 	"slices"
 
 	"kvgauge/sim/cache"
@@ -24,8 +23,8 @@ var (
 
 // Fit refuses a part of a model.
 func (m triAttentionShared) Fit(c Cell) (Cell, error) {
-	if len(c.Layers) != c.NumLayers {
-		return c, fmt.Errorf("keeps the same entries in all layers: want those %d, not %d of them", c.NumLayers, len(c.Layers))
+	if err := wholeModel(c, "keeps the same entries in all layers"); err != nil {
+		return c, err
 	}
 	return m.triAttention.Fit(c)
 }
