@@ -2,15 +2,19 @@ package sim
 
 import (
 	"math/bits"
+	"slices"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/trace"
 )
 
+// massRows is how many keys are multiplied at a time: their logits with 64 queries take half a MiB.
+const massRows = 1024
+
 // mass is the exact softmax probability of the entries that steps attended. Steps note their entries, a bit each;
-// the probabilities are computed for all steps of a layer together, as the reference's are: a product of matrices
-// takes a fraction of the time of single logits.
+// the probabilities of the keys that any of them attended are computed for all steps of a layer together: a product
+// of matrices takes a fraction of the time of single logits.
 type mass struct {
 	cell      Cell
 	attended  map[int][]uint64 // [layer] of the group that is replayed: [step][q_head][words] bits of token positions
@@ -44,32 +48,60 @@ func (m *mass) note(pool *kernel.Pool, layer, i int, store *cache.Store) {
 
 // add sums the probabilities of a layer whose steps have all been noted.
 func (m *mass) add(pool *kernel.Pool, ref *exactLayer, layer int, l *trace.Layer) {
-	c := m.cell
-	heads, d, steps, sees := c.Trace.QHeads, c.Trace.HeadDim, c.steps(), c.sees()
-	held, minor := make([]float64, steps*heads), make([]float64, steps*heads)
-	pool.Run(heads, func(_, h int) {
-		k := l.K[h/(heads/c.Trace.KVHeads)]
-		p, lse := kernel.LogitsExact(l.Q[h][(c.firstStep()-l.FirstQuery)*d:], d, c.Trace.Scale, k, sees)
-		kernel.ProbabilitiesExact(p, lse)
-		for s := range steps {
-			row := s*heads + h
-			for w, set := range m.attended[layer][row*m.words:][:m.words] {
-				for ; set != 0; set &= set - 1 {
-					at := 64*w + bits.TrailingZeros64(set)
-					held[row] += p[s*c.SeqLen+at]
-					if ref.late != nil && at < len(ref.minor[h]) && ref.minor[h][at] {
-						minor[row] += p[s*c.SeqLen+at]
-					}
-				}
-			}
-		}
+	rows := m.cell.steps() * m.cell.Trace.QHeads
+	major, minor := make([]float64, rows), make([]float64, rows)
+	pool.Run(m.cell.Trace.QHeads, func(_, h int) {
+		majors, minors := m.union(layer, h, ref.minor[h])
+		m.sum(major, layer, h, majors, ref, l)
+		m.sum(minor, layer, h, minors, ref, l)
 	})
 	delete(m.attended, layer)
 	m.lateKnown = m.lateKnown && ref.late != nil
-	for row, sum := range held {
-		m.held += sum
+	for row := range rows {
+		m.held += major[row] + minor[row]
 		if ref.late != nil {
 			m.late += max(0, ref.late[row]-minor[row])
+		}
+	}
+}
+
+// union lists the positions that any step attended with query head h, those of minor keys apart.
+func (m *mass) union(layer, h int, minor []bool) (majors, minors []int) {
+	for w := range m.words {
+		var set uint64
+		for i := h*m.words + w; i < len(m.attended[layer]); i += m.cell.Trace.QHeads * m.words {
+			set |= m.attended[layer][i]
+		}
+		for ; set != 0; set &= set - 1 {
+			if at := 64*w + bits.TrailingZeros64(set); at < len(minor) && minor[at] {
+				minors = append(minors, at)
+			} else {
+				majors = append(majors, at)
+			}
+		}
+	}
+	return majors, minors
+}
+
+// sum adds to out [row] the mass of those of the positions at that each step attended with query head h.
+func (m *mass) sum(out []float64, layer, h int, at []int, ref *exactLayer, l *trace.Layer) {
+	c := m.cell
+	heads, d, steps := c.Trace.QHeads, c.Trace.HeadDim, c.steps()
+	q, k := l.Q[h][(c.firstStep()-l.FirstQuery)*d:][:steps*d], l.K[h/(heads/c.Trace.KVHeads)]
+	keys, taken := make([]float32, min(len(at), massRows)*d), make([]float64, massRows)
+	for part := range slices.Chunk(at, massRows) {
+		for i, at := range part {
+			copy(keys[i*d:(i+1)*d], k[at*d:])
+		}
+		logits := kernel.DotsExact(q, d, c.Trace.Scale, keys[:len(part)*d])
+		for s := range steps {
+			row, n := s*heads+h, 0
+			set := m.attended[layer][row*m.words:][:m.words]
+			for i, x := range logits[s*len(part) : (s+1)*len(part)] {
+				taken[n] = x // the next overwrites it unless the bit is set
+				n += int(set[part[i]/64] >> (part[i] % 64) & 1)
+			}
+			out[row] += kernel.SumExp(taken[:n], ref.lse[row])
 		}
 	}
 }

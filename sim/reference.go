@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"math"
+	"slices"
 
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/trace"
@@ -71,12 +72,17 @@ func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 			return
 		}
 		e.minor[h] = minor(c, l, h, window)
-		kernel.ProbabilitiesExact(logits, lse)
+		late := make([]float64, 0, prompt)
 		for s := range steps {
+			late = late[:0]
 			for i, m := range e.minor[h] {
 				if m {
-					e.late[s*heads+h] += logits[s*c.SeqLen+i]
+					late = append(late, logits[s*c.SeqLen+i])
 				}
+			}
+			// The parts are those of mass.sum, so that steps which attend all of them lose exactly nothing.
+			for part := range slices.Chunk(late, massRows) {
+				e.late[s*heads+h] += kernel.SumExp(part, lse[s])
 			}
 		}
 	})

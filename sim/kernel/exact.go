@@ -8,31 +8,9 @@ import (
 // LogitsExact returns, in float64, the scaled logits [queries][n] of the queries q [queries][dim] of one
 // head over its keys k [n][dim], and the log of each query's softmax denominator: the probability of key
 // i is exp(logit - lse). Query s sees the first sees[s] keys; logits beyond are minus infinity.
-//
-// Keys are turned into columns a block at a time, so that the logits of a block are a product of matrices. The last
-// block is multiplied whole too: paths round the columns that do not fill a vector otherwise, and keys that are
-// equal must have the same logit wherever they stand.
 func LogitsExact(q []float32, dim int, scale float64, k []float32, sees []int) (logits, lse []float64) {
 	n := len(k) / dim
-	wide := make([]float64, len(sees)*dim)
-	for i := range wide {
-		wide[i] = float64(q[i]) * scale
-	}
-	logits = make([]float64, len(sees)*n)
-	columns := make([]float32, dim*block)
-	for lo := 0; lo < n; lo += block {
-		width := min(block, n-lo)
-		transpose(columns, k[lo*dim:(lo+width)*dim], dim)
-		if width == block {
-			active.product(wide, dim, columns, block, block, logits[lo:], n)
-			continue
-		}
-		last := make([]float64, len(sees)*block)
-		active.product(wide, dim, columns, block, block, last, block)
-		for s := range sees {
-			copy(logits[s*n+lo:(s+1)*n], last[s*block:])
-		}
-	}
+	logits = DotsExact(q[:len(sees)*dim], dim, scale, k)
 	lse = make([]float64, len(sees))
 	for s, see := range sees {
 		row := logits[s*n : (s+1)*n]
@@ -42,6 +20,36 @@ func LogitsExact(q []float32, dim int, scale float64, k []float32, sees []int) (
 		}
 	}
 	return logits, lse
+}
+
+// DotsExact returns, in float64, the scaled products [queries][n] of the queries q [queries][dim] with the keys
+// k [n][dim].
+//
+// Keys are turned into columns a block at a time, so that the logits of a block are a product of matrices. The last
+// block is multiplied whole too: paths round the columns that do not fill a vector otherwise, and keys that are
+// equal must have the same logit wherever they stand.
+func DotsExact(q []float32, dim int, scale float64, k []float32) []float64 {
+	queries, n := len(q)/dim, len(k)/dim
+	wide := make([]float64, len(q))
+	for i, x := range q {
+		wide[i] = float64(x) * scale
+	}
+	logits := make([]float64, queries*n)
+	columns := make([]float32, dim*block)
+	for lo := 0; lo < n; lo += block {
+		width := min(block, n-lo)
+		transpose(columns, k[lo*dim:(lo+width)*dim], dim)
+		if width == block {
+			active.product(wide, dim, columns, block, block, logits[lo:], n)
+			continue
+		}
+		last := make([]float64, queries*block)
+		active.product(wide, dim, columns, block, block, last, block)
+		for s := range queries {
+			copy(logits[s*n+lo:(s+1)*n], last[s*block:])
+		}
+	}
+	return logits
 }
 
 // transpose writes the rows of src, [rows][dim], to the columns of dst, [dim][block]: four rows at a time, so
@@ -111,10 +119,14 @@ func logSumExp(xs []float64) float64 {
 	for _, x := range xs {
 		m = max(m, x)
 	}
-	var sum float64
+	return m + math.Log(SumExp(xs, m))
+}
+
+// SumExp returns the sum of e^(x-shift), where shift is the largest of xs or above.
+func SumExp(xs []float64, shift float64) (sum float64) {
 	var room [block]float64
-	for lo := 0; lo < len(xs); lo += block {
-		sum += active.exps64(room[:min(block, len(xs)-lo)], xs[lo:], m)
+	for part := range slices.Chunk(xs, block) {
+		sum += active.exps64(room[:len(part)], part, shift)
 	}
-	return m + math.Log(sum)
+	return sum
 }

@@ -106,10 +106,6 @@ func (m rkv) importance(v *cache.View, j int) []float64 {
 	rows, group := v.Rows(j), v.Group()
 	before := rows - m.window
 	mean := make([]float64, before)
-	all := make([]int, m.window)
-	for s := range all {
-		all[s] = rows
-	}
 	for _, layer := range v.Q {
 		top := make([]float64, m.window*rows)
 		for i := range top {
@@ -117,8 +113,7 @@ func (m rkv) importance(v *cache.View, j int) []float64 {
 		}
 		for h := j * group; h < (j+1)*group; h++ {
 			q := layer[h][(v.Queries()-m.window)*v.Dim:]
-			logits, _ := kernel.LogitsExact(q, v.Dim, v.Scale, v.K[j], all)
-			for i, x := range logits {
+			for i, x := range kernel.DotsExact(q, v.Dim, v.Scale, v.K[j]) {
 				top[i] = max(top[i], x)
 			}
 		}
