@@ -33,8 +33,8 @@ func Scores(q []float32, k *Rows, lo, hi int, s *Scratch, out []float32, stride 
 // probability is known only after its query's maximum and sum are. Work is cut into tiles of block queries
 // by block rows; results do not depend on the number of threads.
 func Causal(pool *Pool, q []float32, first int, k, v *Rows, out []float32, sums []float64) {
-	c := &causal{q: q, first: first, k: k, v: v, out: out, sums: sums, queries: len(q) / k.Dim}
-	c.max, c.inverse = make([]float32, c.queries), make([]float32, c.queries)
+	c := newCausal(q, first, k, v)
+	c.out, c.sums = out, sums
 	for range pool.Threads() {
 		c.scratch = append(c.scratch, NewScratch(block, max(k.Dim, v.Dim)))
 	}
@@ -45,7 +45,7 @@ func Causal(pool *Pool, q []float32, first int, k, v *Rows, out []float32, sums 
 	}
 }
 
-// causal is the state of one call of Causal.
+// causal is causal attention of some queries of one head.
 type causal struct {
 	q       []float32
 	first   int
@@ -53,9 +53,16 @@ type causal struct {
 	k, v    *Rows
 	out     []float32
 	sums    []float64
+	record  []Partial  // [query] where not nil, their Logits receive those of the query
 	scratch []*Scratch // [worker]
 
 	max, inverse []float32 // [query] largest logit, and the inverse of the sum of exp(logit-max)
+}
+
+// newCausal is that of queries q [queries][k.Dim] over the rows k and v; what it is to fill is not set.
+func newCausal(q []float32, first int, k, v *Rows) *causal {
+	n := len(q) / k.Dim
+	return &causal{q: q, first: first, queries: n, k: k, v: v, max: make([]float32, n), inverse: make([]float32, n)}
 }
 
 // tile returns the queries of the tile that starts at query lo, and how many rows the last of them sees.
@@ -76,7 +83,11 @@ func (c *causal) rows(lo int, s *Scratch) {
 	for at := 0; at < sees; at += block {
 		n := min(block, sees-at)
 		c.score(q, lo, queries, at, n, s)
-		active.soften(s.logits, n, active.rowScales(c.k, at, n, s.ones[:n], s.kScale), active.rowScales(c.v, at, n, s.ones[:n], s.vScale), st)
+		kScale := active.rowScales(c.k, at, n, s.ones[:n], s.kScale)
+		if c.record != nil {
+			record(c.record[lo:lo+queries], s.logits, n, kScale, &kScale[0] != &s.ones[0])
+		}
+		active.soften(s.logits, n, kScale, active.rowScales(c.v, at, n, s.ones[:n], s.vScale), st)
 		if c.out != nil {
 			active.weigh(s.logits, c.v, at, n, s, acc, st.fade)
 		}

@@ -33,7 +33,7 @@ func init() {
 
 // corm evicts an entry as soon as it was minor (probability below 1/t at step t) to each of the last
 // window queries, unless it is among the last recent ones. A query before the entry counts as minor. The
-// vote is exact through decode: the last step at which an entry was important, 4 bytes an entry, decides
+// vote needs no queue of rows: the last step at which an entry was important, 4 bytes an entry, decides
 // as the paper's queue of window boolean rows does.
 //
 // Differs: the paper is silent on groups of query heads; the default keeps an entry that any query head of
@@ -90,7 +90,8 @@ func (m corm) spans(prompt int) (window, recent int) {
 func (m corm) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	rows, heads, group := v.Rows(0), v.Heads(), v.Group()
 	w, r := m.spans(rows)
-	d := cache.Decision{Policy: cormPolicy{window: w, recent: r, mean: m.mean, held: m.held}}
+	policy := cormPolicy{window: w, recent: r, mean: m.mean, held: m.held}
+	d := cache.Decision{Policy: policy}
 	if m.query {
 		heads, group = v.QHeads(), 1
 		if v.Group() > 1 {
@@ -100,7 +101,7 @@ func (m corm) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	d.Keep, d.Notes = make([][]int32, heads), make([][]uint32, heads)
 	w, r = min(w, v.Queries()), min(r, rows)
 	c.Pool.Run(heads, func(_, j int) {
-		last := m.lastImportant(v, j*group, group, w)
+		last := policy.lastImportant(v, j*group, group, w)
 		for i, t := range last {
 			if t != 0 || i >= rows-r {
 				d.Keep[j], d.Notes[j] = append(d.Keep[j], int32(i)), append(d.Notes[j], t)
@@ -110,45 +111,6 @@ func (m corm) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
-// lastImportant returns for each prompt row the number, from 1, of the last of the last w tokens to whose
-// query it was important, 0 where it was to none. Attention is exact and causal; the query heads are group
-// ones from first on, in every layer that shares the store.
-func (m corm) lastImportant(v *cache.View, first, group, w int) []uint32 {
-	rows, dim := v.Rows(0), v.Dim
-	last := make([]uint32, rows)
-	const batch = 32 // queries looked at together; bounds memory
-	for lo := rows - w; lo < rows; lo += batch {
-		hi := min(lo+batch, rows)
-		var sees []int
-		for i := lo; i < hi; i++ {
-			sees = append(sees, i+1)
-		}
-		share := make([]float64, len(sees)*rows)
-		for _, layer := range v.Q {
-			for h := first; h < first+group; h++ {
-				q := layer[h][(lo-v.FirstQuery)*dim : (hi-v.FirstQuery)*dim]
-				p, lse := kernel.LogitsExact(q, dim, v.Scale, v.K[h/v.Group()], sees)
-				kernel.ProbabilitiesExact(p, lse)
-				for i, x := range p {
-					if m.mean {
-						share[i] += x / float64(group*len(v.Q))
-					} else {
-						share[i] = max(share[i], x)
-					}
-				}
-			}
-		}
-		for s, t := range sees {
-			for i, p := range share[s*rows : s*rows+t] {
-				if p*float64(t) >= equal {
-					last[i] = uint32(t)
-				}
-			}
-		}
-	}
-	return last
-}
-
 // cormPolicy is the vote while decoding. An entry's note is the last step at which it was important.
 type cormPolicy struct {
 	window, recent int
@@ -156,6 +118,27 @@ type cormPolicy struct {
 }
 
 var _ cache.Policy = cormPolicy{}
+
+// lastImportant returns for each prompt row the number, from 1, of the last of the last w tokens to whose
+// query it was important, 0 where it was to none. The query heads are group ones from first on, in every layer
+// that shares the store.
+func (p cormPolicy) lastImportant(v *cache.View, first, group, w int) []uint32 {
+	notes := make([]uint32, v.Rows(0))
+	join, n := p.joined(group * len(v.Q))
+	promptShares(v, first, group, w, join, func(t int, share []float32) {
+		noteImportant(notes, share, leastShare(n, t), uint32(t))
+	})
+	return notes
+}
+
+// joined returns how the probabilities x of one more query head come into the shares y of those before it, and
+// how many heads' shares the shares of so many heads are a sum of.
+func (p cormPolicy) joined(heads int) (join func(x, y []float32), n int) {
+	if p.mean {
+		return addShares, heads
+	}
+	return kernel.Most, 1
+}
 
 // Watches is true: the vote is on probabilities.
 func (cormPolicy) Watches() bool { return true }
@@ -184,19 +167,17 @@ func (p cormPolicy) After(s *cache.Step) {
 
 // note writes token beside every entry of a head that is important at step t.
 func (p cormPolicy) note(h *cache.StepHead, t int, token uint32) {
-	share, heads := h.Probs[0], 1
+	share := h.Probs[0]
+	join, n := p.joined(len(h.Probs))
 	for _, probs := range h.Probs[1:] {
-		if p.mean {
-			kernel.Axpy(1, probs, share)
-		} else {
-			kernel.Most(probs, share)
-		}
+		join(probs, share)
 	}
-	if p.mean {
-		heads = len(h.Probs)
-	}
-	least := leastShare(heads, t)
-	notes := h.Notes[:len(share)]
+	noteImportant(h.Notes, share, leastShare(n, t), token)
+}
+
+// noteImportant writes token beside the entries whose share is least or more.
+func noteImportant(notes []uint32, share []float32, least float32, token uint32) {
+	notes = notes[:len(share)]
 	for i, x := range share {
 		last := notes[i]
 		if x >= least {

@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"kvgauge/sim/cache"
-	"kvgauge/sim/kernel"
 )
 
 func init() {
@@ -108,29 +107,16 @@ func (m duoAttention) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 // local is the attention that the prompt's queries pay to the sinks and to the recent tokens, as the mean over
 // the query heads of a group and the layers that share.
 func (m duoAttention) local(v *cache.View, j int) float64 {
-	const batch = 32 // queries looked at together; bounds memory
-	rows, dim, group := v.Rows(0), v.Dim, v.Group()
+	group := v.Group()
 	var mass float64
-	for lo := v.FirstQuery; lo < rows; lo += batch {
-		hi := min(lo+batch, rows)
-		sees := make([]int, hi-lo)
-		for s := range sees {
-			sees[s] = lo + s + 1
+	promptShares(v, j*group, group, v.Queries(), addShares, func(t int, share []float32) {
+		sinks := min(t, m.sinks)
+		for _, x := range share[:sinks] {
+			mass += float64(x)
 		}
-		for _, layer := range v.Q {
-			for h := j * group; h < (j+1)*group; h++ {
-				logits, lse := kernel.LogitsExact(layer[h][(lo-v.FirstQuery)*dim:(hi-v.FirstQuery)*dim], dim, v.Scale, v.K[j], sees)
-				for s, t := range sees {
-					row := logits[s*rows : s*rows+t]
-					for _, x := range row[:min(t, m.sinks)] {
-						mass += math.Exp(x - lse[s])
-					}
-					for _, x := range row[max(min(t, m.sinks), t-m.recent):] {
-						mass += math.Exp(x - lse[s])
-					}
-				}
-			}
+		for _, x := range share[max(sinks, t-m.recent):] {
+			mass += float64(x)
 		}
-	}
-	return mass / float64((rows-v.FirstQuery)*group*len(v.Q))
+	})
+	return mass / float64(v.Queries()*group*len(v.Q))
 }

@@ -158,36 +158,19 @@ func (m scissorhands) note(x float64) uint32 {
 // count returns, for each prompt row of a stored head, how many of the last n queries gave it less than an
 // equal share, or the sum of their shares. A share is the mean over the group and the layers that share.
 func (m scissorhands) count(v *cache.View, j, n int) []float64 {
-	rows, dim, group := v.Rows(0), v.Dim, v.Group()
-	counts := make([]float64, rows)
-	const batch = 32 // queries looked at together; bounds memory
-	for lo := rows - n; lo < rows; lo += batch {
-		hi := min(lo+batch, rows)
-		sees := make([]int, hi-lo)
-		for s := range sees {
-			sees[s] = lo + s + 1
-		}
-		share := make([]float64, len(sees)*rows)
-		for _, layer := range v.Q {
-			for h := j * group; h < (j+1)*group; h++ {
-				logits, lse := kernel.LogitsExact(layer[h][(lo-v.FirstQuery)*dim:(hi-v.FirstQuery)*dim], dim, v.Scale, v.K[j], sees)
-				for s, t := range sees {
-					for i := s * rows; i < s*rows+t; i++ {
-						share[i] += math.Exp(logits[i]-lse[s]) / float64(group*len(v.Q))
-					}
-				}
+	group := v.Group()
+	heads := group * len(v.Q)
+	counts := make([]float64, v.Rows(0))
+	promptShares(v, j*group, group, n, addShares, func(t int, share []float32) {
+		least := leastShare(heads, t)
+		for i, x := range share {
+			if m.sum {
+				counts[i] += float64(x) / float64(heads)
+			} else if x < least {
+				counts[i]++
 			}
 		}
-		for s, t := range sees {
-			for i, p := range share[s*rows : s*rows+t] {
-				if m.sum {
-					counts[i] += p
-				} else if p*float64(t) < equal {
-					counts[i]++
-				}
-			}
-		}
-	}
+	})
 	return counts
 }
 
