@@ -13,8 +13,8 @@
 //  4. Chunks run on the threads of a Pool (pool.go); Merge combines them in the order of their indices, so
 //     that the result does not depend on the threads.
 //
-// batch.go holds the forms for many queries, exact.go the float64 reference, limits.go what a machine can
-// do at best. The assembly is written by the program in _generate.
+// batch.go and shares.go hold the forms for many queries, exact.go the float64 reference, limits.go what a machine
+// can do at best. The assembly is written by the program in _generate.
 package kernel
 
 //go:generate go -C _generate run . ..

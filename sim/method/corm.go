@@ -33,8 +33,8 @@ func init() {
 
 // corm evicts an entry as soon as it was minor (probability below 1/t at step t) to each of the last
 // window queries, unless it is among the last recent ones. A query before the entry counts as minor. The
-// vote needs no queue of rows: the last step at which an entry was important, 4 bytes an entry, decides
-// as the paper's queue of window boolean rows does.
+// last step at which an entry was important, 4 bytes an entry, decides exactly as the paper's queue of window
+// boolean rows does. Probabilities are in float32, at the end of the prompt as in decode steps.
 //
 // Differs: the paper is silent on groups of query heads; the default keeps an entry that any query head of
 // the group needs. Where the paper says "the last r steps" and "the last w queries" (with w = r in its
@@ -187,9 +187,10 @@ func noteImportant(notes []uint32, share []float32, least float32, token uint32)
 	}
 }
 
-// leastShare is the smallest float32 that is important at step t as the sum of the shares of some query heads.
+// leastShare is the smallest float32 that is important at step t as the sum of the shares of some query heads. Each
+// addition may have rounded it down by 2^-24 of itself.
 func leastShare(heads, t int) float32 {
-	want := equal * float64(heads) / float64(t)
+	want := (equal - float64(heads-1)*0x1p-24) * float64(heads) / float64(t)
 	least := float32(want)
 	if float64(least) < want {
 		least = math.Nextafter32(least, 1)

@@ -12,6 +12,7 @@
 //  5. pipeline.go: what a pipeline does in a cell; knob.go: how its size is set; observer.go where a method
 //     must see all layers first, wrapper.go where one stands behind another of its kind.
 //
-// streamingllm.go is the shortest method with a decision of its own; window.go, padded.go and topk.go are
-// shared by those that score the prompt by attention, oneshot.go by those that look at keys and values alone.
+// streamingllm.go is the shortest method with a decision of its own; window.go, padded.go, topk.go, columns.go and
+// shares.go are shared by those that score the prompt by attention, oneshot.go by those that look at keys and values
+// alone.
 package method
