@@ -34,8 +34,11 @@ type Scratch struct {
 	acc    []float32 // [heads][dim] weighted sums
 	state  softState
 
-	scales, mins []float32 // [block][groups] of an Int4 block, widened
-	ones, zeros  []float32 // [block*groups], at least [heads]
+	scales, mins []float32 // [block][groups] of an Int4 block, widened, and 3 more
+	ones, zeros  []float32 // as long as these, and at least [heads]
+	rates        []float32 // [tileHeads][groups/4][block][4] probabilities times scales
+	sums         []float32 // [tileHeads][groups] probabilities times minima
+	lines        []float32 // the queries of a call in the order of Int4 codes; empty until they are needed
 	kScale       []float32 // [block] of an Int8 block, widened
 	vScale       []float32 // [block]
 	q            []float32 // [heads][dim] the query times a scale a channel
@@ -59,18 +62,23 @@ type softState struct {
 // NewScratch makes room for heads query heads on rows of dim channels, the larger of keys and values.
 func NewScratch(heads, dim int) *Scratch {
 	groups, parts := Int4.ScalesPerRow(dim), (dim+15)/16
+	all := block*groups + 3 // the assembly reads four groups at a time
 	floats := func(n int) []float32 { return make([]float32, n) }
 	s := &Scratch{
 		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
-		scales: floats(block * groups), mins: floats(block * groups), ones: floats(max(block*groups, heads)), zeros: floats(block * groups),
+		scales: floats(all), mins: floats(all), ones: floats(max(all, heads)), zeros: floats(all),
+		rates: floats(tileHeads * block * fours(groups)), sums: floats(tileHeads * fours(groups)), lines: floats(heads * (dim + dim/8)),
 		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim), part: floats(tileHeads * block),
-		factor: floats(block * parts), offset: floats(block * parts), halves: make([]uint16, block*parts),
+		factor: floats(block*parts + 3), offset: floats(block*parts + 3), halves: make([]uint16, block*parts),
 	}
 	for i := range s.ones {
 		s.ones[i] = 1
 	}
 	return s
 }
+
+// fours is n rounded up to whole fours.
+func fours(n int) int { return (n + 3) &^ 3 }
 
 // newSoftState makes room for heads heads; the assembly works on sixteen at a time.
 func newSoftState(heads int) softState {
@@ -103,6 +111,7 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []P
 	st := s.state.first(heads)
 	acc := s.acc[:heads*v.Dim]
 	clear(acc)
+	s.lines = s.lines[:0]
 	for ; lo < hi; lo += block {
 		n := min(block, hi-lo)
 		kScale, vScale := s.ones[:n], s.ones[:n]

@@ -89,8 +89,7 @@ func (p *problem) exact(h int) (out []float64, tol float64) {
 }
 
 // attend computes all heads as a store does: chunk by chunk, then merged.
-func (p *problem) attend(heads int) []float32 {
-	s := NewScratch(heads, max(p.k.Dim, p.v.Dim))
+func (p *problem) attend(heads int, s *Scratch) []float32 {
 	var parts []Partial
 	for lo := 0; lo < p.k.Len(); lo += Chunk {
 		chunk := make([]Partial, heads)
@@ -109,15 +108,22 @@ func (p *problem) attend(heads int) []float32 {
 
 func (p *problem) check(t *testing.T, heads int) {
 	t.Helper()
-	out := p.attend(heads)
+	if err := p.differs(heads, p.attend(heads, NewScratch(heads, max(p.k.Dim, p.v.Dim)))); err != "" {
+		t.Fatal(err)
+	}
+}
+
+// differs compares attention outputs with the exact ones, and says where they are too far off.
+func (p *problem) differs(heads int, out []float32) string {
 	for h := range heads {
 		want, tol := p.exact(h)
 		for c, w := range want {
 			if got := float64(out[h*p.v.Dim+c]); !(math.Abs(got-w) <= tol) {
-				t.Fatalf("head %d channel %d: %g, want %g within %g", h, c, got, w, tol)
+				return fmt.Sprintf("head %d channel %d: %g, want %g within %g", h, c, got, w, tol)
 			}
 		}
 	}
+	return ""
 }
 
 // TestAttendLengths compares every path with float64 attention over lengths around blocks and chunks.
@@ -146,8 +152,11 @@ func TestAttendDims(t *testing.T) {
 			for dim := 1; dim <= 130; dim += stride {
 				newProblem(f, fills["random"], 1+dim%7, dim, dim, 70).check(t, 1+dim%7)
 			}
-			for _, dim := range []int{192, 256, 576} {
-				newProblem(f, fills["random"], 6, dim, 128, 70).check(t, 6)
+			for _, dim := range []int{128, 192, 256, 384, 576} {
+				for heads := 1; heads <= 7; heads++ {
+					newProblem(f, fills["random"], heads, dim, 128, 70).check(t, heads)
+				}
+				newProblem(f, fills["huge logits"], 6, dim, dim, 67).check(t, 6)
 			}
 		}
 	})
@@ -159,6 +168,31 @@ func TestAttendHeads(t *testing.T) {
 		for f := range formats {
 			for heads := 1; heads <= 33; heads++ {
 				newProblem(f, fills["random"], heads, 64, 64, 130).check(t, heads)
+			}
+		}
+	})
+}
+
+// TestScratch uses one scratch for call after call, as a thread does: nothing of a call may stay in the next.
+func TestScratch(t *testing.T) {
+	const heads, dim, n = 3, 128, 75
+	eachPath(t, func(t *testing.T) {
+		s := NewScratch(heads, dim)
+		for f := range formats {
+			for seed := range 3 {
+				p := newProblem(f, fills["random"], heads, dim, dim, n+seed)
+				if err := p.differs(heads, p.attend(heads, s)); err != "" {
+					t.Fatalf("%s, call %d: %s", f, seed, err)
+				}
+				logits := make([]float32, heads*n)
+				Scores(p.q, &p.k, 0, n, s, logits, n)
+				row := make([]float32, dim)
+				for h := range heads {
+					p.k.Row(n-1, row)
+					if got, want := logits[h*n+n-1], dot(p.q[h*dim:(h+1)*dim], row); math.Abs(float64(got-want)) > 1e-4 {
+						t.Fatalf("%s, call %d, head %d: logit %g, want %g", f, seed, h, got, want)
+					}
+				}
 			}
 		}
 	})

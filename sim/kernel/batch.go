@@ -7,6 +7,7 @@ package kernel
 // q is [queries][k.Dim] and carries the softmax scale already. Each block of keys is read once for all
 // queries. Where the scales of k are nil, its codes are the values.
 func Scores(q []float32, k *Rows, lo, hi int, s *Scratch, out []float32, stride int) {
+	s.lines = s.lines[:0]
 	for at := lo; at < hi; at += block {
 		n := min(block, hi-at)
 		s.next = k.at(at + n)
@@ -122,7 +123,7 @@ func (c *causal) columns(at int, s *Scratch) {
 // score computes the logits of a tile of queries, the first of which is query lo, over n rows, and hides
 // from each query what comes after it.
 func (c *causal) score(q []float32, lo, queries, at, n int, s *Scratch) {
-	s.next = c.k.at(at + n)
+	s.next, s.lines = c.k.at(at+n), s.lines[:0]
 	active.score(q, c.k, at, n, s, s.logits, block)
 	for h := range queries {
 		for i := max(0, c.first+lo+h+1-at); i < n; i++ {

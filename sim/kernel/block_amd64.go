@@ -8,27 +8,30 @@ package kernel
 
 // simd is the assembly of one instruction set.
 type simd struct {
-	lanes  int    // floats in a register
-	tiles  []tile // by heads, descending to 1
-	expand [formats]expandFunc
-	lookUp [forms]lookUpFunc
-	soften func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
-	column func(logits *float32, n, queries int, k, max, inverse, sums *float32)
-	dot    func(x, y *float32, n int) float32
-	axpy   func(p float32, x, y *float32, n int)
-	most   func(x, y *float32, n int)
-	mul    func(dst, x, y *float32, n int)
-	widen  func(dst *float32, src *uint16, n int)
-	narrow func(dst *byte, src *float32, n int) (infinite uint32)
-	exps64 func(dst, src *float64, n int, shift float64) float64
-	read   func(p *byte, n int) uint64
-	fma    func(n int)
+	lanes   int    // floats in a register
+	tiles   []tile // by heads, descending to 1
+	expand  [formats]expandFunc
+	lookUp  [forms]lookUpFunc
+	arrange func(q *float32, dim int, out *float32) // for lines
+	soften  func(logits *float32, n int, k, v, max, sum, fade, part *float32, heads int)
+	column  func(logits *float32, n, queries int, k, max, inverse, sums *float32)
+	dot     func(x, y *float32, n int) float32
+	axpy    func(p float32, x, y *float32, n int)
+	most    func(x, y *float32, n int)
+	mul     func(dst, x, y *float32, n int)
+	widen   func(dst *float32, src *uint16, n int)
+	narrow  func(dst *byte, src *float32, n int) (infinite uint32)
+	exps64  func(dst, src *float64, n int, shift float64) float64
+	read    func(p *byte, n int) uint64
+	fma     func(n int)
 }
 
 // tile is the assembly for so many query heads at a time.
 type tile struct {
 	heads int
 	dots  [formats]dotsFunc
+	lines dotsFunc // of Int4 in whole lines; nil: none
+	rates func(p *float32, pStride, n int, scale, least *float32, groups int, out *float32, outStride int, sums *float32, sumStride int)
 	weigh [formats]weighFunc
 
 	product func(a *float64, aStride int, b *float32, bStride, n, cols int, out *float64, outStride int)
@@ -37,7 +40,7 @@ type tile struct {
 type (
 	dotsFunc   func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)
 	expandFunc func(dst *float32, dstStride int, rows *byte, stride, n, dim int, scale, least *float32, groups int, next *byte)
-	weighFunc  func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, scale, least *float32, groups int, next *byte)
+	weighFunc  func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, sums *float32, sumStride int, next *byte)
 )
 
 // prefetch returns where the prefetches of a tile start. The first tile of a block runs ahead through the
@@ -58,30 +61,6 @@ func columns(r *Rows) int {
 	return r.Dim &^ 15
 }
 
-// int4Scales widens the scales and minima of n rows, groups of them a row.
-func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32, groups int) {
-	if r.Format == Blocked {
-		return a.nibbleScales(r, lo, n, s)
-	}
-	if r.Format != Int4 {
-		return nil, nil, 0
-	}
-	if r.Scale == nil {
-		return &s.ones[:n*r.groups][0], &s.zeros[0], r.groups
-	}
-	a.floats(s.scales[:n*r.groups], r.Scale[lo*r.groups:])
-	a.floats(s.mins[:n*r.groups], r.Min[lo*r.groups:])
-	return &s.scales[0], &s.mins[0], r.groups
-}
-
-// assembly is the format whose kernels read the rows: blocks that are not expanded lie as Int4 does.
-func (r *Rows) assembly() Format {
-	if r.Format == Blocked {
-		return Int4
-	}
-	return r.Format
-}
-
 // score is scoreGeneric, but for the scales of Int8.
 func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
 	if k.Tokens > 0 {
@@ -90,17 +69,27 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 	}
 	heads, dim := len(q)/k.Dim, columns(k)
 	_, _ = k.Data[:(lo+n)*k.stride], out[:(heads-1)*stride+n]
-	if floats, ok := a.expanded(k, lo, n, heads, s); ok {
+	if a.expands(k, heads) {
+		floats := a.expanded(k, lo, n, s)
 		a.score(q, &floats, 0, n, s, out, stride)
 		return
 	}
 	if dim > 0 {
 		scale, least, groups := a.int4Scales(k, lo, n, s)
-		rows := k.at(lo)
+		rows, queries, width := k.at(lo), q, k.Dim
+		lines := a.inLines(k)
+		if lines {
+			queries, width = a.arranged(q, heads, s)
+		}
 		h := 0
-		for _, t := range a.tiles {
+		for i := range a.tiles {
+			t := &a.tiles[i]
+			dots := t.dots[k.assembly()]
+			if lines {
+				dots = t.lines
+			}
 			for ; h+t.heads <= heads; h += t.heads {
-				t.dots[k.assembly()](&q[h*k.Dim], 4*k.Dim, rows, k.stride, n, dim, &out[h*stride], 4*stride, scale, least, groups, prefetch(k, lo, h, s))
+				dots(&queries[h*width], 4*width, rows, k.stride, n, dim, &out[h*stride], 4*stride, scale, least, groups, prefetch(k, lo, h, s))
 			}
 		}
 	}
@@ -155,17 +144,25 @@ func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []fl
 	}
 	heads, dim := len(fade), columns(v)
 	_, _, _ = v.Data[:(lo+n)*v.stride], p[:(heads-1)*block+n], acc[:heads*v.Dim]
-	if floats, ok := a.expanded(v, lo, n, heads, s); ok {
+	if a.expands(v, heads) {
+		floats := a.expanded(v, lo, n, s)
 		a.weigh(p, &floats, 0, n, s, acc, fade)
 		return
 	}
 	if dim > 0 {
 		scale, least, groups := a.int4Scales(v, lo, n, s)
+		padded := fours(groups)
 		rows := v.at(lo)
 		h := 0
-		for _, t := range a.tiles {
+		for i := range a.tiles {
+			t := &a.tiles[i]
 			for ; h+t.heads <= heads; h += t.heads {
-				t.weigh[v.assembly()](&p[h*block], 4*block, rows, v.stride, n, dim, &acc[h*v.Dim], 4*v.Dim, &fade[h], scale, least, groups, prefetch(v, lo, h, s))
+				part, stride := &p[h*block], 4*block
+				if groups > 0 {
+					t.rates(part, stride, n, scale, least, groups, &s.rates[0], 4*block*padded, &s.sums[0], 4*padded)
+					part, stride = &s.rates[0], 4*block*padded
+				}
+				t.weigh[v.assembly()](part, stride, rows, v.stride, n, dim, &acc[h*v.Dim], 4*v.Dim, &fade[h], &s.sums[0], 4*padded, prefetch(v, lo, h, s))
 			}
 		}
 	}

@@ -70,7 +70,11 @@ func (b *Blocks) nibbles(dim int) bool {
 func (a *simd) nibbleScales(r *Rows, lo, n int, s *Scratch) (scale, least *float32, groups int) {
 	factor, offset := a.blockScales(r, lo, n, 1, s)
 	groups = len(factor) / n
-	if w := r.Blocks.width(r.width); w != GroupDim {
+	switch w := r.Blocks.width(r.width); {
+	case r.Blocks.Scale == NoScale:
+		groups = r.Dim / GroupDim
+		factor, offset = spread(s.factor, 1, 1, n*groups, n*groups), spread(s.offset, 1, 1, n*groups, n*groups)
+	case w != GroupDim:
 		blocks, run := groups, max(1, w/GroupDim)
 		groups = r.Dim / GroupDim
 		factor, offset = spread(s.factor, n, blocks, groups, run), spread(s.offset, n, blocks, groups, run)

@@ -44,7 +44,7 @@ func laidOut(k, v Layout, values fill, heads, kDim, vDim, n int) *problem {
 // TestAttendBlocks compares every path with float64 attention over what the rows decode to.
 func TestAttendBlocks(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
-		for _, c := range []struct{ heads, kDim, vDim, n int }{{1, 16, 16, 3}, {5, 64, 64, 66}, {2, 128, 128, 200}, {3, 40, 72, 65}, {9, 96, 32, 130}, {1, 7, 5, 64}} {
+		for _, c := range []struct{ heads, kDim, vDim, n int }{{1, 16, 16, 3}, {5, 64, 64, 66}, {2, 128, 128, 200}, {3, 40, 72, 65}, {9, 96, 32, 130}, {1, 7, 5, 64}, {7, 256, 128, 70}} {
 			for name, l := range layouts(c.kDim) {
 				t.Run(fmt.Sprintf("%s/%dx%d", name, c.kDim, c.vDim), func(t *testing.T) {
 					v := layouts(c.vDim)[name]
@@ -75,6 +75,10 @@ var grouped = map[string][2]Layout{
 		{Format: Blocked, Blocks: Tiles(4, true), Tokens: 16, Window: Window{Sinks: 10, Flush: 16}},
 		{Format: Blocked, Blocks: Tiles(2, false), Tokens: 16, Window: Window{Sinks: 10, Flush: 16}},
 	},
+	"channels of 4": {
+		{Format: Blocked, Blocks: Codes(4), Tokens: 16, Window: Window{Flush: 16}},
+		{Format: Blocked, Blocks: Codes(4), Tokens: 16, Window: Window{Flush: 16}},
+	},
 	"channels of 3": {
 		{Format: Blocked, Blocks: Codes(3), Tokens: 5, Window: Window{Flush: 5}},
 		{Format: Blocked, Blocks: Codes(3), Tokens: 5, Window: Window{Flush: 5}},
@@ -86,9 +90,13 @@ var grouped = map[string][2]Layout{
 func TestAttendWindow(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		for name, l := range grouped {
-			for _, n := range []int{1, 15, 16, 17, 33, 64, 65, 100, 300} {
+			for _, n := range []int{1, 15, 16, 17, 33, 64, 65, 67, 100, 102, 300, 301} {
 				t.Run(fmt.Sprintf("%s/%d", name, n), func(t *testing.T) {
-					p := laidOut(l[0], l[1], fills["random"], 3, 72, 40, n)
+					dims := [2]int{72, 40}
+					if n%2 == 0 {
+						dims = [2]int{128, 128}
+					}
+					p := laidOut(l[0], l[1], fills["random"], 3, dims[0], dims[1], n)
 					if p.k.Len() != n || p.v.Len() != n {
 						t.Fatalf("%d keys and %d values, want %d", p.k.Len(), p.v.Len(), n)
 					}

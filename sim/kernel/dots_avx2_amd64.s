@@ -1965,7 +1965,6 @@ done:
 // func dotsInt4x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·dotsInt4x2AVX2(SB), $32-96
-	VMOVUPS nibbleAVX2<>+0(SB), Y13
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -1983,6 +1982,7 @@ TEXT ·dotsInt4x2AVX2(SB), $32-96
 	MOVQ    groups+80(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
+	VMOVUPS nibbleAVX2<>+0(SB), Y13
 
 four:
 	CMPQ   (SP), $0x04
@@ -2773,7 +2773,6 @@ GLOBL nibbleAVX2<>(SB), RODATA|NOPTR, $64
 // func dotsInt4x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·dotsInt4x1AVX2(SB), $32-96
-	VMOVUPS nibbleAVX2<>+0(SB), Y9
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -2791,6 +2790,7 @@ TEXT ·dotsInt4x1AVX2(SB), $32-96
 	MOVQ    groups+80(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
+	VMOVUPS nibbleAVX2<>+0(SB), Y9
 
 four:
 	CMPQ   (SP), $0x04

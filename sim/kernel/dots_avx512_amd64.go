@@ -78,3 +78,23 @@ func dotsInt4x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //
 //go:noescape
 func dotsInt4x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// arrangeAVX512 brings a query of whole lines into the order of their codes.
+//
+//go:noescape
+func arrangeAVX512(q *float32, dim int, out *float32)
+
+// linesx4AVX512 computes the dot products of 4 queries, out of arrange, with n rows of whole lines; strides are in bytes.
+//
+//go:noescape
+func linesx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// linesx2AVX512 computes the dot products of 2 queries, out of arrange, with n rows of whole lines; strides are in bytes.
+//
+//go:noescape
+func linesx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// linesx1AVX512 computes the dot products of 1 queries, out of arrange, with n rows of whole lines; strides are in bytes.
+//
+//go:noescape
+func linesx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)

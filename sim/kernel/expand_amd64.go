@@ -7,25 +7,26 @@ package kernel
 // AVX-512 and half with AVX2, and 4 heads lose a fifth.
 const expandHeads = 8
 
-// expanded returns n rows from row lo on as floats in scratch memory, but for the scales of Int8, where that
-// pays for so many heads.
-func (a *simd) expanded(r *Rows, lo, n, heads int, s *Scratch) (floats Rows, ok bool) {
+// expands says whether so many heads read rows that are decoded before.
+func (a *simd) expands(r *Rows, heads int) bool {
 	if r.Format == Blocked {
-		if heads < expandHeads && r.Blocks.nibbles(r.width) {
-			return Rows{}, false
-		}
-		return a.expandBlocks(r, lo, n, s), true
+		return heads >= expandHeads || !r.Blocks.nibbles(r.width)
 	}
-	f, dim := a.expand[r.Format], columns(r)
-	if f == nil || heads < expandHeads || dim == 0 {
-		return Rows{}, false
+	return heads >= expandHeads && a.expand[r.Format] != nil && columns(r) > 0
+}
+
+// expanded returns n rows from row lo on as floats in scratch memory, but for the scales of Int8.
+func (a *simd) expanded(r *Rows, lo, n int, s *Scratch) Rows {
+	if r.Format == Blocked {
+		return a.expandBlocks(r, lo, n, s)
 	}
+	dim := columns(r)
 	scale, least, groups := a.int4Scales(r, lo, n, s)
 	rows := s.rows[:n*r.Dim]
-	f(&rows[0], 4*r.Dim, r.at(lo), r.stride, n, dim, scale, least, groups, prefetch(r, lo, 0, s))
+	a.expand[r.Format](&rows[0], 4*r.Dim, r.at(lo), r.stride, n, dim, scale, least, groups, prefetch(r, lo, 0, s))
 	s.next = nil
 	for i := range n {
 		r.decodeCodes(lo+i, dim, rows[i*r.Dim+dim:(i+1)*r.Dim])
 	}
-	return floatRows(rows, r.Dim), true
+	return floatRows(rows, r.Dim)
 }

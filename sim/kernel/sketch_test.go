@@ -86,7 +86,7 @@ func TestAttendSketch(t *testing.T) {
 						read.k.Row(i, row)
 						plain.k.Set(i, row)
 					}
-					out := read.attend(c.heads)
+					out := read.attend(c.heads, NewScratch(c.heads, max(read.k.Dim, read.v.Dim)))
 					for h := range c.heads {
 						want, tol := plain.exact(h)
 						for d, w := range want {

@@ -27,6 +27,7 @@ func AttendSome(q []float32, k, v *Rows, picked []int32, room *Picked, s *Scratc
 	st := s.state.first(heads)
 	acc := s.acc[:heads*v.Dim]
 	clear(acc)
+	s.lines = s.lines[:0]
 	for lo := 0; lo < len(picked); lo += block {
 		rows := picked[lo:min(lo+block, len(picked))]
 		n := len(rows)

@@ -10,7 +10,7 @@ import (
 
 // TestAttendSome compares with float64 over the picked rows alone, and wants no allocation.
 func TestAttendSome(t *testing.T) {
-	const dim, heads, n = 40, 3, 300
+	const heads, n = 3, 300
 	rng := rand.New(rand.NewPCG(1, 2))
 	random := func(n int) []float32 {
 		x := make([]float32, n)
@@ -19,8 +19,13 @@ func TestAttendSome(t *testing.T) {
 		}
 		return x
 	}
-	for _, f := range []Format{F32, F16, BF16, Int8, Int4} {
-		for _, latent := range []bool{false, true} {
+	for f := range formats {
+		for _, c := range []struct {
+			dim    int
+			latent bool
+		}{{40, false}, {40, true}, {128, false}} {
+			dim, latent := c.dim, c.latent
+			scratch := NewScratch(heads, dim)
 			k, v := NewRows(f, dim, n), NewRows(f, dim, n)
 			for range n {
 				k.Append(random(dim))
@@ -36,14 +41,14 @@ func TestAttendSome(t *testing.T) {
 				}
 				slices.Sort(picked)
 				q := random(heads * dim)
-				t.Run(fmt.Sprintf("%v/latent=%v/%d", f, latent, count), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%v/%d/latent=%v/%d", f, dim, latent, count), func(t *testing.T) {
 					eachPath(t, func(t *testing.T) {
 						out := make([]Partial, heads)
 						for h := range out {
 							out[h].Acc = make([]float32, v.Dim)
 						}
-						room, s := NewPicked(&k, &v, latent), NewScratch(heads, dim)
-						if allocs := testing.AllocsPerRun(5, func() { AttendSome(q, &k, &v, picked, room, s, out) }); allocs != 0 {
+						room := NewPicked(&k, &v, latent)
+						if allocs := testing.AllocsPerRun(5, func() { AttendSome(q, &k, &v, picked, room, scratch, out) }); allocs != 0 {
 							t.Errorf("%g allocations", allocs)
 						}
 						for h := range out {

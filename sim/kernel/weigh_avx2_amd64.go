@@ -7,49 +7,49 @@ package kernel
 // weighF32x2AVX2 adds the weighted sum of n rows to each of 2 accumulators; strides are in bytes.
 //
 //go:noescape
-func weighF32x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+func weighF32x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 
 // weighF32x1AVX2 adds the weighted sum of n rows to each of 1 accumulators; strides are in bytes.
 //
 //go:noescape
-func weighF32x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+func weighF32x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 
 // weighF16x2AVX2 adds the weighted sum of n rows to each of 2 accumulators; strides are in bytes.
 //
 //go:noescape
-func weighF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+func weighF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 
 // weighF16x1AVX2 adds the weighted sum of n rows to each of 1 accumulators; strides are in bytes.
 //
 //go:noescape
-func weighF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+func weighF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 
 // weighBF16x2AVX2 adds the weighted sum of n rows to each of 2 accumulators; strides are in bytes.
 //
 //go:noescape
-func weighBF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+func weighBF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 
 // weighBF16x1AVX2 adds the weighted sum of n rows to each of 1 accumulators; strides are in bytes.
 //
 //go:noescape
-func weighBF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+func weighBF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 
 // weighInt8x2AVX2 adds the weighted sum of n rows to each of 2 accumulators; strides are in bytes.
 //
 //go:noescape
-func weighInt8x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+func weighInt8x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 
 // weighInt8x1AVX2 adds the weighted sum of n rows to each of 1 accumulators; strides are in bytes.
 //
 //go:noescape
-func weighInt8x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+func weighInt8x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 
 // weighInt4x2AVX2 adds the weighted sum of n rows to each of 2 accumulators; strides are in bytes.
 //
 //go:noescape
-func weighInt4x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+func weighInt4x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 
 // weighInt4x1AVX2 adds the weighted sum of n rows to each of 1 accumulators; strides are in bytes.
 //
 //go:noescape
-func weighInt4x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+func weighInt4x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)

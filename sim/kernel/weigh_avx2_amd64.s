@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func weighF32x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighF32x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·weighF32x2AVX2(SB), $32-104
+TEXT ·weighF32x2AVX2(SB), $32-96
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -15,7 +15,9 @@ TEXT ·weighF32x2AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+32
@@ -35,7 +37,7 @@ stripe4:
 	VMULPS       64(CX), Y9, Y6
 	VMULPS       96(CX), Y9, Y7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -92,7 +94,7 @@ stripe2:
 	VMULPS       (CX), Y9, Y2
 	VMULPS       32(CX), Y9, Y3
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -128,9 +130,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighF32x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighF32x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·weighF32x1AVX2(SB), $32-104
+TEXT ·weighF32x1AVX2(SB), $32-96
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -139,7 +141,9 @@ TEXT ·weighF32x1AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+64
@@ -157,7 +161,7 @@ stripe8:
 	VMULPS       192(CX), Y8, Y6
 	VMULPS       224(CX), Y8, Y7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -216,7 +220,7 @@ stripe4:
 	VMULPS       64(CX), Y8, Y2
 	VMULPS       96(CX), Y8, Y3
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -259,7 +263,7 @@ stripe2:
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -289,9 +293,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·weighF16x2AVX2(SB), $32-104
+TEXT ·weighF16x2AVX2(SB), $32-96
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -300,7 +304,9 @@ TEXT ·weighF16x2AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+32
@@ -320,7 +326,7 @@ stripe4:
 	VMULPS       64(CX), Y9, Y6
 	VMULPS       96(CX), Y9, Y7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -376,7 +382,7 @@ stripe2:
 	VMULPS       (CX), Y9, Y2
 	VMULPS       32(CX), Y9, Y3
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -412,9 +418,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·weighF16x1AVX2(SB), $32-104
+TEXT ·weighF16x1AVX2(SB), $32-96
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -423,7 +429,9 @@ TEXT ·weighF16x1AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+64
@@ -441,7 +449,7 @@ stripe8:
 	VMULPS       192(CX), Y8, Y6
 	VMULPS       224(CX), Y8, Y7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -498,7 +506,7 @@ stripe4:
 	VMULPS       64(CX), Y8, Y2
 	VMULPS       96(CX), Y8, Y3
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -540,7 +548,7 @@ stripe2:
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -570,9 +578,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighBF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighBF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weighBF16x2AVX2(SB), $32-104
+TEXT ·weighBF16x2AVX2(SB), $32-96
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -581,7 +589,9 @@ TEXT ·weighBF16x2AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+32
@@ -601,7 +611,7 @@ stripe4:
 	VMULPS       64(CX), Y9, Y6
 	VMULPS       96(CX), Y9, Y7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -661,7 +671,7 @@ stripe2:
 	VMULPS       (CX), Y9, Y2
 	VMULPS       32(CX), Y9, Y3
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -699,9 +709,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighBF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighBF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weighBF16x1AVX2(SB), $32-104
+TEXT ·weighBF16x1AVX2(SB), $32-96
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -710,7 +720,9 @@ TEXT ·weighBF16x1AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+64
@@ -728,7 +740,7 @@ stripe8:
 	VMULPS       192(CX), Y8, Y6
 	VMULPS       224(CX), Y8, Y7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -793,7 +805,7 @@ stripe4:
 	VMULPS       64(CX), Y8, Y2
 	VMULPS       96(CX), Y8, Y3
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -839,7 +851,7 @@ stripe2:
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -871,9 +883,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighInt8x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighInt8x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weighInt8x2AVX2(SB), $32-104
+TEXT ·weighInt8x2AVX2(SB), $32-96
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -882,7 +894,9 @@ TEXT ·weighInt8x2AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+32
@@ -902,7 +916,7 @@ stripe4:
 	VMULPS       64(CX), Y9, Y6
 	VMULPS       96(CX), Y9, Y7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -962,7 +976,7 @@ stripe2:
 	VMULPS       (CX), Y9, Y2
 	VMULPS       32(CX), Y9, Y3
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -1000,9 +1014,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighInt8x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighInt8x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weighInt8x1AVX2(SB), $32-104
+TEXT ·weighInt8x1AVX2(SB), $32-96
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1011,7 +1025,9 @@ TEXT ·weighInt8x1AVX2(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+64
@@ -1029,7 +1045,7 @@ stripe8:
 	VMULPS       192(CX), Y8, Y6
 	VMULPS       224(CX), Y8, Y7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -1093,7 +1109,7 @@ stripe4:
 	VMULPS       64(CX), Y8, Y2
 	VMULPS       96(CX), Y8, Y3
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -1139,7 +1155,7 @@ stripe2:
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
 
@@ -1171,10 +1187,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weighInt4x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighInt4x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weighInt4x2AVX2(SB), $32-104
-	VMOVUPS nibbleAVX2<>+0(SB), Y11
+TEXT ·weighInt4x2AVX2(SB), $32-96
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -1183,13 +1198,14 @@ TEXT ·weighInt4x2AVX2(SB), $32-104
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    acc+48(FP), R10
-	MOVQ    next+96(FP), DI
-	MOVQ    scale+72(FP), R11
-	MOVQ    R11, 16(SP)
-	MOVQ    least+80(FP), R12
-	MOVQ    R12, 24(SP)
-	MOVQ    groups+88(FP), R13
-	SHLQ    $0x02, R13
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS mask0AVX2<>+0(SB), Y12
+	VMOVUPS mask4AVX2<>+0(SB), Y13
+	MOVQ    sums+72(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+80(FP), R12
 
 stripe4:
 	CMPQ         (SP), $+32
@@ -1200,101 +1216,209 @@ stripe4:
 	MOVQ         R10, CX
 	MOVQ         accStride+56(FP), R15
 	VMULPS       (CX), Y8, Y0
+	VMULPS       factor0_2AVX2<>+0(SB), Y0, Y0
 	VMULPS       32(CX), Y8, Y1
+	VMULPS       factor0_2AVX2<>+0(SB), Y1, Y1
 	VMULPS       64(CX), Y8, Y2
+	VMULPS       factor4_2AVX2<>+0(SB), Y2, Y2
 	VMULPS       96(CX), Y8, Y3
+	VMULPS       factor4_2AVX2<>+0(SB), Y3, Y3
 	ADDQ         R15, CX
 	VMULPS       (CX), Y9, Y4
+	VMULPS       factor0_2AVX2<>+0(SB), Y4, Y4
 	VMULPS       32(CX), Y9, Y5
+	VMULPS       factor0_2AVX2<>+0(SB), Y5, Y5
 	VMULPS       64(CX), Y9, Y6
+	VMULPS       factor4_2AVX2<>+0(SB), Y6, Y6
 	VMULPS       96(CX), Y9, Y7
+	VMULPS       factor4_2AVX2<>+0(SB), Y7, Y7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
-	MOVQ         16(SP), R11
-	MOVQ         24(SP), R12
 
 stripe4_row:
 	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(R8*1), Y9
-	VBROADCASTSS (R11), Y12
-	VBROADCASTSS (R12), Y14
-	VPMOVZXBD    (AX), Y13
-	VPAND        Y11, Y13, Y10
+	VPMOVZXBD    (AX), Y11
+	VPAND        Y12, Y11, Y10
 	VCVTDQ2PS    Y10, Y10
-	VFMADD213PS  Y14, Y12, Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y4
-	VPSRLD       $0x04, Y13, Y10
+	VPAND        Y13, Y11, Y10
 	VCVTDQ2PS    Y10, Y10
-	VFMADD213PS  Y14, Y12, Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y6
-	VPMOVZXBD    8(AX), Y13
-	VPAND        Y11, Y13, Y10
+	VPMOVZXBD    8(AX), Y11
+	VPAND        Y12, Y11, Y10
 	VCVTDQ2PS    Y10, Y10
-	VFMADD213PS  Y14, Y12, Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
-	VPSRLD       $0x04, Y13, Y10
+	VPAND        Y13, Y11, Y10
 	VCVTDQ2PS    Y10, Y10
-	VFMADD213PS  Y14, Y12, Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         BX, AX
 	ADDQ         $+16, DI
-	ADDQ         R13, R11
-	ADDQ         R13, R12
-	ADDQ         $0x04, SI
+	ADDQ         $0x10, SI
 	DECQ         DX
 	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Y0, (CX)
-	VMOVUPS      Y1, 32(CX)
-	VMOVUPS      Y2, 64(CX)
-	VMOVUPS      Y3, 96(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Y4, (CX)
-	VMOVUPS      Y5, 32(CX)
-	VMOVUPS      Y6, 64(CX)
-	VMOVUPS      Y7, 96(CX)
-	ADDQ         R15, CX
-	ADDQ         $+128, R10
-	ADDQ         $+16, 8(SP)
-	ADDQ         $+4, 16(SP)
-	ADDQ         $+4, 24(SP)
-	SUBQ         $+32, (SP)
-	JMP          stripe4
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y10
+	VFMADD132PS  factor0_0AVX2<>+0(SB), Y10, Y0
+	VFMADD132PS  factor0_0AVX2<>+0(SB), Y10, Y1
+	VFMADD132PS  factor4_0AVX2<>+0(SB), Y10, Y2
+	VFMADD132PS  factor4_0AVX2<>+0(SB), Y10, Y3
+	ADDQ         R12, R11
+	VBROADCASTSS (R11), Y10
+	VFMADD132PS  factor0_0AVX2<>+0(SB), Y10, Y4
+	VFMADD132PS  factor0_0AVX2<>+0(SB), Y10, Y5
+	VFMADD132PS  factor4_0AVX2<>+0(SB), Y10, Y6
+	VFMADD132PS  factor4_0AVX2<>+0(SB), Y10, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	VMOVUPS Y6, 64(CX)
+	VMOVUPS Y7, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
 
 done:
 	VZEROUPPER
 	RET
 
-DATA nibbleAVX2<>+0(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+4(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+8(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+12(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+16(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+20(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+24(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+28(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+32(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+36(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+40(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+44(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+48(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+52(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+56(SB)/4, $0x0000000f
-DATA nibbleAVX2<>+60(SB)/4, $0x0000000f
-GLOBL nibbleAVX2<>(SB), RODATA|NOPTR, $64
+DATA mask0AVX2<>+0(SB)/4, $0x0000000f
+DATA mask0AVX2<>+4(SB)/4, $0x0000000f
+DATA mask0AVX2<>+8(SB)/4, $0x0000000f
+DATA mask0AVX2<>+12(SB)/4, $0x0000000f
+DATA mask0AVX2<>+16(SB)/4, $0x0000000f
+DATA mask0AVX2<>+20(SB)/4, $0x0000000f
+DATA mask0AVX2<>+24(SB)/4, $0x0000000f
+DATA mask0AVX2<>+28(SB)/4, $0x0000000f
+DATA mask0AVX2<>+32(SB)/4, $0x0000000f
+DATA mask0AVX2<>+36(SB)/4, $0x0000000f
+DATA mask0AVX2<>+40(SB)/4, $0x0000000f
+DATA mask0AVX2<>+44(SB)/4, $0x0000000f
+DATA mask0AVX2<>+48(SB)/4, $0x0000000f
+DATA mask0AVX2<>+52(SB)/4, $0x0000000f
+DATA mask0AVX2<>+56(SB)/4, $0x0000000f
+DATA mask0AVX2<>+60(SB)/4, $0x0000000f
+GLOBL mask0AVX2<>(SB), RODATA|NOPTR, $64
 
-// func weighInt4x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+DATA mask4AVX2<>+0(SB)/4, $0x000000f0
+DATA mask4AVX2<>+4(SB)/4, $0x000000f0
+DATA mask4AVX2<>+8(SB)/4, $0x000000f0
+DATA mask4AVX2<>+12(SB)/4, $0x000000f0
+DATA mask4AVX2<>+16(SB)/4, $0x000000f0
+DATA mask4AVX2<>+20(SB)/4, $0x000000f0
+DATA mask4AVX2<>+24(SB)/4, $0x000000f0
+DATA mask4AVX2<>+28(SB)/4, $0x000000f0
+DATA mask4AVX2<>+32(SB)/4, $0x000000f0
+DATA mask4AVX2<>+36(SB)/4, $0x000000f0
+DATA mask4AVX2<>+40(SB)/4, $0x000000f0
+DATA mask4AVX2<>+44(SB)/4, $0x000000f0
+DATA mask4AVX2<>+48(SB)/4, $0x000000f0
+DATA mask4AVX2<>+52(SB)/4, $0x000000f0
+DATA mask4AVX2<>+56(SB)/4, $0x000000f0
+DATA mask4AVX2<>+60(SB)/4, $0x000000f0
+GLOBL mask4AVX2<>(SB), RODATA|NOPTR, $64
+
+DATA factor0_2AVX2<>+0(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+4(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+8(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+12(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+16(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+20(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+24(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+28(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+32(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+36(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+40(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+44(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+48(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+52(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+56(SB)/4, $0x3f800000
+DATA factor0_2AVX2<>+60(SB)/4, $0x3f800000
+GLOBL factor0_2AVX2<>(SB), RODATA|NOPTR, $64
+
+DATA factor4_2AVX2<>+0(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+4(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+8(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+12(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+16(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+20(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+24(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+28(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+32(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+36(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+40(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+44(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+48(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+52(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+56(SB)/4, $0x41800000
+DATA factor4_2AVX2<>+60(SB)/4, $0x41800000
+GLOBL factor4_2AVX2<>(SB), RODATA|NOPTR, $64
+
+DATA factor0_0AVX2<>+0(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+4(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+8(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+12(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+16(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+20(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+24(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+28(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+32(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+36(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+40(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+44(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+48(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+52(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+56(SB)/4, $0x3f800000
+DATA factor0_0AVX2<>+60(SB)/4, $0x3f800000
+GLOBL factor0_0AVX2<>(SB), RODATA|NOPTR, $64
+
+DATA factor4_0AVX2<>+0(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+4(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+8(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+12(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+16(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+20(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+24(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+28(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+32(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+36(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+40(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+44(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+48(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+52(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+56(SB)/4, $0x3d800000
+DATA factor4_0AVX2<>+60(SB)/4, $0x3d800000
+GLOBL factor4_0AVX2<>(SB), RODATA|NOPTR, $64
+
+// func weighInt4x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weighInt4x1AVX2(SB), $32-104
-	VMOVUPS nibbleAVX2<>+0(SB), Y10
+TEXT ·weighInt4x1AVX2(SB), $32-96
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -1303,13 +1427,14 @@ TEXT ·weighInt4x1AVX2(SB), $32-104
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    acc+48(FP), R10
-	MOVQ    next+96(FP), DI
-	MOVQ    scale+72(FP), R11
-	MOVQ    R11, 16(SP)
-	MOVQ    least+80(FP), R12
-	MOVQ    R12, 24(SP)
-	MOVQ    groups+88(FP), R13
-	SHLQ    $0x02, R13
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS mask0AVX2<>+0(SB), Y11
+	VMOVUPS mask4AVX2<>+0(SB), Y12
+	MOVQ    sums+72(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+80(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+64
@@ -1319,87 +1444,100 @@ stripe8:
 	MOVQ         R10, CX
 	MOVQ         accStride+56(FP), R15
 	VMULPS       (CX), Y8, Y0
+	VMULPS       factor0_2AVX2<>+0(SB), Y0, Y0
 	VMULPS       32(CX), Y8, Y1
+	VMULPS       factor0_2AVX2<>+0(SB), Y1, Y1
 	VMULPS       64(CX), Y8, Y2
+	VMULPS       factor4_2AVX2<>+0(SB), Y2, Y2
 	VMULPS       96(CX), Y8, Y3
+	VMULPS       factor4_2AVX2<>+0(SB), Y3, Y3
 	VMULPS       128(CX), Y8, Y4
+	VMULPS       factor0_2AVX2<>+0(SB), Y4, Y4
 	VMULPS       160(CX), Y8, Y5
+	VMULPS       factor0_2AVX2<>+0(SB), Y5, Y5
 	VMULPS       192(CX), Y8, Y6
+	VMULPS       factor4_2AVX2<>+0(SB), Y6, Y6
 	VMULPS       224(CX), Y8, Y7
+	VMULPS       factor4_2AVX2<>+0(SB), Y7, Y7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
-	MOVQ         16(SP), R11
-	MOVQ         24(SP), R12
 
 stripe8_row:
 	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
-	VBROADCASTSS (R11), Y11
-	VBROADCASTSS (R12), Y13
-	VPMOVZXBD    (AX), Y12
-	VPAND        Y10, Y12, Y9
+	VPMOVZXBD    (AX), Y10
+	VPAND        Y11, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y0
-	VPSRLD       $0x04, Y12, Y9
+	VPAND        Y12, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y2
-	VPMOVZXBD    8(AX), Y12
-	VPAND        Y10, Y12, Y9
+	VPMOVZXBD    8(AX), Y10
+	VPAND        Y11, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y1
-	VPSRLD       $0x04, Y12, Y9
+	VPAND        Y12, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y3
-	VBROADCASTSS 4(R11), Y11
-	VBROADCASTSS 4(R12), Y13
-	VPMOVZXBD    16(AX), Y12
-	VPAND        Y10, Y12, Y9
+	VBROADCASTSS 4(SI), Y8
+	VPMOVZXBD    16(AX), Y10
+	VPAND        Y11, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y4
-	VPSRLD       $0x04, Y12, Y9
+	VPAND        Y12, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y6
-	VPMOVZXBD    24(AX), Y12
-	VPAND        Y10, Y12, Y9
+	VPMOVZXBD    24(AX), Y10
+	VPAND        Y11, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y5
-	VPSRLD       $0x04, Y12, Y9
+	VPAND        Y12, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y7
 	ADDQ         BX, AX
 	ADDQ         $+32, DI
-	ADDQ         R13, R11
-	ADDQ         R13, R12
-	ADDQ         $0x04, SI
+	ADDQ         $0x10, SI
 	DECQ         DX
 	JNZ          stripe8_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Y0, (CX)
-	VMOVUPS      Y1, 32(CX)
-	VMOVUPS      Y2, 64(CX)
-	VMOVUPS      Y3, 96(CX)
-	VMOVUPS      Y4, 128(CX)
-	VMOVUPS      Y5, 160(CX)
-	VMOVUPS      Y6, 192(CX)
-	VMOVUPS      Y7, 224(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+32, 8(SP)
-	ADDQ         $+8, 16(SP)
-	ADDQ         $+8, 24(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe8
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VFMADD132PS  factor0_0AVX2<>+0(SB), Y9, Y0
+	VFMADD132PS  factor0_0AVX2<>+0(SB), Y9, Y1
+	VFMADD132PS  factor4_0AVX2<>+0(SB), Y9, Y2
+	VFMADD132PS  factor4_0AVX2<>+0(SB), Y9, Y3
+	VBROADCASTSS 4(R11), Y9
+	VFMADD132PS  factor0_0AVX2<>+0(SB), Y9, Y4
+	VFMADD132PS  factor0_0AVX2<>+0(SB), Y9, Y5
+	VFMADD132PS  factor4_0AVX2<>+0(SB), Y9, Y6
+	VFMADD132PS  factor4_0AVX2<>+0(SB), Y9, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x08, 24(SP)
+	ADDQ         $0x08, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x40, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same8
+	ADDQ         $+1008, 16(SP)
+
+same8:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	VMOVUPS Y4, 128(CX)
+	VMOVUPS Y5, 160(CX)
+	VMOVUPS Y6, 192(CX)
+	VMOVUPS Y7, 224(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe8
 
 stripe4:
 	CMPQ         (SP), $+32
@@ -1409,59 +1547,68 @@ stripe4:
 	MOVQ         R10, CX
 	MOVQ         accStride+56(FP), R15
 	VMULPS       (CX), Y8, Y0
+	VMULPS       factor0_2AVX2<>+0(SB), Y0, Y0
 	VMULPS       32(CX), Y8, Y1
+	VMULPS       factor0_2AVX2<>+0(SB), Y1, Y1
 	VMULPS       64(CX), Y8, Y2
+	VMULPS       factor4_2AVX2<>+0(SB), Y2, Y2
 	VMULPS       96(CX), Y8, Y3
+	VMULPS       factor4_2AVX2<>+0(SB), Y3, Y3
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
-	MOVQ         16(SP), R11
-	MOVQ         24(SP), R12
 
 stripe4_row:
 	PREFETCHT1   (DI)
 	VBROADCASTSS (SI), Y8
-	VBROADCASTSS (R11), Y11
-	VBROADCASTSS (R12), Y13
-	VPMOVZXBD    (AX), Y12
-	VPAND        Y10, Y12, Y9
+	VPMOVZXBD    (AX), Y10
+	VPAND        Y11, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y0
-	VPSRLD       $0x04, Y12, Y9
+	VPAND        Y12, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y2
-	VPMOVZXBD    8(AX), Y12
-	VPAND        Y10, Y12, Y9
+	VPMOVZXBD    8(AX), Y10
+	VPAND        Y11, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y1
-	VPSRLD       $0x04, Y12, Y9
+	VPAND        Y12, Y10, Y9
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  Y13, Y11, Y9
 	VFMADD231PS  Y9, Y8, Y3
 	ADDQ         BX, AX
 	ADDQ         $+16, DI
-	ADDQ         R13, R11
-	ADDQ         R13, R12
-	ADDQ         $0x04, SI
+	ADDQ         $0x10, SI
 	DECQ         DX
 	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Y0, (CX)
-	VMOVUPS      Y1, 32(CX)
-	VMOVUPS      Y2, 64(CX)
-	VMOVUPS      Y3, 96(CX)
-	ADDQ         R15, CX
-	ADDQ         $+128, R10
-	ADDQ         $+16, 8(SP)
-	ADDQ         $+4, 16(SP)
-	ADDQ         $+4, 24(SP)
-	SUBQ         $+32, (SP)
-	JMP          stripe4
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VFMADD132PS  factor0_0AVX2<>+0(SB), Y9, Y0
+	VFMADD132PS  factor0_0AVX2<>+0(SB), Y9, Y1
+	VFMADD132PS  factor4_0AVX2<>+0(SB), Y9, Y2
+	VFMADD132PS  factor4_0AVX2<>+0(SB), Y9, Y3
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
 
 done:
 	VZEROUPPER

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func weighF32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighF32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weighF32x4AVX512(SB), $32-104
+TEXT ·weighF32x4AVX512(SB), $32-96
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -15,7 +15,9 @@ TEXT ·weighF32x4AVX512(SB), $32-104
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+64
@@ -47,2238 +49,37 @@ stripe4:
 	VMULPS       128(CX), Z19, Z14
 	VMULPS       192(CX), Z19, Z15
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VBROADCASTSS (SI)(R8*2), Z18
-	VBROADCASTSS (SI)(R9*1), Z19
-	VMOVUPS      (AX), Z20
-	VFMADD231PS  Z20, Z16, Z0
-	VFMADD231PS  Z20, Z17, Z4
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z12
-	VMOVUPS      64(AX), Z20
-	VFMADD231PS  Z20, Z16, Z1
-	VFMADD231PS  Z20, Z17, Z5
-	VFMADD231PS  Z20, Z18, Z9
-	VFMADD231PS  Z20, Z19, Z13
-	VMOVUPS      128(AX), Z20
-	VFMADD231PS  Z20, Z16, Z2
-	VFMADD231PS  Z20, Z17, Z6
-	VFMADD231PS  Z20, Z18, Z10
-	VFMADD231PS  Z20, Z19, Z14
-	VMOVUPS      192(AX), Z20
-	VFMADD231PS  Z20, Z16, Z3
-	VFMADD231PS  Z20, Z17, Z7
-	VFMADD231PS  Z20, Z18, Z11
-	VFMADD231PS  Z20, Z19, Z15
-	ADDQ         BX, AX
-	ADDQ         $+256, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z4, (CX)
-	VMOVUPS      Z5, 64(CX)
-	VMOVUPS      Z6, 128(CX)
-	VMOVUPS      Z7, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z8, (CX)
-	VMOVUPS      Z9, 64(CX)
-	VMOVUPS      Z10, 128(CX)
-	VMOVUPS      Z11, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z12, (CX)
-	VMOVUPS      Z13, 64(CX)
-	VMOVUPS      Z14, 128(CX)
-	VMOVUPS      Z15, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+256, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	VBROADCASTSS 8(CX), Z18
-	VBROADCASTSS 12(CX), Z19
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z1
-	ADDQ         R15, CX
-	VMULPS       (CX), Z18, Z2
-	ADDQ         R15, CX
-	VMULPS       (CX), Z19, Z3
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VBROADCASTSS (SI)(R8*2), Z18
-	VBROADCASTSS (SI)(R9*1), Z19
-	VMOVUPS      (AX), Z20
-	VFMADD231PS  Z20, Z16, Z0
-	VFMADD231PS  Z20, Z17, Z1
-	VFMADD231PS  Z20, Z18, Z2
-	VFMADD231PS  Z20, Z19, Z3
-	ADDQ         BX, AX
-	ADDQ         $+64, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z1, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z2, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z3, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+64, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighF32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighF32x2AVX512(SB), $32-104
-	MOVQ dim+40(FP), DX
-	MOVQ DX, (SP)
-	MOVQ rows+16(FP), AX
-	MOVQ AX, 8(SP)
-	MOVQ stride+24(FP), BX
-	MOVQ pStride+8(FP), R8
-	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
-
-stripe8:
-	CMPQ         (SP), $+128
-	JLT          stripe4
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	VMULPS       256(CX), Z16, Z4
-	VMULPS       320(CX), Z16, Z5
-	VMULPS       384(CX), Z16, Z6
-	VMULPS       448(CX), Z16, Z7
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z8
-	VMULPS       64(CX), Z17, Z9
-	VMULPS       128(CX), Z17, Z10
-	VMULPS       192(CX), Z17, Z11
-	VMULPS       256(CX), Z17, Z12
-	VMULPS       320(CX), Z17, Z13
-	VMULPS       384(CX), Z17, Z14
-	VMULPS       448(CX), Z17, Z15
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe8_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
-	PREFETCHT1   256(DI)
-	PREFETCHT1   320(DI)
-	PREFETCHT1   384(DI)
-	PREFETCHT1   448(DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VMOVUPS      (AX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z8
-	VMOVUPS      64(AX), Z18
-	VFMADD231PS  Z18, Z16, Z1
-	VFMADD231PS  Z18, Z17, Z9
-	VMOVUPS      128(AX), Z18
-	VFMADD231PS  Z18, Z16, Z2
-	VFMADD231PS  Z18, Z17, Z10
-	VMOVUPS      192(AX), Z18
-	VFMADD231PS  Z18, Z16, Z3
-	VFMADD231PS  Z18, Z17, Z11
-	VMOVUPS      256(AX), Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z12
-	VMOVUPS      320(AX), Z18
-	VFMADD231PS  Z18, Z16, Z5
-	VFMADD231PS  Z18, Z17, Z13
-	VMOVUPS      384(AX), Z18
-	VFMADD231PS  Z18, Z16, Z6
-	VFMADD231PS  Z18, Z17, Z14
-	VMOVUPS      448(AX), Z18
-	VFMADD231PS  Z18, Z16, Z7
-	VFMADD231PS  Z18, Z17, Z15
-	ADDQ         BX, AX
-	ADDQ         $+512, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe8_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	VMOVUPS      Z4, 256(CX)
-	VMOVUPS      Z5, 320(CX)
-	VMOVUPS      Z6, 384(CX)
-	VMOVUPS      Z7, 448(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z8, (CX)
-	VMOVUPS      Z9, 64(CX)
-	VMOVUPS      Z10, 128(CX)
-	VMOVUPS      Z11, 192(CX)
-	VMOVUPS      Z12, 256(CX)
-	VMOVUPS      Z13, 320(CX)
-	VMOVUPS      Z14, 384(CX)
-	VMOVUPS      Z15, 448(CX)
-	ADDQ         R15, CX
-	ADDQ         $+512, R10
-	ADDQ         $+512, 8(SP)
-	SUBQ         $+128, (SP)
-	JMP          stripe8
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe1
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z4
-	VMULPS       64(CX), Z17, Z5
-	VMULPS       128(CX), Z17, Z6
-	VMULPS       192(CX), Z17, Z7
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VMOVUPS      (AX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z4
-	VMOVUPS      64(AX), Z18
-	VFMADD231PS  Z18, Z16, Z1
-	VFMADD231PS  Z18, Z17, Z5
-	VMOVUPS      128(AX), Z18
-	VFMADD231PS  Z18, Z16, Z2
-	VFMADD231PS  Z18, Z17, Z6
-	VMOVUPS      192(AX), Z18
-	VFMADD231PS  Z18, Z16, Z3
-	VFMADD231PS  Z18, Z17, Z7
-	ADDQ         BX, AX
-	ADDQ         $+256, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z4, (CX)
-	VMOVUPS      Z5, 64(CX)
-	VMOVUPS      Z6, 128(CX)
-	VMOVUPS      Z7, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+256, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z1
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VMOVUPS      (AX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	ADDQ         BX, AX
-	ADDQ         $+64, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z1, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+64, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighF32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighF32x1AVX512(SB), $32-104
-	MOVQ dim+40(FP), DX
-	MOVQ DX, (SP)
-	MOVQ rows+16(FP), AX
-	MOVQ AX, 8(SP)
-	MOVQ stride+24(FP), BX
-	MOVQ pStride+8(FP), R8
-	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
-
-stripe8:
-	CMPQ         (SP), $+128
-	JLT          stripe4
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	VMULPS       64(CX), Z8, Z1
-	VMULPS       128(CX), Z8, Z2
-	VMULPS       192(CX), Z8, Z3
-	VMULPS       256(CX), Z8, Z4
-	VMULPS       320(CX), Z8, Z5
-	VMULPS       384(CX), Z8, Z6
-	VMULPS       448(CX), Z8, Z7
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe8_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
-	PREFETCHT1   256(DI)
-	PREFETCHT1   320(DI)
-	PREFETCHT1   384(DI)
-	PREFETCHT1   448(DI)
-	VBROADCASTSS (SI), Z8
-	VMOVUPS      (AX), Z9
-	VFMADD231PS  Z9, Z8, Z0
-	VMOVUPS      64(AX), Z9
-	VFMADD231PS  Z9, Z8, Z1
-	VMOVUPS      128(AX), Z9
-	VFMADD231PS  Z9, Z8, Z2
-	VMOVUPS      192(AX), Z9
-	VFMADD231PS  Z9, Z8, Z3
-	VMOVUPS      256(AX), Z9
-	VFMADD231PS  Z9, Z8, Z4
-	VMOVUPS      320(AX), Z9
-	VFMADD231PS  Z9, Z8, Z5
-	VMOVUPS      384(AX), Z9
-	VFMADD231PS  Z9, Z8, Z6
-	VMOVUPS      448(AX), Z9
-	VFMADD231PS  Z9, Z8, Z7
-	ADDQ         BX, AX
-	ADDQ         $+512, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe8_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	VMOVUPS      Z4, 256(CX)
-	VMOVUPS      Z5, 320(CX)
-	VMOVUPS      Z6, 384(CX)
-	VMOVUPS      Z7, 448(CX)
-	ADDQ         R15, CX
-	ADDQ         $+512, R10
-	ADDQ         $+512, 8(SP)
-	SUBQ         $+128, (SP)
-	JMP          stripe8
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe1
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	VMULPS       64(CX), Z8, Z1
-	VMULPS       128(CX), Z8, Z2
-	VMULPS       192(CX), Z8, Z3
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
-	VBROADCASTSS (SI), Z8
-	VMOVUPS      (AX), Z9
-	VFMADD231PS  Z9, Z8, Z0
-	VMOVUPS      64(AX), Z9
-	VFMADD231PS  Z9, Z8, Z1
-	VMOVUPS      128(AX), Z9
-	VFMADD231PS  Z9, Z8, Z2
-	VMOVUPS      192(AX), Z9
-	VFMADD231PS  Z9, Z8, Z3
-	ADDQ         BX, AX
-	ADDQ         $+256, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+256, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z8
-	VMOVUPS      (AX), Z9
-	VFMADD231PS  Z9, Z8, Z0
-	ADDQ         BX, AX
-	ADDQ         $+64, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+64, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighF16x4AVX512(SB), $32-104
-	MOVQ dim+40(FP), DX
-	MOVQ DX, (SP)
-	MOVQ rows+16(FP), AX
-	MOVQ AX, 8(SP)
-	MOVQ stride+24(FP), BX
-	MOVQ pStride+8(FP), R8
-	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe1
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	VBROADCASTSS 8(CX), Z18
-	VBROADCASTSS 12(CX), Z19
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z4
-	VMULPS       64(CX), Z17, Z5
-	VMULPS       128(CX), Z17, Z6
-	VMULPS       192(CX), Z17, Z7
-	ADDQ         R15, CX
-	VMULPS       (CX), Z18, Z8
-	VMULPS       64(CX), Z18, Z9
-	VMULPS       128(CX), Z18, Z10
-	VMULPS       192(CX), Z18, Z11
-	ADDQ         R15, CX
-	VMULPS       (CX), Z19, Z12
-	VMULPS       64(CX), Z19, Z13
-	VMULPS       128(CX), Z19, Z14
-	VMULPS       192(CX), Z19, Z15
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VBROADCASTSS (SI)(R8*2), Z18
-	VBROADCASTSS (SI)(R9*1), Z19
-	VCVTPH2PS    (AX), Z20
-	VFMADD231PS  Z20, Z16, Z0
-	VFMADD231PS  Z20, Z17, Z4
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z12
-	VCVTPH2PS    32(AX), Z20
-	VFMADD231PS  Z20, Z16, Z1
-	VFMADD231PS  Z20, Z17, Z5
-	VFMADD231PS  Z20, Z18, Z9
-	VFMADD231PS  Z20, Z19, Z13
-	VCVTPH2PS    64(AX), Z20
-	VFMADD231PS  Z20, Z16, Z2
-	VFMADD231PS  Z20, Z17, Z6
-	VFMADD231PS  Z20, Z18, Z10
-	VFMADD231PS  Z20, Z19, Z14
-	VCVTPH2PS    96(AX), Z20
-	VFMADD231PS  Z20, Z16, Z3
-	VFMADD231PS  Z20, Z17, Z7
-	VFMADD231PS  Z20, Z18, Z11
-	VFMADD231PS  Z20, Z19, Z15
-	ADDQ         BX, AX
-	ADDQ         $+128, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z4, (CX)
-	VMOVUPS      Z5, 64(CX)
-	VMOVUPS      Z6, 128(CX)
-	VMOVUPS      Z7, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z8, (CX)
-	VMOVUPS      Z9, 64(CX)
-	VMOVUPS      Z10, 128(CX)
-	VMOVUPS      Z11, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z12, (CX)
-	VMOVUPS      Z13, 64(CX)
-	VMOVUPS      Z14, 128(CX)
-	VMOVUPS      Z15, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+128, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	VBROADCASTSS 8(CX), Z18
-	VBROADCASTSS 12(CX), Z19
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z1
-	ADDQ         R15, CX
-	VMULPS       (CX), Z18, Z2
-	ADDQ         R15, CX
-	VMULPS       (CX), Z19, Z3
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VBROADCASTSS (SI)(R8*2), Z18
-	VBROADCASTSS (SI)(R9*1), Z19
-	VCVTPH2PS    (AX), Z20
-	VFMADD231PS  Z20, Z16, Z0
-	VFMADD231PS  Z20, Z17, Z1
-	VFMADD231PS  Z20, Z18, Z2
-	VFMADD231PS  Z20, Z19, Z3
-	ADDQ         BX, AX
-	ADDQ         $+32, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z1, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z2, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z3, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+32, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighF16x2AVX512(SB), $32-104
-	MOVQ dim+40(FP), DX
-	MOVQ DX, (SP)
-	MOVQ rows+16(FP), AX
-	MOVQ AX, 8(SP)
-	MOVQ stride+24(FP), BX
-	MOVQ pStride+8(FP), R8
-	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
-
-stripe8:
-	CMPQ         (SP), $+128
-	JLT          stripe4
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	VMULPS       256(CX), Z16, Z4
-	VMULPS       320(CX), Z16, Z5
-	VMULPS       384(CX), Z16, Z6
-	VMULPS       448(CX), Z16, Z7
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z8
-	VMULPS       64(CX), Z17, Z9
-	VMULPS       128(CX), Z17, Z10
-	VMULPS       192(CX), Z17, Z11
-	VMULPS       256(CX), Z17, Z12
-	VMULPS       320(CX), Z17, Z13
-	VMULPS       384(CX), Z17, Z14
-	VMULPS       448(CX), Z17, Z15
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe8_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VCVTPH2PS    (AX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z8
-	VCVTPH2PS    32(AX), Z18
-	VFMADD231PS  Z18, Z16, Z1
-	VFMADD231PS  Z18, Z17, Z9
-	VCVTPH2PS    64(AX), Z18
-	VFMADD231PS  Z18, Z16, Z2
-	VFMADD231PS  Z18, Z17, Z10
-	VCVTPH2PS    96(AX), Z18
-	VFMADD231PS  Z18, Z16, Z3
-	VFMADD231PS  Z18, Z17, Z11
-	VCVTPH2PS    128(AX), Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z12
-	VCVTPH2PS    160(AX), Z18
-	VFMADD231PS  Z18, Z16, Z5
-	VFMADD231PS  Z18, Z17, Z13
-	VCVTPH2PS    192(AX), Z18
-	VFMADD231PS  Z18, Z16, Z6
-	VFMADD231PS  Z18, Z17, Z14
-	VCVTPH2PS    224(AX), Z18
-	VFMADD231PS  Z18, Z16, Z7
-	VFMADD231PS  Z18, Z17, Z15
-	ADDQ         BX, AX
-	ADDQ         $+256, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe8_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	VMOVUPS      Z4, 256(CX)
-	VMOVUPS      Z5, 320(CX)
-	VMOVUPS      Z6, 384(CX)
-	VMOVUPS      Z7, 448(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z8, (CX)
-	VMOVUPS      Z9, 64(CX)
-	VMOVUPS      Z10, 128(CX)
-	VMOVUPS      Z11, 192(CX)
-	VMOVUPS      Z12, 256(CX)
-	VMOVUPS      Z13, 320(CX)
-	VMOVUPS      Z14, 384(CX)
-	VMOVUPS      Z15, 448(CX)
-	ADDQ         R15, CX
-	ADDQ         $+512, R10
-	ADDQ         $+256, 8(SP)
-	SUBQ         $+128, (SP)
-	JMP          stripe8
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe1
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z4
-	VMULPS       64(CX), Z17, Z5
-	VMULPS       128(CX), Z17, Z6
-	VMULPS       192(CX), Z17, Z7
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VCVTPH2PS    (AX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z4
-	VCVTPH2PS    32(AX), Z18
-	VFMADD231PS  Z18, Z16, Z1
-	VFMADD231PS  Z18, Z17, Z5
-	VCVTPH2PS    64(AX), Z18
-	VFMADD231PS  Z18, Z16, Z2
-	VFMADD231PS  Z18, Z17, Z6
-	VCVTPH2PS    96(AX), Z18
-	VFMADD231PS  Z18, Z16, Z3
-	VFMADD231PS  Z18, Z17, Z7
-	ADDQ         BX, AX
-	ADDQ         $+128, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z4, (CX)
-	VMOVUPS      Z5, 64(CX)
-	VMOVUPS      Z6, 128(CX)
-	VMOVUPS      Z7, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+128, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z1
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VCVTPH2PS    (AX), Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	ADDQ         BX, AX
-	ADDQ         $+32, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z1, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+32, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighF16x1AVX512(SB), $32-104
-	MOVQ dim+40(FP), DX
-	MOVQ DX, (SP)
-	MOVQ rows+16(FP), AX
-	MOVQ AX, 8(SP)
-	MOVQ stride+24(FP), BX
-	MOVQ pStride+8(FP), R8
-	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
-
-stripe8:
-	CMPQ         (SP), $+128
-	JLT          stripe4
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	VMULPS       64(CX), Z8, Z1
-	VMULPS       128(CX), Z8, Z2
-	VMULPS       192(CX), Z8, Z3
-	VMULPS       256(CX), Z8, Z4
-	VMULPS       320(CX), Z8, Z5
-	VMULPS       384(CX), Z8, Z6
-	VMULPS       448(CX), Z8, Z7
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe8_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
-	VBROADCASTSS (SI), Z8
-	VCVTPH2PS    (AX), Z9
-	VFMADD231PS  Z9, Z8, Z0
-	VCVTPH2PS    32(AX), Z9
-	VFMADD231PS  Z9, Z8, Z1
-	VCVTPH2PS    64(AX), Z9
-	VFMADD231PS  Z9, Z8, Z2
-	VCVTPH2PS    96(AX), Z9
-	VFMADD231PS  Z9, Z8, Z3
-	VCVTPH2PS    128(AX), Z9
-	VFMADD231PS  Z9, Z8, Z4
-	VCVTPH2PS    160(AX), Z9
-	VFMADD231PS  Z9, Z8, Z5
-	VCVTPH2PS    192(AX), Z9
-	VFMADD231PS  Z9, Z8, Z6
-	VCVTPH2PS    224(AX), Z9
-	VFMADD231PS  Z9, Z8, Z7
-	ADDQ         BX, AX
-	ADDQ         $+256, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe8_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	VMOVUPS      Z4, 256(CX)
-	VMOVUPS      Z5, 320(CX)
-	VMOVUPS      Z6, 384(CX)
-	VMOVUPS      Z7, 448(CX)
-	ADDQ         R15, CX
-	ADDQ         $+512, R10
-	ADDQ         $+256, 8(SP)
-	SUBQ         $+128, (SP)
-	JMP          stripe8
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe1
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	VMULPS       64(CX), Z8, Z1
-	VMULPS       128(CX), Z8, Z2
-	VMULPS       192(CX), Z8, Z3
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	VBROADCASTSS (SI), Z8
-	VCVTPH2PS    (AX), Z9
-	VFMADD231PS  Z9, Z8, Z0
-	VCVTPH2PS    32(AX), Z9
-	VFMADD231PS  Z9, Z8, Z1
-	VCVTPH2PS    64(AX), Z9
-	VFMADD231PS  Z9, Z8, Z2
-	VCVTPH2PS    96(AX), Z9
-	VFMADD231PS  Z9, Z8, Z3
-	ADDQ         BX, AX
-	ADDQ         $+128, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+128, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z8
-	VCVTPH2PS    (AX), Z9
-	VFMADD231PS  Z9, Z8, Z0
-	ADDQ         BX, AX
-	ADDQ         $+32, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+32, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighBF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighBF16x4AVX512(SB), $32-104
-	MOVQ dim+40(FP), DX
-	MOVQ DX, (SP)
-	MOVQ rows+16(FP), AX
-	MOVQ AX, 8(SP)
-	MOVQ stride+24(FP), BX
-	MOVQ pStride+8(FP), R8
-	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe1
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	VBROADCASTSS 8(CX), Z18
-	VBROADCASTSS 12(CX), Z19
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z4
-	VMULPS       64(CX), Z17, Z5
-	VMULPS       128(CX), Z17, Z6
-	VMULPS       192(CX), Z17, Z7
-	ADDQ         R15, CX
-	VMULPS       (CX), Z18, Z8
-	VMULPS       64(CX), Z18, Z9
-	VMULPS       128(CX), Z18, Z10
-	VMULPS       192(CX), Z18, Z11
-	ADDQ         R15, CX
-	VMULPS       (CX), Z19, Z12
-	VMULPS       64(CX), Z19, Z13
-	VMULPS       128(CX), Z19, Z14
-	VMULPS       192(CX), Z19, Z15
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VBROADCASTSS (SI)(R8*2), Z18
-	VBROADCASTSS (SI)(R9*1), Z19
-	VPMOVZXWD    (AX), Z20
-	VPSLLD       $0x10, Z20, Z20
-	VFMADD231PS  Z20, Z16, Z0
-	VFMADD231PS  Z20, Z17, Z4
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z12
-	VPMOVZXWD    32(AX), Z20
-	VPSLLD       $0x10, Z20, Z20
-	VFMADD231PS  Z20, Z16, Z1
-	VFMADD231PS  Z20, Z17, Z5
-	VFMADD231PS  Z20, Z18, Z9
-	VFMADD231PS  Z20, Z19, Z13
-	VPMOVZXWD    64(AX), Z20
-	VPSLLD       $0x10, Z20, Z20
-	VFMADD231PS  Z20, Z16, Z2
-	VFMADD231PS  Z20, Z17, Z6
-	VFMADD231PS  Z20, Z18, Z10
-	VFMADD231PS  Z20, Z19, Z14
-	VPMOVZXWD    96(AX), Z20
-	VPSLLD       $0x10, Z20, Z20
-	VFMADD231PS  Z20, Z16, Z3
-	VFMADD231PS  Z20, Z17, Z7
-	VFMADD231PS  Z20, Z18, Z11
-	VFMADD231PS  Z20, Z19, Z15
-	ADDQ         BX, AX
-	ADDQ         $+128, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z4, (CX)
-	VMOVUPS      Z5, 64(CX)
-	VMOVUPS      Z6, 128(CX)
-	VMOVUPS      Z7, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z8, (CX)
-	VMOVUPS      Z9, 64(CX)
-	VMOVUPS      Z10, 128(CX)
-	VMOVUPS      Z11, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z12, (CX)
-	VMOVUPS      Z13, 64(CX)
-	VMOVUPS      Z14, 128(CX)
-	VMOVUPS      Z15, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+128, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	VBROADCASTSS 8(CX), Z18
-	VBROADCASTSS 12(CX), Z19
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z1
-	ADDQ         R15, CX
-	VMULPS       (CX), Z18, Z2
-	ADDQ         R15, CX
-	VMULPS       (CX), Z19, Z3
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VBROADCASTSS (SI)(R8*2), Z18
-	VBROADCASTSS (SI)(R9*1), Z19
-	VPMOVZXWD    (AX), Z20
-	VPSLLD       $0x10, Z20, Z20
-	VFMADD231PS  Z20, Z16, Z0
-	VFMADD231PS  Z20, Z17, Z1
-	VFMADD231PS  Z20, Z18, Z2
-	VFMADD231PS  Z20, Z19, Z3
-	ADDQ         BX, AX
-	ADDQ         $+32, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z1, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z2, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z3, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+32, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighBF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighBF16x2AVX512(SB), $32-104
-	MOVQ dim+40(FP), DX
-	MOVQ DX, (SP)
-	MOVQ rows+16(FP), AX
-	MOVQ AX, 8(SP)
-	MOVQ stride+24(FP), BX
-	MOVQ pStride+8(FP), R8
-	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
-
-stripe8:
-	CMPQ         (SP), $+128
-	JLT          stripe4
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	VMULPS       256(CX), Z16, Z4
-	VMULPS       320(CX), Z16, Z5
-	VMULPS       384(CX), Z16, Z6
-	VMULPS       448(CX), Z16, Z7
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z8
-	VMULPS       64(CX), Z17, Z9
-	VMULPS       128(CX), Z17, Z10
-	VMULPS       192(CX), Z17, Z11
-	VMULPS       256(CX), Z17, Z12
-	VMULPS       320(CX), Z17, Z13
-	VMULPS       384(CX), Z17, Z14
-	VMULPS       448(CX), Z17, Z15
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe8_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VPMOVZXWD    (AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z8
-	VPMOVZXWD    32(AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z1
-	VFMADD231PS  Z18, Z17, Z9
-	VPMOVZXWD    64(AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z2
-	VFMADD231PS  Z18, Z17, Z10
-	VPMOVZXWD    96(AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z3
-	VFMADD231PS  Z18, Z17, Z11
-	VPMOVZXWD    128(AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z12
-	VPMOVZXWD    160(AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z5
-	VFMADD231PS  Z18, Z17, Z13
-	VPMOVZXWD    192(AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z6
-	VFMADD231PS  Z18, Z17, Z14
-	VPMOVZXWD    224(AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z7
-	VFMADD231PS  Z18, Z17, Z15
-	ADDQ         BX, AX
-	ADDQ         $+256, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe8_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	VMOVUPS      Z4, 256(CX)
-	VMOVUPS      Z5, 320(CX)
-	VMOVUPS      Z6, 384(CX)
-	VMOVUPS      Z7, 448(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z8, (CX)
-	VMOVUPS      Z9, 64(CX)
-	VMOVUPS      Z10, 128(CX)
-	VMOVUPS      Z11, 192(CX)
-	VMOVUPS      Z12, 256(CX)
-	VMOVUPS      Z13, 320(CX)
-	VMOVUPS      Z14, 384(CX)
-	VMOVUPS      Z15, 448(CX)
-	ADDQ         R15, CX
-	ADDQ         $+512, R10
-	ADDQ         $+256, 8(SP)
-	SUBQ         $+128, (SP)
-	JMP          stripe8
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe1
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z4
-	VMULPS       64(CX), Z17, Z5
-	VMULPS       128(CX), Z17, Z6
-	VMULPS       192(CX), Z17, Z7
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VPMOVZXWD    (AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z4
-	VPMOVZXWD    32(AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z1
-	VFMADD231PS  Z18, Z17, Z5
-	VPMOVZXWD    64(AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z2
-	VFMADD231PS  Z18, Z17, Z6
-	VPMOVZXWD    96(AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z3
-	VFMADD231PS  Z18, Z17, Z7
-	ADDQ         BX, AX
-	ADDQ         $+128, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z4, (CX)
-	VMOVUPS      Z5, 64(CX)
-	VMOVUPS      Z6, 128(CX)
-	VMOVUPS      Z7, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+128, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z1
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VPMOVZXWD    (AX), Z18
-	VPSLLD       $0x10, Z18, Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	ADDQ         BX, AX
-	ADDQ         $+32, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z1, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+32, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighBF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighBF16x1AVX512(SB), $32-104
-	MOVQ dim+40(FP), DX
-	MOVQ DX, (SP)
-	MOVQ rows+16(FP), AX
-	MOVQ AX, 8(SP)
-	MOVQ stride+24(FP), BX
-	MOVQ pStride+8(FP), R8
-	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
-
-stripe8:
-	CMPQ         (SP), $+128
-	JLT          stripe4
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	VMULPS       64(CX), Z8, Z1
-	VMULPS       128(CX), Z8, Z2
-	VMULPS       192(CX), Z8, Z3
-	VMULPS       256(CX), Z8, Z4
-	VMULPS       320(CX), Z8, Z5
-	VMULPS       384(CX), Z8, Z6
-	VMULPS       448(CX), Z8, Z7
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe8_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
-	VBROADCASTSS (SI), Z8
-	VPMOVZXWD    (AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z0
-	VPMOVZXWD    32(AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z1
-	VPMOVZXWD    64(AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z2
-	VPMOVZXWD    96(AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z3
-	VPMOVZXWD    128(AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z4
-	VPMOVZXWD    160(AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z5
-	VPMOVZXWD    192(AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z6
-	VPMOVZXWD    224(AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z7
-	ADDQ         BX, AX
-	ADDQ         $+256, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe8_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	VMOVUPS      Z4, 256(CX)
-	VMOVUPS      Z5, 320(CX)
-	VMOVUPS      Z6, 384(CX)
-	VMOVUPS      Z7, 448(CX)
-	ADDQ         R15, CX
-	ADDQ         $+512, R10
-	ADDQ         $+256, 8(SP)
-	SUBQ         $+128, (SP)
-	JMP          stripe8
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe1
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	VMULPS       64(CX), Z8, Z1
-	VMULPS       128(CX), Z8, Z2
-	VMULPS       192(CX), Z8, Z3
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	VBROADCASTSS (SI), Z8
-	VPMOVZXWD    (AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z0
-	VPMOVZXWD    32(AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z1
-	VPMOVZXWD    64(AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z2
-	VPMOVZXWD    96(AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z3
-	ADDQ         BX, AX
-	ADDQ         $+128, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+128, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z8
-	VPMOVZXWD    (AX), Z9
-	VPSLLD       $0x10, Z9, Z9
-	VFMADD231PS  Z9, Z8, Z0
-	ADDQ         BX, AX
-	ADDQ         $+32, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+32, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighInt8x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighInt8x4AVX512(SB), $32-104
-	MOVQ dim+40(FP), DX
-	MOVQ DX, (SP)
-	MOVQ rows+16(FP), AX
-	MOVQ AX, 8(SP)
-	MOVQ stride+24(FP), BX
-	MOVQ pStride+8(FP), R8
-	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe1
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	VBROADCASTSS 8(CX), Z18
-	VBROADCASTSS 12(CX), Z19
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z4
-	VMULPS       64(CX), Z17, Z5
-	VMULPS       128(CX), Z17, Z6
-	VMULPS       192(CX), Z17, Z7
-	ADDQ         R15, CX
-	VMULPS       (CX), Z18, Z8
-	VMULPS       64(CX), Z18, Z9
-	VMULPS       128(CX), Z18, Z10
-	VMULPS       192(CX), Z18, Z11
-	ADDQ         R15, CX
-	VMULPS       (CX), Z19, Z12
-	VMULPS       64(CX), Z19, Z13
-	VMULPS       128(CX), Z19, Z14
-	VMULPS       192(CX), Z19, Z15
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VBROADCASTSS (SI)(R8*2), Z18
-	VBROADCASTSS (SI)(R9*1), Z19
-	VPMOVSXBD    (AX), Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  Z20, Z16, Z0
-	VFMADD231PS  Z20, Z17, Z4
-	VFMADD231PS  Z20, Z18, Z8
-	VFMADD231PS  Z20, Z19, Z12
-	VPMOVSXBD    16(AX), Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  Z20, Z16, Z1
-	VFMADD231PS  Z20, Z17, Z5
-	VFMADD231PS  Z20, Z18, Z9
-	VFMADD231PS  Z20, Z19, Z13
-	VPMOVSXBD    32(AX), Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  Z20, Z16, Z2
-	VFMADD231PS  Z20, Z17, Z6
-	VFMADD231PS  Z20, Z18, Z10
-	VFMADD231PS  Z20, Z19, Z14
-	VPMOVSXBD    48(AX), Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  Z20, Z16, Z3
-	VFMADD231PS  Z20, Z17, Z7
-	VFMADD231PS  Z20, Z18, Z11
-	VFMADD231PS  Z20, Z19, Z15
-	ADDQ         BX, AX
-	ADDQ         $+64, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z4, (CX)
-	VMOVUPS      Z5, 64(CX)
-	VMOVUPS      Z6, 128(CX)
-	VMOVUPS      Z7, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z8, (CX)
-	VMOVUPS      Z9, 64(CX)
-	VMOVUPS      Z10, 128(CX)
-	VMOVUPS      Z11, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z12, (CX)
-	VMOVUPS      Z13, 64(CX)
-	VMOVUPS      Z14, 128(CX)
-	VMOVUPS      Z15, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+64, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	VBROADCASTSS 8(CX), Z18
-	VBROADCASTSS 12(CX), Z19
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z1
-	ADDQ         R15, CX
-	VMULPS       (CX), Z18, Z2
-	ADDQ         R15, CX
-	VMULPS       (CX), Z19, Z3
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VBROADCASTSS (SI)(R8*2), Z18
-	VBROADCASTSS (SI)(R9*1), Z19
-	VPMOVSXBD    (AX), Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  Z20, Z16, Z0
-	VFMADD231PS  Z20, Z17, Z1
-	VFMADD231PS  Z20, Z18, Z2
-	VFMADD231PS  Z20, Z19, Z3
-	ADDQ         BX, AX
-	ADDQ         $+16, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z1, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z2, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z3, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+16, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighInt8x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighInt8x2AVX512(SB), $32-104
-	MOVQ dim+40(FP), DX
-	MOVQ DX, (SP)
-	MOVQ rows+16(FP), AX
-	MOVQ AX, 8(SP)
-	MOVQ stride+24(FP), BX
-	MOVQ pStride+8(FP), R8
-	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
-
-stripe8:
-	CMPQ         (SP), $+128
-	JLT          stripe4
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	VMULPS       256(CX), Z16, Z4
-	VMULPS       320(CX), Z16, Z5
-	VMULPS       384(CX), Z16, Z6
-	VMULPS       448(CX), Z16, Z7
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z8
-	VMULPS       64(CX), Z17, Z9
-	VMULPS       128(CX), Z17, Z10
-	VMULPS       192(CX), Z17, Z11
-	VMULPS       256(CX), Z17, Z12
-	VMULPS       320(CX), Z17, Z13
-	VMULPS       384(CX), Z17, Z14
-	VMULPS       448(CX), Z17, Z15
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe8_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VPMOVSXBD    (AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z8
-	VPMOVSXBD    16(AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z1
-	VFMADD231PS  Z18, Z17, Z9
-	VPMOVSXBD    32(AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z2
-	VFMADD231PS  Z18, Z17, Z10
-	VPMOVSXBD    48(AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z3
-	VFMADD231PS  Z18, Z17, Z11
-	VPMOVSXBD    64(AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z4
-	VFMADD231PS  Z18, Z17, Z12
-	VPMOVSXBD    80(AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z5
-	VFMADD231PS  Z18, Z17, Z13
-	VPMOVSXBD    96(AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z6
-	VFMADD231PS  Z18, Z17, Z14
-	VPMOVSXBD    112(AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z7
-	VFMADD231PS  Z18, Z17, Z15
-	ADDQ         BX, AX
-	ADDQ         $+128, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe8_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	VMOVUPS      Z4, 256(CX)
-	VMOVUPS      Z5, 320(CX)
-	VMOVUPS      Z6, 384(CX)
-	VMOVUPS      Z7, 448(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z8, (CX)
-	VMOVUPS      Z9, 64(CX)
-	VMOVUPS      Z10, 128(CX)
-	VMOVUPS      Z11, 192(CX)
-	VMOVUPS      Z12, 256(CX)
-	VMOVUPS      Z13, 320(CX)
-	VMOVUPS      Z14, 384(CX)
-	VMOVUPS      Z15, 448(CX)
-	ADDQ         R15, CX
-	ADDQ         $+512, R10
-	ADDQ         $+128, 8(SP)
-	SUBQ         $+128, (SP)
-	JMP          stripe8
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe1
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z4
-	VMULPS       64(CX), Z17, Z5
-	VMULPS       128(CX), Z17, Z6
-	VMULPS       192(CX), Z17, Z7
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VPMOVSXBD    (AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z4
-	VPMOVSXBD    16(AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z1
-	VFMADD231PS  Z18, Z17, Z5
-	VPMOVSXBD    32(AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z2
-	VFMADD231PS  Z18, Z17, Z6
-	VPMOVSXBD    48(AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z3
-	VFMADD231PS  Z18, Z17, Z7
-	ADDQ         BX, AX
-	ADDQ         $+64, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z4, (CX)
-	VMOVUPS      Z5, 64(CX)
-	VMOVUPS      Z6, 128(CX)
-	VMOVUPS      Z7, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+64, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z1
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(R8*1), Z17
-	VPMOVSXBD    (AX), Z18
-	VCVTDQ2PS    Z18, Z18
-	VFMADD231PS  Z18, Z16, Z0
-	VFMADD231PS  Z18, Z17, Z1
-	ADDQ         BX, AX
-	ADDQ         $+16, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	VMOVUPS      Z1, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+16, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighInt8x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighInt8x1AVX512(SB), $32-104
-	MOVQ dim+40(FP), DX
-	MOVQ DX, (SP)
-	MOVQ rows+16(FP), AX
-	MOVQ AX, 8(SP)
-	MOVQ stride+24(FP), BX
-	MOVQ pStride+8(FP), R8
-	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+96(FP), DI
-
-stripe8:
-	CMPQ         (SP), $+128
-	JLT          stripe4
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	VMULPS       64(CX), Z8, Z1
-	VMULPS       128(CX), Z8, Z2
-	VMULPS       192(CX), Z8, Z3
-	VMULPS       256(CX), Z8, Z4
-	VMULPS       320(CX), Z8, Z5
-	VMULPS       384(CX), Z8, Z6
-	VMULPS       448(CX), Z8, Z7
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe8_row:
-	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	VBROADCASTSS (SI), Z8
-	VPMOVSXBD    (AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z0
-	VPMOVSXBD    16(AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z1
-	VPMOVSXBD    32(AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z2
-	VPMOVSXBD    48(AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z3
-	VPMOVSXBD    64(AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z4
-	VPMOVSXBD    80(AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z5
-	VPMOVSXBD    96(AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z6
-	VPMOVSXBD    112(AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z7
-	ADDQ         BX, AX
-	ADDQ         $+128, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe8_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	VMOVUPS      Z4, 256(CX)
-	VMOVUPS      Z5, 320(CX)
-	VMOVUPS      Z6, 384(CX)
-	VMOVUPS      Z7, 448(CX)
-	ADDQ         R15, CX
-	ADDQ         $+512, R10
-	ADDQ         $+128, 8(SP)
-	SUBQ         $+128, (SP)
-	JMP          stripe8
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe1
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	VMULPS       64(CX), Z8, Z1
-	VMULPS       128(CX), Z8, Z2
-	VMULPS       192(CX), Z8, Z3
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe4_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z8
-	VPMOVSXBD    (AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z0
-	VPMOVSXBD    16(AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z1
-	VPMOVSXBD    32(AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z2
-	VPMOVSXBD    48(AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z3
-	ADDQ         BX, AX
-	ADDQ         $+64, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe4_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z1, 64(CX)
-	VMOVUPS      Z2, 128(CX)
-	VMOVUPS      Z3, 192(CX)
-	ADDQ         R15, CX
-	ADDQ         $+256, R10
-	ADDQ         $+64, 8(SP)
-	SUBQ         $+64, (SP)
-	JMP          stripe4
-
-stripe1:
-	CMPQ         (SP), $+16
-	JLT          done
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z8
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z8, Z0
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-
-stripe1_row:
-	PREFETCHT1   (DI)
-	VBROADCASTSS (SI), Z8
-	VPMOVSXBD    (AX), Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD231PS  Z9, Z8, Z0
-	ADDQ         BX, AX
-	ADDQ         $+16, DI
-	ADDQ         $0x04, SI
-	DECQ         DX
-	JNZ          stripe1_row
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMOVUPS      Z0, (CX)
-	ADDQ         R15, CX
-	ADDQ         $+64, R10
-	ADDQ         $+16, 8(SP)
-	SUBQ         $+16, (SP)
-	JMP          stripe1
-
-done:
-	VZEROUPPER
-	RET
-
-// func weighInt4x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weighInt4x4AVX512(SB), $32-104
-	VMOVUPS iotaAVX512<>+0(SB), Z21
-	MOVQ    dim+40(FP), DX
-	MOVQ    DX, (SP)
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, 8(SP)
-	MOVQ    stride+24(FP), BX
-	MOVQ    pStride+8(FP), R8
-	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+96(FP), DI
-	MOVQ    scale+72(FP), R11
-	MOVQ    R11, 16(SP)
-	MOVQ    least+80(FP), R12
-	MOVQ    R12, 24(SP)
-	MOVQ    groups+88(FP), R13
-	SHLQ    $0x02, R13
-
-stripe4:
-	CMPQ         (SP), $+64
-	JLT          stripe2
-	MOVQ         fade+64(FP), CX
-	VBROADCASTSS (CX), Z16
-	VBROADCASTSS 4(CX), Z17
-	VBROADCASTSS 8(CX), Z18
-	VBROADCASTSS 12(CX), Z19
-	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
-	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
-	VMULPS       128(CX), Z16, Z2
-	VMULPS       192(CX), Z16, Z3
-	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z4
-	VMULPS       64(CX), Z17, Z5
-	VMULPS       128(CX), Z17, Z6
-	VMULPS       192(CX), Z17, Z7
-	ADDQ         R15, CX
-	VMULPS       (CX), Z18, Z8
-	VMULPS       64(CX), Z18, Z9
-	VMULPS       128(CX), Z18, Z10
-	VMULPS       192(CX), Z18, Z11
-	ADDQ         R15, CX
-	VMULPS       (CX), Z19, Z12
-	VMULPS       64(CX), Z19, Z13
-	VMULPS       128(CX), Z19, Z14
-	VMULPS       192(CX), Z19, Z15
-	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
-	MOVQ         n+32(FP), DX
-	MOVQ         8(SP), AX
-	MOVQ         16(SP), R11
-	MOVQ         24(SP), R12
 
 stripe4_row:
 	PREFETCHT1       (DI)
-	VBROADCASTSS     (SI), Z16
-	VBROADCASTSS     (SI)(R8*1), Z17
-	VBROADCASTSS     (SI)(R8*2), Z18
-	VBROADCASTSS     (SI)(R9*1), Z19
-	VBROADCASTSS     (R12), Z22
-	VFMADD231PS.BCST (R11), Z21, Z22
-	VPMOVZXBD        (AX), Z23
-	VPERMPS          Z22, Z23, Z20
-	VFMADD231PS      Z20, Z16, Z0
-	VFMADD231PS      Z20, Z17, Z4
-	VFMADD231PS      Z20, Z18, Z8
-	VFMADD231PS      Z20, Z19, Z12
-	VPSRLD           $0x04, Z23, Z23
-	VPERMPS          Z22, Z23, Z20
-	VFMADD231PS      Z20, Z16, Z1
-	VFMADD231PS      Z20, Z17, Z5
-	VFMADD231PS      Z20, Z18, Z9
-	VFMADD231PS      Z20, Z19, Z13
-	VBROADCASTSS     4(R12), Z22
-	VFMADD231PS.BCST 4(R11), Z21, Z22
-	VPMOVZXBD        16(AX), Z23
-	VPERMPS          Z22, Z23, Z20
-	VFMADD231PS      Z20, Z16, Z2
-	VFMADD231PS      Z20, Z17, Z6
-	VFMADD231PS      Z20, Z18, Z10
-	VFMADD231PS      Z20, Z19, Z14
-	VPSRLD           $0x04, Z23, Z23
-	VPERMPS          Z22, Z23, Z20
-	VFMADD231PS      Z20, Z16, Z3
-	VFMADD231PS      Z20, Z17, Z7
-	VFMADD231PS      Z20, Z18, Z11
-	VFMADD231PS      Z20, Z19, Z15
+	PREFETCHT1       64(DI)
+	PREFETCHT1       128(DI)
+	PREFETCHT1       192(DI)
+	VMOVUPS          (AX), Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VMOVUPS          64(AX), Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VMOVUPS          128(AX), Z20
+	VFMADD231PS.BCST (SI), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z14
+	VMOVUPS          192(AX), Z20
+	VFMADD231PS.BCST (SI), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z15
 	ADDQ             BX, AX
-	ADDQ             $+32, DI
-	ADDQ             R13, R11
-	ADDQ             R13, R12
+	ADDQ             $+256, DI
 	ADDQ             $0x04, SI
 	DECQ             DX
 	JNZ              stripe4_row
@@ -2305,14 +106,12 @@ stripe4_row:
 	VMOVUPS          Z15, 192(CX)
 	ADDQ             R15, CX
 	ADDQ             $+256, R10
-	ADDQ             $+32, 8(SP)
-	ADDQ             $+8, 16(SP)
-	ADDQ             $+8, 24(SP)
+	ADDQ             $+256, 8(SP)
 	SUBQ             $+64, (SP)
 	JMP              stripe4
 
-stripe2:
-	CMPQ         (SP), $+32
+stripe1:
+	CMPQ         (SP), $+16
 	JLT          done
 	MOVQ         fade+64(FP), CX
 	VBROADCASTSS (CX), Z16
@@ -2322,112 +121,62 @@ stripe2:
 	MOVQ         R10, CX
 	MOVQ         accStride+56(FP), R15
 	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
 	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z2
-	VMULPS       64(CX), Z17, Z3
+	VMULPS       (CX), Z17, Z1
 	ADDQ         R15, CX
-	VMULPS       (CX), Z18, Z4
-	VMULPS       64(CX), Z18, Z5
+	VMULPS       (CX), Z18, Z2
 	ADDQ         R15, CX
-	VMULPS       (CX), Z19, Z6
-	VMULPS       64(CX), Z19, Z7
+	VMULPS       (CX), Z19, Z3
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
-	MOVQ         16(SP), R11
-	MOVQ         24(SP), R12
 
-stripe2_row:
+stripe1_row:
 	PREFETCHT1       (DI)
-	VBROADCASTSS     (SI), Z16
-	VBROADCASTSS     (SI)(R8*1), Z17
-	VBROADCASTSS     (SI)(R8*2), Z18
-	VBROADCASTSS     (SI)(R9*1), Z19
-	VBROADCASTSS     (R12), Z22
-	VFMADD231PS.BCST (R11), Z21, Z22
-	VPMOVZXBD        (AX), Z23
-	VPERMPS          Z22, Z23, Z20
-	VFMADD231PS      Z20, Z16, Z0
-	VFMADD231PS      Z20, Z17, Z2
-	VFMADD231PS      Z20, Z18, Z4
-	VFMADD231PS      Z20, Z19, Z6
-	VPSRLD           $0x04, Z23, Z23
-	VPERMPS          Z22, Z23, Z20
-	VFMADD231PS      Z20, Z16, Z1
-	VFMADD231PS      Z20, Z17, Z3
-	VFMADD231PS      Z20, Z18, Z5
-	VFMADD231PS      Z20, Z19, Z7
+	VMOVUPS          (AX), Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z2
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z3
 	ADDQ             BX, AX
-	ADDQ             $+16, DI
-	ADDQ             R13, R11
-	ADDQ             R13, R12
+	ADDQ             $+64, DI
 	ADDQ             $0x04, SI
 	DECQ             DX
-	JNZ              stripe2_row
+	JNZ              stripe1_row
 	MOVQ             R10, CX
 	MOVQ             accStride+56(FP), R15
 	VMOVUPS          Z0, (CX)
-	VMOVUPS          Z1, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z1, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z2, (CX)
-	VMOVUPS          Z3, 64(CX)
 	ADDQ             R15, CX
-	VMOVUPS          Z4, (CX)
-	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z3, (CX)
 	ADDQ             R15, CX
-	VMOVUPS          Z6, (CX)
-	VMOVUPS          Z7, 64(CX)
-	ADDQ             R15, CX
-	ADDQ             $+128, R10
-	ADDQ             $+16, 8(SP)
-	ADDQ             $+4, 16(SP)
-	ADDQ             $+4, 24(SP)
-	SUBQ             $+32, (SP)
-	JMP              stripe2
+	ADDQ             $+64, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
 
 done:
 	VZEROUPPER
 	RET
 
-DATA iotaAVX512<>+0(SB)/4, $0x00000000
-DATA iotaAVX512<>+4(SB)/4, $0x3f800000
-DATA iotaAVX512<>+8(SB)/4, $0x40000000
-DATA iotaAVX512<>+12(SB)/4, $0x40400000
-DATA iotaAVX512<>+16(SB)/4, $0x40800000
-DATA iotaAVX512<>+20(SB)/4, $0x40a00000
-DATA iotaAVX512<>+24(SB)/4, $0x40c00000
-DATA iotaAVX512<>+28(SB)/4, $0x40e00000
-DATA iotaAVX512<>+32(SB)/4, $0x41000000
-DATA iotaAVX512<>+36(SB)/4, $0x41100000
-DATA iotaAVX512<>+40(SB)/4, $0x41200000
-DATA iotaAVX512<>+44(SB)/4, $0x41300000
-DATA iotaAVX512<>+48(SB)/4, $0x41400000
-DATA iotaAVX512<>+52(SB)/4, $0x41500000
-DATA iotaAVX512<>+56(SB)/4, $0x41600000
-DATA iotaAVX512<>+60(SB)/4, $0x41700000
-GLOBL iotaAVX512<>(SB), RODATA|NOPTR, $64
-
-// func weighInt4x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighF32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weighInt4x2AVX512(SB), $32-104
-	VMOVUPS iotaAVX512<>+0(SB), Z19
-	MOVQ    dim+40(FP), DX
-	MOVQ    DX, (SP)
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, 8(SP)
-	MOVQ    stride+24(FP), BX
-	MOVQ    pStride+8(FP), R8
-	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+96(FP), DI
-	MOVQ    scale+72(FP), R11
-	MOVQ    R11, 16(SP)
-	MOVQ    least+80(FP), R12
-	MOVQ    R12, 24(SP)
-	MOVQ    groups+88(FP), R13
-	SHLQ    $0x02, R13
+TEXT ·weighF32x2AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
@@ -2455,60 +204,45 @@ stripe8:
 	VMULPS       384(CX), Z17, Z14
 	VMULPS       448(CX), Z17, Z15
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
-	MOVQ         16(SP), R11
-	MOVQ         24(SP), R12
 
 stripe8_row:
 	PREFETCHT1       (DI)
-	VBROADCASTSS     (SI), Z16
-	VBROADCASTSS     (SI)(R8*1), Z17
-	VBROADCASTSS     (R12), Z20
-	VFMADD231PS.BCST (R11), Z19, Z20
-	VPMOVZXBD        (AX), Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z0
-	VFMADD231PS      Z18, Z17, Z8
-	VPSRLD           $0x04, Z21, Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z1
-	VFMADD231PS      Z18, Z17, Z9
-	VBROADCASTSS     4(R12), Z20
-	VFMADD231PS.BCST 4(R11), Z19, Z20
-	VPMOVZXBD        16(AX), Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z2
-	VFMADD231PS      Z18, Z17, Z10
-	VPSRLD           $0x04, Z21, Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z3
-	VFMADD231PS      Z18, Z17, Z11
-	VBROADCASTSS     8(R12), Z20
-	VFMADD231PS.BCST 8(R11), Z19, Z20
-	VPMOVZXBD        32(AX), Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z4
-	VFMADD231PS      Z18, Z17, Z12
-	VPSRLD           $0x04, Z21, Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z5
-	VFMADD231PS      Z18, Z17, Z13
-	VBROADCASTSS     12(R12), Z20
-	VFMADD231PS.BCST 12(R11), Z19, Z20
-	VPMOVZXBD        48(AX), Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z6
-	VFMADD231PS      Z18, Z17, Z14
-	VPSRLD           $0x04, Z21, Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z7
-	VFMADD231PS      Z18, Z17, Z15
+	PREFETCHT1       64(DI)
+	PREFETCHT1       128(DI)
+	PREFETCHT1       192(DI)
+	PREFETCHT1       256(DI)
+	PREFETCHT1       320(DI)
+	PREFETCHT1       384(DI)
+	PREFETCHT1       448(DI)
+	VMOVUPS          (AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VMOVUPS          64(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VMOVUPS          128(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z10
+	VMOVUPS          192(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z11
+	VMOVUPS          256(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z4
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z12
+	VMOVUPS          320(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z5
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z13
+	VMOVUPS          384(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z6
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z14
+	VMOVUPS          448(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z7
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z15
 	ADDQ             BX, AX
-	ADDQ             $+64, DI
-	ADDQ             R13, R11
-	ADDQ             R13, R12
+	ADDQ             $+512, DI
 	ADDQ             $0x04, SI
 	DECQ             DX
 	JNZ              stripe8_row
@@ -2533,15 +267,13 @@ stripe8_row:
 	VMOVUPS          Z15, 448(CX)
 	ADDQ             R15, CX
 	ADDQ             $+512, R10
-	ADDQ             $+64, 8(SP)
-	ADDQ             $+16, 16(SP)
-	ADDQ             $+16, 24(SP)
+	ADDQ             $+512, 8(SP)
 	SUBQ             $+128, (SP)
 	JMP              stripe8
 
 stripe4:
 	CMPQ         (SP), $+64
-	JLT          stripe2
+	JLT          stripe1
 	MOVQ         fade+64(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
@@ -2557,40 +289,29 @@ stripe4:
 	VMULPS       128(CX), Z17, Z6
 	VMULPS       192(CX), Z17, Z7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
-	MOVQ         16(SP), R11
-	MOVQ         24(SP), R12
 
 stripe4_row:
 	PREFETCHT1       (DI)
-	VBROADCASTSS     (SI), Z16
-	VBROADCASTSS     (SI)(R8*1), Z17
-	VBROADCASTSS     (R12), Z20
-	VFMADD231PS.BCST (R11), Z19, Z20
-	VPMOVZXBD        (AX), Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z0
-	VFMADD231PS      Z18, Z17, Z4
-	VPSRLD           $0x04, Z21, Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z1
-	VFMADD231PS      Z18, Z17, Z5
-	VBROADCASTSS     4(R12), Z20
-	VFMADD231PS.BCST 4(R11), Z19, Z20
-	VPMOVZXBD        16(AX), Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z2
-	VFMADD231PS      Z18, Z17, Z6
-	VPSRLD           $0x04, Z21, Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z3
-	VFMADD231PS      Z18, Z17, Z7
+	PREFETCHT1       64(DI)
+	PREFETCHT1       128(DI)
+	PREFETCHT1       192(DI)
+	VMOVUPS          (AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VMOVUPS          64(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VMOVUPS          128(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z6
+	VMOVUPS          192(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z7
 	ADDQ             BX, AX
-	ADDQ             $+32, DI
-	ADDQ             R13, R11
-	ADDQ             R13, R12
+	ADDQ             $+256, DI
 	ADDQ             $0x04, SI
 	DECQ             DX
 	JNZ              stripe4_row
@@ -2607,14 +328,12 @@ stripe4_row:
 	VMOVUPS          Z7, 192(CX)
 	ADDQ             R15, CX
 	ADDQ             $+256, R10
-	ADDQ             $+32, 8(SP)
-	ADDQ             $+8, 16(SP)
-	ADDQ             $+8, 24(SP)
+	ADDQ             $+256, 8(SP)
 	SUBQ             $+64, (SP)
 	JMP              stripe4
 
-stripe2:
-	CMPQ         (SP), $+32
+stripe1:
+	CMPQ         (SP), $+16
 	JLT          done
 	MOVQ         fade+64(FP), CX
 	VBROADCASTSS (CX), Z16
@@ -2622,76 +341,52 @@ stripe2:
 	MOVQ         R10, CX
 	MOVQ         accStride+56(FP), R15
 	VMULPS       (CX), Z16, Z0
-	VMULPS       64(CX), Z16, Z1
 	ADDQ         R15, CX
-	VMULPS       (CX), Z17, Z2
-	VMULPS       64(CX), Z17, Z3
+	VMULPS       (CX), Z17, Z1
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
-	MOVQ         16(SP), R11
-	MOVQ         24(SP), R12
 
-stripe2_row:
+stripe1_row:
 	PREFETCHT1       (DI)
-	VBROADCASTSS     (SI), Z16
-	VBROADCASTSS     (SI)(R8*1), Z17
-	VBROADCASTSS     (R12), Z20
-	VFMADD231PS.BCST (R11), Z19, Z20
-	VPMOVZXBD        (AX), Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z0
-	VFMADD231PS      Z18, Z17, Z2
-	VPSRLD           $0x04, Z21, Z21
-	VPERMPS          Z20, Z21, Z18
-	VFMADD231PS      Z18, Z16, Z1
-	VFMADD231PS      Z18, Z17, Z3
+	VMOVUPS          (AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z1
 	ADDQ             BX, AX
-	ADDQ             $+16, DI
-	ADDQ             R13, R11
-	ADDQ             R13, R12
+	ADDQ             $+64, DI
 	ADDQ             $0x04, SI
 	DECQ             DX
-	JNZ              stripe2_row
+	JNZ              stripe1_row
 	MOVQ             R10, CX
 	MOVQ             accStride+56(FP), R15
 	VMOVUPS          Z0, (CX)
-	VMOVUPS          Z1, 64(CX)
 	ADDQ             R15, CX
-	VMOVUPS          Z2, (CX)
-	VMOVUPS          Z3, 64(CX)
+	VMOVUPS          Z1, (CX)
 	ADDQ             R15, CX
-	ADDQ             $+128, R10
-	ADDQ             $+16, 8(SP)
-	ADDQ             $+4, 16(SP)
-	ADDQ             $+4, 24(SP)
-	SUBQ             $+32, (SP)
-	JMP              stripe2
+	ADDQ             $+64, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
 
 done:
 	VZEROUPPER
 	RET
 
-// func weighInt4x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, scale *float32, least *float32, groups int, next *byte)
+// func weighF32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weighInt4x1AVX512(SB), $32-104
-	VMOVUPS iotaAVX512<>+0(SB), Z10
-	MOVQ    dim+40(FP), DX
-	MOVQ    DX, (SP)
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, 8(SP)
-	MOVQ    stride+24(FP), BX
-	MOVQ    pStride+8(FP), R8
-	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+96(FP), DI
-	MOVQ    scale+72(FP), R11
-	MOVQ    R11, 16(SP)
-	MOVQ    least+80(FP), R12
-	MOVQ    R12, 24(SP)
-	MOVQ    groups+88(FP), R13
-	SHLQ    $0x02, R13
+TEXT ·weighF32x1AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
@@ -2709,51 +404,37 @@ stripe8:
 	VMULPS       384(CX), Z8, Z6
 	VMULPS       448(CX), Z8, Z7
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
-	MOVQ         16(SP), R11
-	MOVQ         24(SP), R12
 
 stripe8_row:
 	PREFETCHT1       (DI)
-	VBROADCASTSS     (SI), Z8
-	VBROADCASTSS     (R12), Z11
-	VFMADD231PS.BCST (R11), Z10, Z11
-	VPMOVZXBD        (AX), Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z0
-	VPSRLD           $0x04, Z12, Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z1
-	VBROADCASTSS     4(R12), Z11
-	VFMADD231PS.BCST 4(R11), Z10, Z11
-	VPMOVZXBD        16(AX), Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z2
-	VPSRLD           $0x04, Z12, Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z3
-	VBROADCASTSS     8(R12), Z11
-	VFMADD231PS.BCST 8(R11), Z10, Z11
-	VPMOVZXBD        32(AX), Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z4
-	VPSRLD           $0x04, Z12, Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z5
-	VBROADCASTSS     12(R12), Z11
-	VFMADD231PS.BCST 12(R11), Z10, Z11
-	VPMOVZXBD        48(AX), Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z6
-	VPSRLD           $0x04, Z12, Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z7
+	PREFETCHT1       64(DI)
+	PREFETCHT1       128(DI)
+	PREFETCHT1       192(DI)
+	PREFETCHT1       256(DI)
+	PREFETCHT1       320(DI)
+	PREFETCHT1       384(DI)
+	PREFETCHT1       448(DI)
+	VMOVUPS          (AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VMOVUPS          64(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VMOVUPS          128(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VMOVUPS          192(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VMOVUPS          256(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z4
+	VMOVUPS          320(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z5
+	VMOVUPS          384(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z6
+	VMOVUPS          448(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z7
 	ADDQ             BX, AX
-	ADDQ             $+64, DI
-	ADDQ             R13, R11
-	ADDQ             R13, R12
+	ADDQ             $+512, DI
 	ADDQ             $0x04, SI
 	DECQ             DX
 	JNZ              stripe8_row
@@ -2769,15 +450,13 @@ stripe8_row:
 	VMOVUPS          Z7, 448(CX)
 	ADDQ             R15, CX
 	ADDQ             $+512, R10
-	ADDQ             $+64, 8(SP)
-	ADDQ             $+16, 16(SP)
-	ADDQ             $+16, 24(SP)
+	ADDQ             $+512, 8(SP)
 	SUBQ             $+128, (SP)
 	JMP              stripe8
 
 stripe4:
 	CMPQ         (SP), $+64
-	JLT          stripe2
+	JLT          stripe1
 	MOVQ         fade+64(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
@@ -2787,35 +466,25 @@ stripe4:
 	VMULPS       128(CX), Z8, Z2
 	VMULPS       192(CX), Z8, Z3
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
-	MOVQ         16(SP), R11
-	MOVQ         24(SP), R12
 
 stripe4_row:
 	PREFETCHT1       (DI)
-	VBROADCASTSS     (SI), Z8
-	VBROADCASTSS     (R12), Z11
-	VFMADD231PS.BCST (R11), Z10, Z11
-	VPMOVZXBD        (AX), Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z0
-	VPSRLD           $0x04, Z12, Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z1
-	VBROADCASTSS     4(R12), Z11
-	VFMADD231PS.BCST 4(R11), Z10, Z11
-	VPMOVZXBD        16(AX), Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z2
-	VPSRLD           $0x04, Z12, Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z3
+	PREFETCHT1       64(DI)
+	PREFETCHT1       128(DI)
+	PREFETCHT1       192(DI)
+	VMOVUPS          (AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VMOVUPS          64(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VMOVUPS          128(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VMOVUPS          192(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
 	ADDQ             BX, AX
-	ADDQ             $+32, DI
-	ADDQ             R13, R11
-	ADDQ             R13, R12
+	ADDQ             $+256, DI
 	ADDQ             $0x04, SI
 	DECQ             DX
 	JNZ              stripe4_row
@@ -2827,11 +496,2700 @@ stripe4_row:
 	VMOVUPS          Z3, 192(CX)
 	ADDQ             R15, CX
 	ADDQ             $+256, R10
-	ADDQ             $+32, 8(SP)
-	ADDQ             $+8, 16(SP)
-	ADDQ             $+8, 24(SP)
+	ADDQ             $+256, 8(SP)
 	SUBQ             $+64, (SP)
 	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VMOVUPS          (AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighF16x4AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VCVTPH2PS        (AX), Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VCVTPH2PS        32(AX), Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VCVTPH2PS        64(AX), Z20
+	VFMADD231PS.BCST (SI), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z14
+	VCVTPH2PS        96(AX), Z20
+	VFMADD231PS.BCST (SI), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z12, (CX)
+	VMOVUPS          Z13, 64(CX)
+	VMOVUPS          Z14, 128(CX)
+	VMOVUPS          Z15, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z2
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VCVTPH2PS        (AX), Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z2
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z3
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighF16x2AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	PREFETCHT1       128(DI)
+	PREFETCHT1       192(DI)
+	VCVTPH2PS        (AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VCVTPH2PS        32(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VCVTPH2PS        64(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z10
+	VCVTPH2PS        96(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z11
+	VCVTPH2PS        128(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z4
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z12
+	VCVTPH2PS        160(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z5
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z13
+	VCVTPH2PS        192(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z6
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z14
+	VCVTPH2PS        224(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z7
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+256, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+256, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VCVTPH2PS        (AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VCVTPH2PS        32(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VCVTPH2PS        64(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z6
+	VCVTPH2PS        96(AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VCVTPH2PS        (AX), Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z1
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighF16x1AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	PREFETCHT1       128(DI)
+	PREFETCHT1       192(DI)
+	VCVTPH2PS        (AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VCVTPH2PS        32(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VCVTPH2PS        64(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VCVTPH2PS        96(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VCVTPH2PS        128(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z4
+	VCVTPH2PS        160(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z5
+	VCVTPH2PS        192(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z6
+	VCVTPH2PS        224(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+256, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+256, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VCVTPH2PS        (AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VCVTPH2PS        32(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VCVTPH2PS        64(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VCVTPH2PS        96(AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VCVTPH2PS        (AX), Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighBF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighBF16x4AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVZXWD        (AX), Z20
+	VPSLLD           $0x10, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPMOVZXWD        32(AX), Z20
+	VPSLLD           $0x10, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPMOVZXWD        64(AX), Z20
+	VPSLLD           $0x10, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z14
+	VPMOVZXWD        96(AX), Z20
+	VPSLLD           $0x10, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z12, (CX)
+	VMOVUPS          Z13, 64(CX)
+	VMOVUPS          Z14, 128(CX)
+	VMOVUPS          Z15, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z2
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVZXWD        (AX), Z20
+	VPSLLD           $0x10, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z2
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z3
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighBF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighBF16x2AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	PREFETCHT1       128(DI)
+	PREFETCHT1       192(DI)
+	VPMOVZXWD        (AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPMOVZXWD        32(AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPMOVZXWD        64(AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z10
+	VPMOVZXWD        96(AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z11
+	VPMOVZXWD        128(AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z4
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z12
+	VPMOVZXWD        160(AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z5
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z13
+	VPMOVZXWD        192(AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z6
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z14
+	VPMOVZXWD        224(AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z7
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+256, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+256, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVZXWD        (AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPMOVZXWD        32(AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPMOVZXWD        64(AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z6
+	VPMOVZXWD        96(AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVZXWD        (AX), Z18
+	VPSLLD           $0x10, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z1
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighBF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighBF16x1AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	PREFETCHT1       128(DI)
+	PREFETCHT1       192(DI)
+	VPMOVZXWD        (AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVZXWD        32(AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXWD        64(AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPMOVZXWD        96(AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VPMOVZXWD        128(AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z4
+	VPMOVZXWD        160(AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z5
+	VPMOVZXWD        192(AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z6
+	VPMOVZXWD        224(AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+256, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+256, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVZXWD        (AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVZXWD        32(AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXWD        64(AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPMOVZXWD        96(AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVZXWD        (AX), Z9
+	VPSLLD           $0x10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighInt8x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighInt8x4AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPMOVSXBD        16(AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPMOVSXBD        32(AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z14
+	VPMOVSXBD        48(AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z12, (CX)
+	VMOVUPS          Z13, 64(CX)
+	VMOVUPS          Z14, 128(CX)
+	VMOVUPS          Z15, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z2
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z2
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z3
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighInt8x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighInt8x2AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVSXBD        (AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPMOVSXBD        16(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPMOVSXBD        32(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z10
+	VPMOVSXBD        48(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z11
+	VPMOVSXBD        64(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z4
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z12
+	VPMOVSXBD        80(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z5
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z13
+	VPMOVSXBD        96(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z6
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z14
+	VPMOVSXBD        112(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z7
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPMOVSXBD        16(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPMOVSXBD        32(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z6
+	VPMOVSXBD        48(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z1
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighInt8x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighInt8x1AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVSXBD        (AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVSXBD        16(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVSXBD        32(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPMOVSXBD        48(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VPMOVSXBD        64(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z4
+	VPMOVSXBD        80(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z5
+	VPMOVSXBD        96(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z6
+	VPMOVSXBD        112(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVSXBD        16(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVSXBD        32(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPMOVSXBD        48(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighInt4x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighInt4x4AVX512(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS mask0AVX512<>+0(SB), Z22
+	VMOVUPS mask4AVX512<>+0(SB), Z23
+	VMOVUPS transposedAVX512<>+0(SB), Z24
+	MOVQ    sums+72(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+80(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VPERMPS      Z0, Z24, Z0
+	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
+	VMULPS       64(CX), Z16, Z1
+	VPERMPS      Z1, Z24, Z1
+	VMULPS       factor4_2AVX512<>+0(SB), Z1, Z1
+	VMULPS       128(CX), Z16, Z2
+	VPERMPS      Z2, Z24, Z2
+	VMULPS       factor0_2AVX512<>+0(SB), Z2, Z2
+	VMULPS       192(CX), Z16, Z3
+	VPERMPS      Z3, Z24, Z3
+	VMULPS       factor4_2AVX512<>+0(SB), Z3, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VPERMPS      Z4, Z24, Z4
+	VMULPS       factor0_2AVX512<>+0(SB), Z4, Z4
+	VMULPS       64(CX), Z17, Z5
+	VPERMPS      Z5, Z24, Z5
+	VMULPS       factor4_2AVX512<>+0(SB), Z5, Z5
+	VMULPS       128(CX), Z17, Z6
+	VPERMPS      Z6, Z24, Z6
+	VMULPS       factor0_2AVX512<>+0(SB), Z6, Z6
+	VMULPS       192(CX), Z17, Z7
+	VPERMPS      Z7, Z24, Z7
+	VMULPS       factor4_2AVX512<>+0(SB), Z7, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VPERMPS      Z8, Z24, Z8
+	VMULPS       factor0_2AVX512<>+0(SB), Z8, Z8
+	VMULPS       64(CX), Z18, Z9
+	VPERMPS      Z9, Z24, Z9
+	VMULPS       factor4_2AVX512<>+0(SB), Z9, Z9
+	VMULPS       128(CX), Z18, Z10
+	VPERMPS      Z10, Z24, Z10
+	VMULPS       factor0_2AVX512<>+0(SB), Z10, Z10
+	VMULPS       192(CX), Z18, Z11
+	VPERMPS      Z11, Z24, Z11
+	VMULPS       factor4_2AVX512<>+0(SB), Z11, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VPERMPS      Z12, Z24, Z12
+	VMULPS       factor0_2AVX512<>+0(SB), Z12, Z12
+	VMULPS       64(CX), Z19, Z13
+	VPERMPS      Z13, Z24, Z13
+	VMULPS       factor4_2AVX512<>+0(SB), Z13, Z13
+	VMULPS       128(CX), Z19, Z14
+	VPERMPS      Z14, Z24, Z14
+	VMULPS       factor0_2AVX512<>+0(SB), Z14, Z14
+	VMULPS       192(CX), Z19, Z15
+	VPERMPS      Z15, Z24, Z15
+	VMULPS       factor4_2AVX512<>+0(SB), Z15, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VBROADCASTI32X4  (AX), Z21
+	VPANDD           Z22, Z21, Z20
+	VCVTUDQ2PS       Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPANDD           Z23, Z21, Z20
+	VCVTUDQ2PS       Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VBROADCASTI32X4  16(AX), Z21
+	VPANDD           Z22, Z21, Z20
+	VCVTUDQ2PS       Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z14
+	VPANDD           Z23, Z21, Z20
+	VCVTUDQ2PS       Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z0
+	VPERMPS          Z0, Z24, Z0
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z1
+	VPERMPS          Z1, Z24, Z1
+	VBROADCASTSS     4(R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z2
+	VPERMPS          Z2, Z24, Z2
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z3
+	VPERMPS          Z3, Z24, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z4
+	VPERMPS          Z4, Z24, Z4
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z5
+	VPERMPS          Z5, Z24, Z5
+	VBROADCASTSS     4(R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z6
+	VPERMPS          Z6, Z24, Z6
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z7
+	VPERMPS          Z7, Z24, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z8
+	VPERMPS          Z8, Z24, Z8
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z9
+	VPERMPS          Z9, Z24, Z9
+	VBROADCASTSS     4(R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z10
+	VPERMPS          Z10, Z24, Z10
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z11
+	VPERMPS          Z11, Z24, Z11
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z12
+	VPERMPS          Z12, Z24, Z12
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z13
+	VPERMPS          Z13, Z24, Z13
+	VBROADCASTSS     4(R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z14
+	VPERMPS          Z14, Z24, Z14
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z15
+	VPERMPS          Z15, Z24, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	VMOVUPS Z10, 128(CX)
+	VMOVUPS Z11, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	VMOVUPS Z14, 128(CX)
+	VMOVUPS Z15, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VPERMPS      Z0, Z24, Z0
+	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
+	VMULPS       64(CX), Z16, Z1
+	VPERMPS      Z1, Z24, Z1
+	VMULPS       factor4_2AVX512<>+0(SB), Z1, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VPERMPS      Z2, Z24, Z2
+	VMULPS       factor0_2AVX512<>+0(SB), Z2, Z2
+	VMULPS       64(CX), Z17, Z3
+	VPERMPS      Z3, Z24, Z3
+	VMULPS       factor4_2AVX512<>+0(SB), Z3, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z4
+	VPERMPS      Z4, Z24, Z4
+	VMULPS       factor0_2AVX512<>+0(SB), Z4, Z4
+	VMULPS       64(CX), Z18, Z5
+	VPERMPS      Z5, Z24, Z5
+	VMULPS       factor4_2AVX512<>+0(SB), Z5, Z5
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z6
+	VPERMPS      Z6, Z24, Z6
+	VMULPS       factor0_2AVX512<>+0(SB), Z6, Z6
+	VMULPS       64(CX), Z19, Z7
+	VPERMPS      Z7, Z24, Z7
+	VMULPS       factor4_2AVX512<>+0(SB), Z7, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VBROADCASTI32X4  (AX), Z21
+	VPANDD           Z22, Z21, Z20
+	VCVTUDQ2PS       Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z4
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z6
+	VPANDD           Z23, Z21, Z20
+	VCVTUDQ2PS       Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z5
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z7
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z0
+	VPERMPS          Z0, Z24, Z0
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z1
+	VPERMPS          Z1, Z24, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z2
+	VPERMPS          Z2, Z24, Z2
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z3
+	VPERMPS          Z3, Z24, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z4
+	VPERMPS          Z4, Z24, Z4
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z5
+	VPERMPS          Z5, Z24, Z5
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z20, Z6
+	VPERMPS          Z6, Z24, Z6
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z20, Z7
+	VPERMPS          Z7, Z24, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+DATA mask0AVX512<>+0(SB)/4, $0x0000000f
+DATA mask0AVX512<>+4(SB)/4, $0x0000000f
+DATA mask0AVX512<>+8(SB)/4, $0x0000000f
+DATA mask0AVX512<>+12(SB)/4, $0x0000000f
+DATA mask0AVX512<>+16(SB)/4, $0x00000f00
+DATA mask0AVX512<>+20(SB)/4, $0x00000f00
+DATA mask0AVX512<>+24(SB)/4, $0x00000f00
+DATA mask0AVX512<>+28(SB)/4, $0x00000f00
+DATA mask0AVX512<>+32(SB)/4, $0x000f0000
+DATA mask0AVX512<>+36(SB)/4, $0x000f0000
+DATA mask0AVX512<>+40(SB)/4, $0x000f0000
+DATA mask0AVX512<>+44(SB)/4, $0x000f0000
+DATA mask0AVX512<>+48(SB)/4, $0x0f000000
+DATA mask0AVX512<>+52(SB)/4, $0x0f000000
+DATA mask0AVX512<>+56(SB)/4, $0x0f000000
+DATA mask0AVX512<>+60(SB)/4, $0x0f000000
+GLOBL mask0AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA mask4AVX512<>+0(SB)/4, $0x000000f0
+DATA mask4AVX512<>+4(SB)/4, $0x000000f0
+DATA mask4AVX512<>+8(SB)/4, $0x000000f0
+DATA mask4AVX512<>+12(SB)/4, $0x000000f0
+DATA mask4AVX512<>+16(SB)/4, $0x0000f000
+DATA mask4AVX512<>+20(SB)/4, $0x0000f000
+DATA mask4AVX512<>+24(SB)/4, $0x0000f000
+DATA mask4AVX512<>+28(SB)/4, $0x0000f000
+DATA mask4AVX512<>+32(SB)/4, $0x00f00000
+DATA mask4AVX512<>+36(SB)/4, $0x00f00000
+DATA mask4AVX512<>+40(SB)/4, $0x00f00000
+DATA mask4AVX512<>+44(SB)/4, $0x00f00000
+DATA mask4AVX512<>+48(SB)/4, $0xf0000000
+DATA mask4AVX512<>+52(SB)/4, $0xf0000000
+DATA mask4AVX512<>+56(SB)/4, $0xf0000000
+DATA mask4AVX512<>+60(SB)/4, $0xf0000000
+GLOBL mask4AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA transposedAVX512<>+0(SB)/4, $0x00000000
+DATA transposedAVX512<>+4(SB)/4, $0x00000004
+DATA transposedAVX512<>+8(SB)/4, $0x00000008
+DATA transposedAVX512<>+12(SB)/4, $0x0000000c
+DATA transposedAVX512<>+16(SB)/4, $0x00000001
+DATA transposedAVX512<>+20(SB)/4, $0x00000005
+DATA transposedAVX512<>+24(SB)/4, $0x00000009
+DATA transposedAVX512<>+28(SB)/4, $0x0000000d
+DATA transposedAVX512<>+32(SB)/4, $0x00000002
+DATA transposedAVX512<>+36(SB)/4, $0x00000006
+DATA transposedAVX512<>+40(SB)/4, $0x0000000a
+DATA transposedAVX512<>+44(SB)/4, $0x0000000e
+DATA transposedAVX512<>+48(SB)/4, $0x00000003
+DATA transposedAVX512<>+52(SB)/4, $0x00000007
+DATA transposedAVX512<>+56(SB)/4, $0x0000000b
+DATA transposedAVX512<>+60(SB)/4, $0x0000000f
+GLOBL transposedAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA factor0_2AVX512<>+0(SB)/4, $0x3f800000
+DATA factor0_2AVX512<>+4(SB)/4, $0x3f800000
+DATA factor0_2AVX512<>+8(SB)/4, $0x3f800000
+DATA factor0_2AVX512<>+12(SB)/4, $0x3f800000
+DATA factor0_2AVX512<>+16(SB)/4, $0x43800000
+DATA factor0_2AVX512<>+20(SB)/4, $0x43800000
+DATA factor0_2AVX512<>+24(SB)/4, $0x43800000
+DATA factor0_2AVX512<>+28(SB)/4, $0x43800000
+DATA factor0_2AVX512<>+32(SB)/4, $0x47800000
+DATA factor0_2AVX512<>+36(SB)/4, $0x47800000
+DATA factor0_2AVX512<>+40(SB)/4, $0x47800000
+DATA factor0_2AVX512<>+44(SB)/4, $0x47800000
+DATA factor0_2AVX512<>+48(SB)/4, $0x4b800000
+DATA factor0_2AVX512<>+52(SB)/4, $0x4b800000
+DATA factor0_2AVX512<>+56(SB)/4, $0x4b800000
+DATA factor0_2AVX512<>+60(SB)/4, $0x4b800000
+GLOBL factor0_2AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA factor4_2AVX512<>+0(SB)/4, $0x41800000
+DATA factor4_2AVX512<>+4(SB)/4, $0x41800000
+DATA factor4_2AVX512<>+8(SB)/4, $0x41800000
+DATA factor4_2AVX512<>+12(SB)/4, $0x41800000
+DATA factor4_2AVX512<>+16(SB)/4, $0x45800000
+DATA factor4_2AVX512<>+20(SB)/4, $0x45800000
+DATA factor4_2AVX512<>+24(SB)/4, $0x45800000
+DATA factor4_2AVX512<>+28(SB)/4, $0x45800000
+DATA factor4_2AVX512<>+32(SB)/4, $0x49800000
+DATA factor4_2AVX512<>+36(SB)/4, $0x49800000
+DATA factor4_2AVX512<>+40(SB)/4, $0x49800000
+DATA factor4_2AVX512<>+44(SB)/4, $0x49800000
+DATA factor4_2AVX512<>+48(SB)/4, $0x4d800000
+DATA factor4_2AVX512<>+52(SB)/4, $0x4d800000
+DATA factor4_2AVX512<>+56(SB)/4, $0x4d800000
+DATA factor4_2AVX512<>+60(SB)/4, $0x4d800000
+GLOBL factor4_2AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA factor0_0AVX512<>+0(SB)/4, $0x3f800000
+DATA factor0_0AVX512<>+4(SB)/4, $0x3f800000
+DATA factor0_0AVX512<>+8(SB)/4, $0x3f800000
+DATA factor0_0AVX512<>+12(SB)/4, $0x3f800000
+DATA factor0_0AVX512<>+16(SB)/4, $0x3b800000
+DATA factor0_0AVX512<>+20(SB)/4, $0x3b800000
+DATA factor0_0AVX512<>+24(SB)/4, $0x3b800000
+DATA factor0_0AVX512<>+28(SB)/4, $0x3b800000
+DATA factor0_0AVX512<>+32(SB)/4, $0x37800000
+DATA factor0_0AVX512<>+36(SB)/4, $0x37800000
+DATA factor0_0AVX512<>+40(SB)/4, $0x37800000
+DATA factor0_0AVX512<>+44(SB)/4, $0x37800000
+DATA factor0_0AVX512<>+48(SB)/4, $0x33800000
+DATA factor0_0AVX512<>+52(SB)/4, $0x33800000
+DATA factor0_0AVX512<>+56(SB)/4, $0x33800000
+DATA factor0_0AVX512<>+60(SB)/4, $0x33800000
+GLOBL factor0_0AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA factor4_0AVX512<>+0(SB)/4, $0x3d800000
+DATA factor4_0AVX512<>+4(SB)/4, $0x3d800000
+DATA factor4_0AVX512<>+8(SB)/4, $0x3d800000
+DATA factor4_0AVX512<>+12(SB)/4, $0x3d800000
+DATA factor4_0AVX512<>+16(SB)/4, $0x39800000
+DATA factor4_0AVX512<>+20(SB)/4, $0x39800000
+DATA factor4_0AVX512<>+24(SB)/4, $0x39800000
+DATA factor4_0AVX512<>+28(SB)/4, $0x39800000
+DATA factor4_0AVX512<>+32(SB)/4, $0x35800000
+DATA factor4_0AVX512<>+36(SB)/4, $0x35800000
+DATA factor4_0AVX512<>+40(SB)/4, $0x35800000
+DATA factor4_0AVX512<>+44(SB)/4, $0x35800000
+DATA factor4_0AVX512<>+48(SB)/4, $0x31800000
+DATA factor4_0AVX512<>+52(SB)/4, $0x31800000
+DATA factor4_0AVX512<>+56(SB)/4, $0x31800000
+DATA factor4_0AVX512<>+60(SB)/4, $0x31800000
+GLOBL factor4_0AVX512<>(SB), RODATA|NOPTR, $64
+
+// func weighInt4x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighInt4x2AVX512(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS mask0AVX512<>+0(SB), Z20
+	VMOVUPS mask4AVX512<>+0(SB), Z21
+	VMOVUPS transposedAVX512<>+0(SB), Z22
+	MOVQ    sums+72(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+80(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VPERMPS      Z0, Z22, Z0
+	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
+	VMULPS       64(CX), Z16, Z1
+	VPERMPS      Z1, Z22, Z1
+	VMULPS       factor4_2AVX512<>+0(SB), Z1, Z1
+	VMULPS       128(CX), Z16, Z2
+	VPERMPS      Z2, Z22, Z2
+	VMULPS       factor0_2AVX512<>+0(SB), Z2, Z2
+	VMULPS       192(CX), Z16, Z3
+	VPERMPS      Z3, Z22, Z3
+	VMULPS       factor4_2AVX512<>+0(SB), Z3, Z3
+	VMULPS       256(CX), Z16, Z4
+	VPERMPS      Z4, Z22, Z4
+	VMULPS       factor0_2AVX512<>+0(SB), Z4, Z4
+	VMULPS       320(CX), Z16, Z5
+	VPERMPS      Z5, Z22, Z5
+	VMULPS       factor4_2AVX512<>+0(SB), Z5, Z5
+	VMULPS       384(CX), Z16, Z6
+	VPERMPS      Z6, Z22, Z6
+	VMULPS       factor0_2AVX512<>+0(SB), Z6, Z6
+	VMULPS       448(CX), Z16, Z7
+	VPERMPS      Z7, Z22, Z7
+	VMULPS       factor4_2AVX512<>+0(SB), Z7, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VPERMPS      Z8, Z22, Z8
+	VMULPS       factor0_2AVX512<>+0(SB), Z8, Z8
+	VMULPS       64(CX), Z17, Z9
+	VPERMPS      Z9, Z22, Z9
+	VMULPS       factor4_2AVX512<>+0(SB), Z9, Z9
+	VMULPS       128(CX), Z17, Z10
+	VPERMPS      Z10, Z22, Z10
+	VMULPS       factor0_2AVX512<>+0(SB), Z10, Z10
+	VMULPS       192(CX), Z17, Z11
+	VPERMPS      Z11, Z22, Z11
+	VMULPS       factor4_2AVX512<>+0(SB), Z11, Z11
+	VMULPS       256(CX), Z17, Z12
+	VPERMPS      Z12, Z22, Z12
+	VMULPS       factor0_2AVX512<>+0(SB), Z12, Z12
+	VMULPS       320(CX), Z17, Z13
+	VPERMPS      Z13, Z22, Z13
+	VMULPS       factor4_2AVX512<>+0(SB), Z13, Z13
+	VMULPS       384(CX), Z17, Z14
+	VPERMPS      Z14, Z22, Z14
+	VMULPS       factor0_2AVX512<>+0(SB), Z14, Z14
+	VMULPS       448(CX), Z17, Z15
+	VPERMPS      Z15, Z22, Z15
+	VMULPS       factor4_2AVX512<>+0(SB), Z15, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VBROADCASTI32X4  (AX), Z19
+	VPANDD           Z20, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPANDD           Z21, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VBROADCASTI32X4  16(AX), Z19
+	VPANDD           Z20, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z10
+	VPANDD           Z21, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z11
+	VBROADCASTI32X4  32(AX), Z19
+	VPANDD           Z20, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z4
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z12
+	VPANDD           Z21, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z5
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z13
+	VBROADCASTI32X4  48(AX), Z19
+	VPANDD           Z20, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z6
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z14
+	VPANDD           Z21, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z7
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z0
+	VPERMPS          Z0, Z22, Z0
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z1
+	VPERMPS          Z1, Z22, Z1
+	VBROADCASTSS     4(R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z2
+	VPERMPS          Z2, Z22, Z2
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z3
+	VPERMPS          Z3, Z22, Z3
+	VBROADCASTSS     8(R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z4
+	VPERMPS          Z4, Z22, Z4
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z5
+	VPERMPS          Z5, Z22, Z5
+	VBROADCASTSS     12(R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z6
+	VPERMPS          Z6, Z22, Z6
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z7
+	VPERMPS          Z7, Z22, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z8
+	VPERMPS          Z8, Z22, Z8
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z9
+	VPERMPS          Z9, Z22, Z9
+	VBROADCASTSS     4(R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z10
+	VPERMPS          Z10, Z22, Z10
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z11
+	VPERMPS          Z11, Z22, Z11
+	VBROADCASTSS     8(R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z12
+	VPERMPS          Z12, Z22, Z12
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z13
+	VPERMPS          Z13, Z22, Z13
+	VBROADCASTSS     12(R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z14
+	VPERMPS          Z14, Z22, Z14
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z15
+	VPERMPS          Z15, Z22, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VPERMPS      Z0, Z22, Z0
+	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
+	VMULPS       64(CX), Z16, Z1
+	VPERMPS      Z1, Z22, Z1
+	VMULPS       factor4_2AVX512<>+0(SB), Z1, Z1
+	VMULPS       128(CX), Z16, Z2
+	VPERMPS      Z2, Z22, Z2
+	VMULPS       factor0_2AVX512<>+0(SB), Z2, Z2
+	VMULPS       192(CX), Z16, Z3
+	VPERMPS      Z3, Z22, Z3
+	VMULPS       factor4_2AVX512<>+0(SB), Z3, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VPERMPS      Z4, Z22, Z4
+	VMULPS       factor0_2AVX512<>+0(SB), Z4, Z4
+	VMULPS       64(CX), Z17, Z5
+	VPERMPS      Z5, Z22, Z5
+	VMULPS       factor4_2AVX512<>+0(SB), Z5, Z5
+	VMULPS       128(CX), Z17, Z6
+	VPERMPS      Z6, Z22, Z6
+	VMULPS       factor0_2AVX512<>+0(SB), Z6, Z6
+	VMULPS       192(CX), Z17, Z7
+	VPERMPS      Z7, Z22, Z7
+	VMULPS       factor4_2AVX512<>+0(SB), Z7, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VBROADCASTI32X4  (AX), Z19
+	VPANDD           Z20, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPANDD           Z21, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VBROADCASTI32X4  16(AX), Z19
+	VPANDD           Z20, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z6
+	VPANDD           Z21, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z0
+	VPERMPS          Z0, Z22, Z0
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z1
+	VPERMPS          Z1, Z22, Z1
+	VBROADCASTSS     4(R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z2
+	VPERMPS          Z2, Z22, Z2
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z3
+	VPERMPS          Z3, Z22, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z4
+	VPERMPS          Z4, Z22, Z4
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z5
+	VPERMPS          Z5, Z22, Z5
+	VBROADCASTSS     4(R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z6
+	VPERMPS          Z6, Z22, Z6
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z7
+	VPERMPS          Z7, Z22, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VPERMPS      Z0, Z22, Z0
+	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
+	VMULPS       64(CX), Z16, Z1
+	VPERMPS      Z1, Z22, Z1
+	VMULPS       factor4_2AVX512<>+0(SB), Z1, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VPERMPS      Z2, Z22, Z2
+	VMULPS       factor0_2AVX512<>+0(SB), Z2, Z2
+	VMULPS       64(CX), Z17, Z3
+	VPERMPS      Z3, Z22, Z3
+	VMULPS       factor4_2AVX512<>+0(SB), Z3, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VBROADCASTI32X4  (AX), Z19
+	VPANDD           Z20, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z2
+	VPANDD           Z21, Z19, Z18
+	VCVTUDQ2PS       Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z3
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z0
+	VPERMPS          Z0, Z22, Z0
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z1
+	VPERMPS          Z1, Z22, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z18, Z2
+	VPERMPS          Z2, Z22, Z2
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z18, Z3
+	VPERMPS          Z3, Z22, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weighInt4x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, fade *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weighInt4x1AVX512(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS mask0AVX512<>+0(SB), Z11
+	VMOVUPS mask4AVX512<>+0(SB), Z12
+	VMOVUPS transposedAVX512<>+0(SB), Z13
+	MOVQ    sums+72(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+80(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VPERMPS      Z0, Z13, Z0
+	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
+	VMULPS       64(CX), Z8, Z1
+	VPERMPS      Z1, Z13, Z1
+	VMULPS       factor4_2AVX512<>+0(SB), Z1, Z1
+	VMULPS       128(CX), Z8, Z2
+	VPERMPS      Z2, Z13, Z2
+	VMULPS       factor0_2AVX512<>+0(SB), Z2, Z2
+	VMULPS       192(CX), Z8, Z3
+	VPERMPS      Z3, Z13, Z3
+	VMULPS       factor4_2AVX512<>+0(SB), Z3, Z3
+	VMULPS       256(CX), Z8, Z4
+	VPERMPS      Z4, Z13, Z4
+	VMULPS       factor0_2AVX512<>+0(SB), Z4, Z4
+	VMULPS       320(CX), Z8, Z5
+	VPERMPS      Z5, Z13, Z5
+	VMULPS       factor4_2AVX512<>+0(SB), Z5, Z5
+	VMULPS       384(CX), Z8, Z6
+	VPERMPS      Z6, Z13, Z6
+	VMULPS       factor0_2AVX512<>+0(SB), Z6, Z6
+	VMULPS       448(CX), Z8, Z7
+	VPERMPS      Z7, Z13, Z7
+	VMULPS       factor4_2AVX512<>+0(SB), Z7, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VBROADCASTI32X4  (AX), Z10
+	VPANDD           Z11, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPANDD           Z12, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VBROADCASTI32X4  16(AX), Z10
+	VPANDD           Z11, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPANDD           Z12, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	VBROADCASTI32X4  32(AX), Z10
+	VPANDD           Z11, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z4
+	VPANDD           Z12, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z5
+	VBROADCASTI32X4  48(AX), Z10
+	VPANDD           Z11, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z6
+	VPANDD           Z12, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z9, Z0
+	VPERMPS          Z0, Z13, Z0
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z9, Z1
+	VPERMPS          Z1, Z13, Z1
+	VBROADCASTSS     4(R11), Z9
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z9, Z2
+	VPERMPS          Z2, Z13, Z2
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z9, Z3
+	VPERMPS          Z3, Z13, Z3
+	VBROADCASTSS     8(R11), Z9
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z9, Z4
+	VPERMPS          Z4, Z13, Z4
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z9, Z5
+	VPERMPS          Z5, Z13, Z5
+	VBROADCASTSS     12(R11), Z9
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z9, Z6
+	VPERMPS          Z6, Z13, Z6
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z9, Z7
+	VPERMPS          Z7, Z13, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         fade+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VPERMPS      Z0, Z13, Z0
+	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
+	VMULPS       64(CX), Z8, Z1
+	VPERMPS      Z1, Z13, Z1
+	VMULPS       factor4_2AVX512<>+0(SB), Z1, Z1
+	VMULPS       128(CX), Z8, Z2
+	VPERMPS      Z2, Z13, Z2
+	VMULPS       factor0_2AVX512<>+0(SB), Z2, Z2
+	VMULPS       192(CX), Z8, Z3
+	VPERMPS      Z3, Z13, Z3
+	VMULPS       factor4_2AVX512<>+0(SB), Z3, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VBROADCASTI32X4  (AX), Z10
+	VPANDD           Z11, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPANDD           Z12, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VBROADCASTI32X4  16(AX), Z10
+	VPANDD           Z11, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPANDD           Z12, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z9, Z0
+	VPERMPS          Z0, Z13, Z0
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z9, Z1
+	VPERMPS          Z1, Z13, Z1
+	VBROADCASTSS     4(R11), Z9
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z9, Z2
+	VPERMPS          Z2, Z13, Z2
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z9, Z3
+	VPERMPS          Z3, Z13, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
 
 stripe2:
 	CMPQ         (SP), $+32
@@ -2841,43 +3199,56 @@ stripe2:
 	MOVQ         R10, CX
 	MOVQ         accStride+56(FP), R15
 	VMULPS       (CX), Z8, Z0
+	VPERMPS      Z0, Z13, Z0
+	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
 	VMULPS       64(CX), Z8, Z1
+	VPERMPS      Z1, Z13, Z1
+	VMULPS       factor4_2AVX512<>+0(SB), Z1, Z1
 	ADDQ         R15, CX
-	MOVQ         p+0(FP), SI
+	MOVQ         16(SP), SI
 	MOVQ         n+32(FP), DX
 	MOVQ         8(SP), AX
-	MOVQ         16(SP), R11
-	MOVQ         24(SP), R12
 
 stripe2_row:
 	PREFETCHT1       (DI)
-	VBROADCASTSS     (SI), Z8
-	VBROADCASTSS     (R12), Z11
-	VFMADD231PS.BCST (R11), Z10, Z11
-	VPMOVZXBD        (AX), Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z0
-	VPSRLD           $0x04, Z12, Z12
-	VPERMPS          Z11, Z12, Z9
-	VFMADD231PS      Z9, Z8, Z1
+	VBROADCASTI32X4  (AX), Z10
+	VPANDD           Z11, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPANDD           Z12, Z10, Z9
+	VCVTUDQ2PS       Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
 	ADDQ             BX, AX
 	ADDQ             $+16, DI
-	ADDQ             R13, R11
-	ADDQ             R13, R12
-	ADDQ             $0x04, SI
+	ADDQ             $0x10, SI
 	DECQ             DX
 	JNZ              stripe2_row
-	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
-	VMOVUPS          Z0, (CX)
-	VMOVUPS          Z1, 64(CX)
-	ADDQ             R15, CX
-	ADDQ             $+128, R10
-	ADDQ             $+16, 8(SP)
-	ADDQ             $+4, 16(SP)
-	ADDQ             $+4, 24(SP)
-	SUBQ             $+32, (SP)
-	JMP              stripe2
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VFMADD132PS      factor0_0AVX512<>+0(SB), Z9, Z0
+	VPERMPS          Z0, Z13, Z0
+	VFMADD132PS      factor4_0AVX512<>+0(SB), Z9, Z1
+	VPERMPS          Z1, Z13, Z1
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
 
 done:
 	VZEROUPPER

@@ -27,6 +27,9 @@ func dots(g *gen) {
 			d.emit(f)
 		}
 	}
+	if g.wide() {
+		lines(g)
+	}
 }
 
 // General registers. Strides are in bytes.
@@ -61,10 +64,18 @@ func (d *dotter) emit(f format) {
 	name := fmt.Sprintf("dots%sx%d", f.name, d.heads)
 	d.function(name, "func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)",
 		fmt.Sprintf("computes the dot products of %d queries with n rows; strides are in bytes.", d.heads))
-	d.left, d.row, d.scale, d.least = d.AllocLocal(8), d.AllocLocal(8), d.AllocLocal(8), d.AllocLocal(8)
+	d.enter()
 	d.assign()
 	d.rows[0].prepare()
+	d.tiles("four", 4)
+	d.tiles("one", 1)
+	d.Label("done")
+	d.end()
+}
 
+// enter loads the arguments.
+func (d *dotter) enter() {
+	d.left, d.row, d.scale, d.least = d.AllocLocal(8), d.AllocLocal(8), d.AllocLocal(8), d.AllocLocal(8)
 	d.arg("n", dotCols)
 	d.MOVQ(dotCols, d.left)
 	d.arg("rows", dotRow)
@@ -75,7 +86,7 @@ func (d *dotter) emit(f format) {
 	d.LEAQ(Mem{Base: dotQStride, Index: dotQStride, Scale: 2}, dotQTriple)
 	d.arg("out", dotOut)
 	d.arg("next", dotNext)
-	if f.grouped() {
+	if d.f.grouped() {
 		d.arg("scale", dotScale)
 		d.MOVQ(dotScale, d.scale)
 		d.arg("least", dotLeast)
@@ -84,10 +95,6 @@ func (d *dotter) emit(f format) {
 		d.SHLQ(U8(2), dotGroups)
 		d.LEAQ(Mem{Base: dotGroups, Index: dotGroups, Scale: 2}, dotGroupsTriple)
 	}
-	d.tiles("four", 4)
-	d.tiles("one", 1)
-	d.Label("done")
-	d.end()
 }
 
 // assign gives out the vector registers.
@@ -216,18 +223,28 @@ func (d *dotter) groups(at, scale, least, q []Mem, s int) {
 
 // store sums each accumulator over its lanes and writes a head's rows together.
 func (d *dotter) store(rows int) {
+	d.write(rows, func(h int) reg.VecPhysical { return d.sum4(d.of(h, rows), d.x[0], d.x[1], d.x[2]) })
+}
+
+// of returns the accumulators of a head for four rows, or four times for one.
+func (d *dotter) of(h, rows int) []reg.VecPhysical {
+	a := d.acc[4*h : 4*h+4]
+	if rows == 1 {
+		return []reg.VecPhysical{a[0], a[0], a[0], a[0]}
+	}
+	return a
+}
+
+// write stores what each head has for the rows.
+func (d *dotter) write(rows int, of func(h int) reg.VecPhysical) {
 	d.arg("outStride", dotQ)
 	d.MOVQ(dotOut, dotCols)
 	for h := range d.heads {
-		a := d.acc[4*h : 4*h+4]
+		v := of(h)
 		if rows == 1 {
-			a = []reg.VecPhysical{a[0], a[0], a[0], a[0]}
-		}
-		sum := d.sum4(a, d.x[0], d.x[1], d.x[2])
-		if rows == 1 {
-			d.VMOVSS(sum, Mem{Base: dotCols})
+			d.VMOVSS(v, Mem{Base: dotCols})
 		} else {
-			d.VMOVUPS(sum, Mem{Base: dotCols})
+			d.VMOVUPS(v, Mem{Base: dotCols})
 		}
 		d.ADDQ(dotQ, dotCols)
 	}
@@ -238,6 +255,12 @@ func (d *dotter) store(rows int) {
 //	s = {a0+a2, b0+b2, a1+a3, b1+b3} in each 128 bits, t the same of c and d
 //	u = {a, b, c, d} in each 128 bits
 func (d *dotter) sum4(a []reg.VecPhysical, s, t, u reg.VecPhysical) reg.VecPhysical {
+	u = d.quads(a, s, t, u)
+	return d.fold(u, s)
+}
+
+// quads does so within each 128 bits, and returns them in u.
+func (d *dotter) quads(a []reg.VecPhysical, s, t, u reg.VecPhysical) reg.VecPhysical {
 	d.VUNPCKLPS(a[1], a[0], s)
 	d.VUNPCKHPS(a[1], a[0], u)
 	d.VADDPS(u, s, s)
@@ -247,7 +270,7 @@ func (d *dotter) sum4(a []reg.VecPhysical, s, t, u reg.VecPhysical) reg.VecPhysi
 	d.VUNPCKLPD(t, s, u)
 	d.VUNPCKHPD(t, s, s)
 	d.VADDPS(s, u, u)
-	return d.fold(u, s)
+	return u
 }
 
 // fold adds the upper 128-bit parts of a register to the lowest and returns that; t is free.

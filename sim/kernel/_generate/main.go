@@ -29,7 +29,7 @@ func main() {
 			name string
 			emit func(*gen)
 		}{
-			{"dots", dots}, {"expand", expand}, {"lookup", lookUp}, {"weigh", weigh}, {"soften", soften}, {"column", column}, {"vector", vector}, {"half", half}, {"exact", exact}, {"limits", limits},
+			{"dots", dots}, {"expand", expand}, {"lookup", lookUp}, {"rates", rates}, {"weigh", weigh}, {"soften", soften}, {"column", column}, {"vector", vector}, {"half", half}, {"exact", exact}, {"limits", limits},
 		} {
 			if err := write(os.Args[1], file.name, s, file.emit); err != nil {
 				log.Fatal(err)

@@ -30,6 +30,9 @@ type gen struct {
 // of both sets, so that both leave the same columns to portable code.
 const step = 16
 
+// blockRows is the constant block of the package.
+const blockRows = 64
+
 func (s set) wide() bool { return s.lanes == 16 }
 
 // vec is vector register i.

@@ -25,7 +25,7 @@ var (
 	softLogits, softK, softV                     = reg.RSI, reg.R8, reg.R9
 	softMax, softSum, softFade, softPart         = reg.R10, reg.R11, reg.R12, reg.R13
 	softHeads, softLeft, softAt, softSteps       = reg.RAX, reg.RBX, reg.RCX, reg.RDX
-	softBlock                              int32 = 4 * 64 // bytes from a head's logits to the next
+	softBlock                              int32 = 4 * blockRows // bytes from a head's logits to the next
 )
 
 type softener struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -17,8 +18,13 @@ import (
 //
 // The columns are cut into stripes whose accumulators, for all heads of the tile, fit the registers; each
 // stripe goes down the block once, which lies in the nearest cache after the first. For each row: one load and
-// conversion a register of columns, one broadcast of p a head, and heads multiply-adds a register. Each row
-// prefetches as many lines as its stripe has, one after the other from next on.
+// conversion a register of columns, and heads multiply-adds a register, by p from memory under AVX-512, which
+// an instruction may broadcast, or from a register a head. Each row prefetches as many lines as its stripe has,
+// one after the other from next on.
+//
+// For Int4 p and sums are out of rates: p has a number for each group of a row, so that codes are all that is left to
+// decode. They are masked where they stand and are not shifted down: meanwhile accumulators are too large by factor,
+// and under AVX-512 in another order, in which no code has to leave its lane.
 func weigh(g *gen) {
 	for _, f := range formats {
 		for _, heads := range g.tiles {
@@ -35,11 +41,12 @@ var (
 	weighRow, weighStride = reg.RAX, reg.RBX // the row at the stripe
 	weighNext             = reg.RDI          // weighRow plus the distance of prefetches
 
-	weighLeft = reg.RDX                                    // rows left
-	weighAcc  = reg.R10                                    // acc of the first head at the stripe
-	weighTemp = reg.RCX                                    // walks the heads between stripes
-	weighHop  = reg.R15                                    // its stride
-	weighRate = [3]reg.Register{reg.R11, reg.R12, reg.R13} // Int4: scale, minimum, from a row's to the next
+	weighLeft = reg.RDX // rows left
+	weighAcc  = reg.R10 // acc of the first head at the stripe
+	weighTemp = reg.RCX // walks the heads between stripes
+	weighHop  = reg.R15 // its stride
+	weighHead = reg.R11 // Int4: walks the sums of the heads
+	weighSums = reg.R12 // its stride
 )
 
 type weigher struct {
@@ -52,7 +59,11 @@ type weigher struct {
 	p   []reg.VecPhysical // [head]
 	x   reg.VecPhysical
 
-	cols, row, scale, least Mem // locals: columns to go, and the pointers of the first row at the stripe
+	codes     reg.VecPhysical // Int4: 32 bits for each byte, or under AVX-512 the four words of a group in each quad
+	low, high reg.VecPhysical // Int4: masks of the codes of a vector
+	turn      reg.VecPhysical // Int4: AVX-512: the lanes of channels in the order of codes, and the other way round
+
+	cols, row, rates, sums Mem // locals: columns to go, and pointers of the first row and head at the stripe
 }
 
 // stripes lists how many registers of columns a stripe may have, widest first; the last is one round.
@@ -70,11 +81,10 @@ func (w *weigher) stripes() []int {
 func (w *weigher) emit(f format) {
 	w.f = f
 	name := fmt.Sprintf("weigh%sx%d", f.name, w.heads)
-	w.function(name, "func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, scale, least *float32, groups int, next *byte)",
+	w.function(name, "func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, fade, sums *float32, sumStride int, next *byte)",
 		fmt.Sprintf("adds the weighted sum of n rows to each of %d accumulators; strides are in bytes.", w.heads))
-	w.cols, w.row, w.scale, w.least = w.AllocLocal(8), w.AllocLocal(8), w.AllocLocal(8), w.AllocLocal(8)
+	w.cols, w.row, w.rates, w.sums = w.AllocLocal(8), w.AllocLocal(8), w.AllocLocal(8), w.AllocLocal(8)
 	w.assign()
-	w.in.prepare()
 
 	w.arg("dim", weighLeft)
 	w.MOVQ(weighLeft, w.cols)
@@ -85,13 +95,17 @@ func (w *weigher) emit(f format) {
 	w.LEAQ(Mem{Base: weighPStride, Index: weighPStride, Scale: 2}, weighPTriple)
 	w.arg("acc", weighAcc)
 	w.arg("next", weighNext)
+	w.arg("p", weighP)
+	w.MOVQ(weighP, w.rates)
 	if f.grouped() {
-		w.arg("scale", weighRate[0])
-		w.MOVQ(weighRate[0], w.scale)
-		w.arg("least", weighRate[1])
-		w.MOVQ(weighRate[1], w.least)
-		w.arg("groups", weighRate[2])
-		w.SHLQ(U8(2), weighRate[2])
+		w.VMOVUPS(w.mask(0), w.low)
+		w.VMOVUPS(w.mask(4), w.high)
+		if w.wide() {
+			w.VMOVUPS(w.transposed(), w.turn)
+		}
+		w.arg("sums", weighHead)
+		w.MOVQ(weighHead, w.sums)
+		w.arg("sumStride", weighSums)
 	}
 	stripes := w.stripes()
 	for i, n := range stripes {
@@ -117,9 +131,9 @@ func (w *weigher) assign() {
 	w.x = take()
 	w.in = &widener{gen: w.gen, f: w.f}
 	if w.f.grouped() {
-		w.in.fixed, w.in.temp[0], w.in.codes = take(), take(), take()
-		if !w.wide() {
-			w.in.temp[1] = take()
+		w.codes, w.low, w.high = take(), take(), take()
+		if w.wide() {
+			w.turn = take()
 		}
 	}
 }
@@ -134,23 +148,20 @@ func (w *weigher) stripe(n int, next string) {
 	w.CMPQ(w.cols, I32(cols))
 	w.JLT(LabelRef(next))
 	w.fade(n)
-	w.arg("p", weighP)
+	w.MOVQ(w.rates, weighP)
 	w.arg("n", weighLeft)
 	w.MOVQ(w.row, weighRow)
-	if w.f.grouped() {
-		w.MOVQ(w.scale, weighRate[0])
-		w.MOVQ(w.least, weighRate[1])
-	}
 	w.Label(name + "_row")
 	w.rowOf(n, size)
 	w.JNZ(LabelRef(name + "_row"))
+	if w.f.grouped() {
+		w.settle(n)
+		w.ADDQ(U8(4*groups), w.sums)
+		w.pass(n, groups)
+	}
 	w.each(n, func(acc reg.VecPhysical, m Mem) { w.VMOVUPS(acc, m) })
 	w.ADDQ(I32(4*cols), weighAcc)
 	w.ADDQ(I32(size), w.row)
-	if w.f.grouped() {
-		w.ADDQ(I8(4*groups), w.scale)
-		w.ADDQ(I8(4*groups), w.least)
-	}
 	w.SUBQ(I32(cols), w.cols)
 	w.JMP(LabelRef(name))
 }
@@ -158,26 +169,125 @@ func (w *weigher) stripe(n int, next string) {
 // rowOf emits one row of a stripe of n registers, size bytes, and leaves the flags of the rows left.
 func (w *weigher) rowOf(n, size int) {
 	w.prefetch(Mem{Base: weighNext}, size)
-	for h, m := range strided(w.heads, weighP, weighPStride, weighPTriple) {
-		w.VBROADCASTSS(m, w.p[h])
-	}
+	p := strided(w.heads, weighP, weighPStride, weighPTriple)
 	for g := range n / w.in.vectors() {
-		at := Mem{Base: weighRow, Disp: g * w.f.bytes}
+		if w.f.grouped() && g > 0 {
+			for h := range p {
+				p[h] = p[h].Offset(4)
+			}
+		}
+		if !w.wide() && (w.f.grouped() || g == 0) {
+			for h, m := range p {
+				w.VBROADCASTSS(m, w.p[h])
+			}
+		}
 		for _, v := range w.in.order() {
-			w.in.load(v, at, Mem{Base: weighRate[0], Disp: 4 * g}, Mem{Base: weighRate[1], Disp: 4 * g}, w.x)
-			for h := range w.heads {
-				w.VFMADD231PS(w.x, w.p[h], w.acc[h*n+g*w.in.vectors()+v])
+			w.load(v, Mem{Base: weighRow, Disp: g * w.f.bytes})
+			for h, m := range p {
+				acc := w.acc[h*n+g*w.in.vectors()+v]
+				if w.wide() {
+					w.VFMADD231PS_BCST(m, w.x, acc)
+				} else {
+					w.VFMADD231PS(w.x, w.p[h], acc)
+				}
 			}
 		}
 	}
 	w.ADDQ(weighStride, weighRow)
 	w.ADDQ(I32(size), weighNext)
 	if w.f.grouped() {
-		w.ADDQ(weighRate[2], weighRate[0])
-		w.ADDQ(weighRate[2], weighRate[1])
+		w.ADDQ(U8(quadBytes), weighP)
+	} else {
+		w.ADDQ(U8(4), weighP)
 	}
-	w.ADDQ(U8(4), weighP)
 	w.DECQ(weighLeft)
+}
+
+// pass moves on from the p of a stripe's groups, before its columns are subtracted.
+func (w *weigher) pass(n, groups int) {
+	if groups == 4 {
+		w.ADDQ(I32(fourBytes), w.rates)
+		return
+	}
+	same := fmt.Sprintf("same%d", n)
+	w.ADDQ(U8(4*groups), w.rates)
+	w.arg("dim", weighTemp)
+	w.SUBQ(w.cols, weighTemp)
+	w.ADDQ(U8(32*groups), weighTemp)
+	w.TESTQ(U32(4*32-1), weighTemp)
+	w.JNZ(LabelRef(same))
+	w.ADDQ(I32(fourBytes-quadBytes), w.rates)
+	w.Label(same)
+}
+
+// load puts vector v of a round, of Int4 its codes alone, into x.
+func (w *weigher) load(v int, m Mem) {
+	if !w.f.grouped() {
+		w.in.load(v, m, Mem{}, Mem{}, w.x)
+		return
+	}
+	mask := w.high
+	if !w.upper(v) {
+		mask = w.low
+		if w.wide() {
+			w.VBROADCASTI32X4(m, w.codes)
+		} else {
+			w.VPMOVZXBD(m.Offset(v*w.lanes), w.codes)
+		}
+	}
+	if w.wide() {
+		w.VPANDD(mask, w.codes, w.x)
+		w.VCVTUDQ2PS(w.x, w.x)
+	} else {
+		w.VPAND(mask, w.codes, w.x)
+		w.VCVTDQ2PS(w.x, w.x)
+	}
+}
+
+// upper says whether vector v lies in the high halves of a group of Int4.
+func (w *weigher) upper(v int) bool { return v%w.in.vectors() >= w.in.vectors()/2 }
+
+// place is the lowest bit of a code in its lane, that of a low half or, with 4, of a high one. Under AVX-512 quad i
+// takes byte i of the four words.
+func (w *weigher) place(lane, half int) int {
+	if w.wide() {
+		return 8*(lane/4) + half
+	}
+	return half
+}
+
+// mask selects the codes of a vector.
+func (w *weigher) mask(half int) Mem {
+	return w.gen.table(fmt.Sprintf("mask%d", half), func(i int) uint32 { return 15 << w.place(i, half) })
+}
+
+// factor is by how much codes are too large, or with sign -1 its inverse.
+func (w *weigher) factor(v, sign int) Mem {
+	half := 0
+	if w.upper(v) {
+		half = 4
+	}
+	return w.gen.table(fmt.Sprintf("factor%d_%d", half, sign+1), func(i int) uint32 {
+		return math.Float32bits(float32(math.Ldexp(1, sign*w.place(i, half))))
+	})
+}
+
+// settle brings the accumulators of Int4 back to size and order, and adds the sums of their groups.
+func (w *weigher) settle(n int) {
+	w.MOVQ(w.sums, weighHead)
+	for h := range w.heads {
+		for v := range n {
+			if v%w.in.vectors() == 0 {
+				w.VBROADCASTSS(Mem{Base: weighHead, Disp: 4 * (v / w.in.vectors())}, w.x)
+			}
+			acc := w.acc[h*n+v]
+			w.VFMADD132PS(w.factor(v, -1), w.x, acc)
+			if w.wide() {
+				w.VPERMPS(acc, w.turn, acc)
+			}
+		}
+		w.ADDQ(weighSums, weighHead)
+	}
 }
 
 // fade loads the accumulators times fade.
@@ -187,7 +297,16 @@ func (w *weigher) fade(n int) {
 		w.VBROADCASTSS(Mem{Base: weighTemp, Disp: 4 * h}, w.p[h])
 	}
 	at := 0
-	w.each(n, func(acc reg.VecPhysical, m Mem) { w.VMULPS(m, w.p[at/n], acc); at++ })
+	w.each(n, func(acc reg.VecPhysical, m Mem) {
+		w.VMULPS(m, w.p[at/n], acc)
+		if w.f.grouped() && w.wide() {
+			w.VPERMPS(acc, w.turn, acc)
+		}
+		if w.f.grouped() {
+			w.VMULPS(w.factor(at%n, 1), acc, acc)
+		}
+		at++
+	})
 }
 
 // each calls f for each accumulator of a stripe, with where it lies.
