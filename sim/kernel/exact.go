@@ -9,8 +9,14 @@ import (
 // head over its keys k [n][dim], and the log of each query's softmax denominator: the probability of key
 // i is exp(logit - lse). Query s sees the first sees[s] keys; logits beyond are minus infinity.
 func LogitsExact(q []float32, dim int, scale float64, k []float32, sees []int) (logits, lse []float64) {
-	n := len(k) / dim
 	logits = DotsExact(q[:len(sees)*dim], dim, scale, k)
+	return logits, DenominatorsExact(logits, sees)
+}
+
+// DenominatorsExact returns the log of the softmax denominator of each query of which logits [queries][n] are the
+// scaled products with all keys, and sets those of keys that it does not see to minus infinity.
+func DenominatorsExact(logits []float64, sees []int) (lse []float64) {
+	n := len(logits) / len(sees)
 	lse = make([]float64, len(sees))
 	for s, see := range sees {
 		row := logits[s*n : (s+1)*n]
@@ -19,7 +25,7 @@ func LogitsExact(q []float32, dim int, scale float64, k []float32, sees []int) (
 			row[i] = math.Inf(-1)
 		}
 	}
-	return logits, lse
+	return lse
 }
 
 // DotsExact returns, in float64, the scaled products [queries][n] of the queries q [queries][dim] with the keys
@@ -98,7 +104,7 @@ func ProbabilitiesExact(logits, lse []float64) {
 	}
 }
 
-// LogitExact is one scaled logit in float64.
+// LogitExact is one scaled logit in float64, without vector instructions: what others are held against.
 func LogitExact(q, k []float32, scale float64) float64 {
 	k = k[:len(q)]
 	var s0, s1 float64

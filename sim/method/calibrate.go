@@ -16,90 +16,92 @@ type sharedRows struct {
 	valNumber int
 }
 
-// choose returns the maps by which attention over shared rows comes nearest to that over the head's own
-// rows k, v, and how many fitted numbers they are made of. The least-squares fit is the best of rows, not of
-// attention, and now and then loses to no fit at all: so fitted and plain maps are tried for keys and for
-// values on the last queries that the view holds, and a calibrated head is never worse than a plain one on
-// the text that it was calibrated on.
-func (s sharedRows) choose(on *cache.View, queries [][]float32, k, v []float32, key, val cache.Matrix) (bestKey, bestVal cache.Matrix, numbers int) {
+// read is how a KV head is read from shared rows.
+type read struct {
+	key, value cache.Matrix
+	numbers    int // that were fitted
+}
+
+// choose returns the maps by which attention over shared rows comes nearest to that over the head's own rows
+// k, v. The least-squares fit is the best of rows, not of attention, and now and then loses to no fit at all: so
+// fitted and plain maps are tried for keys and for values on the last queries that the view holds, where it holds
+// any, and a calibrated head is never worse than a plain one on the text that it was calibrated on.
+func (s sharedRows) choose(on *cache.View, queries [][]float32, k, v []float32, key, val cache.Matrix) (best read) {
 	const most = 64
 	n := min(most, on.Queries())
+	if n == 0 {
+		return read{key, val, s.keyNumber + s.valNumber}
+	}
 	first := on.Tokens() - n // tokens and rows agree: nothing has been evicted
+	sees := make([]int, n)
+	for i := range sees {
+		sees[i] = first + i + 1
+	}
+	last := func(q []float32) []float32 { return q[(first-on.FirstQuery)*on.Dim:][:n*on.Dim] }
+	wants := make([][]float64, len(queries)) // [query head][n*on.VDim]
+	for h, q := range queries {
+		logits, lse := kernel.LogitsExact(last(q), on.Dim, on.Scale, k, sees)
+		wants[h] = kernel.WeighExact(logits, lse, on.VDim, v, sees)
+	}
 	least := math.Inf(1)
 	for _, a := range []struct {
 		m       cache.Matrix
 		numbers int
 	}{{key, s.keyNumber}, {s.plainKey, 0}} {
 		var plain, fitted float64
-		for _, q := range queries {
+		for h, q := range queries {
+			got := s.attend(on, a.m, last(q), sees)
 			for i := range n {
-				at := (first + i - on.FirstQuery) * on.Dim
-				row := q[at : at+on.Dim]
-				want := weighted(softmax(on.Scale, row, [][]float32{k}, first+i+1), [][]float32{v}, on.VDim)
-				turned := make([]float32, a.m.Rows)
-				a.m.Mul(row, turned)
-				got := weighted(softmax(on.Scale, turned, s.k, first+i+1), s.v, on.VDim)
-				fitted += distanceOf(val, got, want)
-				plain += distanceOf(s.plainVal, got, want)
+				row, want := got[i*len(s.v)*on.VDim:(i+1)*len(s.v)*on.VDim], wants[h][i*on.VDim:(i+1)*on.VDim]
+				fitted += distanceOf(val, row, want)
+				plain += distanceOf(s.plainVal, row, want)
 			}
 		}
 		if fitted < least {
-			least, bestKey, bestVal, numbers = fitted, a.m, val, a.numbers+s.valNumber
+			least, best = fitted, read{a.m, val, a.numbers + s.valNumber}
 		}
 		if plain < least {
-			least, bestKey, bestVal, numbers = plain, a.m, s.plainVal, a.numbers
+			least, best = plain, read{a.m, s.plainVal, a.numbers}
 		}
 	}
-	return bestKey, bestVal, numbers
+	return best
 }
 
-// softmax returns the probabilities of the first n rows of source heads side by side, for one query.
-func softmax(scale float64, q []float32, k [][]float32, n int) []float64 {
-	dim := len(q) / len(k)
-	p := make([]float64, n)
-	largest := math.Inf(-1)
-	for i := range p {
-		for g, head := range k {
-			p[i] += kernel.LogitExact(q[g*dim:(g+1)*dim], head[i*dim:(i+1)*dim], scale)
+// attend returns the attention outputs of queries, turned by a key map, over the shared rows:
+// [query][source*on.VDim], with one softmax over the sum of the sources' logits.
+func (s sharedRows) attend(on *cache.View, key cache.Matrix, q []float32, sees []int) []float32 {
+	turned := make([]float32, key.Rows)
+	parts := make([][]float32, len(s.k)) // [source][query*on.Dim]
+	for i := range sees {
+		key.Mul(q[i*on.Dim:(i+1)*on.Dim], turned)
+		for g := range parts {
+			parts[g] = append(parts[g], turned[g*on.Dim:(g+1)*on.Dim]...)
 		}
-		largest = max(largest, p[i])
 	}
-	var sum float64
-	for i, x := range p {
-		p[i] = math.Exp(x - largest)
-		sum += p[i]
-	}
-	for i := range p {
-		p[i] /= sum
-	}
-	return p
-}
-
-// weighted returns the weighted sum of the rows of source heads, side by side.
-func weighted(p []float64, v [][]float32, dim int) []float32 {
-	out := make([]float32, 0, len(v)*dim)
-	sums := make([]float64, dim)
-	for _, head := range v {
-		clear(sums)
-		for i, w := range p {
-			for c, x := range head[i*dim : (i+1)*dim] {
-				sums[c] += w * float64(x)
-			}
+	logits := kernel.DotsExact(parts[0], on.Dim, on.Scale, s.k[0])
+	for g := 1; g < len(parts); g++ {
+		for i, x := range kernel.DotsExact(parts[g], on.Dim, on.Scale, s.k[g]) {
+			logits[i] += x
 		}
-		for _, x := range sums {
-			out = append(out, float32(x))
+	}
+	lse := kernel.DenominatorsExact(logits, sees)
+	width := len(s.v) * on.VDim
+	out := make([]float32, len(sees)*width)
+	for g, head := range s.v {
+		for i, x := range kernel.WeighExact(logits, lse, on.VDim, head, sees) {
+			out[i/on.VDim*width+g*on.VDim+i%on.VDim] = float32(x)
 		}
 	}
 	return out
 }
 
 // distanceOf is |m got - want|^2.
-func distanceOf(m cache.Matrix, got, want []float32) float64 {
+func distanceOf(m cache.Matrix, got []float32, want []float64) float64 {
 	turned := make([]float32, m.Rows)
 	m.Mul(got, turned)
 	var sum float64
 	for c, x := range turned {
-		d := float64(x) - float64(want[c])
+		d := float64(x) - want[c]
 		sum += d * d
 	}
 	return sum

@@ -169,7 +169,7 @@ func (m cla) Fits() bool { return m.calibrated }
 
 // FitMap fits the rows of each layer of the group by maps of the producer's: keys by maps across heads that
 // commute with the rotary embedding, values by any. A query head then reads all stored heads at once.
-func (m cla) FitMap(_ Cell, on *cache.View) (cache.Decision, error) {
+func (m cla) FitMap(c Cell, on *cache.View) (cache.Decision, error) {
 	fold := cache.Linear{Encode: cache.Concat{}, Group: on.Group(), Key: map[int][]cache.Matrix{}, Value: map[int][]cache.Matrix{}}
 	numbers := 0
 	for i, layer := range on.Layers {
@@ -183,19 +183,22 @@ func (m cla) FitMap(_ Cell, on *cache.View) (cache.Decision, error) {
 				return cache.Decision{}, err
 			}
 		}
-		for j := range on.Heads() {
+		reads := make([]read, on.Heads())
+		c.Pool.Run(on.Heads(), func(_, j int) {
 			own := sharedRows{
 				k: on.K, v: on.V,
 				plainKey:  selection(on.Heads()*on.Dim, on.Dim, j*on.Dim, 0),
 				plainVal:  selection(on.VDim, on.Heads()*on.VDim, 0, j*on.VDim),
 				keyNumber: keyNumbers(on.Rope, on.Heads(), on.Dim), valNumber: on.VDim * on.Heads() * on.VDim,
 			}
-			key, value, n := own.plainKey, own.plainVal, 0
+			reads[j] = read{own.plainKey, own.plainVal, 0}
 			if i > 0 {
-				key, value, n = own.choose(on, on.Q[i][j*on.Group():(j+1)*on.Group()], on.Peers[i-1].K[j], on.Peers[i-1].V[j], keys[j], values[j])
+				reads[j] = own.choose(on, on.Q[i][j*on.Group():(j+1)*on.Group()], on.Peers[i-1].K[j], on.Peers[i-1].V[j], keys[j], values[j])
 			}
-			fold.Key[layer], fold.Value[layer] = append(fold.Key[layer], key), append(fold.Value[layer], value)
-			numbers += n
+		})
+		for _, r := range reads {
+			fold.Key[layer], fold.Value[layer] = append(fold.Key[layer], r.key), append(fold.Value[layer], r.value)
+			numbers += r.numbers
 		}
 	}
 	return cache.Decision{Map: fold, Merge: true, Producer: m.producer, Weights: 2 * int64(numbers)}, nil

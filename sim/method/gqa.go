@@ -103,11 +103,11 @@ func (m gqa) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 func (m gqa) Fits() bool { return m.calibrated }
 
 // FitMap fits each head's maps on the pooled rows, for every layer that the view holds.
-func (m gqa) FitMap(c Cell, on *cache.View) (cache.Decision, error) {
+func (m gqa) FitMap(cell Cell, on *cache.View) (cache.Decision, error) {
 	if m.target(on.Heads()) == on.Heads() {
 		return cache.Decision{}, nil
 	}
-	pool := m.pool(c, on)
+	pool := m.pool(cell, on)
 	pooled := on.Apply(cache.Decision{Map: pool})
 	fold := cache.Linear{Encode: pool, Group: on.Group(), Key: map[int][]cache.Matrix{}, Value: map[int][]cache.Matrix{}}
 	numbers := 0
@@ -131,11 +131,14 @@ func (m gqa) FitMap(c Cell, on *cache.View) (cache.Decision, error) {
 			if err != nil {
 				return cache.Decision{}, err
 			}
-			for g := range size {
+			reads := make([]read, size)
+			cell.Pool.Run(size, func(_, g int) {
 				j := c*size + g
-				key, value, n := group.choose(on, on.Q[i][j*on.Group():(j+1)*on.Group()], k[j], v[j], keys[g], values[g])
-				fold.Key[layer], fold.Value[layer] = append(fold.Key[layer], key), append(fold.Value[layer], value)
-				numbers += n
+				reads[g] = group.choose(on, on.Q[i][j*on.Group():(j+1)*on.Group()], k[j], v[j], keys[g], values[g])
+			})
+			for _, r := range reads {
+				fold.Key[layer], fold.Value[layer] = append(fold.Key[layer], r.key), append(fold.Value[layer], r.value)
+				numbers += r.numbers
 			}
 		}
 	}
