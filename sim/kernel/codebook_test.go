@@ -88,7 +88,7 @@ func TestCodebookError(t *testing.T) {
 func TestCodebookKeepsNorm(t *testing.T) {
 	row := ramp(64, -1, 0.05)
 	_, _, _, values := stored(t, Codebook(3, 64, true), row)
-	if a, b := Dot(row, row), Dot(values, values); math.Abs(float64(a/b-1)) > 2e-3 {
+	if a, b := active.dot(row, row), active.dot(values, values); math.Abs(float64(a/b-1)) > 2e-3 {
 		t.Errorf("squared norm %g, was %g", b, a)
 	}
 }

@@ -1,9 +1,6 @@
 package kernel
 
-// Dot returns the sum over i of a[i]*b[i].
-func Dot(a, b []float32) float32 { return active.dot(a, b[:len(a)]) }
-
-// dot is Dot in portable Go, in four partial sums.
+// dot returns the sum over i of a[i]*b[i], in portable Go, in four partial sums.
 func dot(a, b []float32) float32 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3 float32

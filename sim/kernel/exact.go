@@ -94,16 +94,6 @@ func WeighExact(logits, lse []float64, dim int, v []float32, sees []int) []float
 	return out
 }
 
-// ProbabilitiesExact turns the logits of LogitsExact, in place, into probabilities.
-func ProbabilitiesExact(logits, lse []float64) {
-	n := len(logits) / len(lse)
-	for s, shift := range lse {
-		for part := range slices.Chunk(logits[s*n:(s+1)*n], block) {
-			active.exps64(part, part, shift)
-		}
-	}
-}
-
 // LogitExact is one scaled logit in float64, without vector instructions: what others are held against.
 func LogitExact(q, k []float32, scale float64) float64 {
 	k = k[:len(q)]

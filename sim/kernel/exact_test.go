@@ -102,33 +102,3 @@ func TestExps64(t *testing.T) {
 		}
 	})
 }
-
-// TestProbabilitiesExact: they are e^(logit-lse) on every path, sum to 1, and are 0 for keys that a query does not see.
-func TestProbabilitiesExact(t *testing.T) {
-	eachPath(t, func(t *testing.T) {
-		const n, dim = 150, 20
-		r := rand.New(rand.NewPCG(1, 2))
-		q, k := make([]float32, 3*dim), make([]float32, n*dim)
-		for _, xs := range [][]float32{q, k} {
-			for i := range xs {
-				xs[i] = float32(3 * r.NormFloat64())
-			}
-		}
-		sees := []int{1, 77, n}
-		logits, lse := LogitsExact(q, dim, 1, k, sees)
-		p := slices.Clone(logits)
-		ProbabilitiesExact(p, lse)
-		for s, see := range sees {
-			var sum float64
-			for i, x := range p[s*n : (s+1)*n] {
-				sum += x
-				if want := math.Exp(logits[s*n+i] - lse[s]); math.Abs(x-want) > 1e-13*want || i >= see && x != 0 {
-					t.Fatalf("query %d, key %d: %g, want %g", s, i, x, want)
-				}
-			}
-			if math.Abs(sum-1) > 1e-12 {
-				t.Errorf("query %d: the probabilities sum to %g", s, sum)
-			}
-		}
-	})
-}

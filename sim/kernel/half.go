@@ -53,18 +53,7 @@ func Half(f float32) uint16 {
 	return sign | uint16(b>>13)
 }
 
-// Halves rounds src into dst, of the same length, and reports whether every value stayed finite.
-func Halves(dst []uint16, src []float32) (finite bool) {
-	finite = true
-	for i, f := range src {
-		u := Half(f)
-		dst[i] = u
-		finite = finite && finite16(u)
-	}
-	return finite
-}
-
-// encodeHalves does the same in little-endian bytes.
+// encodeHalves rounds src into dst, two little-endian bytes each, and reports whether every value stayed finite.
 func encodeHalves(dst []byte, src []float32) (finite bool) {
 	finite = true
 	for i, f := range src {

@@ -31,11 +31,11 @@ func TestHalf(t *testing.T) {
 }
 
 func TestHalvesReportsOverflow(t *testing.T) {
-	dst := make([]uint16, 2)
-	if !Halves(dst, []float32{65504, -65519}) {
+	dst := make([]byte, 4)
+	if !encodeHalves(dst, []float32{65504, -65519}) {
 		t.Error("values that round to 65504 were reported as infinite")
 	}
-	if Halves(dst, []float32{1, 65520}) {
+	if encodeHalves(dst, []float32{1, 65520}) {
 		t.Error("65520, which rounds beyond the range, was not reported")
 	}
 }

@@ -116,7 +116,7 @@ func TestVectors(t *testing.T) {
 				x[i], y[i], want[i] = float32(i), 1, 1+float32(2*i)
 				sum += i * i
 			}
-			if got := Dot(x, x); got != float32(sum) {
+			if got := active.dot(x, x); got != float32(sum) {
 				t.Fatalf("length %d: inner product %g, want %d", n, got, sum)
 			}
 			active.axpy(2, x, y)

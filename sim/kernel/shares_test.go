@@ -61,7 +61,9 @@ func exactShares(p *problem, heads, first int, join func(x, y float64) float64) 
 	}
 	for q := range slices.Chunk(p.q, len(p.q)/heads) {
 		logits, lse := LogitsExact(q, dim, 1, k, sees)
-		ProbabilitiesExact(logits, lse)
+		for i := range logits {
+			logits[i] = math.Exp(logits[i] - lse[i/n])
+		}
 		if shares == nil {
 			shares = logits
 			continue

@@ -19,7 +19,7 @@ func normals(r *rand.Rand, n int) []float32 {
 // onSphere draws a vector of length 1.
 func onSphere(r *rand.Rand, n int) []float32 {
 	x := normals(r, n)
-	scale := float32(1 / math.Sqrt(float64(Dot(x, x))))
+	scale := float32(1 / math.Sqrt(float64(active.dot(x, x))))
 	for i := range x {
 		x[i] *= scale
 	}
@@ -42,11 +42,11 @@ func TestSketchEstimates(t *testing.T) {
 			stored := Packed(Sketched(bits, dim, r)).Rows(dim, 1)
 			stored.Append(x)
 			stored.Row(0, row)
-			e := float64(Dot(x, row)) - 1
+			e := float64(active.dot(x, row)) - 1
 			mean, square = mean+e/draws, square+e*e/draws
 			for range others {
 				y := onSphere(r, dim)
-				e := float64(Dot(y, row) - Dot(y, x))
+				e := float64(active.dot(y, row) - active.dot(y, x))
 				variance += e * e / (draws * others)
 			}
 		}
