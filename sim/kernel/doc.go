@@ -9,12 +9,12 @@
 //     leave (sketch.go); the latest rows may wait to be packed (window.go).
 //  2. Attend (attend.go) goes through a chunk of them in blocks: score, soften, weigh.
 //  3. Each of the three is one call of the active path (path.go): portable Go, which is the specification
-//     (block_generic.go), or assembly for AVX2 or AVX-512 (block_amd64.go).
+//     (block_generic.go), or assembly for AVX2 or AVX-512 (block_amd64.go) or NEON (path_arm64.go).
 //  4. Chunks run on the threads of a Pool (pool.go); Merge combines them in the order of their indices, so
 //     that the result does not depend on the threads.
 //
 // batch.go and shares.go hold the forms for many queries, exact.go the float64 reference, limits.go what a machine
-// can do at best. The assembly is written by the program in _generate.
+// can do at best. The assembly of amd64 is written by the program in _generate.
 package kernel
 
 //go:generate go -C _generate run . ..

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Name says which path of the kernels runs: go, avx2 or avx512. Records carry it.
+// Name says which path of the kernels runs: go, avx2, avx512 or neon. Records carry it.
 var Name string
 
 // Variable is the environment variable that forces a path.
