@@ -30,9 +30,9 @@ func lines(g *gen) {
 }
 
 const (
-	lineCodes  = 8                        // codes of a lane
-	lineDim    = 16 * lineCodes           // channels of a line
-	lineFloats = 4 * 16 * (lineCodes + 1) // bytes of a line of q
+	lineCodes = 8                        // codes of a lane
+	lineDim   = 16 * lineCodes           // channels of a line
+	lineBytes = 4 * 16 * (lineCodes + 1) // bytes of a line of q
 )
 
 // nibble is a mask of code k of each lane.
@@ -118,7 +118,7 @@ func (l *liner) tiles(name string, rows int) {
 	}
 	l.ADDQ(U8(64), dotRow)
 	l.ADDQ(I32(64*rows), dotNext)
-	l.ADDQ(I32(lineFloats), dotQ)
+	l.ADDQ(I32(lineBytes), dotQ)
 	l.ADDQ(U8(16), dotScale)
 	l.ADDQ(U8(16), dotLeast)
 	l.SUBQ(I32(lineDim), dotCols)
@@ -217,7 +217,7 @@ func (g *gen) arrange() {
 	}
 	g.VMOVUPS(sum, Mem{Base: out, Disp: 4 * 16 * lineCodes})
 	g.ADDQ(I32(4*lineDim), q)
-	g.ADDQ(I32(lineFloats), out)
+	g.ADDQ(I32(lineBytes), out)
 	g.SUBQ(I32(lineDim), cols)
 	g.JG(LabelRef("line"))
 	g.end()
