@@ -46,7 +46,8 @@ type Scratch struct {
 	part         []float32 // [tileHeads][block] what the last columns add to logits
 
 	factor, offset []float32   // [block][up to dim/16] of a Blocked block
-	halves         []uint16    // [block][up to dim/16] as they are stored
+	halves         []uint16    // [block][up to dim/8] as they are stored
+	pairs          []float32   // as many, widened
 	entries        [16]float32 // of its table
 
 	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
@@ -69,7 +70,7 @@ func NewScratch(heads, dim int) *Scratch {
 		scales: floats(all), mins: floats(all), ones: floats(max(all, heads)), zeros: floats(all),
 		rates: floats(tileHeads * block * fours(groups)), sums: floats(tileHeads * fours(groups)), lines: floats(heads * (dim + dim/8)),
 		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim), part: floats(tileHeads * block),
-		factor: floats(block*parts + 3), offset: floats(block*parts + 3), halves: make([]uint16, block*parts),
+		factor: floats(block*parts + 3), offset: floats(block*parts + 3), halves: make([]uint16, 2*block*parts), pairs: floats(2 * block * parts),
 	}
 	for i := range s.ones {
 		s.ones[i] = 1

@@ -80,9 +80,7 @@ func (a *simd) nibbleScales(r *Rows, lo, n int, s *Scratch) (scale, least *float
 		factor, offset = spread(s.factor, n, blocks, groups, run), spread(s.offset, n, blocks, groups, run)
 	}
 	if zero := r.Blocks.Table[0]; zero != 0 {
-		for i, x := range factor {
-			offset[i] += float32(x * zero)
-		}
+		a.plus(zero, factor, offset)
 	}
 	return &factor[0], &offset[0], groups
 }
@@ -95,26 +93,19 @@ func (a *simd) blockScales(r *Rows, lo, n int, unit float32, s *Scratch) (factor
 		s.factor[0], s.offset[0] = unit, 0
 		return s.factor[:1], s.offset[:1]
 	}
-	blocks, size := b.blocks(r.width), b.Scale.bytes()
+	blocks := b.blocks(r.width)
 	factor, offset = s.factor[:n*blocks], s.offset[:n*blocks]
 	first := lo*r.stride + codeBytes(b.Bits, r.width)
-	halves := func(dst []float32, first int) {
-		u := s.halves[:len(dst)]
-		for i := range n {
-			row := r.Data[first+i*r.stride:]
-			for c := range blocks {
-				u[i*blocks+c] = binary.LittleEndian.Uint16(row[c*size:])
-			}
-		}
-		a.floats(dst, u)
-	}
 	switch b.Scale {
 	case HalfScale:
-		halves(factor, first)
+		a.halfScales(factor, r, first, n, s)
 		clear(offset)
 	case HalfMin:
-		halves(factor, first)
-		halves(offset, first+2)
+		pairs := s.pairs[:2*len(factor)]
+		a.halfScales(pairs, r, first, n, s)
+		for i := range factor {
+			factor[i], offset[i] = pairs[2*i], pairs[2*i+1]
+		}
 	case E4M3Scale:
 		for i := range n {
 			for c, u := range r.Data[first+i*r.stride:][:blocks] {
@@ -135,6 +126,22 @@ func (a *simd) blockScales(r *Rows, lo, n int, unit float32, s *Scratch) (factor
 		}
 	}
 	return factor, offset
+}
+
+// halfScales widens the halves that stand at byte first of a row and at the same place of the n-1 rows after it, as
+// many in each row as fill dst.
+func (a *simd) halfScales(dst []float32, r *Rows, first, n int, s *Scratch) {
+	halves := s.halves[:len(dst)]
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&halves[0])), 2*len(halves))
+	size := len(bytes) / n
+	for i := range n {
+		to, from := bytes[i*size:(i+1)*size], r.Data[first+i*r.stride:]
+		for ; len(to) >= 8; to, from = to[8:], from[8:] {
+			binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(from))
+		}
+		copy(to, from)
+	}
+	a.floats(dst, halves)
 }
 
 // steps is how far the scale of a round of 32 channels is from the one before: of its second half from the first, of
