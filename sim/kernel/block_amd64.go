@@ -8,8 +8,8 @@ package kernel
 
 // simd is the assembly of one instruction set.
 type simd struct {
-	lanes   int    // floats in a register
-	tiles   []tile // by heads, descending to 1
+	lanes   int     // floats in a register
+	tiles   []*tile // by heads, descending to 1
 	expand  [formats]expandFunc
 	lookUp  [forms]lookUpFunc
 	arrange func(q *float32, dim int, out *float32) // for lines
@@ -82,8 +82,7 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 			queries, width = a.arranged(q, heads, s)
 		}
 		h := 0
-		for i := range a.tiles {
-			t := &a.tiles[i]
+		for _, t := range a.tiles {
 			dots := t.dots[k.assembly()]
 			if lines {
 				dots = t.lines
@@ -154,8 +153,7 @@ func (a *simd) weigh(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []fl
 		padded := fours(groups)
 		rows := v.at(lo)
 		h := 0
-		for i := range a.tiles {
-			t := &a.tiles[i]
+		for _, t := range a.tiles {
 			for ; h+t.heads <= heads; h += t.heads {
 				part, stride := &p[h*block], 4*block
 				if groups > 0 {

@@ -26,11 +26,25 @@ var generic = path{
 //
 //	out[h*stride+i] = q[h] . k[lo+i]
 func scoreGeneric(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
-	rows := s.rows[:n*k.Dim]
+	scoreFloats(q, k.Dim, k.keys(lo, n, s), out, stride)
+}
+
+// keys decodes n rows from row lo on, all channels of a query, into scratch memory.
+func (r *Rows) keys(lo, n int, s *Scratch) []float32 {
+	rows := s.rows[:n*r.Dim]
 	for i := range n {
-		k.decode(lo+i, 0, rows[i*k.Dim:(i+1)*k.Dim])
+		r.decode(lo+i, 0, rows[i*r.Dim:(i+1)*r.Dim])
 	}
-	scoreFloats(q, k.Dim, rows, out, stride)
+	return rows
+}
+
+// values decodes n rows from row lo on, as Row defines them, into scratch memory.
+func (r *Rows) values(lo, n int, s *Scratch) []float32 {
+	rows := s.rows[:n*r.Dim]
+	for i := range n {
+		r.Row(lo+i, rows[i*r.Dim:(i+1)*r.Dim])
+	}
+	return rows
 }
 
 // scoreFloats does the same over decoded rows.
@@ -75,10 +89,7 @@ func softenGeneric(logits []float32, n int, k, v []float32, st softState) {
 //	acc[h][d] = fade[h]*acc[h][d] + sum over i of p[h*block+i] * v[lo+i][d]
 func weighGeneric(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32) {
 	dim := v.Dim
-	rows := s.rows[:n*dim]
-	for i := range n {
-		v.Row(lo+i, rows[i*dim:(i+1)*dim])
-	}
+	rows := v.values(lo, n, s)
 	for h, c := range fade {
 		a := acc[h*dim : (h+1)*dim]
 		if c != 1 {

@@ -27,7 +27,7 @@ func (a *simd) path(name string) *path {
 }
 
 var avx2 = simd{
-	lanes: 8, tiles: []tile{
+	lanes: 8, tiles: []*tile{
 		{
 			heads:   2,
 			product: product2AVX2,
@@ -49,7 +49,7 @@ var avx2 = simd{
 }
 
 var avx512 = simd{
-	lanes: 16, tiles: []tile{
+	lanes: 16, tiles: []*tile{
 		{
 			heads:   4,
 			product: product4AVX512,

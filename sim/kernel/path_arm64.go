@@ -60,11 +60,7 @@ func (v *vectorRows) rest(i int, dst []float32) {
 func scoreNEON(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
 	v, ok := k.vectors(lo, n)
 	if !ok {
-		rows := s.rows[:n*k.Dim]
-		for i := range n {
-			k.decode(lo+i, 0, rows[i*k.Dim:(i+1)*k.Dim])
-		}
-		v = floatVectors(rows, k.Dim)
+		v = floatVectors(k.keys(lo, n, s), k.Dim)
 	}
 	v.dots(q, n, out, stride)
 }
@@ -113,11 +109,7 @@ func weighNEON(p []float32, r *Rows, lo, n int, s *Scratch, acc, fade []float32)
 	_, _ = p[:(heads-1)*block+n], acc[:heads*r.Dim]
 	v, ok := r.vectors(lo, n)
 	if !ok {
-		rows := s.rows[:n*r.Dim]
-		for i := range n {
-			r.Row(lo+i, rows[i*r.Dim:(i+1)*r.Dim])
-		}
-		v = floatVectors(rows, r.Dim)
+		v = floatVectors(r.values(lo, n, s), r.Dim)
 	}
 	four, one := weighF32x4NEON, weighF32x1NEON
 	if v.half {
