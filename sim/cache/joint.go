@@ -79,6 +79,17 @@ func (l *latents) meta() int64 {
 	return n
 }
 
+// buffers is rows and matrices.
+func (l *latents) buffers(dst [][]byte) [][]byte {
+	dst = l.rows.Buffers(dst)
+	for _, up := range l.up {
+		for h := range up {
+			dst = up[h].Buffers(dst)
+		}
+	}
+	return dst
+}
+
 // clone copies.
 func (l *latents) clone() latents {
 	c := latents{rows: cloned([]kernel.Rows{l.rows})[0]}
@@ -179,6 +190,9 @@ func appendRows(to *kernel.Rows, rows []float32, n int) {
 		to.Append(rows[i*to.Dim : (i+1)*to.Dim])
 	}
 }
+
+// Buffers is the latent rows and the bases.
+func (j *joint) Buffers(dst [][]byte) [][]byte { return j.v.buffers(j.k.buffers(dst)) }
 
 // Clone copies the rows and the bases.
 func (j *joint) Clone() Packed {

@@ -21,6 +21,14 @@ func (m Matrix) Mul(x, dst []float32) {
 	kernel.Multiply(x, m.Data, m.Cols, dst, m.Rows)
 }
 
+// MatrixBuffers appends to dst the memory of matrices.
+func MatrixBuffers(dst [][]byte, ms ...Matrix) [][]byte {
+	for _, m := range ms {
+		dst = append(dst, kernel.Memory(m.Data))
+	}
+	return dst
+}
+
 // Linear is the Fold whose turns are matrices. Encode makes the rows; a query head reads them by the
 // matrices of its layer and of the KV head that it read before.
 type Linear struct {
@@ -46,4 +54,16 @@ func (m Linear) Query(layer, head, _ int, q, dst []float32) {
 // Output multiplies by the head's Value.
 func (m Linear) Output(layer, head int, u, dst []float32) {
 	m.Value[layer][head/m.Group].Mul(u, dst)
+}
+
+// Buffers is what encodes, and the matrices of all layers.
+func (m Linear) Buffers(dst [][]byte) [][]byte {
+	dst = m.Encode.Buffers(dst)
+	for _, ms := range m.Key {
+		dst = MatrixBuffers(dst, ms...)
+	}
+	for _, ms := range m.Value {
+		dst = MatrixBuffers(dst, ms...)
+	}
+	return dst
 }

@@ -26,6 +26,8 @@ func (m latent) Row(_ int, k, v, dstK, _ [][]float32) {
 	m.encoder.Mul(x, dstK[0])
 }
 
+func (m latent) Buffers(dst [][]byte) [][]byte { return MatrixBuffers(dst, m.encoder) }
+
 // randomMatrix draws from a normal distribution of variance 1/cols.
 func randomMatrix(r *rand.Rand, rows, cols int) Matrix {
 	m := NewMatrix(rows, cols)

@@ -15,6 +15,8 @@ type Map interface {
 	// Row computes the stored rows of the token at position pos: from k, v [heads before][channels] into
 	// dstK, dstV [heads][channels]. With a Latent shape dstV shares the memory of dstK.
 	Row(pos int, k, v, dstK, dstV [][]float32)
+	// Buffers appends to dst the memory of its matrices, which a step reads beside the rows.
+	Buffers(dst [][]byte) [][]byte
 }
 
 // Fold is a Map whose rows do not stand for keys and values as they are: each query head turns its query
@@ -60,6 +62,9 @@ func (p Pool) Row(_ int, k, v, dstK, dstV [][]float32) {
 	}
 }
 
+// Buffers is none.
+func (Pool) Buffers(dst [][]byte) [][]byte { return dst }
+
 // mean writes the average of the rows named by group, in their order.
 func mean(dst []float32, rows [][]float32, group []int) {
 	copy(dst, rows[group[0]])
@@ -97,6 +102,9 @@ func (Concat) Row(_ int, k, v, dstK, dstV [][]float32) {
 		at += copy(dstV[0][at:], row)
 	}
 }
+
+// Buffers is none.
+func (Concat) Buffers(dst [][]byte) [][]byte { return dst }
 
 // rows is memory for the rows of one token.
 type rows struct{ k, v [][]float32 }

@@ -35,6 +35,8 @@ type Packed interface {
 	// Attend computes the states of the query heads q [group][channels], scaled, over rows lo to hi of one run
 	// of a stored head, at most kernel.Chunk, as a layer reads them. It allocates nothing.
 	Attend(worker, layer, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial)
+	// Buffers appends to dst the memory that attention reads.
+	Buffers(dst [][]byte) [][]byte
 	// Clone has rows of its own; it shares the memory of workers until Prepare makes other.
 	Clone() Packed
 }

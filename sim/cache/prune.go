@@ -98,6 +98,14 @@ func (p *pruned) Attend(worker, _, head, lo, hi int, q []float32, s *kernel.Scra
 	kernel.Attend(narrow, &p.k[head], &p.v[head], lo, hi, nil, s, out)
 }
 
+// Buffers is keys, values and the channels that stay.
+func (p *pruned) Buffers(dst [][]byte) [][]byte {
+	for h := range p.k {
+		dst = append(p.v[h].Buffers(p.k[h].Buffers(dst)), kernel.Memory(p.Channels[h]))
+	}
+	return dst
+}
+
 // Clone copies the rows.
 func (p *pruned) Clone() Packed {
 	return &pruned{Prune: p.Prune, dim: p.dim, k: cloned(p.k), v: cloned(p.v), pos: p.pos, ends: p.ends, q: p.q}

@@ -19,6 +19,8 @@ type Index interface {
 	Select(r *Reading)
 	// Bytes is what the index takes.
 	Bytes() int64
+	// Buffers appends to dst the memory that Select reads: what Bytes counts, and matrices.
+	Buffers(dst [][]byte) [][]byte
 	// CopyFrom makes the index hold what another of the same Selector and sizes holds.
 	CopyFrom(Index)
 }

@@ -144,6 +144,15 @@ func (s *shared) run(layer, lo, hi int) kernel.Rows {
 	return r.Slice(lo, hi)
 }
 
+// buffers is everything but the indices, which no step reads.
+func (s *shared) buffers(dst [][]byte) [][]byte {
+	dst = s.rows.Buffers(dst)
+	for l := range s.kept {
+		dst = append(s.kept[l].Buffers(dst), kernel.Memory(s.magnitude[l]))
+	}
+	return dst
+}
+
 // clone copies.
 func (s *shared) clone() shared {
 	c := shared{rows: cloned([]kernel.Rows{s.rows})[0]}
@@ -238,6 +247,14 @@ func (m *merged) Attend(_, layer, head, lo, hi int, q []float32, s *kernel.Scrat
 	}
 	r := &runs[i]
 	kernel.Attend(q, &r.k, &r.v, lo-r.first, hi-r.first, nil, s, out)
+}
+
+// Buffers is directions, magnitudes and kept rows.
+func (m *merged) Buffers(dst [][]byte) [][]byte {
+	for h := range m.k {
+		dst = m.v[h].buffers(m.k[h].buffers(dst))
+	}
+	return dst
 }
 
 // Clone copies the rows.

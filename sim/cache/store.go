@@ -235,6 +235,30 @@ func (s *Store) Bytes() int64 {
 	return n
 }
 
+// Buffers appends to dst the memory that a step of any layer reads, as real decoding finds it in memory: rows with
+// their scales, notes, packed rows, indices, kept queries and the matrices of maps.
+func (s *Store) Buffers(dst [][]byte) [][]byte {
+	s.every(func(e *entries) {
+		dst = append(e.k.Buffers(dst), kernel.Memory(e.notes), kernel.Memory(e.pos))
+		if !s.shape.Latent {
+			dst = e.v.Buffers(dst)
+		}
+	})
+	if s.packed != nil {
+		dst = s.packed.Buffers(dst)
+	}
+	if s.index != nil {
+		dst = s.index.Buffers(dst)
+	}
+	for i := range s.queries {
+		dst = s.queries[i].Buffers(dst)
+	}
+	for _, m := range s.maps {
+		dst = m.Buffers(dst)
+	}
+	return s.codec.K.Buffers(dst)
+}
+
 // Metadata returns the part of Bytes that is not keys and values: scales, notes, maps, queries and indices.
 func (s *Store) Metadata() int64 {
 	n := s.meta + s.queryBytes() + s.indexBytes()

@@ -48,6 +48,14 @@ func (l Layout) Room(dim int) int {
 	return n
 }
 
+// Buffers appends to dst the memory of the directions of a sketch.
+func (l Layout) Buffers(dst [][]byte) [][]byte {
+	if l.Blocks != nil && l.Blocks.Sketch != nil {
+		dst = append(dst, Memory(l.Blocks.Sketch.directions))
+	}
+	return dst
+}
+
 // codes makes room for codes without scales that belong to channels.
 func (l Layout) codes(dim, capacity int) Rows {
 	if l.Format != Blocked {

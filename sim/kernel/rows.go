@@ -82,6 +82,15 @@ func (r *Rows) Bytes() int64 {
 	return n
 }
 
+// Buffers appends to dst the memory that attention over the rows reads.
+func (r *Rows) Buffers(dst [][]byte) [][]byte {
+	dst = append(dst, r.Data, Memory(r.Scale), Memory(r.Min), Memory(r.ends), Memory(r.Factor))
+	if r.Then != nil {
+		dst = r.Then.Buffers(dst)
+	}
+	return dst
+}
+
 // ScaleBytes is the part of Bytes that is not codes: scales, minima, and where groups end.
 func (r *Rows) ScaleBytes() int64 {
 	n := 2*int64(len(r.Scale)+len(r.Min)) + 4*int64(len(r.ends))

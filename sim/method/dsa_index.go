@@ -110,6 +110,12 @@ func pickForAll(r *cache.Reading, scores []float32, top int, room []float32) {
 // Bytes is what codes and scales take.
 func (x *keyIndex) Bytes() int64 { return int64(len(x.codes)) + 4*int64(len(x.scales)) }
 
+// Buffers is codes and scales, and the matrices that make keys and queries.
+func (x *keyIndex) Buffers(dst [][]byte) [][]byte {
+	dst = append(dst, x.codes, kernel.Memory(x.scales))
+	return cache.MatrixBuffers(dst, x.indexSelector.key, x.indexSelector.query)
+}
+
 // CopyFrom copies the index keys.
 func (x *keyIndex) CopyFrom(o cache.Index) {
 	from := o.(*keyIndex)
@@ -184,6 +190,9 @@ func addSoftmax(p, largest, inverse, sum []float32) {
 
 // Bytes is nothing.
 func (*oracleIndex) Bytes() int64 { return 0 }
+
+// Buffers is nothing: it reads the store's keys.
+func (*oracleIndex) Buffers(dst [][]byte) [][]byte { return dst }
 
 // CopyFrom needs nothing.
 func (*oracleIndex) CopyFrom(cache.Index) {}

@@ -220,6 +220,9 @@ func (n noise) Row(pos int, _, _, dstK, dstV [][]float32) {
 	}
 }
 
+// Buffers is none: moments are a few numbers a head.
+func (noise) Buffers(dst [][]byte) [][]byte { return dst }
+
 // draw fills a row.
 func (m moments) draw(r *rand.Rand, row []float32) {
 	for c := range row {

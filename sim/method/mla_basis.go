@@ -131,6 +131,9 @@ func (m latentRow) encode(channels int, v [][]float32, dst []float32) {
 	m.encoder.Mul(m.side, dst)
 }
 
+// Buffers is the encoder.
+func (m latentRow) Buffers(dst [][]byte) [][]byte { return cache.MatrixBuffers(dst, m.encoder) }
+
 // newAbsorbed is the map of rope=post: the keys go into the latent as they are cached, which needs nothing
 // of the rotary embedding and is the best linear code of that rank for what a cache holds.
 func newAbsorbed(on *cache.View, keys [][]float32, rank int, balance float64) cache.Linear {
@@ -195,6 +198,11 @@ func (m *rebuilt) Keys(_ int, pos []int32, rows []float32, dst [][]float32) {
 		kernel.Multiply(rows, up.Data, up.Cols, dst[j], m.dim)
 	}
 	m.turns.Rotate(pos, dst, m.dim)
+}
+
+// Buffers is the matrices of keys, values and the encoder.
+func (m *rebuilt) Buffers(dst [][]byte) [][]byte {
+	return cache.MatrixBuffers(cache.MatrixBuffers(m.latentRow.Buffers(dst), m.up...), m.value...)
 }
 
 // transposed turns rows into columns.

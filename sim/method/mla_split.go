@@ -134,6 +134,16 @@ func (m *splitRope) Query(_, head, pos int, q, dst []float32) {
 // Output multiplies by the head's part of the basis.
 func (m *splitRope) Output(_, head int, u, dst []float32) { m.value[head/m.group].Mul(u, dst) }
 
+// Buffers is all matrices.
+func (m *splitRope) Buffers(dst [][]byte) [][]byte {
+	for c, mix := range m.mix {
+		if mix != nil && (c == 0 || mix != m.mix[c-1]) { // both parts of a pair share one
+			dst = append(dst, kernel.Memory(mix.RawMatrix().Data))
+		}
+	}
+	return cache.MatrixBuffers(append(m.encoder.Buffers(dst), kernel.Memory(m.key.Data)), m.value...)
+}
+
 // partialDims returns the channels of MHA2MLA: in every head the same number of pairs, chosen by frequency
 // (the first pairs turn fastest) or, head by head, by the mean of |q_p| |k_p|.
 func partialDims(on *cache.View, ropeDim int, choice string) []int {

@@ -60,6 +60,14 @@ func (b *pageBounds) Bytes() int64 {
 	return n
 }
 
+// Buffers is the bounds.
+func (b *pageBounds) Buffers(dst [][]byte) [][]byte {
+	for j := range b.rows {
+		dst = b.rows[j].Buffers(dst)
+	}
+	return dst
+}
+
 // copyFrom copies the bounds of others of the same sizes.
 func (b *pageBounds) copyFrom(o *pageBounds) {
 	copy(b.entries, o.entries)

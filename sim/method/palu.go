@@ -189,6 +189,11 @@ func (c *groupCode) Row(pos int, k, v, dstK, dstV [][]float32) {
 	}
 }
 
+// Buffers is the matrices that encode.
+func (c *groupCode) Buffers(dst [][]byte) [][]byte {
+	return cache.MatrixBuffers(cache.MatrixBuffers(dst, c.key.down...), c.value.down...)
+}
+
 // paluRebuilt is the map of rope=pre.
 type paluRebuilt struct {
 	*groupCode
@@ -214,4 +219,9 @@ func (m *paluRebuilt) Keys(head int, pos []int32, rows []float32, dst [][]float3
 		kernel.Multiply(rows, up.Data, up.Cols, dst[j], m.dim)
 	}
 	m.turns.Rotate(pos, dst, m.dim)
+}
+
+// Buffers is the matrices that encode and those that make rows again.
+func (m *paluRebuilt) Buffers(dst [][]byte) [][]byte {
+	return cache.MatrixBuffers(cache.MatrixBuffers(m.groupCode.Buffers(dst), m.up...), m.value...)
 }

@@ -182,6 +182,14 @@ func (x *rocketIndex) Bytes() int64 {
 	return n
 }
 
+// Buffers is the bounds of the chunks.
+func (x *rocketIndex) Buffers(dst [][]byte) [][]byte {
+	for j := range x.heads {
+		dst = append(dst, kernel.Memory(x.heads[j].high), kernel.Memory(x.heads[j].low))
+	}
+	return dst
+}
+
 // CopyFrom copies the bounds.
 func (x *rocketIndex) CopyFrom(o cache.Index) {
 	for j, from := range o.(*rocketIndex).heads {
