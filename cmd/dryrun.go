@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -8,37 +9,37 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"kvgauge/sim"
-	"kvgauge/sim/trace"
 )
 
-// perMultiplication is a rough guess for the time estimate alone; the run measures.
-const perMultiplication = time.Nanosecond
+// drawMemory is what drawing the pictures takes.
+const drawMemory = 72 << 20
 
-// printPlan lists the cells of a run with what they are expected to need.
-func printPlan(s *streams, p *sim.Plan) error {
+// printPlan lists the cells of a run with what they are expected to need, as trials and measurements of this machine
+// tell.
+func printPlan(ctx context.Context, s *streams, p *sim.Plan, plots bool) error {
+	if !p.NoLatency {
+		p.MeasureMachine(sim.ThisMachine())
+	}
+	resident := sim.Resident()
+	forecast, err := p.Forecast(ctx)
+	if err != nil {
+		return err
+	}
+	after := int64(0)
+	if plots {
+		after = drawMemory
+	}
+	memory, most := p.Memory(resident, after)
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "trace\tseq_len\tdecode\tpipeline\tmemory (estimate)\ttime (estimate)")
-	var total time.Duration
-	type reference struct {
-		trace  *trace.Trace
-		seqLen int
-	}
-	referenced := map[reference]bool{}
-	for _, c := range p.Cells {
+	for i, c := range p.Cells {
 		if c.Skip != "" {
 			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t-\tskipped: %s\n", c.Trace.Name, c.SeqLen, c.Decode, c.Pipeline.Name, c.Skip)
 			continue
 		}
-		work := c.Work
-		if !referenced[reference{c.Trace, c.SeqLen}] { // the first cell of a trace and length makes their reference
-			referenced[reference{c.Trace, c.SeqLen}] = true
-			work += c.Reference
-		}
-		d := time.Duration(work) * perMultiplication / time.Duration(p.Threads)
-		total += d
 		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", c.Trace.Name, c.SeqLen, c.Decode, c.Pipeline.Name,
-			humanize.IBytes(uint64(c.Memory)), d.Round(time.Millisecond))
+			humanize.IBytes(uint64(memory[i])), forecast.Cells[i].Round(time.Millisecond))
 	}
-	fmt.Fprintf(w, "%d cells\t\t\t\t\t%s\n", len(p.Cells), total.Round(time.Millisecond))
+	fmt.Fprintf(w, "%d cells\t\t\t\t%s\t%s\n", len(p.Cells), humanize.IBytes(uint64(most)), forecast.Total.Round(time.Millisecond))
 	return w.Flush()
 }

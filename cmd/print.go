@@ -68,7 +68,7 @@ func printJob(s *streams, f *runFlags, flags *pflag.FlagSet) error {
 	if err != nil {
 		return err
 	}
-	heap, task := plan.TaskMemory(allowed)
+	heap, task := plan.TaskMemory(allowed, sim.Resident())
 	j := job{
 		Flags: append(given(flags), fmt.Sprintf("--max-memory=%dMiB", mib(heap))),
 		Out:   path.Clean(f.out), Shards: shards, Threads: f.threads, Memory: mib(task), Timed: !f.noLatency, Version: release,

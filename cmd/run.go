@@ -86,6 +86,9 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file.
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			f.decodeGiven(c)
+			if c.Flags().Changed("repeats") && f.repeats < 1 { // sim reads 0 as the default
+				return fmt.Errorf("--repeats %d: want at least 1 sample (or --no-latency)", f.repeats)
+			}
 			if f.atBytes != "" && c.Flags().Changed("budget") {
 				return errors.New("--at-bytes sets the budgets itself: it does not go with --budget")
 			}
@@ -105,7 +108,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file.
 	fl.StringArrayVar(&f.externals, "external", nil, "`name=file.safetensors` of a result made elsewhere; repeatable")
 	fl.StringVar(&f.calibrate, "calibrate", "", "`trace` of the same model and shape to fit linear maps on (built-in traces bring their own)")
 	fl.IntVar(&f.decode, "decode", 0, "decoded `tokens` per cell (default an eighth of the sequence, within 16..64)")
-	fl.IntVar(&f.repeats, "repeats", 10, "latency `samples` per cell: the last so many decode steps")
+	fl.IntVar(&f.repeats, "repeats", 0, "latency `samples` per cell (default 6 to 50: until the ratio to full is known within 3 %, or 250 ms have passed)")
 	fl.Uint64Var(&f.seed, "seed", 1, "`seed` of everything random")
 	fl.StringVar(&f.layers, "layers", "", "layer `subset`, such as 0,4..7 (default all)")
 	fl.IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "`number` of goroutines that compute")
@@ -153,8 +156,6 @@ func (f *runFlags) options() (sim.Options, error) {
 		return o, errors.New("--decode 0: nothing is decoded, so it needs --kept")
 	case f.windows < 1 || f.windows > 1 && f.decode == 0:
 		return o, fmt.Errorf("--windows %d: want 1 or more, and 1 with --decode 0", f.windows)
-	case f.repeats < 1:
-		return o, fmt.Errorf("--repeats %d: want at least 1 sample (or --no-latency)", f.repeats)
 	case f.threads < 1 || f.threads > 1024:
 		return o, fmt.Errorf("--threads %d: want 1 to 1024", f.threads)
 	case f.page < 1 || f.page > maxPage:

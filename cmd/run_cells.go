@@ -32,7 +32,7 @@ func runRun(ctx context.Context, s *streams, f *runFlags, m sim.Manifest) error 
 		return err
 	}
 	if f.dryRun && o.AtBytes == nil {
-		return printPlan(s, plan)
+		return printPlan(ctx, s, plan, !f.noPlots)
 	}
 	if err := sim.CheckFolder(f.out, f.resume); err != nil && !f.dryRun {
 		return fmt.Errorf("--out: %w", err)
@@ -41,10 +41,10 @@ func runRun(ctx context.Context, s *streams, f *runFlags, m sim.Manifest) error 
 		return err
 	}
 	if f.dryRun {
-		return printPlan(s, plan)
+		return printPlan(ctx, s, plan, !f.noPlots)
 	}
 	if !f.noLatency {
-		plan.MeasureLimits()
+		plan.MeasureMachine(m.Machine)
 	}
 	if err := describe(&m, plan); err != nil {
 		return err
@@ -152,7 +152,7 @@ func manifestOf(s *streams, flags *pflag.FlagSet) sim.Manifest {
 
 // describe adds what the plan knows.
 func describe(m *sim.Manifest, p *sim.Plan) error {
-	m.Seed, m.Threads, m.Limits, m.Cells = p.Seed, p.Threads, p.Limits, len(p.Cells)
+	m.Seed, m.Threads, m.Limits, m.Flushing, m.Cells = p.Seed, p.Threads, p.Limits, p.Flushing, len(p.Cells)
 	m.Calibrate = []sim.ManifestTrace{}
 	for _, t := range p.Traces {
 		id, err := identity(t)

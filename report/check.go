@@ -99,15 +99,27 @@ func checkLatency(l *sim.Latency) error {
 		return fmt.Errorf("latency.median_ns: %d, want 0 or more", l.MedianNS)
 	case l.RatioToFull < 0 || l.RatioToFull > maxShare:
 		return fmt.Errorf("latency.ratio_to_full: %v, want 0 to %g", l.RatioToFull, maxShare)
+	case l.RatioLo != nil && !(*l.RatioLo >= 0 && *l.RatioLo <= l.RatioToFull):
+		return fmt.Errorf("latency.ratio_lo: %v, want 0 to the ratio %v", *l.RatioLo, l.RatioToFull)
+	case l.RatioHi != nil && !(*l.RatioHi >= l.RatioToFull && *l.RatioHi <= maxShare):
+		return fmt.Errorf("latency.ratio_hi: %v, want the ratio %v to %g", *l.RatioHi, l.RatioToFull, maxShare)
 	case l.LoNS != nil && (*l.LoNS < 0 || *l.LoNS > l.MedianNS):
 		return fmt.Errorf("latency.lo_ns: %d, want 0 to the median %d", *l.LoNS, l.MedianNS)
 	case l.HiNS != nil && *l.HiNS < l.MedianNS:
 		return fmt.Errorf("latency.hi_ns: %d, want the median %d or more", *l.HiNS, l.MedianNS)
 	}
-	for i, ns := range l.StepNS {
-		if ns < 0 {
-			return fmt.Errorf("latency.step_ns[%d]: %d, want 0 or more", i, ns)
+	for _, f := range []struct {
+		name  string
+		steps []int64
+	}{{"step_ns", l.StepNS}, {"full_step_ns", l.FullStepNS}} {
+		for i, ns := range f.steps {
+			if ns < 0 {
+				return fmt.Errorf("latency.%s[%d]: %d, want 0 or more", f.name, i, ns)
+			}
 		}
+	}
+	if n := len(l.FullStepNS); n > 0 && n != len(l.StepNS) {
+		return fmt.Errorf("latency.full_step_ns: %d samples, want one beside each of the %d of step_ns", n, len(l.StepNS))
 	}
 	return nil
 }

@@ -58,8 +58,8 @@ func LoadSide(path string) (Side, error) {
 }
 
 // ratios are the samples of each cell's ratio to full. Repetitions give one each, which are independent:
-// they lie apart in time. A single run gives its steps, scaled so that their median is ratio_to_full, which
-// is the median over steps and the full cache's beside them.
+// they lie apart in time. A single run gives those of its steps to the full cache's beside them; of earlier versions,
+// whose records lack these, the steps, scaled so that their median is ratio_to_full.
 func (s Side) ratios() map[sim.Key][]float64 {
 	of := map[sim.Key][]float64{}
 	for _, r := range s.Records {
@@ -68,6 +68,10 @@ func (s Side) ratios() map[sim.Key][]float64 {
 		case l == nil:
 		case s.Again != nil:
 			of[sim.KeyOf(r)] = append(of[sim.KeyOf(r)], l.RatioToFull)
+		case len(l.FullStepNS) > 0:
+			for i, ns := range l.StepNS {
+				of[sim.KeyOf(r)] = append(of[sim.KeyOf(r)], float64(ns)/float64(max(1, l.FullStepNS[i])))
+			}
 		case l.MedianNS > 0:
 			for _, ns := range l.StepNS {
 				of[sim.KeyOf(r)] = append(of[sim.KeyOf(r)], float64(ns)/float64(l.MedianNS)*l.RatioToFull)

@@ -34,16 +34,29 @@ func bytesFigure(records []sim.Record, look map[string]style) figure {
 	return f
 }
 
-// latencyFigure shows the time of a step over the sequence length.
+// latencyFigure shows the time of a step over the sequence length: the ratio to full's step beside it, times the
+// median of all of full's steps at that length, so that the curves cannot contradict the ratios.
 func latencyFigure(records []sim.Record, look map[string]style) figure {
-	f := overLengths(records, look, "time of one decode step", func(r sim.Record) (y, lo, hi float64, ok bool) {
+	type length struct {
+		trace  string
+		seqLen int
+	}
+	steps := map[length][]float64{}
+	for _, r := range records {
+		if ns := fullStepNS(r); ns != nil {
+			k := length{r.TraceSHA256, r.SeqLen}
+			steps[k] = append(steps[k], *ns)
+		}
+	}
+	f := overLengths(records, look, "ratio to full x full's step", func(r sim.Record) (y, lo, hi float64, ok bool) {
 		l := r.Latency
-		if l == nil || l.MedianNS == 0 {
+		if l == nil || l.RatioToFull == 0 {
 			return 0, 0, 0, false
 		}
-		y, lo, hi = float64(l.MedianNS), float64(l.MedianNS), float64(l.MedianNS)
-		if l.LoNS != nil && l.HiNS != nil {
-			lo, hi = float64(max(1, *l.LoNS)), float64(*l.HiNS)
+		full := median(steps[length{r.TraceSHA256, r.SeqLen}])
+		y, lo, hi = l.RatioToFull*full, l.RatioToFull*full, l.RatioToFull*full
+		if l.RatioLo != nil && l.RatioHi != nil {
+			lo, hi = max(1, *l.RatioLo*full), *l.RatioHi*full
 		}
 		return y, lo, hi, true
 	})
@@ -60,7 +73,7 @@ func latencyCaption(records []sim.Record) string {
 		return ""
 	}
 	l := records[i].Latency
-	return fmt.Sprintf("Median of the timed steps with %d threads and kernel %s; bars are its 95 %% interval. %s",
+	return fmt.Sprintf("Median ratio to the full cache's step beside it, times the median of full's steps, with %d threads and kernel %s; bars are the ratio's 95 %% interval. %s",
 		l.Threads, oneLine(l.Kernel), noteLatency(records))
 }
 

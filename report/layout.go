@@ -85,7 +85,7 @@ func (c column) mark(records []sim.Record, cells []cell) {
 	var best, worst *float64
 	for _, r := range records {
 		v := c.value(r)
-		if c.best == unjudged || v == nil || !competes(r) {
+		if v == nil || !c.judges(r) {
 			continue
 		}
 		if best == nil || float64(c.best)*(*v-*best) > 0 {
@@ -100,8 +100,13 @@ func (c column) mark(records []sim.Record, cells []cell) {
 	}
 	for i, r := range records {
 		v := c.value(r)
-		cells[i].best = v != nil && competes(r) && *v == *best
+		cells[i].best = v != nil && c.judges(r) && *v == *best
 	}
+}
+
+// judges says whether a record can be the best of the column.
+func (c column) judges(r sim.Record) bool {
+	return c.best != unjudged && competes(r) && (c.doubt == nil || !c.doubt(r))
 }
 
 // without returns the layout less a column.

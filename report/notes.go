@@ -12,9 +12,10 @@ import (
 const (
 	noteLocal     = "Errors are local: attention with the unreduced model's inputs, against float64 over the whole cache. They are not an end-to-end score: over layers they can add up or cancel."
 	noteRetrained = "Methods that change the architecture (families sharing and latent) are applied to a model trained without them: their error is what conversion alone costs, before any uptraining."
-	noteWarm      = "Latency is warm: a step may find its cache in the last-level cache of the CPU, where real decoding reads DRAM."
-	noteCold      = "Latency is cold: a step reads its cache from DRAM, as real decoding does."
+	noteWarm      = "Latency is warm: a step may find its cache in the last-level cache of the CPU, where real decoding reads DRAM. run.json says why."
+	noteCold      = "Latency is cold: each layer of a step reads its cache from DRAM, as real decoding does."
 	noteMixed     = "Latency is cold (the cache comes from DRAM) for some pipelines and warm for others: compare with care."
+	noteNoisy     = "noisy: the 95 % interval of the ratio to full reaches more than 20 % from it; other work on the machine disturbed the steps"
 	noteBounds    = "Pipelines of family bound are no methods: they say what a policy could reach, or must beat."
 )
 
@@ -31,6 +32,9 @@ func (n *notes) markers(r sim.Record) string {
 	}
 	for _, w := range r.Warnings {
 		texts = append(texts, fmt.Sprintf("%s: %s", w.Code, w.Text))
+	}
+	if noisy(r) {
+		texts = append(texts, noteNoisy)
 	}
 	if len(texts) == 0 {
 		return ""

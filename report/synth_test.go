@@ -127,11 +127,13 @@ func synthRecord(s subject, n int, m synthMethod, params string, budget float64)
 	lo, hi := median-median/20, median+median/12
 	r.Latency = &sim.Latency{
 		StepNS: []int64{lo, median, hi}, MedianNS: median, MeanNS: median + median/50, LoNS: &lo, HiNS: &hi,
-		RatioToFull: round(float64(median) / fullNS), CompressNS: 50 * median, Threads: 2, Kernel: "avx2",
+		RatioToFull: round(float64(median) / fullNS), FullStepNS: []int64{int64(fullNS), int64(fullNS), int64(fullNS)}, CompressNS: 50 * median, Threads: 2, Kernel: "avx2",
 	}
 	if m.family == "baseline" {
 		r.Latency.RatioToFull = 1
 	}
+	ratioLo, ratioHi := round(0.95*r.Latency.RatioToFull), round(1.08*r.Latency.RatioToFull)
+	r.Latency.RatioLo, r.Latency.RatioHi = &ratioLo, &ratioHi
 	return r
 }
 

@@ -221,6 +221,7 @@ func runCells(t *testing.T, o Options) []Record {
 	if err := plan.Load(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	timed(plan, nil)
 	var records []Record
 	if err := Run(context.Background(), plan, func(r Record) error { records = append(records, r); return nil }); err != nil {
 		t.Fatal(err)

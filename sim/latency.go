@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"runtime"
-	"slices"
 	"time"
 
 	"golang.org/x/perf/benchmath"
@@ -15,138 +14,210 @@ import (
 )
 
 const (
-	// Copies of the stores of a pipeline, and as many bytes of those of full, which alternate with them, fill
-	// so many last-level caches each, together twice as many, and no more than so many bytes each.
-	coldCaches = 2
-	mostCopies = 1 << 29
+	// timedSteps is how many of the last decode steps are timed, again and again until there are samples enough.
+	timedSteps = 16
+	// Samples of a cell, where their number is not given: at least leastSamples, which the interval of a median needs,
+	// then until the interval of the ratio to full lies within closeRatio of it, at most mostSamples or mostTime.
+	leastSamples = 6
+	mostSamples  = 50
+	mostTime     = 250 * time.Millisecond
+	usualSamples = 25
+	closeRatio   = 0.03
+	// noisyRatio is how far the interval of a ratio may reach before it is called noisy.
+	noisyRatio = 0.2
 	// overhead is the step below which waking threads and the work around attention decide its time.
 	overhead = 50 * time.Microsecond
 )
 
-// copies are the stores of all layers many times over, so that each step finds its rows in memory and not in
-// the last-level cache, as real decoding does. They advance in lockstep.
-type copies struct {
-	layers [][]*cache.Store // [copy][layer] the store that the layer reads
-	cold   bool             // together they are several times the last-level cache
-}
-
-// newCopies copies the stores of the groups of layers until there are enough bytes.
-func newCopies(groups [][]int, stores []*cache.Store) *copies {
-	var bytes int64
-	for _, s := range stores {
-		bytes += s.Bytes()
-	}
-	n := copyCount(bytes)
-	cs := &copies{cold: int64(n)*bytes >= coldCaches*llc()}
-	for i := range n {
-		var layers []*cache.Store
-		for g, group := range groups {
-			s := stores[g]
-			if i > 0 {
-				s = s.Twin()
-			}
-			layers = append(layers, slices.Repeat([]*cache.Store{s}, len(group))...)
-		}
-		cs.layers = append(cs.layers, layers)
-	}
-	return cs
-}
-
-// copyCount is how many copies of so many bytes are made.
-func copyCount(bytes int64) int {
-	bytes = max(1, bytes)
-	return int(max(1, min((coldCaches*llc()+bytes-1)/bytes, mostCopies/bytes)))
-}
-
-// MeasureLimits takes half a second to measure what the machine can do. A plan whose cells are timed needs it
-// before it runs, to say what their steps are bound by.
-func (p *Plan) MeasureLimits() {
+// MeasureMachine takes some hundredths of a second to measure what the machine can do, and whether memory can be
+// dropped from its caches. A plan whose cells are timed needs it before it runs.
+func (p *Plan) MeasureMachine(m Machine) {
 	pool := kernel.NewPool(p.Threads)
 	defer pool.Close()
-	limits := kernel.MeasureLimits(pool)
-	p.Limits = &limits
+	flusher := kernel.NewFlusher(pool, m.LLC)
+	limits := kernel.MeasureLimits(pool, flusher)
+	p.Limits, p.Flushing, p.flush = &limits, &flusher.Flushing, flusher.Flush
 }
 
-// step decodes one token in all layers of every copy and returns the mean time of a copy.
-func (cs *copies) step(layers []int, toks []token, out []float32) time.Duration {
-	start := time.Now()
-	for _, stores := range cs.layers {
-		for i, s := range stores {
-			tok := &toks[i]
-			// The same append succeeded in the error pass.
-			_ = s.Append(layers[i], tok.pos, tok.k, tok.v)
-			s.Attend(layers[i], tok.pos, tok.q, out)
-			s.Settle(layers[i], tok.pos)
-		}
+// timing takes the latency of a cell, one group of layers after the other, as the error pass gets to them: the
+// stores of all layers need never be held together. A sample is the sum over the layers.
+//
+// Before each layer's part of a step all that it reads is dropped from the caches: between two layers real decoding
+// streams weights.
+type timing struct {
+	repeats int       // samples; 0: as many as the first group needs
+	layers  int       // of the cell
+	ours    samples   // of the pipeline
+	full    samples   // of the unreduced cache, in turns with ours
+	buffers [][]byte  // scratch
+	out     []float32 // scratch: [query heads*channels]
+
+	setup, sampling time.Duration // wall time of the timing itself, for forecasts
+}
+
+// samples are times of a step: each the sum over the layers that have been timed.
+type samples []time.Duration
+
+// newTiming is that of a cell.
+func newTiming(c Cell, o Options) *timing {
+	return &timing{repeats: o.Repeats, layers: len(c.Layers), out: make([]float32, c.Trace.QHeads*c.Trace.HeadDim)}
+}
+
+// steps is how many of the last decode steps of a cell are timed.
+func (t *timing) steps(c Cell) int {
+	n := min(timedSteps, c.Decode)
+	if t.repeats > 0 {
+		n = min(n, t.repeats)
 	}
-	return time.Since(start) / time.Duration(len(cs.layers))
+	return n
 }
 
-// newFullStores makes the copies of the unreduced cache as it is before the timed steps. Each cell of the
-// trace and length times its samples against them.
-func newFullStores(c Cell, r *runner) (*copies, error) {
-	untimed := c.steps() - min(r.plan.Repeats, c.Decode)
-	var stores []*cache.Store
-	for _, layer := range c.Layers {
-		l, err := r.rows.layer(layer, c.SeqLen)
+// reader is a store with the layers that read it and the tokens of the timed steps.
+type reader struct {
+	store  *cache.Store
+	layers []int
+	toks   [][]token // [step][layer]
+}
+
+// time takes the samples of a group of layers. The store has been decoded to the end and is as before when it
+// holds what start does, which is its copy from before the timed steps.
+func (p *replay) time(ctx context.Context, store, start *cache.Store, group []int, layers []*trace.Layer) error {
+	t, n := p.timing, p.timing.steps(p.cell)
+	entered := time.Now()
+	own := reader{store: store, layers: group}
+	var full []reader
+	for i, l := range layers {
+		s, err := fullStore(p.cell, group[i], l, n, p.pool)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		prompt, _ := views(c, []int{layer}, []*trace.Layer{l})
-		s, err := cache.Build(cache.Spec{View: prompt, Before: prompt.Shape(), Decode: c.Decode, Pool: r.pool})
-		if err != nil {
-			return nil, err
-		}
-		for i := range untimed {
-			tok := step(c, l, i)
-			if err := s.Append(layer, tok.pos, tok.k, tok.v); err != nil {
-				return nil, err
-			}
-		}
-		stores = append(stores, s)
+		full = append(full, reader{store: s, layers: group[i : i+1]})
 	}
-	return newCopies(slices.Collect(slices.Chunk(c.Layers, 1)), stores), nil
-}
-
-// time takes the latency of the last steps: one sample a step, over all layers and the mean over all copies,
-// each beside a sample of full so that their ratio survives a noisy machine.
-func (p *replay) time(ctx context.Context) (*Latency, error) {
-	c := p.cell
-	n := p.samples()
-	own := newCopies(c.groups(), p.timed)
-	out := make([]float32, c.Trace.QHeads*c.Trace.HeadDim)
-	runtime.GC()
-	ours, theirs := make([]time.Duration, n), make([]time.Duration, n)
-	for i, toks := range p.tokens {
+	for i := range n {
+		var toks []token
+		for k, l := range layers {
+			tok := step(p.cell, l, p.cell.steps()-n+i)
+			toks, full[k].toks = append(toks, tok), append(full[k].toks, []token{tok})
+		}
+		own.toks = append(own.toks, toks)
+	}
+	first := t.ours == nil
+	if first {
+		runtime.GC() // what the prompt left must not be collected beside the samples
+	}
+	t.setup += time.Since(entered)
+	began, share := time.Now(), mostTime*time.Duration(len(group))/time.Duration(t.layers)
+	for i := 0; ; i++ {
+		if first && t.enough(time.Since(began), share) || !first && i == len(t.ours) {
+			t.sampling += time.Since(began)
+			return ctx.Err()
+		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
-		ours[i] = own.step(c.Layers, toks, out)
-		theirs[i] = p.full.step(c.Layers, toks, out)
+		if i%n == 0 {
+			store.CopyFrom(start)
+		}
+		ours, theirs := p.sample(&own, i%n), time.Duration(0)
+		for k := range full {
+			if i > 0 && i%n == 0 {
+				full[k].store.Rewind(n)
+			}
+			theirs += p.sample(&full[k], i%n)
+		}
+		if first {
+			t.ours, t.full = append(t.ours, 0), append(t.full, 0)
+		}
+		t.ours[i] += ours
+		t.full[i] += theirs
 	}
-	p.full.rewind(n)
-	l := p.latency(ours, theirs)
-	l.Cold = own.cold && p.full.cold
-	l.Bound = p.bound(time.Duration(l.MedianNS))
-	return l, nil
 }
 
-// rewind takes the last n tokens out of every store again.
-func (cs *copies) rewind(n int) {
-	for _, stores := range cs.layers {
-		for _, s := range stores {
-			s.Rewind(n)
-		}
+// sample times one step of the layers of a store, each of which finds it in memory.
+func (p *replay) sample(r *reader, step int) (took time.Duration) {
+	t := p.timing
+	for i, layer := range r.layers {
+		t.buffers = r.store.Buffers(t.buffers[:0])
+		p.plan.flush(p.pool, t.buffers)
+		tok := &r.toks[step][i]
+		start := time.Now()
+		// The same append succeeded in the error pass.
+		_ = r.store.Append(layer, tok.pos, tok.k, tok.v)
+		r.store.Attend(layer, tok.pos, tok.q, t.out)
+		r.store.Settle(layer, tok.pos)
+		took += time.Since(start)
 	}
+	return took
+}
+
+// fullStore is the unreduced cache of a layer, as it is before the last n steps.
+func fullStore(c Cell, layer int, l *trace.Layer, n int, pool *kernel.Pool) (*cache.Store, error) {
+	rows := c.SeqLen - n
+	prompt := view(c.Trace, []int{layer}, []*trace.Layer{l}, 0, rows, rows, rows)
+	return cache.Build(cache.Spec{View: prompt, Before: prompt.Shape(), Decode: n, Pool: pool})
+}
+
+// enough says whether the first group of layers has been sampled often enough, after so long: the others take as
+// many samples. share is its part of mostTime.
+func (t *timing) enough(spent, share time.Duration) bool {
+	n := len(t.ours)
+	switch {
+	case t.repeats > 0:
+		return n == t.repeats
+	case n < leastSamples:
+		return false
+	}
+	return n == mostSamples || spent >= share || summary(t.ratios()).reach() <= closeRatio
+}
+
+// ratios are those of the samples of the pipeline to those of full beside them.
+func (t *timing) ratios() []float64 {
+	var rs []float64
+	for i, d := range t.ours {
+		rs = append(rs, float64(d)/float64(max(1, t.full[i])))
+	}
+	return rs
+}
+
+// median is one with its distribution-free 95 % interval; there is none below leastSamples.
+type median struct {
+	of, lo, hi float64
+	bounded    bool
+}
+
+// summary is the median of samples, whose order stays.
+func summary(xs []float64) median {
+	s := benchmath.AssumeNothing.Summary(benchmath.NewSample(append([]float64(nil), xs...), &benchmath.DefaultThresholds), 0.95)
+	return median{s.Center, s.Lo, s.Hi, len(xs) >= leastSamples}
+}
+
+// reach is the longer side of the interval, as a share of the median.
+func (m median) reach() float64 { return max(m.of-m.lo, m.hi-m.of) / m.of }
+
+// latency sums the samples up. traffic and flops are the bytes and operations of a step, all layers together.
+func (p *replay) latency() *Latency {
+	t := p.timing
+	l := &Latency{CompressNS: p.compress.Nanoseconds(), Threads: p.pool.Threads(), Kernel: kernel.Name, Cold: p.plan.Flushing.Cold}
+	var ns []float64
+	for i, d := range t.ours {
+		ns = append(ns, float64(d.Nanoseconds()))
+		l.StepNS, l.FullStepNS = append(l.StepNS, d.Nanoseconds()), append(l.FullStepNS, t.full[i].Nanoseconds())
+	}
+	step, ratio := summary(ns), summary(t.ratios())
+	l.MedianNS, l.MeanNS, l.RatioToFull = int64(step.of), int64(stat.Mean(ns, nil)), ratio.of
+	if step.bounded {
+		lo, hi := int64(step.lo), int64(step.hi)
+		l.LoNS, l.HiNS, l.RatioLo, l.RatioHi = &lo, &hi, &ratio.lo, &ratio.hi
+		l.Noisy = ratio.reach() > noisyRatio
+	}
+	l.Bound = p.bound(time.Duration(l.MedianNS))
+	return l
 }
 
 // bound says what a step of that time is bound by on this machine: overhead where it is too short to tell,
 // else memory or compute, whichever needs longer for the step's bytes or operations at the measured limit.
 func (p *replay) bound(step time.Duration) *string {
 	limits := p.plan.Limits
-	if limits == nil {
-		return nil
-	}
 	by := "memory"
 	switch {
 	case step < overhead:
@@ -155,25 +226,4 @@ func (p *replay) bound(step time.Duration) *string {
 		by = "compute"
 	}
 	return &by
-}
-
-// latency sums up the samples: medians with a distribution-free interval, and the median of the paired
-// ratios to full.
-func (p *replay) latency(ours, full []time.Duration) *Latency {
-	l := &Latency{CompressNS: p.compress.Nanoseconds(), Threads: p.pool.Threads(), Kernel: kernel.Name}
-	var ns, ratios []float64
-	for i, d := range ours {
-		l.StepNS = append(l.StepNS, d.Nanoseconds())
-		ns = append(ns, float64(d.Nanoseconds()))
-		ratios = append(ratios, float64(d.Nanoseconds())/float64(max(1, full[i].Nanoseconds())))
-	}
-	l.MeanNS = int64(stat.Mean(ns, nil))
-	summary := benchmath.AssumeNothing.Summary(benchmath.NewSample(ns, &benchmath.DefaultThresholds), 0.95)
-	l.MedianNS = int64(summary.Center)
-	if len(ns) >= 6 {
-		lo, hi := int64(summary.Lo), int64(summary.Hi)
-		l.LoNS, l.HiNS = &lo, &hi
-	}
-	l.RatioToFull = benchmath.AssumeNothing.Summary(benchmath.NewSample(ratios, &benchmath.DefaultThresholds), 0.95).Center
-	return l
 }

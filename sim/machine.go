@@ -1,7 +1,10 @@
 package sim
 
 import (
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 
 	"github.com/klauspost/cpuid/v2"
 	"github.com/pbnjay/memory"
@@ -37,4 +40,19 @@ func ThisMachine() Machine {
 		OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuid.CPU.BrandName, Cores: runtime.NumCPU(),
 		Memory: memory.TotalMemory(), LLC: llc(), Go: runtime.Version(),
 	}
+}
+
+// Resident returns the bytes of memory that the process takes now: what the system says, where it is Linux, or else
+// what the runtime has got from it.
+func Resident() int64 {
+	if text, err := os.ReadFile("/proc/self/statm"); err == nil { // proc(5): size and resident, in pages
+		if fields := strings.Fields(string(text)); len(fields) > 1 {
+			if pages, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
+				return pages * int64(os.Getpagesize())
+			}
+		}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.Sys)
 }

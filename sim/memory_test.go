@@ -4,42 +4,99 @@ import (
 	"math"
 	"testing"
 
+	"kvgauge/sim/kernel"
 	"kvgauge/sim/trace"
 )
 
 // TestTaskMemory holds the memory of a task against cells of known size.
 func TestTaskMemory(t *testing.T) {
-	const mib, gib = 1 << 20, 1 << 30
+	const mib, gib, before = 1 << 20, 1 << 30, 20 << 20
 	small := &trace.Trace{}
 	large := &trace.Trace{QHeads: 2, KVHeads: 1, HeadDim: 64} // 1 GiB in 1 << 20 tokens of a layer
-	rows := Cell{Trace: large, Layers: []int{0}, SeqLen: 1 << 20}
+	pipeline := parse(t, "full")[0]
+	rows := Cell{Trace: large, Pipeline: pipeline, Layers: []int{0}, SeqLen: 1 << 20, Memory: 2 * gib}
 	tests := []struct {
 		name       string
 		cells      []Cell
-		timed      bool
 		allowed    int64
 		heap, task int64
 	}{
-		{"a small heap is the least that the collector is held to", []Cell{{Memory: mib}}, false, 0, gib, gib + 256*mib},
-		{"the dearest cell decides", []Cell{{Memory: 5 * gib}, {Memory: 2 * gib}}, false, 0, 5 * gib, 5*gib + 256*mib},
-		{"a cell that is skipped does not", []Cell{{Memory: 5 * gib, Skip: "why"}, {Memory: 2 * gib}}, false, 0, 2 * gib, 2*gib + 256*mib},
-		{"a quarter GiB is the step", []Cell{{Memory: 2*gib + 1}}, false, 0, 2*gib + 256*mib, 2*gib + 512*mib},
-		{"rows are held", []Cell{rows, {Memory: 6 * gib}}, false, 0, 7 * gib, 7*gib + 256*mib},
-		{"rows that a quarter does not hold are not", []Cell{rows, {Memory: 3 * gib / 2}}, false, 0, 2 * gib, 2*gib + 256*mib},
-		{"latency adds all copies that any cache asks for", []Cell{{Memory: 2 * gib}}, true, 0, 3 * gib, 3*gib + 256*mib},
-		{"what is allowed is taken", []Cell{{Memory: 2 * gib}}, true, 7 * gib, 7 * gib, 7*gib + 256*mib},
-		{"less than the collector is held to takes that", []Cell{{Memory: mib}}, false, 10 * mib, 10 * mib, gib + 256*mib},
+		{"a small task", []Cell{{Memory: mib}}, 0, taskStep, stepped(before + taskStep)},
+		{"the dearest cell decides", []Cell{{Memory: 5 * gib}, {Memory: 2 * gib}}, 0, 5 * gib, stepped(5*gib + before)},
+		{"a cell that is skipped does not", []Cell{{Memory: 5 * gib, Skip: "why"}, {Memory: 2 * gib}}, 0, 2 * gib, stepped(2*gib + before)},
+		{"heaps have steps", []Cell{{Memory: 2*gib + 1}}, 0, 2*gib + taskStep, stepped(2*gib + taskStep + before)},
+		{"rows are held", []Cell{rows, {Memory: 6 * gib}}, 0, stepped(6*gib + collected(gib)), stepped(stepped(6*gib+collected(gib)) + before)},
+		{"what is allowed is taken", []Cell{{Memory: 2 * gib}}, 7 * gib, 7 * gib, stepped(7*gib + before)},
 	}
 	for _, tt := range tests {
-		p := &Plan{Options: Options{NoLatency: !tt.timed, MaxMemory: math.MaxInt64}}
+		p := &Plan{Options: Options{NoLatency: true, MaxMemory: math.MaxInt64}}
 		for _, c := range tt.cells {
 			if c.Trace == nil {
-				c.Trace = small
+				c.Trace, c.Pipeline, c.Layers, c.SeqLen = small, pipeline, []int{0}, 1
 			}
 			p.Cells = append(p.Cells, c)
+			p.Traces = []*trace.Trace{small, large}
 		}
-		if heap, task := p.TaskMemory(tt.allowed); heap != tt.heap || task != tt.task {
+		if heap, task := p.TaskMemory(tt.allowed, before); heap != tt.heap || task != tt.task {
 			t.Errorf("%s: heap %d, task %d MiB, want %d, %d", tt.name, heap>>20, task>>20, tt.heap>>20, tt.task>>20)
 		}
+	}
+}
+
+// TestMemory: the memory of a cell counts the process, what the run holds and itself, once.
+func TestMemory(t *testing.T) {
+	const before = 1000
+	tr := golden(t, "tiny")
+	plan := func(change func(*Options)) *Plan {
+		o := Options{
+			Traces: []*trace.Trace{tr}, Pipelines: parse(t, "full", "mha", "gqa:heads=3", "mla:rank=40"), Lengths: []int{64, 96},
+			Decode: 16, Threads: 1, MaxMemory: 1 << 40, NoLatency: true,
+		}
+		change(&o)
+		p, err := NewPlan(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	held := plan(func(*Options) {})
+	cells, most := held.Memory(before, 500)
+	rows := held.RowBytes()
+	if want := int64(4 * 96 * len(tr.Layers) * tr.HeadDim * (2*tr.KVHeads + tr.QHeads)); rows != want {
+		t.Errorf("%d bytes of rows, want %d", rows, want)
+	}
+	largest := int64(500)
+	for i, c := range held.Cells {
+		if c.Skip == "" {
+			largest = max(largest, c.memory(held.Options))
+		}
+		want := before + collected(rows) + c.memory(held.Options)
+		if c.Skip != "" {
+			want = 0
+		}
+		if cells[i] != want {
+			t.Errorf("%s at %d: %d bytes, want %d", c.Pipeline.Name, c.SeqLen, cells[i], want)
+		}
+	}
+	if want := before + collected(rows) + largest; most != want {
+		t.Errorf("%d bytes at most, want %d", most, want)
+	}
+
+	tight := plan(func(o *Options) { o.MaxMemory = held.Cells[4].Memory + rows }) // no room for garbage beside the rows
+	cells, _ = tight.Memory(before, 500)
+	for i, c := range tight.Cells {
+		if c.Skip == "" && cells[i] != before+c.Memory {
+			t.Errorf("%s at %d, its rows not held: %d bytes, want %d", c.Pipeline.Name, c.SeqLen, cells[i], before+c.Memory)
+		}
+	}
+
+	timed := plan(func(o *Options) { o.NoLatency = false })
+	if _, more := timed.Memory(before, 500); more < most+kernel.LimitBytes {
+		t.Errorf("timed: %d bytes at most, want %d and the stores more than %d", more, kernel.LimitBytes, most)
+	}
+	fitted := plan(func(o *Options) { o.Calibrate = itself(tr) })
+	// mla's maps of all layers: 40 latent channels from and to the 2*4*16 of keys and values, in float32.
+	if maps, want := fitted.maps(), int64(len(tr.Layers)*2*40*2*4*16*4); maps != want {
+		t.Errorf("%d bytes of maps, want %d", maps, want)
 	}
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,7 +23,7 @@ type Options struct {
 	Windows   int         // prefixes averaged in a cell, at most
 	Lengths   []int       // sequence lengths; nil: powers of two from 128 that a trace holds, and its whole length
 	Decode    int         // decoded tokens of a cell; negative: an eighth of the sequence, within 16..64
-	Repeats   int         // latency samples of a cell
+	Repeats   int         // latency samples of a cell; 0: until the interval of the ratio to full is narrow
 	Seed      uint64
 	Layers    []int // nil: all that a trace holds
 	Threads   int
@@ -44,8 +45,11 @@ type Plan struct {
 	rows      map[*trace.Trace]*rows // once loaded
 	fits      map[*trace.Trace]*method.Calibration
 
-	// Limits is what the machine can do, which a step's time is held against; nil where nothing is timed.
-	Limits *kernel.Limits
+	// Limits is what the machine can do, which a step's time is held against, and Flushing how its caches are emptied;
+	// nil where nothing is timed.
+	Limits   *kernel.Limits
+	Flushing *kernel.Flushing
+	flush    func(*kernel.Pool, [][]byte) // drops memory from the caches
 }
 
 // Cell is one trace x pipeline x sequence length.
@@ -225,32 +229,17 @@ func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
 	}
 }
 
-// estimate bounds the memory that the cell needs and counts its multiplications, both roughly.
-//
-// Memory: the rows of the layers that share a store in float32, as read and as the pipeline's widest stage
-// leaves them; their store, f16; the logits of one head and batch of queries in float64 per thread; the
-// reference outputs; and for latency the copies of the stores of all layers, the pipeline's and full's. A
-// pipeline that observes all layers first reads them one by one, as the others do. Work: the reference and
-// its look at the recent prompt queries, scoring, decoding and latency.
+// estimate bounds the memory that the cell needs, and counts its multiplications roughly: those of scoring, decoding
+// and latency, and of the reference with its look at the recent prompt queries. Counts depend on the trace and the
+// options alone: shards are cut by them, the same way on every machine.
 func (c *Cell) estimate(o Options) {
 	t := c.Trace
 	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
-	h, d := int64(t.QHeads), int64(t.HeadDim)
-	widest := n * int64(c.Pipeline.Channels(c.forMethod(o.Seed, nil)))
-	shared := int64(1)
-	for _, group := range c.groups() {
-		shared = max(shared, int64(len(group)))
-	}
-	logits := int64(o.Threads) * 8 * n * max(steps, lateBatch)
-	windows := int64(c.Windows)
-	reference := 8 * layers * steps * h * (d + 2)
-	c.Memory = shared*(c.rowBytes()+4*widest) + 2*widest + logits + windows*(reference+layers*h*n/8)
+	h, d, windows := int64(t.QHeads), int64(t.HeadDim), int64(c.Windows)
+	c.Memory = collected(c.shared()*c.rowBytes()) + c.memory(o)
 	timed := int64(0)
-	if !o.NoLatency && c.Decode > 0 {
-		for _, bytes := range []int64{2 * layers * widest, c.fullBytes()} {
-			c.Memory += bytes * int64(copyCount(bytes))
-		}
-		timed = 4 * int64(o.Repeats)
+	if c.timed(o) {
+		timed = 4 * int64(cmp.Or(o.Repeats, usualSamples))
 	}
 	c.Work = layers * h * n * d * (windows*2*steps + timed)
 	c.Reference = layers * h * n * d * windows * (2*steps + min(lateWindow, n/4))

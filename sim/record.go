@@ -72,17 +72,23 @@ type ErrorStats struct {
 
 // Latency is the wall time of one decode step's attention over all layers.
 type Latency struct {
-	StepNS      []int64 `json:"step_ns"` // one sample a step
-	MedianNS    int64   `json:"median_ns"`
-	MeanNS      int64   `json:"mean_ns"`
-	LoNS        *int64  `json:"lo_ns"` // 95 % interval of the median; null below 6 samples
-	HiNS        *int64  `json:"hi_ns"`
-	RatioToFull float64 `json:"ratio_to_full"`
-	CompressNS  int64   `json:"compress_ns"` // reducing the prompt's cache, once
-	Cold        bool    `json:"cold"`        // the step found its cache in DRAM
-	Bound       *string `json:"bound"`       // memory, compute or overhead; null until it is measured
-	Threads     int     `json:"threads"`
-	Kernel      string  `json:"kernel"`
+	StepNS     []int64 `json:"step_ns"`      // samples
+	FullStepNS []int64 `json:"full_step_ns"` // those of full, each taken beside the sample of the same index
+	MedianNS   int64   `json:"median_ns"`
+	MeanNS     int64   `json:"mean_ns"`
+	LoNS       *int64  `json:"lo_ns"` // 95 % interval of the median; null below 6 samples
+	HiNS       *int64  `json:"hi_ns"`
+	// RatioToFull is the median ratio of a sample to full's beside it, between the ends of its 95 % interval; these are
+	// null below 6 samples.
+	RatioToFull float64  `json:"ratio_to_full"`
+	RatioLo     *float64 `json:"ratio_lo"`
+	RatioHi     *float64 `json:"ratio_hi"`
+	Noisy       bool     `json:"noisy"`       // the interval reaches more than 20 % from the ratio
+	CompressNS  int64    `json:"compress_ns"` // reducing the prompt's cache, once
+	Cold        bool     `json:"cold"`        // each layer of a step found its cache in memory, not in a cache of the processor
+	Bound       *string  `json:"bound"`       // memory, compute or overhead; null until it is measured
+	Threads     int      `json:"threads"`
+	Kernel      string   `json:"kernel"`
 }
 
 // Warning says where a method did something other than its name promises.

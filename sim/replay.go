@@ -12,17 +12,16 @@ import (
 )
 
 // replay is one cell's error pass: group by group of layers, the prompt is reduced and the last tokens
-// are decoded. Memory does not grow with the number of layers, but for the stores kept for latency.
+// are decoded. Memory does not grow with the number of layers.
 type replay struct {
 	*runner
-	cell     Cell
-	snapshot bool // keep each store as it was before the timed steps
-	sizing   bool // only the bytes are wanted: no output is compared
+	cell   Cell
+	timing *timing // nil: the cell is not timed
+	sizing bool    // only the bytes are wanted: no output is compared
 
 	errors   accumulator
-	compress time.Duration
-	timed    []*cache.Store // [group] before the timed steps
-	tokens   [][]token      // [timed step][layer]
+	compress time.Duration // of the prompt
+	decoding time.Duration // the last tokens, compared with the reference
 
 	once      int64   // bytes kept between steps, once for all layers
 	metadata  int64   // the same, with those of each store
@@ -68,7 +67,6 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 // layers replays all groups of layers.
 func (p *replay) layers(ctx context.Context, rec *Record) error {
 	p.perStep = make([]int64, p.cell.steps())
-	p.tokens = make([][]token, p.samples())
 	if p.cell.Pipeline.Observes() {
 		if err := p.observe(ctx); err != nil {
 			return err
@@ -174,7 +172,10 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 	if p.plan.Kept {
 		rec.Kept = append(rec.Kept, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}
-	if err := p.decode(ctx, store, r.layers, group); err != nil {
+	start = time.Now()
+	before, err := p.decode(ctx, store, r.layers, group)
+	p.decoding += time.Since(start)
+	if err != nil {
 		return err
 	}
 	p.final += store.Bytes()
@@ -188,29 +189,30 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 	for h := range store.Heads() {
 		p.dropped = p.dropped || store.Selects() || len(store.Pos(h)) < c.SeqLen
 	}
+	if p.timing != nil {
+		return p.time(ctx, store, before, group, r.layers)
+	}
 	return nil
 }
 
 // decode appends and attends the last tokens, one step each, and compares every output row. Without
-// decoding the one step is that of the last prompt token, which the store may have dropped.
-func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace.Layer, group []int) error {
+// decoding the one step is that of the last prompt token, which the store may have dropped. Of a cell that is
+// timed it returns a copy of the store from before the timed steps.
+func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace.Layer, group []int) (before *cache.Store, err error) {
 	c := p.cell
 	out := make([]float32, c.Trace.QHeads*c.Trace.HeadDim)
 	for i := range c.steps() {
 		if err := ctx.Err(); err != nil {
-			return err
+			return nil, err
 		}
-		if p.snapshot && i == c.steps()-p.samples() {
-			p.timed = append(p.timed, store.Clone())
+		if p.timing != nil && i == c.steps()-p.timing.steps(c) {
+			before = store.Clone()
 		}
 		for n, l := range layers {
 			tok := step(c, l, i)
-			if at := i - (c.steps() - p.samples()); p.snapshot && at >= 0 {
-				p.tokens[at] = append(p.tokens[at], tok.copied())
-			}
 			if c.Decode > 0 {
 				if err := store.Append(group[n], tok.pos, tok.k, tok.v); err != nil {
-					return fmt.Errorf("layer %d: token %d: %w", group[n], tok.pos, err)
+					return nil, fmt.Errorf("layer %d: token %d: %w", group[n], tok.pos, err)
 				}
 			}
 			if !p.sizing || store.Watched() {
@@ -232,11 +234,8 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 			p.errors.mass.add(p.pool, p.ref.layers[group[n]], group[n], l)
 		}
 	}
-	return nil
+	return before, nil
 }
-
-// samples is the number of timed steps: the last so many of the decode.
-func (p *replay) samples() int { return min(p.plan.Repeats, p.cell.Decode) }
 
 // warn adds a warning once: layers often warn alike.
 func (r *Record) warn(w cache.Warning) {

@@ -26,7 +26,7 @@ func TestBytesWithoutDecode(t *testing.T) {
 	}
 }
 
-// TestRecordHoldsNoStores: a run keeps its records, and the stores of all of its cells must not stay with them.
+// TestRecordHoldsNoStores: a run keeps its records, and nothing of the replays that they are of may stay with them.
 func TestRecordHoldsNoStores(t *testing.T) {
 	tr := golden(t, "tiny")
 	plan, err := NewPlan(Options{
@@ -39,9 +39,10 @@ func TestRecordHoldsNoStores(t *testing.T) {
 	if err := plan.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	timed(plan, nil)
 	r := &runner{plan: plan, pool: kernel.NewPool(1), rows: plan.rows[tr], refs: map[int]*reference{}}
 	defer r.pool.Close()
-	p := &replay{cell: plan.Cells[0], runner: r, snapshot: true}
+	p := &replay{cell: plan.Cells[0], runner: r, timing: newTiming(plan.Cells[0], plan.Options)}
 	rec, err := plan.blank(p.cell)
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +50,7 @@ func TestRecordHoldsNoStores(t *testing.T) {
 	if err := r.compare(t.Context(), p, &rec); err != nil {
 		t.Fatal(err)
 	}
-	held := weak.Make(p.timed[0])
+	held := weak.Make(p)
 	p = nil
 	runtime.GC()
 	if held.Value() != nil {

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"slices"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
@@ -44,41 +43,6 @@ func (p *Plan) Load(ctx context.Context) error {
 		p.rows[t] = r
 	}
 	return nil
-}
-
-// held says which traces keep their rows in memory, in float32, and what these take: in the order of the
-// traces, those that leave room for the dearest cell.
-func (p *Plan) held() map[*trace.Trace]int64 {
-	left, need := p.MaxMemory, map[*trace.Trace]int64{}
-	for _, c := range p.Cells {
-		if c.Skip == "" {
-			left = min(left, p.MaxMemory-c.Memory)
-			need[c.Trace] = max(need[c.Trace], c.rowBytes()*int64(len(c.Layers)))
-		}
-	}
-	for _, t := range p.Traces {
-		if need[t] > left {
-			delete(need, t)
-			continue
-		}
-		left -= need[t]
-	}
-	return need
-}
-
-// rowBytes is what the rows of one layer take as they are read, in float32.
-func (c Cell) rowBytes() int64 {
-	t := c.Trace
-	return 4 * int64(c.SeqLen) * int64(t.HeadDim) * int64(2*t.KVHeads+t.QHeads)
-}
-
-// RowBytes is what Load keeps in memory: the rows of all traces, as far as the memory allowed goes.
-func (p *Plan) RowBytes() int64 {
-	total := int64(0)
-	for _, n := range p.held() {
-		total += n
-	}
-	return total
 }
 
 // layer returns the first tokens rows of a layer.
@@ -158,13 +122,4 @@ func step(c Cell, l *trace.Layer, i int) token {
 		tok.q = append(tok.q, l.Q[h][row*d:(row+1)*d]...)
 	}
 	return tok
-}
-
-// copied returns the token with rows of its own, so that it does not hold those of its layer.
-func (t token) copied() token {
-	c := token{pos: t.pos, q: t.q}
-	for j := range t.k {
-		c.k, c.v = append(c.k, slices.Clone(t.k[j])), append(c.v, slices.Clone(t.v[j]))
-	}
-	return c
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/trace"
@@ -12,23 +11,6 @@ import (
 
 // Schema is the version of Record.
 const Schema = 1
-
-const (
-	// leastMemoryLimit keeps the collector from running all the time for the sake of a small limit.
-	leastMemoryLimit = 1 << 30
-	// garbage is the percentage of what lives that may wait for the collector. Most of it is rows, which hold no
-	// pointers: collecting often costs little, and lets a run need not much more than it holds.
-	garbage = 20
-)
-
-// frugal keeps the heap near what lives in it, and within the memory allowed, until restore is called.
-func (p *Plan) frugal() (restore func()) {
-	limit, percent := debug.SetMemoryLimit(max(p.MaxMemory, leastMemoryLimit)), debug.SetGCPercent(garbage)
-	return func() {
-		debug.SetMemoryLimit(limit)
-		debug.SetGCPercent(percent)
-	}
-}
 
 // Run measures the cells of a loaded plan that have no record yet, in order, and hands each record to done
 // as its cell ends. A cell that fails gives a record that says so; the others go on. Run ends early only
@@ -60,7 +42,6 @@ type runner struct {
 	rows   *rows
 	refs   map[int]*reference // by the length of the prefix
 	ref    *reference         // of the prefix that is replayed
-	full   *copies            // of the unreduced cache before the timed steps
 }
 
 // cell runs one cell, or says why it is skipped. Its error is that of the run: cancelled, or a trace
@@ -110,13 +91,15 @@ func (p *Plan) blank(c Cell) (Record, error) {
 // measure fills the record of a cell that applies.
 func (r *runner) measure(ctx context.Context, c Cell, rec *Record) error {
 	if r.trace != c.Trace || r.seqLen != c.SeqLen {
-		r.trace, r.seqLen, r.rows, r.refs, r.full = c.Trace, c.SeqLen, r.plan.rows[c.Trace], map[int]*reference{}, nil
+		r.trace, r.seqLen, r.rows, r.refs = c.Trace, c.SeqLen, r.plan.rows[c.Trace], map[int]*reference{}
 	}
 	for _, w := range c.Warnings {
 		rec.warn(w)
 	}
-	timed := !r.plan.NoLatency && c.Decode > 0 && !c.External.dense()
-	p := &replay{cell: c, runner: r, snapshot: timed}
+	p := &replay{cell: c, runner: r}
+	if c.timed(r.plan.Options) {
+		p.timing = newTiming(c, r.plan.Options)
+	}
 	if err := r.compare(ctx, p, rec); err != nil {
 		return err
 	}
@@ -126,17 +109,10 @@ func (r *runner) measure(ctx context.Context, c Cell, rec *Record) error {
 	if c.External.dense() {
 		c.External.declare(rec)
 	}
-	if !timed {
-		return nil
+	if p.timing != nil {
+		rec.Latency = p.latency()
 	}
-	var err error
-	if r.full == nil {
-		if r.full, err = newFullStores(c, r); err != nil {
-			return err
-		}
-	}
-	rec.Latency, err = p.time(ctx)
-	return err
+	return nil
 }
 
 // compare replays a prefix and compares it with its reference, which is computed once.

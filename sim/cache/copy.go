@@ -1,7 +1,5 @@
 package cache
 
-import "kvgauge/sim/kernel"
-
 // CopyFrom makes the store hold what o holds. Both must have been built from the same spec.
 func (s *Store) CopyFrom(o *Store) {
 	for h := range s.heads {
@@ -32,25 +30,6 @@ func (s *Store) Clone() *Store {
 	c.prepare(s.longest, s.pool, s.rope)
 	c.CopyFrom(s)
 	return &c
-}
-
-// Twin returns a store of the same content with rows of its own and the scratch memory of s: only one of the
-// two works at a time.
-func (s *Store) Twin() *Store {
-	t := *s
-	t.heads, t.queries = s.copied(s.heads), nil
-	t.copyPacked(s)
-	for i := range s.queries {
-		q := kernel.NewRows(kernel.F16, s.shape.K, s.window)
-		q.CopyFrom(&s.queries[i])
-		t.queries = append(t.queries, q)
-	}
-	if s.index != nil {
-		t.index = s.newIndex()
-		t.index.CopyFrom(s.index)
-	}
-	t.bind()
-	return &t
 }
 
 // copied returns entries in buffers of the same room.

@@ -279,26 +279,39 @@ func TestCloneAndCopyFrom(t *testing.T) {
 	}
 }
 
-// TestTwinsGoTheirOwnWay: a twin shares scratch memory and nothing else, and a rewound store forgets.
-func TestTwinsGoTheirOwnWay(t *testing.T) {
+// TestRewind: a store that grew forgets its last tokens.
+func TestRewind(t *testing.T) {
 	s := mustBuild(t, testView(2, 2, 5), Decision{}, 3)
-	twin := s.Twin()
 	q := []float32{1, 2, 3, 4}
-	before, after, again := make([]float32, 4), make([]float32, 4), make([]float32, 4)
+	before, after := make([]float32, 4), make([]float32, 4)
 	s.Attend(5, 4, q, before)
+	bytes := s.Bytes()
 	for pos := 5; pos < 8; pos++ {
 		k, v := tokenRows(2, pos)
-		if err := twin.Append(5, pos, k, v); err != nil {
+		if err := s.Append(5, pos, k, v); err != nil {
 			t.Fatal(err)
 		}
 	}
-	twin.Attend(5, 7, q, after)
-	s.Attend(5, 4, q, again)
-	if !slices.Equal(before, again) || slices.Equal(before, after) || len(s.Pos(0)) != 5 || len(twin.Pos(0)) != 8 {
-		t.Errorf("before %v, the twin %v, after %v", before, after, again)
+	if s.Attend(5, 7, q, after); slices.Equal(before, after) || len(s.Pos(0)) != 8 {
+		t.Errorf("three tokens change nothing: %v", after)
 	}
-	twin.Rewind(3)
-	if twin.Attend(5, 4, q, after); !slices.Equal(before, after) || twin.Bytes() != s.Bytes() {
+	s.Rewind(3)
+	if s.Attend(5, 4, q, after); !slices.Equal(before, after) || s.Bytes() != bytes || len(s.Pos(0)) != 5 {
 		t.Errorf("rewound: %v, want %v", after, before)
+	}
+}
+
+// TestBuffers: what a step reads is at least what the store's bytes count, matrices and positions besides.
+func TestBuffers(t *testing.T) {
+	int8s := &Codec{K: kernel.Plain(kernel.Int8), V: kernel.Plain(kernel.Int8)}
+	for name, d := range map[string]Decision{"f16": {}, "int8": {Codec: int8s}} {
+		s := mustBuild(t, testView(2, 2, 5), d, 3)
+		n := int64(0)
+		for _, b := range s.Buffers(nil) {
+			n += int64(len(b))
+		}
+		if want := s.Bytes() + 2*5*4; n != want { // a position is 4 bytes
+			t.Errorf("%s: buffers of %d bytes, want %d", name, n, want)
+		}
 	}
 }

@@ -14,24 +14,25 @@ type Limits struct {
 	GFLOPs  float64 `json:"gflop_s"`   // binary32 multiply-adds on registers, two operations each
 }
 
+// LimitBytes is the memory that MeasureLimits reads.
+const LimitBytes = 32 << 20
+
 const (
-	limitBytes  = 256 << 20 // several times the last-level cache of most machines
-	streamPart  = 1 << 20   // bytes that one part of a stream reads
-	fmaRounds   = 1 << 12   // of 12 registers, under a millisecond a part
+	streamPart  = 1 << 20 // bytes that one part of a stream reads
+	fmaRounds   = 1 << 12 // of 12 registers, under a millisecond a part
 	fmaParts    = 64
 	limitPasses = 4
 )
 
-// MeasureLimits takes the best of a few short passes, a quarter of a second in all, with the pool's threads.
-func MeasureLimits(pool *Pool) Limits {
+// MeasureLimits takes the best of a few short passes, some hundredths of a second in all, with the pool's threads.
+// Where the flusher does not work it reads what may lie in a cache.
+func MeasureLimits(pool *Pool, f *Flusher) Limits {
 	l := Limits{Kernel: Name, Threads: pool.Threads()}
-	buf := make([]byte, limitBytes)
-	for i := 0; i < len(buf); i += 4096 {
-		buf[i] = byte(i) // memory that was never written may all be one page of zeros
-	}
+	buf := written(LimitBytes)
 	read, mul := math.Inf(1), math.Inf(1)
 	var flops float64
 	for range limitPasses {
+		f.Flush(pool, [][]byte{buf})
 		start := time.Now()
 		stream(pool, buf)
 		read = min(read, time.Since(start).Seconds())
@@ -39,7 +40,7 @@ func MeasureLimits(pool *Pool) Limits {
 		flops = multiply(pool)
 		mul = min(mul, time.Since(start).Seconds())
 	}
-	l.ReadGBs, l.GFLOPs = limitBytes/read/1e9, flops/mul/1e9
+	l.ReadGBs, l.GFLOPs = LimitBytes/read/1e9, flops/mul/1e9
 	return l
 }
 

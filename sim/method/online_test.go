@@ -255,7 +255,7 @@ var online = []string{
 	"duoattention:recent=12,sinks=2", "quest:budget=20,page=4", "rocketkv:budget=20,window=8", "rocketkv:budget=20,preset=trtllm,topk=3,topr=5,window=8", "dsa:dim=8,topk=20", "dsa:index=oracle,topk=20", "h2o:budget=20+int8", "snapkv:budget=30+int8+quest:budget=16,page=4",
 }
 
-// TestCopiesGoOn: a clone, a twin, and a store that copies another go on as the original would, whatever they did before.
+// TestCopiesGoOn: a clone and a store that copies another go on as the original would, whatever they did before.
 func TestCopiesGoOn(t *testing.T) {
 	const n, decode = 60, 40
 	all := sequence(2, 2, n+decode)
@@ -268,15 +268,14 @@ func TestCopiesGoOn(t *testing.T) {
 		for range 22 {
 			other.step()
 		}
-		clone, twin := d.on(d.Clone()), d.on(d.Twin())
+		clone := d.on(d.Clone())
 		other.CopyFrom(d.Store)
 		other.pos = d.pos
 		for range 20 {
 			d.step()
 			clone.step()
 			other.step()
-			twin.step()
-			for name, e := range map[string]*decoder{"clone": clone, "copy": other, "twin": twin} {
+			for name, e := range map[string]*decoder{"clone": clone, "copy": other} {
 				if !slices.Equal(e.out, d.out) || fmt.Sprint(e.Kept()) != fmt.Sprint(d.Kept()) || e.Traffic() != d.Traffic() || e.Bytes() != d.Bytes() {
 					t.Fatalf("%s: the %s goes another way at token %d", spec, name, d.pos)
 				}

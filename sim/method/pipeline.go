@@ -122,6 +122,36 @@ func (p *Pipeline) Channels(c Cell) int {
 	return most
 }
 
+// Fits says whether any stage fits maps.
+func (p *Pipeline) Fits() bool { return slices.ContainsFunc(p.methods, fitsMaps) }
+
+// fitsMaps says whether a method fits something, as its parameters are.
+func fitsMaps(m Method) bool {
+	f, ok := m.(Fitter)
+	return ok && f.Fits()
+}
+
+// MapNumbers bounds how many numbers the maps take that the stages fit for one group of layers: matrices to the rows
+// that are stored, and back.
+func (p *Pipeline) MapNumbers(c Cell) int {
+	n := 0
+	for _, m := range p.methods {
+		after, err := m.Fit(c)
+		if err != nil {
+			return n
+		}
+		if _, learns := m.(Learner); fitsMaps(m) && !learns {
+			width := after.Dim
+			if !after.Latent {
+				width += after.VDim
+			}
+			n += 2 * c.Heads * (c.Dim + c.VDim) * width
+		}
+		c = after
+	}
+	return n
+}
+
 // Calibration is another text of the same model. The maps fitted on it are weights of the model: each is
 // fitted once, whatever the cells.
 type Calibration struct {

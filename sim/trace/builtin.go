@@ -93,5 +93,9 @@ func openEmbedded(file string) (*container, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openSafetensors(f.(io.ReaderAt), info.Size(), f.Close) // embed documents ReaderAt
+	c, err := openSafetensors(f.(io.ReaderAt), info.Size(), f.Close) // embed documents ReaderAt
+	if err == nil {
+		c.embedded = info.Size()
+	}
+	return c, err
 }

@@ -16,6 +16,8 @@ type container struct {
 	tensors map[string]tensor
 	sum     func() (string, error) // sha256 of the content
 	release func() error
+
+	embedded int64 // bytes of the program that the container is; 0 for files
 }
 
 // tensor is one array of a container.

@@ -94,6 +94,14 @@ func (t *Trace) Read(layer, tokens int) (*Layer, error) {
 // seed and generator version.
 func (t *Trace) Hash() (string, error) { return t.src.hash() }
 
+// Embedded is how many bytes of the program itself the trace lies in, which are in memory once they have been read.
+func (t *Trace) Embedded() int64 {
+	if c, ok := t.src.(*container); ok {
+		return c.embedded
+	}
+	return 0
+}
+
 // Close releases the file behind the trace.
 func (t *Trace) Close() error { return t.src.close() }
 

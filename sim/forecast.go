@@ -1,0 +1,328 @@
+package sim
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"kvgauge/sim/kernel"
+	"kvgauge/sim/trace"
+)
+
+const (
+	// forecastTime is how long trials go on, or somewhat longer: each pipeline of a trace is tried once.
+	forecastTime = 500 * time.Millisecond
+	// trialDecode is how many tokens a trial decodes, and trialSamples how often their steps are timed.
+	trialDecode  = 8
+	trialSamples = 3
+	// mostFit is the work of a fit, as Cell.fitWork counts it, that is tried without knowing how long it will take.
+	mostFit = 1e9
+)
+
+// trialLengths are the sequence lengths that trials are made at; shorter sequences are tried as they are.
+var trialLengths = []int{128, 256, 512, 1024}
+
+// Forecast is how long a plan will take.
+type Forecast struct {
+	Load  time.Duration   // reading the rows
+	Cells []time.Duration // [cell] the first of a trace and length makes their reference, the first of a pipeline its fits
+	Total time.Duration
+}
+
+// tried is a pipeline on a trace.
+type tried struct {
+	trace    *trace.Trace
+	pipeline string
+}
+
+// trials are what the parts of a trial took, by the length of the sequence, for one group of layers.
+type trials struct {
+	prompt []seen // deciding and building
+	step   []seen // a decoded token, compared with the reference
+	setup  []seen // what comes before the samples of latency
+	sample []seen // of the pipeline and of full, flushing included
+}
+
+// forecaster tries the pipelines of a plan on one group of layers of each trace.
+type forecaster struct {
+	plan  *Plan
+	pool  *kernel.Pool
+	began time.Time
+
+	rows    map[*trace.Trace]*rows
+	refs    map[string]*reference
+	read    map[*trace.Trace][]seen  // a layer
+	refRate map[*trace.Trace]float64 // seconds for a multiplication of Cell.Reference
+	samples map[*trace.Trace]int     // that one pipeline took
+	fitRate map[string]float64       // seconds for a unit of Cell.fitWork, by pipeline
+	fitted  map[tried]bool
+	trials  map[tried]*trials
+}
+
+// Forecast tries each pipeline on one group of layers of each of its traces, at a few short lengths with few decoded
+// tokens, for half a second or somewhat more, and extends what it sees to the cells. It reads the rows that it needs.
+// Where latency is measured the machine must have been (MeasureMachine).
+func (p *Plan) Forecast(ctx context.Context) (Forecast, error) {
+	plan := *p
+	plan.Windows, plan.Kept = 1, false
+	f := &forecaster{
+		plan: &plan, pool: kernel.NewPool(p.Threads), began: time.Now(),
+		rows: map[*trace.Trace]*rows{}, refs: map[string]*reference{}, read: map[*trace.Trace][]seen{}, refRate: map[*trace.Trace]float64{},
+		samples: map[*trace.Trace]int{}, fitRate: map[string]float64{}, fitted: map[tried]bool{}, trials: map[tried]*trials{},
+	}
+	defer f.pool.Close()
+	if err := f.fit(ctx); err != nil {
+		return Forecast{}, err
+	}
+	for _, n := range trialLengths {
+		for _, c := range f.longest() {
+			if err := f.tryAt(ctx, c, n); err != nil {
+				return Forecast{}, err
+			}
+		}
+	}
+	return f.forecast(), nil
+}
+
+// longest returns the longest cell of each pipeline and trace, in the order of the plan.
+func (f *forecaster) longest() []Cell {
+	var cells []Cell
+	for _, c := range f.plan.Cells {
+		if c.Skip != "" || c.External != nil {
+			continue
+		}
+		i := slices.IndexFunc(cells, func(o Cell) bool { return o.Trace == c.Trace && o.Pipeline.Name == c.Pipeline.Name })
+		switch {
+		case i < 0:
+			cells = append(cells, c)
+		case c.SeqLen > cells[i].SeqLen:
+			cells[i] = c
+		}
+	}
+	return cells
+}
+
+// left is the time that is left for trials.
+func (f *forecaster) left() time.Duration { return forecastTime - time.Since(f.began) }
+
+// middle is the group of layers that stands for all.
+func (c Cell) middle() []int {
+	groups := c.groups()
+	return groups[len(groups)/2]
+}
+
+// calibrated says whether the pipeline fits maps on another trace.
+func (p *Plan) calibrated(c Cell) bool { return p.Calibrate[c.Trace] != nil && c.fits() }
+
+// fitWork counts what it takes to fit maps for a group of layers: the products of rows with themselves, and the
+// decomposition of the smaller of the two matrices.
+func (p *Plan) fitWork(c Cell) float64 {
+	rows := float64(p.Calibrate[c.Trace].Tokens)
+	width := float64(int(c.shared()) * 2 * c.Trace.KVHeads * c.Trace.HeadDim)
+	least := min(rows, width)
+	return rows*width*least + 10*least*least*least
+}
+
+// fit fits the maps of one group of layers, the quickest first, as long as there is time: trials need them.
+func (f *forecaster) fit(ctx context.Context) error {
+	cells := slices.DeleteFunc(f.longest(), func(c Cell) bool { return !f.plan.calibrated(c) })
+	slices.SortStableFunc(cells, func(a, b Cell) int { return cmp.Compare(f.plan.fitWork(a), f.plan.fitWork(b)) })
+	for _, c := range cells {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		work, name := f.plan.fitWork(c), c.Pipeline.Name
+		rate, known := f.fitRate[name]
+		if !known && work > mostFit || known && rate*work > f.left().Seconds()/2 {
+			continue
+		}
+		start := time.Now()
+		if _, err := c.Pipeline.Prepare(c.forMethod(f.plan.Seed, f.pool), f.plan.calibration(c.Trace), c.middle()); err != nil {
+			continue // the run will say it
+		}
+		f.fitRate[name], f.fitted[tried{c.Trace, name}] = time.Since(start).Seconds()/work, true
+	}
+	return nil
+}
+
+// tryAt tries the pipeline of a cell at a length, or at its own where that is shorter. Every pipeline is tried once;
+// what comes after that must fit in what is left of the time.
+func (f *forecaster) tryAt(ctx context.Context, c Cell, n int) error {
+	k := tried{c.Trace, c.Pipeline.Name}
+	if f.plan.calibrated(c) && !f.fitted[k] {
+		return ctx.Err()
+	}
+	t := f.trials[k]
+	if t == nil {
+		return f.try(ctx, c, min(n, c.SeqLen))
+	}
+	expected := fitCurve(t.prompt, 2).at(n) + trialDecode*fitCurve(t.step, 1).at(n) + fitCurve(t.setup, 1).at(n) + trialSamples*fitCurve(t.sample, 1).at(n)
+	if n > c.SeqLen || expected > f.left().Seconds() {
+		return ctx.Err()
+	}
+	return f.try(ctx, c, n)
+}
+
+// try makes a trial, where the pipeline applies at that length.
+func (f *forecaster) try(ctx context.Context, c Cell, n int) error {
+	o := f.plan.Options
+	c.Decode = min(c.Decode, trialDecode, n/2)
+	c.SeqLen, c.Windows, c.Layers = n, 1, c.middle()
+	if c.SeqLen-c.Decode < 1 || c.Trace.FirstQuery() > c.firstStep() || c.fit(o.Seed) != nil {
+		return ctx.Err()
+	}
+	r, ref, err := f.known(ctx, c)
+	if err != nil {
+		return err
+	}
+	p := &replay{cell: c, runner: &runner{plan: f.plan, pool: f.pool, trace: c.Trace, seqLen: n, rows: r, refs: map[int]*reference{n: ref}}}
+	until := c.timed(o) && f.samples[c.Trace] == 0 && n > trialLengths[0] // they agree: once a trace
+	if c.timed(o) {
+		if !until {
+			o.Repeats = trialSamples
+		}
+		p.timing = newTiming(c, o)
+	}
+	start := time.Now()
+	if err := p.compare(ctx, p, &Record{}); err != nil {
+		return ctx.Err() // else the run will say it
+	}
+	k := tried{c.Trace, c.Pipeline.Name}
+	if f.trials[k] == nil {
+		f.trials[k] = &trials{}
+	}
+	t, prompt := f.trials[k], time.Since(start)-p.decoding
+	if p.timing != nil {
+		prompt -= p.timing.setup + p.timing.sampling
+		taken := len(p.timing.ours)
+		t.setup = append(t.setup, seen{n, p.timing.setup.Seconds()})
+		t.sample = append(t.sample, seen{n, p.timing.sampling.Seconds() / float64(taken)})
+		if until {
+			f.samples[c.Trace] = taken
+		}
+	}
+	t.prompt = append(t.prompt, seen{n, prompt.Seconds()})
+	t.step = append(t.step, seen{n, p.decoding.Seconds() / float64(c.steps())})
+	return nil
+}
+
+// known returns the rows of a trial and its reference, and notes what they took.
+func (f *forecaster) known(ctx context.Context, c Cell) (*rows, *reference, error) {
+	r := f.rows[c.Trace]
+	if r == nil || r.tokens != c.SeqLen {
+		r = &rows{trace: c.Trace, tokens: c.SeqLen, hold: true, held: map[int]*trace.Layer{}}
+		f.rows[c.Trace] = r
+	}
+	for _, layer := range c.Layers {
+		if r.held[layer] != nil {
+			continue
+		}
+		start := time.Now()
+		if _, err := r.layer(layer, c.SeqLen); err != nil {
+			return nil, nil, err
+		}
+		f.read[c.Trace] = append(f.read[c.Trace], seen{c.SeqLen, time.Since(start).Seconds()})
+	}
+	key := fmt.Sprint(slices.Index(f.plan.Traces, c.Trace), c.SeqLen, c.Decode, c.Layers)
+	if f.refs[key] == nil {
+		start := time.Now()
+		ref, err := newReference(ctx, c, r, f.pool)
+		if err != nil {
+			return nil, nil, err
+		}
+		c.estimate(f.plan.Options)
+		f.refs[key], f.refRate[c.Trace] = ref, time.Since(start).Seconds()/float64(max(1, c.Reference))
+	}
+	return r, f.refs[key], nil
+}
+
+// forecast extends the trials to the cells of the plan.
+func (f *forecaster) forecast() Forecast {
+	p := f.plan
+	held := p.held()
+	out := Forecast{Cells: make([]time.Duration, len(p.Cells))}
+	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+	for _, t := range p.Traces {
+		layers, tokens := 0, 0
+		for _, c := range p.Cells {
+			if c.Trace == t && c.Skip == "" {
+				layers, tokens = len(c.Layers), max(tokens, c.SeqLen)
+			}
+		}
+		out.Load += seconds(float64(layers) * fitCurve(f.read[t], 1).at(tokens))
+	}
+	rates := map[*trace.Trace][]float64{} // seconds for a multiplication of Cell.Work
+	fitted, referenced := map[tried]bool{}, map[string]bool{}
+	var untried []int
+	for i, c := range p.Cells {
+		if c.Skip != "" {
+			continue
+		}
+		k := tried{c.Trace, c.Pipeline.Name}
+		s := 0.0
+		if t := f.trials[k]; t != nil {
+			s = f.group(c, t) * float64(len(c.groups()))
+			rates[c.Trace] = append(rates[c.Trace], s/float64(max(1, c.Work)))
+		} else {
+			untried = append(untried, i)
+		}
+		if p.calibrated(c) && !fitted[k] {
+			fitted[k] = true
+			s += f.rate(c.Pipeline.Name) * p.fitWork(c) * float64(len(c.groups()))
+		}
+		ref := fmt.Sprint(slices.Index(p.Traces, c.Trace), c.SeqLen)
+		if !referenced[ref] {
+			referenced[ref] = true
+			s += f.refRate[c.Trace] * float64(c.Reference)
+		}
+		if _, ok := held[c.Trace]; !ok {
+			s += float64(len(c.Layers)) * fitCurve(f.read[c.Trace], 1).at(c.SeqLen)
+		}
+		out.Cells[i] = seconds(s)
+	}
+	for _, i := range untried {
+		if rs := rates[p.Cells[i].Trace]; rs != nil {
+			out.Cells[i] += seconds(middle(rs) * float64(p.Cells[i].Work))
+		}
+	}
+	out.Total = out.Load
+	for _, d := range out.Cells {
+		out.Total += d
+	}
+	return out
+}
+
+// group is the seconds of one group of layers of a cell.
+func (f *forecaster) group(c Cell, t *trials) float64 {
+	n := c.SeqLen
+	s := float64(max(1, c.Windows)) * (fitCurve(t.prompt, 2).at(n) + float64(c.steps())*fitCurve(t.step, 1).at(n))
+	if !c.timed(f.plan.Options) || t.sample == nil {
+		return s
+	}
+	samples, sample := float64(f.plan.Repeats), fitCurve(t.sample, 1).at(n)
+	if samples == 0 {
+		most := mostTime.Seconds() / (sample * float64(len(c.groups())))
+		samples = max(leastSamples, min(float64(cmp.Or(f.samples[c.Trace], usualSamples)), most))
+	}
+	return s + fitCurve(t.setup, 1).at(n) + samples*sample
+}
+
+// rate is the seconds for a unit of a pipeline's fitWork; where it was not tried, those of the others.
+func (f *forecaster) rate(pipeline string) float64 {
+	if r, ok := f.fitRate[pipeline]; ok {
+		return r
+	}
+	var rs []float64
+	for _, r := range f.fitRate {
+		rs = append(rs, r)
+	}
+	if rs == nil {
+		return 0
+	}
+	return middle(rs)
+}
+
+// middle is the median of some numbers.
+func middle(xs []float64) float64 { return summary(xs).of }

@@ -1,0 +1,194 @@
+package sim
+
+import (
+	"runtime/debug"
+
+	"kvgauge/sim/kernel"
+	"kvgauge/sim/trace"
+)
+
+const (
+	// leastMemoryLimit keeps the collector from running all the time for the sake of a small limit.
+	leastMemoryLimit = 1 << 30
+	// garbage is the percentage of what lives that may wait for the collector. Most of it is rows, which hold no
+	// pointers: collecting often costs little, and lets a run need not much more than it holds.
+	garbage = 20
+	// pieces is the percentage of what lives that the allocator holds besides, in pieces too small for what is next.
+	pieces = 15
+	// taskStep is what the memory of a printed task is rounded up to.
+	taskStep = 64 << 20
+)
+
+// frugal keeps the heap near what lives in it, and within the memory allowed, until restore is called.
+func (p *Plan) frugal() (restore func()) {
+	limit, percent := debug.SetMemoryLimit(max(p.MaxMemory, leastMemoryLimit)), debug.SetGCPercent(garbage)
+	return func() {
+		debug.SetMemoryLimit(limit)
+		debug.SetGCPercent(percent)
+	}
+}
+
+// collected is what so many live bytes take with the garbage between them.
+func collected(live int64) int64 { return live + live*(garbage+pieces)/100 }
+
+// memory bounds the bytes of heap that the cell needs beside the rows that are read: the pipeline's widest view of the
+// layers that share a store, in float32; their stores; the logits of one head and batch of queries in float64 per
+// thread; the reference outputs; what a fit works on; and for latency the copy of the store and full's. Layers come
+// one group after the other.
+func (c Cell) memory(o Options) int64 {
+	t := c.Trace
+	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
+	h, d := int64(t.QHeads), int64(t.HeadDim)
+	shared := c.shared()
+	widest := n * int64(c.Pipeline.Channels(c.forMethod(o.Seed, nil)))
+	live := shared*4*widest + 2*widest
+	if c.timed(o) {
+		live += 2*widest + shared*c.fullBytes()/layers
+	}
+	live += int64(o.Threads) * 8 * n * max(steps, lateBatch)
+	live += int64(c.Windows) * (8*layers*steps*h*(d+2) + layers*h*n/8)
+	if c.fits() {
+		rows := n
+		if on := o.Calibrate[t]; on != nil {
+			rows = int64(on.Tokens)
+		} else {
+			live += c.groupMaps(o)
+		}
+		// Keys and values side by side in float64, two more of the kind, and what the smaller Gram matrix is solved in.
+		width := shared * 2 * int64(t.KVHeads) * d
+		live += 8 * (3*rows*width + 3*min(rows, width)*min(rows, width))
+	}
+	return collected(live)
+}
+
+// timed says whether latency is measured in the cell.
+func (c Cell) timed(o Options) bool { return !o.NoLatency && c.Decode > 0 && !c.External.dense() }
+
+// fits says whether the pipeline fits maps.
+func (c Cell) fits() bool { return c.Pipeline.Fits() }
+
+// shared is the most layers that share a store.
+func (c Cell) shared() int64 {
+	n := 1
+	for _, group := range c.groups() {
+		n = max(n, len(group))
+	}
+	return int64(n)
+}
+
+// groupMaps bounds what the fitted maps of one group of layers take, in float32.
+func (c Cell) groupMaps(o Options) int64 {
+	return 4 * int64(c.Pipeline.MapNumbers(c.forMethod(o.Seed, nil)))
+}
+
+// maps bounds what the run keeps of maps fitted on calibration traces, for all of its cells.
+func (p *Plan) maps() int64 {
+	type key struct {
+		trace    *trace.Trace
+		pipeline string
+	}
+	of := map[key]int64{}
+	for _, c := range p.Cells {
+		if c.Skip == "" && p.Calibrate[c.Trace] != nil && c.fits() {
+			of[key{c.Trace, c.Pipeline.Name}] = c.groupMaps(p.Options) * int64(len(c.groups()))
+		}
+	}
+	total := int64(0)
+	for _, n := range of {
+		total += n
+	}
+	return total
+}
+
+// rowBytes is what the rows of one layer take as they are read, in float32.
+func (c Cell) rowBytes() int64 {
+	t := c.Trace
+	return 4 * int64(c.SeqLen) * int64(t.HeadDim) * int64(2*t.KVHeads+t.QHeads)
+}
+
+// held says which traces keep their rows in memory, in float32, and what these take: in the order of the
+// traces, those that leave room for the dearest cell.
+func (p *Plan) held() map[*trace.Trace]int64 {
+	left, need := p.MaxMemory, map[*trace.Trace]int64{}
+	for _, c := range p.Cells {
+		if c.Skip == "" {
+			left = min(left, p.MaxMemory-c.Memory)
+			need[c.Trace] = max(need[c.Trace], c.rowBytes()*int64(len(c.Layers)))
+		}
+	}
+	left -= collected(p.maps())
+	for _, t := range p.Traces {
+		if collected(need[t]) > left {
+			delete(need, t)
+			continue
+		}
+		left -= collected(need[t])
+	}
+	return need
+}
+
+// RowBytes is what Load keeps in memory: the rows of all traces, as far as the memory allowed goes.
+func (p *Plan) RowBytes() int64 {
+	total := int64(0)
+	for _, n := range p.held() {
+		total += n
+	}
+	return total
+}
+
+// Memory returns the bytes that the process takes while each cell runs, and at most: what it took before it planned and
+// what it takes beside its records after the last cell, which are given, the rows and maps that it holds, what the
+// machine is measured with, and the cell's own. A cell that is skipped takes none.
+func (p *Plan) Memory(before, after int64) (cells []int64, most int64) {
+	held := p.held()
+	all := before + collected(p.RowBytes()+p.maps()) + fileBytes(p.Traces)
+	timed := false
+	for _, c := range p.Cells {
+		n := int64(0)
+		if c.Skip == "" {
+			timed = timed || c.timed(p.Options)
+			n = c.Memory
+			if _, ok := held[c.Trace]; ok {
+				n -= collected(c.shared() * c.rowBytes())
+			}
+			most = max(most, n)
+		}
+		cells = append(cells, n)
+	}
+	if timed {
+		all += kernel.LimitBytes
+	}
+	for i, c := range p.Cells {
+		if c.Skip == "" {
+			cells[i] += all
+		}
+	}
+	return cells, all + max(most, after)
+}
+
+// fileBytes is what the traces inside the program take once they have been read: their pages of it.
+func fileBytes(traces []*trace.Trace) (total int64) {
+	for _, t := range traces {
+		total += t.Embedded()
+	}
+	return total
+}
+
+// TaskMemory returns the bytes that a process which runs a part of the plan, on any machine, may need: those of its
+// heap, which are its --max-memory, and those of all. allowed is the --max-memory that was asked for; 0 takes what the
+// dearest cell needs, with all rows and maps. before is what a process takes before it plans. It draws nothing.
+func (p *Plan) TaskMemory(allowed, before int64) (heap, task int64) {
+	if heap = allowed; allowed == 0 {
+		for _, c := range p.Cells {
+			if c.Skip == "" {
+				heap = max(heap, c.Memory)
+			}
+		}
+		heap = stepped(heap + collected(p.RowBytes()+p.maps()))
+	}
+	_, task = p.Memory(before, 0)
+	return heap, stepped(max(task, heap+before))
+}
+
+// stepped is a number of bytes rounded up.
+func stepped(n int64) int64 { return (n + taskStep - 1) / taskStep * taskStep }
