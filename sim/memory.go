@@ -48,15 +48,16 @@ func (c Cell) memory(o Options) int64 {
 	live += int64(o.Threads) * 8 * n * max(steps, lateBatch)
 	live += int64(c.Windows) * (8*layers*steps*h*(d+2) + layers*h*n/8)
 	if c.fits() {
-		rows := n
+		rows, fits := n, int64(1)
 		if on := o.Calibrate[t]; on != nil {
-			rows = int64(on.Tokens)
+			rows, fits = int64(on.Tokens), int64(min(o.Threads, len(c.groups())))
 		} else {
 			live += c.groupMaps(o)
 		}
-		// Keys and values side by side in float64, two more of the kind, and what the smaller Gram matrix is solved in.
+		// Keys and values side by side in float64, two more of the kind, and what the smaller Gram matrix is solved in;
+		// on a calibration trace for several groups at a time.
 		width := shared * 2 * int64(t.KVHeads) * d
-		live += 8 * (3*rows*width + 3*min(rows, width)*min(rows, width))
+		live += fits * 8 * (3*rows*width + 3*min(rows, width)*min(rows, width))
 	}
 	return collected(live)
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -67,6 +68,9 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 // layers replays all groups of layers.
 func (p *replay) layers(ctx context.Context, rec *Record) error {
 	p.perStep = make([]int64, p.cell.steps())
+	if err := p.fit(); err != nil {
+		return err
+	}
 	if p.cell.Pipeline.Observes() {
 		if err := p.observe(ctx); err != nil {
 			return err
@@ -78,6 +82,21 @@ func (p *replay) layers(ctx context.Context, rec *Record) error {
 		}
 	}
 	return nil
+}
+
+// fit fits the maps of all groups on the calibration trace, side by side: the decompositions that it takes run on one
+// thread each. What was fitted for another cell is there already.
+func (p *replay) fit() error {
+	c, on := p.cell, p.plan.calibration(p.cell.Trace)
+	if on == nil {
+		return nil
+	}
+	groups := c.groups()
+	errs := make([]error, len(groups))
+	p.pool.Run(len(groups), func(_, i int) {
+		_, errs[i] = c.Pipeline.Prepare(c.forMethod(p.plan.Seed, nil), on, groups[i])
+	})
+	return errors.Join(errs...)
 }
 
 // groups returns the layers that share a store.

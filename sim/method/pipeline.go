@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"kvgauge/sim/cache"
 )
@@ -156,8 +157,28 @@ func (p *Pipeline) MapNumbers(c Cell) int {
 // fitted once, whatever the cells.
 type Calibration struct {
 	// View reads the rows of a group of layers.
-	View   func(layers []int) (*cache.View, error)
+	View func(layers []int) (*cache.View, error)
+
+	lock   sync.Mutex // groups of layers may be prepared side by side
 	fitted map[string]cache.Decision
+}
+
+// known returns what was fitted under a key.
+func (on *Calibration) known(key string) (cache.Decision, bool) {
+	on.lock.Lock()
+	defer on.lock.Unlock()
+	d, ok := on.fitted[key]
+	return d, ok
+}
+
+// keep keeps what was fitted.
+func (on *Calibration) keep(key string, d cache.Decision) {
+	on.lock.Lock()
+	defer on.lock.Unlock()
+	if on.fitted == nil {
+		on.fitted = map[string]cache.Decision{}
+	}
+	on.fitted[key] = d
 }
 
 // Prepare fits the maps of the stages that fit, on the calibration, for one group of layers: [stage], nil
@@ -166,22 +187,17 @@ func (p *Pipeline) Prepare(c Cell, on *Calibration, layers []int) ([]*cache.Deci
 	prepared := make([]*cache.Decision, len(p.methods))
 	last := -1
 	for i, m := range p.methods {
-		if f, ok := m.(Fitter); ok && f.Fits() {
+		if fitsMaps(m) {
 			last = i
 		}
 	}
 	if on == nil || last < 0 {
 		return prepared, nil
 	}
-	if on.fitted == nil {
-		on.fitted = map[string]cache.Decision{}
-	}
 	var view *cache.View
 	for i, m := range p.methods[:last+1] {
 		key := fmt.Sprint(p.names[:i+1], layers)
-		d, known := on.fitted[key]
-		f, fits := m.(Fitter)
-		fits = fits && f.Fits()
+		d, known := on.known(key)
 		if !known {
 			var err error
 			if view == nil {
@@ -189,8 +205,8 @@ func (p *Pipeline) Prepare(c Cell, on *Calibration, layers []int) ([]*cache.Deci
 					return nil, err
 				}
 			}
-			if fits {
-				d, err = f.FitMap(c, view)
+			if fitsMaps(m) {
+				d, err = m.(Fitter).FitMap(c, view)
 			} else {
 				d, err = m.Decide(c, view)
 				d = cache.Decision{Map: d.Map, Merge: d.Merge}
@@ -198,7 +214,7 @@ func (p *Pipeline) Prepare(c Cell, on *Calibration, layers []int) ([]*cache.Deci
 			if err != nil {
 				return nil, err
 			}
-			on.fitted[key] = d
+			on.keep(key, d)
 		}
 		prepared[i] = &d
 		if view != nil && i < last {
@@ -207,7 +223,7 @@ func (p *Pipeline) Prepare(c Cell, on *Calibration, layers []int) ([]*cache.Deci
 		c = c.after(d)
 	}
 	for i, m := range p.methods {
-		if f, ok := m.(Fitter); prepared[i] != nil && (!ok || !f.Fits()) {
+		if !fitsMaps(m) {
 			prepared[i] = nil // decided on the prompt
 		}
 	}
@@ -254,7 +270,8 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.
 // decide runs one stage.
 func (p *Pipeline) decide(i int, c Cell, prompt, future *cache.View, prepared []*cache.Decision) (cache.Decision, error) {
 	m := p.methods[i]
-	if f, ok := m.(Fitter); ok && f.Fits() {
+	if fitsMaps(m) {
+		f := m.(Fitter)
 		var known *cache.Decision
 		if prepared != nil {
 			known = prepared[i]
