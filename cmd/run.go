@@ -113,7 +113,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file.
 	fl.StringVar(&f.layers, "layers", "", "layer `subset`, such as 0,4..7 (default all)")
 	fl.IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "`number` of goroutines that compute")
 	fl.StringVar(&f.maxMemory, "max-memory", "80%", "skip cells that need more memory: a `size` or a share of this machine's")
-	fl.BoolVar(&f.dryRun, "dry-run", false, "print the cells with estimated memory and time, measure nothing")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "print the cells with the memory and time that half a second of trials tells")
 	fl.StringVar(&f.shard, "shard", "", "measure part `i/n` of the cells only, i from 0; kvgauge merge joins the parts")
 	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out, where there is one")
 	fl.StringVar(&f.print, "print", "", "print a job of n parts (that of --shard, default 4) for slurm or kubernetes, measure nothing")

@@ -18,7 +18,18 @@ func (p *Plan) calibration(t *trace.Trace) *method.Calibration {
 	if c, ok := p.fits[t]; ok {
 		return c
 	}
-	c := &method.Calibration{View: func(layers []int) (*cache.View, error) {
+	c := calibrate(on, on.Tokens)
+	if p.fits == nil {
+		p.fits = map[*trace.Trace]*method.Calibration{}
+	}
+	p.fits[t] = c
+	return c
+}
+
+// calibrate fits on the first rows of a trace, and on its last queries, up to as many. With all rows these are theirs;
+// with fewer they are not, which does for finding out how long a fit takes.
+func calibrate(on *trace.Trace, rows int) *method.Calibration {
+	return &method.Calibration{View: func(layers []int) (*cache.View, error) {
 		var ls []*trace.Layer
 		for _, n := range layers {
 			l, err := on.Read(n, on.Tokens)
@@ -27,13 +38,11 @@ func (p *Plan) calibration(t *trace.Trace) *method.Calibration {
 			}
 			ls = append(ls, l)
 		}
-		return view(on, layers, ls, 0, on.Tokens, on.FirstQuery(), on.Tokens), nil
+		queries := min(rows, on.Queries)
+		v := view(on, layers, ls, 0, rows, on.Tokens-queries, on.Tokens)
+		v.FirstQuery = rows - queries
+		return v, nil
 	}}
-	if p.fits == nil {
-		p.fits = map[*trace.Trace]*method.Calibration{}
-	}
-	p.fits[t] = c
-	return c
 }
 
 // Calibrates says why maps fitted on one trace cannot be those of another.

@@ -12,44 +12,57 @@ type seen struct {
 	seconds float64
 }
 
-// curve is seconds by length, a sum of powers with coefficients of 0 or more.
-type curve struct{ constant, linear, square float64 }
-
-// at is the seconds at a length.
-func (c curve) at(n int) float64 {
-	x := float64(n)
-	return c.constant + c.linear*x + c.square*x*x
+// curve is seconds by length: a sum of terms that are known to grow with it, by coefficients of 0 or more.
+type curve struct {
+	terms []func(n float64) float64
+	of    []float64 // [term]
 }
 
-// fitCurve returns the curve nearest to what was seen, by the squares of relative distances, of powers up to the degree,
-// 1 or 2. With fewer lengths than it takes it has fewer powers, the linear one first. Nothing seen gives 0.
-func fitCurve(all []seen, degree int) curve {
-	// Coefficients of 0 or more: the best of the plain fits of each choice of powers that comes out so.
-	var best curve
-	least := math.Inf(1)
-	for _, powers := range [][]int{{1}, {0}, {2}, {0, 1}, {1, 2}, {0, 2}, {0, 1, 2}} {
-		if powers[len(powers)-1] > degree || len(powers) > len(all) {
+// The terms of most curves.
+func once(float64) float64     { return 1 }
+func each(n float64) float64   { return n }
+func square(n float64) float64 { return n * n }
+
+// at is the seconds at a length.
+func (c curve) at(n int) (seconds float64) {
+	for i, x := range c.of {
+		seconds += x * c.terms[i](float64(n))
+	}
+	return seconds
+}
+
+// fitCurve returns the curve of the terms nearest to what was seen, by the squares of relative distances. Nothing that
+// is timed here takes the same at any length, so that a constant does not stand alone; and no more terms are used than
+// lengths were seen, the first ones of equals. Nothing seen gives 0.
+func fitCurve(all []seen, terms ...func(n float64) float64) curve {
+	best, least := curve{}, math.Inf(1)
+	for chosen := 1; chosen < 1<<len(terms); chosen++ {
+		c := curve{}
+		for i, term := range terms {
+			if chosen>>i&1 == 1 {
+				c.terms = append(c.terms, term)
+			}
+		}
+		if constant := c.terms[0](1) == c.terms[0](2); len(c.terms) > len(all) || constant && len(c.terms) == 1 {
 			continue
 		}
-		a, b := mat.NewDense(len(all), len(powers), nil), mat.NewVecDense(len(all), nil)
+		a, b := mat.NewDense(len(all), len(c.terms), nil), mat.NewVecDense(len(all), nil)
 		for i, s := range all {
 			weight := 1 / max(s.seconds, 1e-9)
 			b.SetVec(i, weight*s.seconds)
-			for k, p := range powers {
-				a.Set(i, k, weight*math.Pow(float64(s.n), float64(p)))
+			for k, term := range c.terms {
+				a.Set(i, k, weight*term(float64(s.n)))
 			}
 		}
 		var x, rest mat.VecDense
-		if x.SolveVec(a, b) != nil || mat.Min(&x) < 0 { // lengths that are all the same tell one power
+		if x.SolveVec(a, b) != nil || mat.Min(&x) < 0 { // too few lengths for the terms, or none that suits them
 			continue
 		}
 		rest.MulVec(a, &x)
 		rest.SubVec(&rest, b)
 		if d := mat.Norm(&rest, 2); d < least-1e-9 {
-			least, best = d, curve{}
-			for k, p := range powers {
-				*[]*float64{&best.constant, &best.linear, &best.square}[p] = x.AtVec(k)
-			}
+			least, best = d, c
+			best.of = x.RawVector().Data
 		}
 	}
 	return best

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/method"
 	"kvgauge/sim/trace"
 )
 
@@ -17,12 +18,14 @@ const (
 	// trialDecode is how many tokens a trial decodes, and trialSamples how often their steps are timed.
 	trialDecode  = 8
 	trialSamples = 3
-	// mostFit is the work of a fit, as Cell.fitWork counts it, that is tried without knowing how long it will take.
-	mostFit = 1e9
 )
 
-// trialLengths are the sequence lengths that trials are made at; shorter sequences are tried as they are.
-var trialLengths = []int{128, 256, 512, 1024}
+var (
+	// trialLengths are the sequence lengths that trials are made at; shorter sequences are tried as they are.
+	trialLengths = []int{128, 256, 512, 1024}
+	// trialRows are how many rows of a calibration trace maps are fitted on.
+	trialRows = []int{64, 128}
+)
 
 // Forecast is how long a plan will take.
 type Forecast struct {
@@ -51,14 +54,14 @@ type forecaster struct {
 	pool  *kernel.Pool
 	began time.Time
 
-	rows    map[*trace.Trace]*rows
-	refs    map[string]*reference
-	read    map[*trace.Trace][]seen  // a layer
-	refRate map[*trace.Trace]float64 // seconds for a multiplication of Cell.Reference
-	samples map[*trace.Trace]int     // that one pipeline took
-	fitRate map[string]float64       // seconds for a unit of Cell.fitWork, by pipeline
-	fitted  map[tried]bool
-	trials  map[tried]*trials
+	rows         map[*trace.Trace]*rows
+	refs         map[string]*reference
+	read         map[*trace.Trace][]seen                // a layer
+	refRate      map[*trace.Trace]float64               // seconds for a multiplication of Cell.Reference
+	samples      map[*trace.Trace]int                   // that one pipeline took
+	calibrations map[*trace.Trace][]*method.Calibration // on so many rows
+	fits         map[tried][]seen                       // of one group of layers, by the rows of the calibration trace
+	trials       map[tried]*trials
 }
 
 // Forecast tries each pipeline on one group of layers of each of its traces, at a few short lengths with few decoded
@@ -66,11 +69,11 @@ type forecaster struct {
 // Where latency is measured the machine must have been (MeasureMachine).
 func (p *Plan) Forecast(ctx context.Context) (Forecast, error) {
 	plan := *p
-	plan.Windows, plan.Kept = 1, false
+	plan.Windows, plan.Kept, plan.fits = 1, false, map[*trace.Trace]*method.Calibration{}
 	f := &forecaster{
 		plan: &plan, pool: kernel.NewPool(p.Threads), began: time.Now(),
 		rows: map[*trace.Trace]*rows{}, refs: map[string]*reference{}, read: map[*trace.Trace][]seen{}, refRate: map[*trace.Trace]float64{},
-		samples: map[*trace.Trace]int{}, fitRate: map[string]float64{}, fitted: map[tried]bool{}, trials: map[tried]*trials{},
+		samples: map[*trace.Trace]int{}, calibrations: map[*trace.Trace][]*method.Calibration{}, fits: map[tried][]seen{}, trials: map[tried]*trials{},
 	}
 	defer f.pool.Close()
 	if err := f.fit(ctx); err != nil {
@@ -116,33 +119,38 @@ func (c Cell) middle() []int {
 // calibrated says whether the pipeline fits maps on another trace.
 func (p *Plan) calibrated(c Cell) bool { return p.Calibrate[c.Trace] != nil && c.fits() }
 
-// fitWork counts what it takes to fit maps for a group of layers: the products of rows with themselves, and the
-// decomposition of the smaller of the two matrices.
-func (p *Plan) fitWork(c Cell) float64 {
-	rows := float64(p.Calibrate[c.Trace].Tokens)
+// decomposition is the term of fitting maps on n rows of a group of layers: the products of rows with themselves, and
+// the decomposition of the smaller of the two matrices.
+func (c Cell) decomposition(n float64) float64 {
 	width := float64(int(c.shared()) * 2 * c.Trace.KVHeads * c.Trace.HeadDim)
-	least := min(rows, width)
-	return rows*width*least + 10*least*least*least
+	least := min(n, width)
+	return n*width*least + 10*least*least*least
 }
 
-// fit fits the maps of one group of layers, the quickest first, as long as there is time: trials need them.
+// fit fits the maps of one group of layers on a few rows. Trials go on with the last: their values do not matter.
 func (f *forecaster) fit(ctx context.Context) error {
-	cells := slices.DeleteFunc(f.longest(), func(c Cell) bool { return !f.plan.calibrated(c) })
-	slices.SortStableFunc(cells, func(a, b Cell) int { return cmp.Compare(f.plan.fitWork(a), f.plan.fitWork(b)) })
-	for _, c := range cells {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		work, name := f.plan.fitWork(c), c.Pipeline.Name
-		rate, known := f.fitRate[name]
-		if !known && work > mostFit || known && rate*work > f.left().Seconds()/2 {
+	for _, c := range f.longest() {
+		on := f.plan.Calibrate[c.Trace]
+		if !f.plan.calibrated(c) {
 			continue
 		}
-		start := time.Now()
-		if _, err := c.Pipeline.Prepare(c.forMethod(f.plan.Seed, f.pool), f.plan.calibration(c.Trace), c.middle()); err != nil {
-			continue // the run will say it
+		if f.calibrations[c.Trace] == nil {
+			for _, rows := range trialRows {
+				f.calibrations[c.Trace] = append(f.calibrations[c.Trace], calibrate(on, min(rows, on.Tokens)))
+			}
 		}
-		f.fitRate[name], f.fitted[tried{c.Trace, name}] = time.Since(start).Seconds()/work, true
+		for i, rows := range trialRows {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			f.plan.fits[c.Trace] = f.calibrations[c.Trace][i]
+			start := time.Now()
+			if _, err := c.Pipeline.Prepare(c.forMethod(f.plan.Seed, nil), f.plan.fits[c.Trace], c.middle()); err != nil {
+				break // the run will say it
+			}
+			k := tried{c.Trace, c.Pipeline.Name}
+			f.fits[k] = append(f.fits[k], seen{min(rows, on.Tokens), time.Since(start).Seconds()})
+		}
 	}
 	return nil
 }
@@ -150,15 +158,11 @@ func (f *forecaster) fit(ctx context.Context) error {
 // tryAt tries the pipeline of a cell at a length, or at its own where that is shorter. Every pipeline is tried once;
 // what comes after that must fit in what is left of the time.
 func (f *forecaster) tryAt(ctx context.Context, c Cell, n int) error {
-	k := tried{c.Trace, c.Pipeline.Name}
-	if f.plan.calibrated(c) && !f.fitted[k] {
-		return ctx.Err()
-	}
-	t := f.trials[k]
+	t := f.trials[tried{c.Trace, c.Pipeline.Name}]
 	if t == nil {
 		return f.try(ctx, c, min(n, c.SeqLen))
 	}
-	expected := fitCurve(t.prompt, 2).at(n) + trialDecode*fitCurve(t.step, 1).at(n) + fitCurve(t.setup, 1).at(n) + trialSamples*fitCurve(t.sample, 1).at(n)
+	expected := f.prompt(c, t) + trialDecode*linear(t.step).at(n) + linear(t.setup).at(n) + trialSamples*linear(t.sample).at(n)
 	if n > c.SeqLen || expected > f.left().Seconds() {
 		return ctx.Err()
 	}
@@ -251,7 +255,7 @@ func (f *forecaster) forecast() Forecast {
 				layers, tokens = len(c.Layers), max(tokens, c.SeqLen)
 			}
 		}
-		out.Load += seconds(float64(layers) * fitCurve(f.read[t], 1).at(tokens))
+		out.Load += seconds(float64(layers) * linear(f.read[t]).at(tokens))
 	}
 	rates := map[*trace.Trace][]float64{} // seconds for a multiplication of Cell.Work
 	fitted, referenced := map[tried]bool{}, map[string]bool{}
@@ -270,7 +274,8 @@ func (f *forecaster) forecast() Forecast {
 		}
 		if p.calibrated(c) && !fitted[k] {
 			fitted[k] = true
-			s += f.rate(c.Pipeline.Name) * p.fitWork(c) * float64(len(c.groups()))
+			rounds := (len(c.groups()) + p.Threads - 1) / p.Threads // groups are fitted side by side
+			s += fitCurve(f.fits[k], each, c.decomposition).at(p.Calibrate[c.Trace].Tokens) * float64(rounds)
 		}
 		ref := fmt.Sprint(slices.Index(p.Traces, c.Trace), c.SeqLen)
 		if !referenced[ref] {
@@ -278,7 +283,7 @@ func (f *forecaster) forecast() Forecast {
 			s += f.refRate[c.Trace] * float64(c.Reference)
 		}
 		if _, ok := held[c.Trace]; !ok {
-			s += float64(len(c.Layers)) * fitCurve(f.read[c.Trace], 1).at(c.SeqLen)
+			s += float64(len(c.Layers)) * linear(f.read[c.Trace]).at(c.SeqLen)
 		}
 		out.Cells[i] = seconds(s)
 	}
@@ -294,34 +299,30 @@ func (f *forecaster) forecast() Forecast {
 	return out
 }
 
+// linear is the curve of what takes some time once and some for each row.
+func linear(all []seen) curve { return fitCurve(all, once, each) }
+
+// prompt is the seconds that deciding on the prompt of a cell takes, for one group of layers.
+func (f *forecaster) prompt(c Cell, t *trials) float64 {
+	if c.fits() && !f.plan.calibrated(c) {
+		return fitCurve(t.prompt, each, c.decomposition).at(c.SeqLen)
+	}
+	return fitCurve(t.prompt, once, each, square).at(c.SeqLen)
+}
+
 // group is the seconds of one group of layers of a cell.
 func (f *forecaster) group(c Cell, t *trials) float64 {
 	n := c.SeqLen
-	s := float64(max(1, c.Windows)) * (fitCurve(t.prompt, 2).at(n) + float64(c.steps())*fitCurve(t.step, 1).at(n))
+	s := float64(max(1, c.Windows)) * (f.prompt(c, t) + float64(c.steps())*linear(t.step).at(n))
 	if !c.timed(f.plan.Options) || t.sample == nil {
 		return s
 	}
-	samples, sample := float64(f.plan.Repeats), fitCurve(t.sample, 1).at(n)
+	samples, sample := float64(f.plan.Repeats), linear(t.sample).at(n)
 	if samples == 0 {
 		most := mostTime.Seconds() / (sample * float64(len(c.groups())))
 		samples = max(leastSamples, min(float64(cmp.Or(f.samples[c.Trace], usualSamples)), most))
 	}
-	return s + fitCurve(t.setup, 1).at(n) + samples*sample
-}
-
-// rate is the seconds for a unit of a pipeline's fitWork; where it was not tried, those of the others.
-func (f *forecaster) rate(pipeline string) float64 {
-	if r, ok := f.fitRate[pipeline]; ok {
-		return r
-	}
-	var rs []float64
-	for _, r := range f.fitRate {
-		rs = append(rs, r)
-	}
-	if rs == nil {
-		return 0
-	}
-	return middle(rs)
+	return s + linear(t.setup).at(n) + samples*sample
 }
 
 // middle is the median of some numbers.

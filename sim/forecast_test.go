@@ -8,32 +8,35 @@ import (
 )
 
 func TestFitCurve(t *testing.T) {
-	sample := func(of curve, ns ...int) []seen {
+	sample := func(of func(n float64) float64, ns ...int) []seen {
 		var all []seen
 		for _, n := range ns {
-			all = append(all, seen{n, of.at(n)})
+			all = append(all, seen{n, of(float64(n))})
 		}
 		return all
 	}
+	line := func(n float64) float64 { return 1 + 0.5*n }
+	parabola := func(n float64) float64 { return 300 + 0.25*n + 0.5*n*n }
+	cubic := func(n float64) float64 { return n * n * n }
 	tests := []struct {
-		name   string
-		all    []seen
-		degree int
-		at     int
-		want   float64
+		name  string
+		all   []seen
+		terms []func(float64) float64
+		at    int
+		want  float64
 	}{
-		{"nothing", nil, 2, 4096, 0},
-		{"one point is in proportion", []seen{{128, 0.5}}, 2, 256, 1},
-		{"the same length twice", []seen{{128, 0.5}, {128, 0.5}}, 2, 256, 1},
-		{"a line", sample(curve{1, 0.5, 0}, 128, 256), 1, 4096, 2049},
-		{"a line, though a square was asked for", sample(curve{1, 0.5, 0}, 128, 256, 512), 2, 4096, 2049},
-		{"a square", sample(curve{0, 0.25, 0.5}, 128, 256, 512), 2, 1024, 0.25*1024 + 0.5*1024*1024},
-		{"all powers", sample(curve{300, 0.25, 0.5}, 128, 256, 512), 2, 1024, 300 + 0.25*1024 + 0.5*1024*1024},
-		{"what falls is constant", []seen{{128, 3}, {256, 2}}, 2, 4096, 2.3077},
-		{"no time at all", []seen{{128, 0}, {256, 0}}, 1, 512, 0},
+		{"nothing", nil, []func(float64) float64{once, each, square}, 4096, 0},
+		{"one point is in proportion", []seen{{128, 0.5}}, []func(float64) float64{once, each, square}, 256, 1},
+		{"the same length twice", []seen{{128, 0.5}, {128, 0.5}}, []func(float64) float64{once, each}, 256, 1},
+		{"a line", sample(line, 128, 256), []func(float64) float64{once, each}, 4096, 2049},
+		{"a line, though it might be a square", sample(line, 128, 256, 512), []func(float64) float64{once, each, square}, 4096, 2049},
+		{"all powers", sample(parabola, 128, 256, 512), []func(float64) float64{once, each, square}, 1024, parabola(1024)},
+		{"a cube and a line", sample(func(n float64) float64 { return 3*n + 7*cubic(n) }, 64, 128), []func(float64) float64{each, cubic}, 512, 3*512 + 7*cubic(512)},
+		{"what falls is in proportion all the same", []seen{{128, 3}, {256, 2}}, []func(float64) float64{once, each}, 512, 4.8},
+		{"no time at all", []seen{{128, 0}, {256, 0}}, []func(float64) float64{once, each}, 512, 0},
 	}
 	for _, tt := range tests {
-		if got := fitCurve(tt.all, tt.degree).at(tt.at); math.Abs(got-tt.want) > 1e-4*tt.want+1e-6 {
+		if got := fitCurve(tt.all, tt.terms...).at(tt.at); math.Abs(got-tt.want) > 1e-4*tt.want+1e-6 {
 			t.Errorf("%s: %g at %d, want %g", tt.name, got, tt.at, tt.want)
 		}
 	}

@@ -225,7 +225,11 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 			return nil, err
 		}
 		if p.timing != nil && i == c.steps()-p.timing.steps(c) {
+			start := time.Now()
 			before = store.Clone()
+			took := time.Since(start)
+			p.timing.setup += took
+			p.decoding -= took
 		}
 		for n, l := range layers {
 			tok := step(c, l, i)
