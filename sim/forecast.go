@@ -1,11 +1,12 @@
 package sim
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"time"
+
+	"gonum.org/v1/gonum/stat"
 
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/method"
@@ -18,6 +19,8 @@ const (
 	// trialDecode is how many tokens a trial decodes, and trialSamples how often their steps are timed.
 	trialDecode  = 8
 	trialSamples = 3
+	// countedTrials is how many trials of a trace are sampled until their ratios agree, as cells are.
+	countedTrials = 4
 )
 
 var (
@@ -58,7 +61,7 @@ type forecaster struct {
 	refs         map[string]*reference
 	read         map[*trace.Trace][]seen                // a layer
 	refRate      map[*trace.Trace]float64               // seconds for a multiplication of Cell.Reference
-	samples      map[*trace.Trace]int                   // that one pipeline took
+	samples      map[*trace.Trace][]float64             // that trials took until their ratios agreed
 	calibrations map[*trace.Trace][]*method.Calibration // on so many rows
 	fits         map[tried][]seen                       // of one group of layers, by the rows of the calibration trace
 	trials       map[tried]*trials
@@ -73,9 +76,10 @@ func (p *Plan) Forecast(ctx context.Context) (Forecast, error) {
 	f := &forecaster{
 		plan: &plan, pool: kernel.NewPool(p.Threads), began: time.Now(),
 		rows: map[*trace.Trace]*rows{}, refs: map[string]*reference{}, read: map[*trace.Trace][]seen{}, refRate: map[*trace.Trace]float64{},
-		samples: map[*trace.Trace]int{}, calibrations: map[*trace.Trace][]*method.Calibration{}, fits: map[tried][]seen{}, trials: map[tried]*trials{},
+		samples: map[*trace.Trace][]float64{}, calibrations: map[*trace.Trace][]*method.Calibration{}, fits: map[tried][]seen{}, trials: map[tried]*trials{},
 	}
 	defer f.pool.Close()
+	defer p.frugal()()
 	if err := f.fit(ctx); err != nil {
 		return Forecast{}, err
 	}
@@ -162,7 +166,7 @@ func (f *forecaster) tryAt(ctx context.Context, c Cell, n int) error {
 	if t == nil {
 		return f.try(ctx, c, min(n, c.SeqLen))
 	}
-	expected := f.prompt(c, t) + trialDecode*linear(t.step).at(n) + linear(t.setup).at(n) + trialSamples*linear(t.sample).at(n)
+	expected := 2 * (f.prompt(c, t, n) + trialDecode*linear(t.step).at(n) + linear(t.setup).at(n) + trialSamples*linear(t.sample).at(n))
 	if n > c.SeqLen || expected > f.left().Seconds() {
 		return ctx.Err()
 	}
@@ -181,35 +185,51 @@ func (f *forecaster) try(ctx context.Context, c Cell, n int) error {
 	if err != nil {
 		return err
 	}
-	p := &replay{cell: c, runner: &runner{plan: f.plan, pool: f.pool, trace: c.Trace, seqLen: n, rows: r, refs: map[int]*reference{n: ref}}}
-	until := c.timed(o) && f.samples[c.Trace] == 0 && n > trialLengths[0] // they agree: once a trace
-	if c.timed(o) {
-		if !until {
-			o.Repeats = trialSamples
+	k, run := tried{c.Trace, c.Pipeline.Name}, &runner{plan: f.plan, pool: f.pool, trace: c.Trace, seqLen: n, rows: r, refs: map[int]*reference{n: ref}}
+	counts := c.timed(o) && len(f.samples[c.Trace]) < countedTrials && n > trialLengths[0]
+	if !counts {
+		o.Repeats = trialSamples
+	}
+	least := trials{}
+	for range 2 { // the first of a length finds memory that was never used
+		p := &replay{cell: c, runner: run}
+		if c.timed(o) {
+			p.timing = newTiming(c, o)
 		}
-		p.timing = newTiming(c, o)
-	}
-	start := time.Now()
-	if err := p.compare(ctx, p, &Record{}); err != nil {
-		return ctx.Err() // else the run will say it
-	}
-	k := tried{c.Trace, c.Pipeline.Name}
-	if f.trials[k] == nil {
-		f.trials[k] = &trials{}
-	}
-	t, prompt := f.trials[k], time.Since(start)-p.decoding
-	if p.timing != nil {
-		prompt -= p.timing.setup + p.timing.sampling
-		taken := len(p.timing.ours)
-		t.setup = append(t.setup, seen{n, p.timing.setup.Seconds()})
-		t.sample = append(t.sample, seen{n, p.timing.sampling.Seconds() / float64(taken)})
-		if until {
-			f.samples[c.Trace] = taken
+		start := time.Now()
+		if err := p.compare(ctx, p, &Record{}); err != nil {
+			return ctx.Err() // else the run will say it
 		}
+		prompt := time.Since(start) - p.decoding
+		if p.timing != nil {
+			taken := len(p.timing.ours)
+			prompt -= p.timing.setup + p.timing.sampling
+			least.setup = shorter(least.setup, n, p.timing.setup, 1)
+			least.sample = shorter(least.sample, n, p.timing.sampling, taken)
+			if counts {
+				f.samples[c.Trace] = append(f.samples[c.Trace], float64(taken))
+			}
+		}
+		least.prompt = shorter(least.prompt, n, prompt, 1)
+		least.step = shorter(least.step, n, p.decoding, c.steps())
 	}
-	t.prompt = append(t.prompt, seen{n, prompt.Seconds()})
-	t.step = append(t.step, seen{n, p.decoding.Seconds() / float64(c.steps())})
+	t := f.trials[k]
+	if t == nil {
+		t = &trials{}
+		f.trials[k] = t
+	}
+	t.prompt, t.step = append(t.prompt, least.prompt...), append(t.step, least.step...)
+	t.setup, t.sample = append(t.setup, least.setup...), append(t.sample, least.sample...)
 	return nil
+}
+
+// shorter returns what was seen, or a part of the time that was taken now where that is less.
+func shorter(have []seen, n int, took time.Duration, parts int) []seen {
+	now := seen{n, took.Seconds() / float64(parts)}
+	if len(have) > 0 && have[0].seconds < now.seconds {
+		return have
+	}
+	return []seen{now}
 }
 
 // known returns the rows of a trial and its reference, and notes what they took.
@@ -231,13 +251,15 @@ func (f *forecaster) known(ctx context.Context, c Cell) (*rows, *reference, erro
 	}
 	key := fmt.Sprint(slices.Index(f.plan.Traces, c.Trace), c.SeqLen, c.Decode, c.Layers)
 	if f.refs[key] == nil {
-		start := time.Now()
-		ref, err := newReference(ctx, c, r, f.pool)
-		if err != nil {
-			return nil, nil, err
+		for range 2 {
+			start := time.Now()
+			ref, err := newReference(ctx, c, r, f.pool)
+			if err != nil {
+				return nil, nil, err
+			}
+			c.estimate(f.plan.Options)
+			f.refs[key], f.refRate[c.Trace] = ref, time.Since(start).Seconds()/float64(max(1, c.Reference))
 		}
-		c.estimate(f.plan.Options)
-		f.refs[key], f.refRate[c.Trace] = ref, time.Since(start).Seconds()/float64(max(1, c.Reference))
 	}
 	return r, f.refs[key], nil
 }
@@ -302,25 +324,29 @@ func (f *forecaster) forecast() Forecast {
 // linear is the curve of what takes some time once and some for each row.
 func linear(all []seen) curve { return fitCurve(all, once, each) }
 
-// prompt is the seconds that deciding on the prompt of a cell takes, for one group of layers.
-func (f *forecaster) prompt(c Cell, t *trials) float64 {
+// prompt is the seconds that deciding on the prompt of n tokens takes, for one group of layers.
+func (f *forecaster) prompt(c Cell, t *trials, n int) float64 {
 	if c.fits() && !f.plan.calibrated(c) {
-		return fitCurve(t.prompt, each, c.decomposition).at(c.SeqLen)
+		return fitCurve(t.prompt, each, c.decomposition).at(n)
 	}
-	return fitCurve(t.prompt, once, each, square).at(c.SeqLen)
+	return fitCurve(t.prompt, once, each, square).at(n)
 }
 
 // group is the seconds of one group of layers of a cell.
 func (f *forecaster) group(c Cell, t *trials) float64 {
 	n := c.SeqLen
-	s := float64(max(1, c.Windows)) * (f.prompt(c, t) + float64(c.steps())*linear(t.step).at(n))
+	s := float64(max(1, c.Windows)) * (f.prompt(c, t, n) + float64(c.steps())*linear(t.step).at(n))
 	if !c.timed(f.plan.Options) || t.sample == nil {
 		return s
 	}
 	samples, sample := float64(f.plan.Repeats), linear(t.sample).at(n)
 	if samples == 0 {
 		most := mostTime.Seconds() / (sample * float64(len(c.groups())))
-		samples = max(leastSamples, min(float64(cmp.Or(f.samples[c.Trace], usualSamples)), most))
+		usual := float64(usualSamples)
+		if counted := f.samples[c.Trace]; counted != nil {
+			usual = stat.Mean(counted, nil)
+		}
+		samples = max(leastSamples, min(usual, most))
 	}
 	return s + linear(t.setup).at(n) + samples*sample
 }

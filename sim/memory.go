@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"runtime"
 	"runtime/debug"
 
 	"kvgauge/sim/kernel"
@@ -13,6 +14,9 @@ const (
 	// garbage is the percentage of what lives that may wait for the collector. Most of it is rows, which hold no
 	// pointers: collecting often costs little, and lets a run need not much more than it holds.
 	garbage = 20
+	// ballast lives besides, and is never touched: it takes no memory of the machine, and lets garbage of a small heap
+	// wait until it is worth collecting.
+	ballast = 128 << 20
 	// pieces is the percentage of what lives that the allocator holds besides, in pieces too small for what is next.
 	pieces = 15
 	// taskStep is what the memory of a printed task is rounded up to.
@@ -21,8 +25,10 @@ const (
 
 // frugal keeps the heap near what lives in it, and within the memory allowed, until restore is called.
 func (p *Plan) frugal() (restore func()) {
-	limit, percent := debug.SetMemoryLimit(max(p.MaxMemory, leastMemoryLimit)), debug.SetGCPercent(garbage)
+	kept := make([]byte, ballast)
+	limit, percent := debug.SetMemoryLimit(max(p.MaxMemory, leastMemoryLimit)+ballast), debug.SetGCPercent(garbage)
 	return func() {
+		runtime.KeepAlive(kept)
 		debug.SetMemoryLimit(limit)
 		debug.SetGCPercent(percent)
 	}
