@@ -1,12 +1,16 @@
 package cmd
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
-	"math"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,70 +18,121 @@ import (
 	"kvgauge/report"
 )
 
-// TestKilledRunsResume kills 20 runs at random moments and resumes each: the records are those of a run that
-// nobody killed, latencies apart. Half of the moments are random in time, from before the first byte to the
-// last file; the others are random in the records, which take a small part of that time.
-func TestKilledRunsResume(t *testing.T) {
-	kvgauge := func(args ...string) *exec.Cmd {
-		c := exec.Command(os.Args[0], args...) // TestMain: by this name the test's binary is kvgauge
-		c.Args[0] = "kvgauge"
-		return c
+// killed is a program of the test's binary: kvgauge, killed as soon as it reports the cell whose number is the
+// first argument, or, where that is 0, as it prints the table, its last act.
+func killed() {
+	cell, err := strconv.Atoi(os.Args[1])
+	if err != nil {
+		panic(err)
 	}
-	golden := filepath.Join("..", "testdata", "goldens", "tiny", "trace.safetensors")
-	args := func(out string) []string {
-		return []string{"run", "--trace", golden, "--lengths", "64,96", "--repeats", "2", "--kept", "--out", out}
+	s := &streams{out: io.Discard, err: &killer{cell}, now: time.Now}
+	if cell == 0 {
+		s.out, s.err = &killer{1}, io.Discard
 	}
-	dir := t.TempDir()
-	whole := filepath.Join(dir, "whole")
-	start := time.Now()
-	if out, err := kvgauge(args(whole)...).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	span := time.Since(start)
-	want, bytes := untimed(t, whole), len(readFile(t, filepath.Join(whole, "records.jsonl")))
+	os.Args = append([]string{"kvgauge"}, os.Args[2:]...) // the manifest has them
+	os.Exit(execute(context.Background(), s, os.Args[1:]))
+}
 
-	r := rand.New(rand.NewPCG(1, 2))
-	partial := 0
-	for i := range 20 {
-		out := filepath.Join(dir, string(rune('a'+i)))
-		c := kvgauge(args(out)...)
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
+// killer kills the process that writes its nth line.
+type killer struct{ lines int }
+
+func (k *killer) Write(p []byte) (int, error) {
+	if k.lines -= bytes.Count(p, []byte("\n")); k.lines <= 0 {
+		self, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			err = self.Kill()
 		}
-		deadline, size := time.Now().Add(2*span), int64(r.Float64()*float64(bytes))
-		if i%2 == 0 {
-			deadline, size = time.Now().Add(time.Duration(r.Float64()*float64(span))), math.MaxInt64
+		if err != nil {
+			panic(err)
 		}
-		for time.Now().Before(deadline) {
-			if info, err := os.Stat(filepath.Join(out, "records.jsonl")); err == nil && info.Size() >= size {
-				break
-			}
-			time.Sleep(100 * time.Microsecond)
-		}
-		if err := c.Process.Kill(); err != nil {
-			t.Log(err) // it was faster
-		}
-		_ = c.Wait()
-		lines, _ := os.ReadFile(filepath.Join(out, "records.jsonl"))
-		if n := strings.Count(string(lines), "\n"); n > 0 && n < strings.Count(want, "\n") {
-			partial++
-		}
-		if text, err := kvgauge(append(args(out), "--resume")...).CombinedOutput(); err != nil {
-			t.Fatalf("kill %d, after %d bytes of records: %v: %s", i, len(lines), err, text)
-		}
-		if got := untimed(t, out); got != want {
-			t.Errorf("kill %d: the records differ from those of a whole run", i)
-		}
-		for _, name := range []string{"summary.md", "summary.csv", "bytes.png", "error.png", "tradeoff.png", "latency.png"} {
-			if _, err := os.Stat(filepath.Join(out, name)); err != nil {
-				t.Errorf("kill %d: %v", i, err)
-			}
-		}
+		select {} // until it happens
 	}
-	if partial == 0 {
-		t.Error("no kill left some of the records, want several")
+	return len(p), nil
+}
+
+// TestKilledRunsResume kills runs and resumes each: the records are those of a run that nobody killed, latencies
+// apart. Runs are killed after a number of cells, and at random moments from before the first byte to the last
+// file.
+func TestKilledRunsResume(t *testing.T) {
+	golden := filepath.Join("..", "testdata", "goldens", "tiny", "trace.safetensors")
+	files := []string{"summary.md", "summary.csv", "bytes.png", "error.png", "tradeoff.png"}
+	step, moments := 14, 1
+	if long() {
+		step, moments = 3, 10
 	}
-	t.Logf("%d of 20 kills left some of the records", partial)
+	for _, c := range []struct {
+		name    string
+		flags   []string
+		files   []string
+		step    int // between the numbers of cells
+		moments int
+	}{
+		{"errors", []string{"--lengths", "64,96", "--no-latency"}, files, step, moments},
+		{"latency", []string{"--lengths", "64", "--methods", "full,snapkv", "--repeats", "2"}, append(files, "latency.png"), 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			run := func(program, out string, first ...string) *exec.Cmd {
+				args := append(first, "run", "--trace", golden, "--kept", "--progress", "on", "--out", out)
+				e := exec.Command(os.Args[0], append(args, c.flags...)...)
+				e.Args[0] = program // TestMain: by its name the test's binary is the program
+				return e
+			}
+			start, whole := time.Now(), filepath.Join(dir, "whole")
+			if text, err := run("kvgauge", whole).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+			span, want := time.Since(start), untimed(t, whole)
+			cells := strings.Count(want, "\n")
+
+			resume := func(what, out string) {
+				e := run("kvgauge", out)
+				e.Args = append(e.Args, "--resume")
+				if text, err := e.CombinedOutput(); err != nil {
+					t.Fatalf("%s: %v: %s", what, err, text)
+				}
+				if untimed(t, out) != want {
+					t.Errorf("%s: the records differ from those of a whole run", what)
+				}
+				for _, name := range c.files {
+					if _, err := os.Stat(filepath.Join(out, name)); err != nil {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+			}
+			for n := 0; n <= cells; n += c.step {
+				what := "killed after cell " + strconv.Itoa(n)
+				out := filepath.Join(dir, strconv.Itoa(n))
+				text, err := run("killed", out, strconv.Itoa(n)).CombinedOutput()
+				if exit := new(exec.ExitError); !errors.As(err, &exit) || len(text) > 0 {
+					t.Fatalf("%s: %v: %s", what, err, text)
+				}
+				left := n
+				if n == 0 {
+					left = cells
+				}
+				if got := strings.Count(readFile(t, filepath.Join(out, "records.jsonl")), "\n"); got != left {
+					t.Errorf("%s: %d records are left, want %d", what, got, left)
+				}
+				resume(what, out)
+			}
+			r := rand.New(rand.NewPCG(1, 2))
+			for i := range c.moments {
+				out := filepath.Join(dir, "moment"+strconv.Itoa(i))
+				e := run("kvgauge", out)
+				if err := e.Start(); err != nil {
+					t.Fatal(err)
+				}
+				moment := time.Duration(r.Float64() * float64(min(span, time.Second)))
+				time.Sleep(moment) // whatever it has done by then, the run can be resumed
+				if err := e.Process.Kill(); err != nil {
+					t.Log(err) // it was faster
+				}
+				_ = e.Wait()
+				resume("killed after "+moment.String(), out)
+			}
+		})
+	}
 }
 
 // untimed are the records of a folder without what differs from run to run.

@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"kvgauge": func() { os.Exit(Main()) }})
+	testscript.Main(m, map[string]func(){"kvgauge": func() { os.Exit(Main()) }, "killed": killed})
 }
 
 // TestScripts runs the whole program, one behaviour a script. $TESTDATA is the module's testdata.

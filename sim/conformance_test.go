@@ -107,6 +107,7 @@ func TestWarnings(t *testing.T) {
 // TestCacheBytesFormula holds the bytes summed from the stores' buffers against the closed formulas, below,
 // at and above the thresholds of each method.
 func TestCacheBytesFormula(t *testing.T) {
+	t.Parallel()
 	const budget, decode, row = 24, 16, 4 // bytes of one channel's key and value in f16
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
@@ -203,16 +204,19 @@ func TestPeakBytes(t *testing.T) {
 // TestThreadsDoNotChangeRecords runs everything on one thread and on two, and wants the same bytes but for
 // latency, which some of it is run with.
 func TestThreadsDoNotChangeRecords(t *testing.T) {
+	t.Parallel()
 	tr := golden(t, "gqa")
 	timed := []string{"full", "snapkv", "streamingllm:roll=on", "corm:recent=16,window=16", "cla", "mla:rank=40", "int8", "quest:budget=30"}
 	var lines [2][]string
 	for i := range lines {
-		o := Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, everything...), Lengths: []int{96, 320}, Decode: -1, Kept: true, Threads: i + 1}
-		if testing.Short() {
-			o.Lengths = o.Lengths[:1]
+		o := Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, everything...), Lengths: []int{96}, Decode: -1, Kept: true, Threads: i + 1}
+		if long() {
+			o.Lengths = append(o.Lengths, 320)
 		}
 		records := runCells(t, o)
-		o.Pipelines, o.Lengths, o.Repeats = parse(t, timed...), []int{96}, 3
+		o.Pipelines, o.Lengths = parse(t, timed...), []int{320}
+		records = append(records, runCells(t, o)...)
+		o.Lengths, o.Repeats = []int{96}, 3
 		for _, r := range runCells(t, o) {
 			if r.Status == OK && (r.Latency == nil || r.Latency.Threads != i+1 || len(r.Latency.StepNS) != 3) {
 				t.Errorf("%s at %d: latency %+v", r.Pipeline, r.SeqLen, r.Latency)
@@ -236,6 +240,7 @@ func TestThreadsDoNotChangeRecords(t *testing.T) {
 // TestKept checks every method's kept positions: in range, ascending, as many as its bytes say, growing
 // by the decoded tokens where it is one-shot.
 func TestKept(t *testing.T) {
+	t.Parallel()
 	tr := golden(t, "gqa")
 	for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, everything...), Lengths: []int{320}, Decode: 32, Kept: true}) {
 		if r.Status == Skipped && slices.ContainsFunc([]string{"gqa", "mla", "q4_0", "q8_0", "kvzip"}, func(m string) bool { return strings.HasPrefix(r.Pipeline, m) }) {

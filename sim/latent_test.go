@@ -29,16 +29,21 @@ func TestFullRankIsExact(t *testing.T) {
 // TestErrorOfLatentFallsWithRank where the rotary embedding is kept, and never below that of full. (Where it
 // is removed from most dimensions that costs more than any rank gains.)
 func TestErrorOfLatentFallsWithRank(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("long")
 	}
 	tr := openTrace(t, "bytelm")
+	layers := tr.Layers[3:4]
+	if long() {
+		layers = nil // all
+	}
 	for _, rope := range []string{"post", "pre"} {
 		var specs []string
 		for _, rank := range []string{"32", "96", "256"} {
 			specs = append(specs, "mla:rank="+rank+",rope="+rope)
 		}
-		recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{256}, Decode: 16})
+		recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{256}, Decode: 16, Layers: layers})
 		for i, r := range recs {
 			if r.Status != OK || r.Error.RelL2 < 1e-4 || i > 0 && r.Error.RelL2 >= recs[i-1].Error.RelL2 {
 				t.Errorf("%s: %s %s %+v", r.Pipeline, r.Status, r.Reason, r.Error)
@@ -67,6 +72,7 @@ func TestProducersReadTheirOwnRows(t *testing.T) {
 
 // TestCalibratedIsNotWorse on the text that it was fitted on.
 func TestCalibratedIsNotWorse(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("long")
 	}

@@ -106,6 +106,7 @@ func TestPackedIdentities(t *testing.T) {
 
 // TestErrorFallsWithWhatIsKept on a trace of a trained model: channels, unmerged rows, rank.
 func TestErrorFallsWithWhatIsKept(t *testing.T) {
+	t.Parallel()
 	tr := openTrace(t, "bytelm")
 	for _, specs := range [][]string{
 		{"think:ratio=0.8", "think:ratio=0.6", "think", "think:ratio=0.2"},

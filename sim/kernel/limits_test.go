@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestMeasureLimits wants figures that a machine may have, of every path.
+// TestMeasureLimits wants figures that a machine may have, however busy, of every path.
 func TestMeasureLimits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a second a path")
@@ -15,7 +15,7 @@ func TestMeasureLimits(t *testing.T) {
 	f := NewFlusher(pool, 1<<20)
 	eachPath(t, func(t *testing.T) {
 		l := MeasureLimits(pool, f)
-		if l.Kernel != Name || l.Threads != 2 || !(l.ReadGBs > 0.1 && l.ReadGBs < 1e5) || !(l.GFLOPs > 0.1 && l.GFLOPs < 1e6) {
+		if l.Kernel != Name || l.Threads != 2 || !(l.ReadGBs > 1e-3 && l.ReadGBs < 1e5) || !(l.GFLOPs > 1e-3 && l.GFLOPs < 1e6) {
 			t.Errorf("%+v", l)
 		}
 	})
