@@ -31,39 +31,51 @@ func (c curve) at(n int) (seconds float64) {
 	return seconds
 }
 
-// fitCurve returns the curve of the terms nearest to what was seen, by the squares of relative distances. Nothing that
-// is timed here takes the same at any length, so that a constant does not stand alone; and no more terms are used than
-// lengths were seen, the first ones of equals. Nothing seen gives 0.
+// closeCurve is how far a curve may lie from what was seen, in relative terms: about as far as times of one thing from
+// each other. Of the curves within it the one with the fewest terms is taken: it goes astray least beyond what was seen.
+const closeCurve = 0.15
+
+// fitCurve returns a curve of the terms that is close to what was seen, or else the nearest, by the squares of relative
+// distances. Nothing that is timed here takes the same at any length, so that a constant does not stand alone; and no
+// more terms are used than lengths were seen. Of equals those are taken whose terms come first. Nothing seen gives 0.
 func fitCurve(all []seen, terms ...func(n float64) float64) curve {
 	best, least := curve{}, math.Inf(1)
-	for chosen := 1; chosen < 1<<len(terms); chosen++ {
-		c := curve{}
-		for i, term := range terms {
-			if chosen>>i&1 == 1 {
-				c.terms = append(c.terms, term)
+	for count := 1; count <= min(len(terms), len(all)) && least > closeCurve; count++ {
+		for chosen := 1; chosen < 1<<len(terms); chosen++ {
+			c := curve{}
+			for i, term := range terms {
+				if chosen>>i&1 == 1 {
+					c.terms = append(c.terms, term)
+				}
 			}
-		}
-		if constant := c.terms[0](1) == c.terms[0](2); len(c.terms) > len(all) || constant && len(c.terms) == 1 {
-			continue
-		}
-		a, b := mat.NewDense(len(all), len(c.terms), nil), mat.NewVecDense(len(all), nil)
-		for i, s := range all {
-			weight := 1 / max(s.seconds, 1e-9)
-			b.SetVec(i, weight*s.seconds)
-			for k, term := range c.terms {
-				a.Set(i, k, weight*term(float64(s.n)))
+			if len(c.terms) != count || count == 1 && c.terms[0](1) == c.terms[0](2) {
+				continue
 			}
-		}
-		var x, rest mat.VecDense
-		if x.SolveVec(a, b) != nil || mat.Min(&x) < 0 { // too few lengths for the terms, or none that suits them
-			continue
-		}
-		rest.MulVec(a, &x)
-		rest.SubVec(&rest, b)
-		if d := mat.Norm(&rest, 2); d < least-1e-9 {
-			least, best = d, c
-			best.of = x.RawVector().Data
+			if d, ok := c.fit(all); ok && d < least-1e-9 {
+				least, best = d, c
+			}
 		}
 	}
 	return best
+}
+
+// fit finds the coefficients, and returns how far the curve then lies from what was seen: the root of the mean square
+// of relative distances. There are none where it was seen at too few lengths, or none of 0 or more.
+func (c *curve) fit(all []seen) (distance float64, ok bool) {
+	a, b := mat.NewDense(len(all), len(c.terms), nil), mat.NewVecDense(len(all), nil)
+	for i, s := range all {
+		weight := 1 / max(s.seconds, 1e-9)
+		b.SetVec(i, weight*s.seconds)
+		for k, term := range c.terms {
+			a.Set(i, k, weight*term(float64(s.n)))
+		}
+	}
+	var x, rest mat.VecDense
+	if x.SolveVec(a, b) != nil || mat.Min(&x) < 0 {
+		return 0, false
+	}
+	c.of = x.RawVector().Data
+	rest.MulVec(a, &x)
+	rest.SubVec(&rest, b)
+	return mat.Norm(&rest, 2) / math.Sqrt(float64(len(all))), true
 }

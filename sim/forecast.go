@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -14,20 +17,25 @@ import (
 )
 
 const (
-	// forecastTime is how long trials go on, or somewhat longer: each pipeline of a trace is tried once.
+	// forecastTime is how long trials go on, or somewhat longer, beside those of fits: each pipeline of a trace is tried
+	// once.
 	forecastTime = 500 * time.Millisecond
 	// trialDecode is how many tokens a trial decodes, and trialSamples how often their steps are timed.
-	trialDecode  = 8
+	trialDecode  = 16
 	trialSamples = 3
 	// countedTrials is how many trials of a trace are sampled until their ratios agree, as cells are.
-	countedTrials = 4
+	countedTrials = 3
+	// longFit is a fit that is not tried twice.
+	longFit = 10 * time.Millisecond
+	// warmHeap is what trials work in.
+	warmHeap = 64 << 20
 )
 
 var (
 	// trialLengths are the sequence lengths that trials are made at; shorter sequences are tried as they are.
-	trialLengths = []int{128, 256, 512, 1024}
+	trialLengths = []int{128, 512, 2048}
 	// trialRows are how many rows of a calibration trace maps are fitted on.
-	trialRows = []int{64, 128}
+	trialRows = []int{128, 256}
 )
 
 // Forecast is how long a plan will take.
@@ -49,6 +57,7 @@ type trials struct {
 	step   []seen // a decoded token, compared with the reference
 	setup  []seen // what comes before the samples of latency
 	sample []seen // of the pipeline and of full, flushing included
+	rest   []seen // once, for all groups
 }
 
 // forecaster tries the pipelines of a plan on one group of layers of each trace.
@@ -57,14 +66,13 @@ type forecaster struct {
 	pool  *kernel.Pool
 	began time.Time
 
-	rows         map[*trace.Trace]*rows
-	refs         map[string]*reference
-	read         map[*trace.Trace][]seen                // a layer
-	refRate      map[*trace.Trace]float64               // seconds for a multiplication of Cell.Reference
-	samples      map[*trace.Trace][]float64             // that trials took until their ratios agreed
-	calibrations map[*trace.Trace][]*method.Calibration // on so many rows
-	fits         map[tried][]seen                       // of one group of layers, by the rows of the calibration trace
-	trials       map[tried]*trials
+	rows    map[*trace.Trace]*rows
+	refs    map[string]*reference
+	read    map[*trace.Trace][]seen    // a layer
+	refRate map[*trace.Trace]float64   // seconds for a multiplication of Cell.Reference
+	samples map[*trace.Trace][]float64 // that trials took until their ratios agreed
+	fits    map[tried][]seen           // of one group of layers, by the rows of the calibration trace
+	trials  map[tried]*trials
 }
 
 // Forecast tries each pipeline on one group of layers of each of its traces, at a few short lengths with few decoded
@@ -74,15 +82,19 @@ func (p *Plan) Forecast(ctx context.Context) (Forecast, error) {
 	plan := *p
 	plan.Windows, plan.Kept, plan.fits = 1, false, map[*trace.Trace]*method.Calibration{}
 	f := &forecaster{
-		plan: &plan, pool: kernel.NewPool(p.Threads), began: time.Now(),
+		plan: &plan, pool: kernel.NewPool(p.Threads),
 		rows: map[*trace.Trace]*rows{}, refs: map[string]*reference{}, read: map[*trace.Trace][]seen{}, refRate: map[*trace.Trace]float64{},
-		samples: map[*trace.Trace][]float64{}, calibrations: map[*trace.Trace][]*method.Calibration{}, fits: map[tried][]seen{}, trials: map[tried]*trials{},
+		samples: map[*trace.Trace][]float64{}, fits: map[tried][]seen{}, trials: map[tried]*trials{},
 	}
 	defer f.pool.Close()
 	defer p.frugal()()
+	warm := kernel.Written(warmHeap) // a run that has gone on for a while works in memory that was used before
+	runtime.KeepAlive(warm)
+	runtime.GC()
 	if err := f.fit(ctx); err != nil {
 		return Forecast{}, err
 	}
+	f.began = time.Now()
 	for _, n := range trialLengths {
 		for _, c := range f.longest() {
 			if err := f.tryAt(ctx, c, n); err != nil {
@@ -93,7 +105,8 @@ func (p *Plan) Forecast(ctx context.Context) (Forecast, error) {
 	return f.forecast(), nil
 }
 
-// longest returns the longest cell of each pipeline and trace, in the order of the plan.
+// longest returns the longest cell of each pipeline and trace, those with the most work first: they need longer trials
+// most.
 func (f *forecaster) longest() []Cell {
 	var cells []Cell
 	for _, c := range f.plan.Cells {
@@ -108,6 +121,7 @@ func (f *forecaster) longest() []Cell {
 			cells[i] = c
 		}
 	}
+	slices.SortStableFunc(cells, func(a, b Cell) int { return cmp.Compare(b.Work, a.Work) })
 	return cells
 }
 
@@ -123,50 +137,74 @@ func (c Cell) middle() []int {
 // calibrated says whether the pipeline fits maps on another trace.
 func (p *Plan) calibrated(c Cell) bool { return p.Calibrate[c.Trace] != nil && c.fits() }
 
-// decomposition is the term of fitting maps on n rows of a group of layers: the products of rows with themselves, and
-// the decomposition of the smaller of the two matrices.
-func (c Cell) decomposition(n float64) float64 {
+// spectral are the terms of fitting maps on rows of a group of layers: the smaller of their two Gram matrices is
+// decomposed.
+func (c Cell) spectral() []func(n float64) float64 {
 	width := float64(int(c.shared()) * 2 * c.Trace.KVHeads * c.Trace.HeadDim)
-	least := min(n, width)
-	return n*width*least + 10*least*least*least
+	least := func(n float64) float64 { return min(n, width) }
+	return []func(n float64) float64{
+		once, each,
+		func(n float64) float64 { return square(least(n)) },
+		func(n float64) float64 { return least(n) * square(least(n)) },
+	}
 }
 
-// fit fits the maps of one group of layers on a few rows. Trials go on with the last: their values do not matter.
+// fit fits the maps of one group of layers on a few rows. Trials then fit theirs on a few rows, too: what they hold does
+// not matter.
 func (f *forecaster) fit(ctx context.Context) error {
 	for _, c := range f.longest() {
 		on := f.plan.Calibrate[c.Trace]
 		if !f.plan.calibrated(c) {
 			continue
 		}
-		if f.calibrations[c.Trace] == nil {
-			for _, rows := range trialRows {
-				f.calibrations[c.Trace] = append(f.calibrations[c.Trace], calibrate(on, min(rows, on.Tokens)))
+		k := tried{c.Trace, c.Pipeline.Name}
+		for _, rows := range trialRows {
+			rows = min(rows, on.Tokens)
+			var took []seen
+			for range 2 { // the first finds memory that was never used
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				start := time.Now()
+				if f.sideBySide(c, rows) != nil {
+					break // the run will say it
+				}
+				if took = shorter(took, rows, time.Since(start), 1); time.Since(start) > longFit {
+					break
+				}
 			}
-		}
-		for i, rows := range trialRows {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			f.plan.fits[c.Trace] = f.calibrations[c.Trace][i]
-			start := time.Now()
-			if _, err := c.Pipeline.Prepare(c.forMethod(f.plan.Seed, nil), f.plan.fits[c.Trace], c.middle()); err != nil {
-				break // the run will say it
-			}
-			k := tried{c.Trace, c.Pipeline.Name}
-			f.fits[k] = append(f.fits[k], seen{min(rows, on.Tokens), time.Since(start).Seconds()})
+			f.fits[k] = append(f.fits[k], took...)
 		}
 	}
 	return nil
 }
 
+// sideBySide fits the same maps on every thread, as a run fits those of as many groups of layers.
+func (f *forecaster) sideBySide(c Cell, rows int) error {
+	errs := make([]error, f.pool.Threads())
+	f.pool.Run(len(errs), func(_, i int) {
+		fits := calibrate(f.plan.Calibrate[c.Trace], rows)
+		if i == 0 {
+			f.plan.fits[c.Trace] = fits
+		}
+		_, errs[i] = c.Pipeline.Prepare(c.forMethod(f.plan.Seed, nil), fits, c.middle())
+	})
+	return errors.Join(errs...)
+}
+
+// fitTime is the seconds that fitting on rows takes, for one group of layers.
+func (f *forecaster) fitTime(c Cell, rows int) float64 {
+	return fitCurve(f.fits[tried{c.Trace, c.Pipeline.Name}], c.spectral()...).at(rows)
+}
+
 // tryAt tries the pipeline of a cell at a length, or at its own where that is shorter. Every pipeline is tried once;
 // what comes after that must fit in what is left of the time.
 func (f *forecaster) tryAt(ctx context.Context, c Cell, n int) error {
-	t := f.trials[tried{c.Trace, c.Pipeline.Name}]
-	if t == nil {
+	if f.trials[tried{c.Trace, c.Pipeline.Name}] == nil {
 		return f.try(ctx, c, min(n, c.SeqLen))
 	}
-	expected := 2 * (f.prompt(c, t, n) + trialDecode*linear(t.step).at(n) + linear(t.setup).at(n) + trialSamples*linear(t.sample).at(n))
+	k := tried{c.Trace, c.Pipeline.Name}
+	expected := 2 * (f.prompt(c, n) + trialDecode*f.at(k, stepParts, n, once, each) + f.at(k, setupParts, n, once, each) + trialSamples*f.at(k, sampleParts, n, once, each))
 	if n > c.SeqLen || expected > f.left().Seconds() {
 		return ctx.Err()
 	}
@@ -187,30 +225,31 @@ func (f *forecaster) try(ctx context.Context, c Cell, n int) error {
 	}
 	k, run := tried{c.Trace, c.Pipeline.Name}, &runner{plan: f.plan, pool: f.pool, trace: c.Trace, seqLen: n, rows: r, refs: map[int]*reference{n: ref}}
 	counts := c.timed(o) && len(f.samples[c.Trace]) < countedTrials && n > trialLengths[0]
-	if !counts {
-		o.Repeats = trialSamples
-	}
 	least := trials{}
-	for range 2 { // the first of a length finds memory that was never used
+	for i := range 2 { // the first of a length finds memory that was never used
 		p := &replay{cell: c, runner: run}
 		if c.timed(o) {
 			p.timing = newTiming(c, o)
+			if i == 0 || !counts {
+				p.timing.repeats = trialSamples
+			}
 		}
 		start := time.Now()
 		if err := p.compare(ctx, p, &Record{}); err != nil {
 			return ctx.Err() // else the run will say it
 		}
-		prompt := time.Since(start) - p.decoding
+		rest := time.Since(start) - p.compress - p.decoding
 		if p.timing != nil {
 			taken := len(p.timing.ours)
-			prompt -= p.timing.setup + p.timing.sampling
+			rest -= p.timing.setup + p.timing.sampling
 			least.setup = shorter(least.setup, n, p.timing.setup, 1)
 			least.sample = shorter(least.sample, n, p.timing.sampling, taken)
-			if counts {
+			if i > 0 && counts {
 				f.samples[c.Trace] = append(f.samples[c.Trace], float64(taken))
 			}
 		}
-		least.prompt = shorter(least.prompt, n, prompt, 1)
+		least.rest = shorter(least.rest, n, rest, 1)
+		least.prompt = shorter(least.prompt, n, p.compress, 1)
 		least.step = shorter(least.step, n, p.decoding, c.steps())
 	}
 	t := f.trials[k]
@@ -220,6 +259,7 @@ func (f *forecaster) try(ctx context.Context, c Cell, n int) error {
 	}
 	t.prompt, t.step = append(t.prompt, least.prompt...), append(t.step, least.step...)
 	t.setup, t.sample = append(t.setup, least.setup...), append(t.sample, least.sample...)
+	t.rest = append(t.rest, least.rest...)
 	return nil
 }
 
@@ -251,15 +291,17 @@ func (f *forecaster) known(ctx context.Context, c Cell) (*rows, *reference, erro
 	}
 	key := fmt.Sprint(slices.Index(f.plan.Traces, c.Trace), c.SeqLen, c.Decode, c.Layers)
 	if f.refs[key] == nil {
+		c.estimate(f.plan.Options)
+		var took []seen
 		for range 2 {
 			start := time.Now()
 			ref, err := newReference(ctx, c, r, f.pool)
 			if err != nil {
 				return nil, nil, err
 			}
-			c.estimate(f.plan.Options)
-			f.refs[key], f.refRate[c.Trace] = ref, time.Since(start).Seconds()/float64(max(1, c.Reference))
+			f.refs[key], took = ref, shorter(took, c.SeqLen, time.Since(start), int(max(1, c.Reference)))
 		}
+		f.refRate[c.Trace] = took[0].seconds
 	}
 	return r, f.refs[key], nil
 }
@@ -289,7 +331,7 @@ func (f *forecaster) forecast() Forecast {
 		k := tried{c.Trace, c.Pipeline.Name}
 		s := 0.0
 		if t := f.trials[k]; t != nil {
-			s = f.group(c, t) * float64(len(c.groups()))
+			s = f.group(c)*float64(len(c.groups())) + linear(t.rest).at(c.SeqLen)
 			rates[c.Trace] = append(rates[c.Trace], s/float64(max(1, c.Work)))
 		} else {
 			untried = append(untried, i)
@@ -297,7 +339,7 @@ func (f *forecaster) forecast() Forecast {
 		if p.calibrated(c) && !fitted[k] {
 			fitted[k] = true
 			rounds := (len(c.groups()) + p.Threads - 1) / p.Threads // groups are fitted side by side
-			s += fitCurve(f.fits[k], each, c.decomposition).at(p.Calibrate[c.Trace].Tokens) * float64(rounds)
+			s += f.fitTime(c, p.Calibrate[c.Trace].Tokens) * float64(rounds)
 		}
 		ref := fmt.Sprint(slices.Index(p.Traces, c.Trace), c.SeqLen)
 		if !referenced[ref] {
@@ -324,22 +366,57 @@ func (f *forecaster) forecast() Forecast {
 // linear is the curve of what takes some time once and some for each row.
 func linear(all []seen) curve { return fitCurve(all, once, each) }
 
-// prompt is the seconds that deciding on the prompt of n tokens takes, for one group of layers.
-func (f *forecaster) prompt(c Cell, t *trials, n int) float64 {
-	if c.fits() && !f.plan.calibrated(c) {
-		return fitCurve(t.prompt, each, c.decomposition).at(n)
+// The parts of trials.
+func prompts(t *trials) []seen     { return t.prompt }
+func stepParts(t *trials) []seen   { return t.step }
+func setupParts(t *trials) []seen  { return t.setup }
+func sampleParts(t *trials) []seen { return t.sample }
+
+// at is the seconds of a part of a pipeline's trials on a trace at a length, by the terms. Where there was time for one
+// length alone, it grows as it does with the other pipelines of the trace, or else of other traces.
+func (f *forecaster) at(k tried, part func(*trials) []seen, n int, terms ...func(n float64) float64) float64 {
+	mine := part(f.trials[k])
+	if len(mine) != 1 {
+		return fitCurve(mine, terms...).at(n)
 	}
-	return fitCurve(t.prompt, once, each, square).at(n)
+	var growth, elsewhere []float64
+	for other, t := range f.trials {
+		all := part(t)
+		c := fitCurve(all, terms...)
+		switch {
+		case len(all) < 2 || c.at(mine[0].n) == 0:
+		case other.trace == k.trace:
+			growth = append(growth, c.at(n)/c.at(mine[0].n))
+		default:
+			elsewhere = append(elsewhere, c.at(n)/c.at(mine[0].n))
+		}
+	}
+	if growth == nil {
+		growth = elsewhere
+	}
+	if growth == nil {
+		return fitCurve(mine, terms...).at(n)
+	}
+	return mine[0].seconds * middle(growth)
+}
+
+// prompt is the seconds that deciding on the prompt of n tokens takes, for one group of layers.
+func (f *forecaster) prompt(c Cell, n int) float64 {
+	k := tried{c.Trace, c.Pipeline.Name}
+	if c.fits() && !f.plan.calibrated(c) {
+		return fitCurve(f.trials[k].prompt, c.spectral()...).at(n)
+	}
+	return f.at(k, prompts, n, once, each, square)
 }
 
 // group is the seconds of one group of layers of a cell.
-func (f *forecaster) group(c Cell, t *trials) float64 {
-	n := c.SeqLen
-	s := float64(max(1, c.Windows)) * (f.prompt(c, t, n) + float64(c.steps())*linear(t.step).at(n))
-	if !c.timed(f.plan.Options) || t.sample == nil {
+func (f *forecaster) group(c Cell) float64 {
+	n, k := c.SeqLen, tried{c.Trace, c.Pipeline.Name}
+	s := float64(max(1, c.Windows)) * (f.prompt(c, n) + float64(c.steps())*f.at(k, stepParts, n, once, each))
+	if !c.timed(f.plan.Options) || f.trials[k].sample == nil {
 		return s
 	}
-	samples, sample := float64(f.plan.Repeats), linear(t.sample).at(n)
+	samples, sample := float64(f.plan.Repeats), f.at(k, sampleParts, n, once, each)
 	if samples == 0 {
 		most := mostTime.Seconds() / (sample * float64(len(c.groups())))
 		usual := float64(usualSamples)
@@ -348,7 +425,7 @@ func (f *forecaster) group(c Cell, t *trials) float64 {
 		}
 		samples = max(leastSamples, min(usual, most))
 	}
-	return s + linear(t.setup).at(n) + samples*sample
+	return s + f.at(k, setupParts, n, once, each) + samples*sample
 }
 
 // middle is the median of some numbers.

@@ -17,6 +17,7 @@ const (
 	// ballast lives besides, and is never touched: it takes no memory of the machine, and lets garbage of a small heap
 	// wait until it is worth collecting.
 	ballast = 128 << 20
+	waiting = ballast * garbage / 100
 	// pieces is the percentage of what lives that the allocator holds besides, in pieces too small for what is next.
 	pieces = 15
 	// taskStep is what the memory of a printed task is rounded up to.
@@ -148,7 +149,7 @@ func (p *Plan) RowBytes() int64 {
 // machine is measured with, and the cell's own. A cell that is skipped takes none.
 func (p *Plan) Memory(before, after int64) (cells []int64, most int64) {
 	held := p.held()
-	all := before + collected(p.RowBytes()+p.maps()) + fileBytes(p.Traces)
+	all := before + waiting + collected(p.RowBytes()+p.maps()) + fileBytes(p.Traces)
 	timed := false
 	for _, c := range p.Cells {
 		n := int64(0)
@@ -194,7 +195,7 @@ func (p *Plan) TaskMemory(allowed, before int64) (heap, task int64) {
 		heap = stepped(heap + collected(p.RowBytes()+p.maps()))
 	}
 	_, task = p.Memory(before, 0)
-	return heap, stepped(max(task, heap+before))
+	return heap, stepped(max(task, heap+before+waiting))
 }
 
 // stepped is a number of bytes rounded up.

@@ -11,6 +11,7 @@ import (
 // TestTaskMemory holds the memory of a task against cells of known size.
 func TestTaskMemory(t *testing.T) {
 	const mib, gib, before = 1 << 20, 1 << 30, 20 << 20
+	const rest = before + waiting
 	small := &trace.Trace{}
 	large := &trace.Trace{QHeads: 2, KVHeads: 1, HeadDim: 64} // 1 GiB in 1 << 20 tokens of a layer
 	pipeline := parse(t, "full")[0]
@@ -22,11 +23,11 @@ func TestTaskMemory(t *testing.T) {
 		heap, task int64
 	}{
 		{"a small task", []Cell{{Memory: mib}}, 0, taskStep, stepped(before + taskStep)},
-		{"the dearest cell decides", []Cell{{Memory: 5 * gib}, {Memory: 2 * gib}}, 0, 5 * gib, stepped(5*gib + before)},
-		{"a cell that is skipped does not", []Cell{{Memory: 5 * gib, Skip: "why"}, {Memory: 2 * gib}}, 0, 2 * gib, stepped(2*gib + before)},
-		{"heaps have steps", []Cell{{Memory: 2*gib + 1}}, 0, 2*gib + taskStep, stepped(2*gib + taskStep + before)},
-		{"rows are held", []Cell{rows, {Memory: 6 * gib}}, 0, stepped(6*gib + collected(gib)), stepped(stepped(6*gib+collected(gib)) + before)},
-		{"what is allowed is taken", []Cell{{Memory: 2 * gib}}, 7 * gib, 7 * gib, stepped(7*gib + before)},
+		{"the dearest cell decides", []Cell{{Memory: 5 * gib}, {Memory: 2 * gib}}, 0, 5 * gib, stepped(5*gib + rest)},
+		{"a cell that is skipped does not", []Cell{{Memory: 5 * gib, Skip: "why"}, {Memory: 2 * gib}}, 0, 2 * gib, stepped(2*gib + rest)},
+		{"heaps have steps", []Cell{{Memory: 2*gib + 1}}, 0, 2*gib + taskStep, stepped(2*gib + taskStep + rest)},
+		{"rows are held", []Cell{rows, {Memory: 6 * gib}}, 0, stepped(6*gib + collected(gib)), stepped(stepped(6*gib+collected(gib)) + rest)},
+		{"what is allowed is taken", []Cell{{Memory: 2 * gib}}, 7 * gib, 7 * gib, stepped(7*gib + rest)},
 	}
 	for _, tt := range tests {
 		p := &Plan{Options: Options{NoLatency: true, MaxMemory: math.MaxInt64}}
@@ -70,7 +71,7 @@ func TestMemory(t *testing.T) {
 		if c.Skip == "" {
 			largest = max(largest, c.memory(held.Options))
 		}
-		want := before + collected(rows) + c.memory(held.Options)
+		want := before + waiting + collected(rows) + c.memory(held.Options)
 		if c.Skip != "" {
 			want = 0
 		}
@@ -78,15 +79,15 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%s at %d: %d bytes, want %d", c.Pipeline.Name, c.SeqLen, cells[i], want)
 		}
 	}
-	if want := before + collected(rows) + largest; most != want {
+	if want := before + waiting + collected(rows) + largest; most != want {
 		t.Errorf("%d bytes at most, want %d", most, want)
 	}
 
 	tight := plan(func(o *Options) { o.MaxMemory = held.Cells[4].Memory + rows }) // no room for garbage beside the rows
 	cells, _ = tight.Memory(before, 500)
 	for i, c := range tight.Cells {
-		if c.Skip == "" && cells[i] != before+c.Memory {
-			t.Errorf("%s at %d, its rows not held: %d bytes, want %d", c.Pipeline.Name, c.SeqLen, cells[i], before+c.Memory)
+		if c.Skip == "" && cells[i] != before+waiting+c.Memory {
+			t.Errorf("%s at %d, its rows not held: %d bytes, want %d", c.Pipeline.Name, c.SeqLen, cells[i], before+waiting+c.Memory)
 		}
 	}
 

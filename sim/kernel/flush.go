@@ -71,7 +71,7 @@ func (f *Flusher) conclude(ratio float64) {
 func (f *Flusher) sweeps(pool *Pool, llc int64) bool {
 	f.By = "sweep"
 	size := (2*llc + 511) &^ 511 // whole reads
-	f.swept = written(int(min(size, 8<<20)))
+	f.swept = Written(int(min(size, 8<<20)))
 	took := time.Duration(math.MaxInt64)
 	for range 3 {
 		start := time.Now()
@@ -83,7 +83,7 @@ func (f *Flusher) sweeps(pool *Pool, llc int64) bool {
 		f.Reason = fmt.Sprintf("no instruction flushes cache lines here, and a sweep over twice the last-level cache of %d MiB takes more than %v", llc>>20, mostSweep)
 		return false
 	}
-	f.swept = written(int(size))
+	f.swept = Written(int(size))
 	return true
 }
 
@@ -153,8 +153,8 @@ func Memory[T any](s []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(x)))
 }
 
-// written returns n bytes, each page of which was written: memory that never was may all be one page of zeros.
-func written(n int) []byte {
+// Written returns n bytes, each page of which was written: memory that never was may all be one page of zeros.
+func Written(n int) []byte {
 	buf := make([]byte, n)
 	for i := 0; i < n; i += 4096 {
 		buf[i] = byte(i)

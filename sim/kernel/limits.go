@@ -28,7 +28,7 @@ const (
 // Where the flusher does not work it reads what may lie in a cache.
 func MeasureLimits(pool *Pool, f *Flusher) Limits {
 	l := Limits{Kernel: Name, Threads: pool.Threads()}
-	buf := written(LimitBytes)
+	buf := Written(LimitBytes)
 	read, mul := math.Inf(1), math.Inf(1)
 	var flops float64
 	for range limitPasses {
