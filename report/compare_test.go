@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -157,6 +158,20 @@ func timed(r *rand.Rand, ratio func(sim.Record) float64, share float64, n int) [
 		all[i].Latency = l
 	}
 	return all
+}
+
+// TestRatios: samples of a single run are ratios to those of full beside them.
+func TestRatios(t *testing.T) {
+	r := measured("snapkv", "eviction", 500, 0.1)
+	r.Latency = &sim.Latency{MedianNS: 100, RatioToFull: 0.5, StepNS: []int64{90, 100, 300}, FullStepNS: []int64{180, 200, 600}}
+	want := []float64{0.5, 0.5, 0.5} // the machine was busy for the third
+	if got := (Side{Records: []sim.Record{r}}).ratios()[sim.KeyOf(r)]; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	r.Latency.FullStepNS = nil // of an earlier version
+	if got := (Side{Records: []sim.Record{r}}).ratios()[sim.KeyOf(r)]; !slices.Equal(got, []float64{0.45, 0.5, 1.5}) {
+		t.Errorf("without full's samples: %v", got)
+	}
 }
 
 // TestCompareLatency tells slower cells from noise, between single runs and between repeated ones.

@@ -128,3 +128,38 @@ func TestWrapAndShorten(t *testing.T) {
 		t.Errorf("%q is %v wide", long, sty.Width(long))
 	}
 }
+
+// TestLatencyFigure: curves are ratios times one step of full for each length, whatever the pipelines' own medians were.
+func TestLatencyFigure(t *testing.T) {
+	records := goldenRecords()
+	for i := range records {
+		if l := records[i].Latency; l != nil && records[i].Pipeline == "mqa" {
+			slower := *l // the machine was busy then
+			slower.MedianNS *= 3
+			slower.FullStepNS = []int64{3 * l.FullStepNS[0], 3 * l.FullStepNS[1], 3 * l.FullStepNS[2]}
+			records[i].Latency = &slower
+		}
+	}
+	f := latencyFigure(records, styles(records))
+	if len(f.panels) != 2 {
+		t.Fatalf("%d panels, want one a trace", len(f.panels))
+	}
+	for _, s := range f.panels[0].series {
+		for _, p := range s.points {
+			var full float64
+			for _, r := range records {
+				if r.Trace == "smollm2" && r.Pipeline == "full" && r.SeqLen == int(p.x) {
+					full = float64(r.Latency.FullStepNS[0])
+				}
+			}
+			if !slices.ContainsFunc(records, func(r sim.Record) bool {
+				l := r.Latency
+				return r.Trace == "smollm2" && r.SeqLen == int(p.x) && l != nil && near(p.y, l.RatioToFull*full) && near(p.lo, *l.RatioLo*full) && near(p.hi, *l.RatioHi*full)
+			}) {
+				t.Errorf("at %g tokens: %g (%g to %g) is no ratio times full's step of %g", p.x, p.y, p.lo, p.hi, full)
+			}
+		}
+	}
+}
+
+func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Abs(b) }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -85,5 +86,37 @@ func TestMarksEqual(t *testing.T) {
 				t.Errorf("%s is marked beside its equal", c.text)
 			}
 		}
+	}
+}
+
+// TestNoisyIsNotBest: a ratio that is hardly known has a footnote and no mark, and leaves the mark to the next.
+func TestNoisyIsNotBest(t *testing.T) {
+	records := goldenRecords()
+	lowest := math.Inf(1)
+	var at int
+	for i, r := range records[:9] {
+		if competes(r) && r.Latency.RatioToFull < lowest {
+			lowest, at = r.Latency.RatioToFull, i
+		}
+	}
+	marked := func() string {
+		for line := range strings.Lines(string(write(t, records[:9], Options{Format: "table"}))) {
+			if regexp.MustCompile(`x ±[0-9]+ %\*`).MatchString(line) {
+				return strings.Fields(line)[0]
+			}
+		}
+		return ""
+	}
+	if got := marked(); got != records[at].Pipeline {
+		t.Fatalf("%s has the mark, want %s", got, records[at].Pipeline)
+	}
+	noisy := *records[at].Latency
+	noisy.Noisy = true
+	records[at].Latency = &noisy
+	if got := marked(); got == "" || got == records[at].Pipeline {
+		t.Errorf("%q has the mark, want one that is not noisy", got)
+	}
+	if out := string(write(t, records[:9], Options{Format: "table"})); !strings.Contains(out, noteNoisy) {
+		t.Error("no footnote")
 	}
 }
