@@ -200,10 +200,10 @@ func (f *forecaster) fitTime(c Cell, rows int) float64 {
 // tryAt tries the pipeline of a cell at a length, or at its own where that is shorter. Every pipeline is tried once;
 // what comes after that must fit in what is left of the time.
 func (f *forecaster) tryAt(ctx context.Context, c Cell, n int) error {
-	if f.trials[tried{c.Trace, c.Pipeline.Name}] == nil {
+	k := tried{c.Trace, c.Pipeline.Name}
+	if f.trials[k] == nil {
 		return f.try(ctx, c, min(n, c.SeqLen))
 	}
-	k := tried{c.Trace, c.Pipeline.Name}
 	expected := 2 * (f.prompt(c, n) + trialDecode*f.at(k, stepParts, n, once, each) + f.at(k, setupParts, n, once, each) + trialSamples*f.at(k, sampleParts, n, once, each))
 	if n > c.SeqLen || expected > f.left().Seconds() {
 		return ctx.Err()
@@ -353,7 +353,7 @@ func (f *forecaster) forecast() Forecast {
 	}
 	for _, i := range untried {
 		if rs := rates[p.Cells[i].Trace]; rs != nil {
-			out.Cells[i] += seconds(middle(rs) * float64(p.Cells[i].Work))
+			out.Cells[i] += seconds(summary(rs).of * float64(p.Cells[i].Work))
 		}
 	}
 	out.Total = out.Load
@@ -397,7 +397,7 @@ func (f *forecaster) at(k tried, part func(*trials) []seen, n int, terms ...func
 	if growth == nil {
 		return fitCurve(mine, terms...).at(n)
 	}
-	return mine[0].seconds * middle(growth)
+	return mine[0].seconds * summary(growth).of
 }
 
 // prompt is the seconds that deciding on the prompt of n tokens takes, for one group of layers.
@@ -427,6 +427,3 @@ func (f *forecaster) group(c Cell) float64 {
 	}
 	return s + f.at(k, setupParts, n, once, each) + samples*sample
 }
-
-// middle is the median of some numbers.
-func middle(xs []float64) float64 { return summary(xs).of }

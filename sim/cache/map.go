@@ -19,6 +19,17 @@ type Map interface {
 	Buffers(dst [][]byte) [][]byte
 }
 
+// Block is a Map that makes the rows of a prompt many tokens at a time: the same rows, in less time.
+type Block interface {
+	Map
+	// Rows is Row for the tokens at positions pos: from k, v [heads before][tokens*channels] into dstK, dstV
+	// [heads][tokens*channels]. With a Latent shape dstV is left alone.
+	Rows(pos []int32, k, v, dstK, dstV [][]float32)
+}
+
+// blockTokens is how many tokens a Block gets at a time.
+const blockTokens = 64
+
 // Fold is a Map whose rows do not stand for keys and values as they are: each query head turns its query
 // before it reads them, and its output after. Both turns are linear, so that a serving stack folds them
 // into the model's own projections where the rotary embedding does not stand between.

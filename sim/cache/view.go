@@ -95,20 +95,42 @@ func (v *View) applyMap(m Map) {
 // mapped returns the rows k, v [head][rows*channels] as the map makes them.
 func mapped(m Map, k, v [][]float32, pos []int32, before, after Shape) (mk, mv [][]float32) {
 	for range after.Heads {
-		mk = append(mk, make([]float32, 0, len(pos)*after.K))
-		mv = append(mv, make([]float32, 0, len(pos)*after.V))
+		mk = append(mk, make([]float32, len(pos)*after.K))
+		mv = append(mv, make([]float32, len(pos)*after.V))
 	}
-	src, dst := rows{make([][]float32, before.Heads), make([][]float32, before.Heads)}, newRows(after)
-	for i, p := range pos {
-		for h := range before.Heads {
-			src.k[h], src.v[h] = k[h][i*before.K:(i+1)*before.K], v[h][i*before.V:(i+1)*before.V]
+	if l, ok := m.(Linear); ok {
+		m = l.Encode
+	}
+	if b, ok := m.(Block); ok {
+		for lo := 0; lo < len(pos); lo += blockTokens {
+			hi := min(lo+blockTokens, len(pos))
+			b.Rows(pos[lo:hi], cutRows(k, before.K, lo, hi), cutRows(v, before.V, lo, hi), cutRows(mk, after.K, lo, hi), cutRows(mv, after.V, lo, hi))
 		}
-		m.Row(int(p), src.k, src.v, dst.k, dst.v)
+		if after.Latent {
+			for i := range pos {
+				copy(mv[0][i*after.V:(i+1)*after.V], mk[0][i*after.K:])
+			}
+		}
+		return mk, mv
+	}
+	dst := newRows(after)
+	for i, p := range pos {
+		m.Row(int(p), cutRows(k, before.K, i, i+1), cutRows(v, before.V, i, i+1), dst.k, dst.v)
 		for h := range after.Heads {
-			mk[h], mv[h] = append(mk[h], dst.k[h]...), append(mv[h], dst.v[h]...)
+			copy(mk[h][i*after.K:], dst.k[h])
+			copy(mv[h][i*after.V:], dst.v[h])
 		}
 	}
 	return mk, mv
+}
+
+// cutRows returns rows lo to hi of each head.
+func cutRows(heads [][]float32, channels, lo, hi int) [][]float32 {
+	cut := make([][]float32, len(heads))
+	for h, rows := range heads {
+		cut[h] = rows[lo*channels : hi*channels]
+	}
+	return cut
 }
 
 // isRebuild says whether queries stay as they are.

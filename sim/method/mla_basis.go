@@ -2,6 +2,7 @@ package method
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -131,6 +132,31 @@ func (m latentRow) encode(channels int, v [][]float32, dst []float32) {
 	m.encoder.Mul(m.side, dst)
 }
 
+var _ cache.Block = latentRow{}
+
+// Rows encodes.
+func (m latentRow) Rows(pos []int32, k, v, dstK, _ [][]float32) {
+	width := len(m.side)
+	rows := make([]float32, len(pos)*width)
+	at := besides(rows, width, 0, k)
+	besides(rows, width, at, v)
+	kernel.Multiply(rows, m.encoder.Data, width, dstK[0], m.encoder.Rows)
+}
+
+// besides copies the rows of some heads side by side into rows of width channels, from channel at on, and returns the
+// channel behind them.
+func besides(rows []float32, width, at int, heads [][]float32) int {
+	n := len(rows) / width
+	for _, head := range heads {
+		dim := len(head) / n
+		for i := range n {
+			copy(rows[i*width+at:], head[i*dim:(i+1)*dim])
+		}
+		at += dim
+	}
+	return at
+}
+
 // Buffers is the encoder.
 func (m latentRow) Buffers(dst [][]byte) [][]byte { return cache.MatrixBuffers(dst, m.encoder) }
 
@@ -184,6 +210,18 @@ func (m *rebuilt) Row(pos int, k, v, dstK, _ [][]float32) {
 		m.rope.Rotate(plain, -float64(pos))
 	}
 	m.encode(len(k)*m.dim, v, dstK[0])
+}
+
+// Rows encodes the keys as they were before the rotary embedding.
+func (m *rebuilt) Rows(pos []int32, k, v, dstK, dstV [][]float32) {
+	plain := make([][]float32, len(k))
+	for j, head := range k {
+		plain[j] = slices.Clone(head)
+		for i, p := range pos {
+			m.rope.Rotate(plain[j][i*m.dim:(i+1)*m.dim], -float64(p))
+		}
+	}
+	m.latentRow.Rows(pos, plain, v, dstK, dstV)
 }
 
 // Query leaves the query as it is: it reads rebuilt keys.

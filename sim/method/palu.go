@@ -189,6 +189,25 @@ func (c *groupCode) Row(pos int, k, v, dstK, dstV [][]float32) {
 	}
 }
 
+var _ cache.Block = (*groupCode)(nil)
+
+// Rows encodes.
+func (c *groupCode) Rows(pos []int32, k, v, dstK, dstV [][]float32) {
+	keys, values := make([]float32, len(pos)*len(c.key.side)), make([]float32, len(pos)*len(c.value.side))
+	dim := len(c.key.side) / c.size
+	for g := range dstK {
+		besides(keys, len(c.key.side), 0, k[g*c.size:(g+1)*c.size])
+		for i, p := range pos {
+			for j := range c.size {
+				c.rope.Rotate(keys[i*len(c.key.side)+j*dim:][:dim], -float64(p))
+			}
+		}
+		besides(values, len(c.value.side), 0, v[g*c.size:(g+1)*c.size])
+		kernel.Multiply(keys, c.key.down[g].Data, len(c.key.side), dstK[g], c.key.rank)
+		kernel.Multiply(values, c.value.down[g].Data, len(c.value.side), dstV[g], c.value.rank)
+	}
+}
+
 // Buffers is the matrices that encode.
 func (c *groupCode) Buffers(dst [][]byte) [][]byte {
 	return cache.MatrixBuffers(cache.MatrixBuffers(dst, c.key.down...), c.value.down...)
