@@ -15,12 +15,11 @@ import (
 const drawMemory = 72 << 20
 
 // printPlan lists the cells of a run with what they are expected to need, as trials and measurements of this machine
-// tell.
-func printPlan(ctx context.Context, s *streams, p *sim.Plan, plots bool) error {
+// tell. resident is the memory that the process took before it planned.
+func printPlan(ctx context.Context, s *streams, p *sim.Plan, resident int64, plots bool) error {
 	if !p.NoLatency {
 		p.MeasureMachine(sim.ThisMachine())
 	}
-	resident := sim.Resident()
 	forecast, err := p.Forecast(ctx)
 	if err != nil {
 		return err

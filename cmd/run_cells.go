@@ -20,6 +20,7 @@ import (
 
 // runRun measures what the flags ask for; m is the manifest as far as the flags decide it.
 func runRun(ctx context.Context, s *streams, f *runFlags, m sim.Manifest) error {
+	resident := sim.Resident()
 	o, err := f.options()
 	if err != nil {
 		return err
@@ -32,7 +33,7 @@ func runRun(ctx context.Context, s *streams, f *runFlags, m sim.Manifest) error 
 		return err
 	}
 	if f.dryRun && o.AtBytes == nil {
-		return printPlan(ctx, s, plan, !f.noPlots)
+		return printPlan(ctx, s, plan, resident, !f.noPlots)
 	}
 	if err := sim.CheckFolder(f.out, f.resume); err != nil && !f.dryRun {
 		return fmt.Errorf("--out: %w", err)
@@ -41,7 +42,7 @@ func runRun(ctx context.Context, s *streams, f *runFlags, m sim.Manifest) error 
 		return err
 	}
 	if f.dryRun {
-		return printPlan(ctx, s, plan, !f.noPlots)
+		return printPlan(ctx, s, plan, resident, !f.noPlots)
 	}
 	if !f.noLatency {
 		plan.MeasureMachine(m.Machine)

@@ -3,7 +3,6 @@ package sim
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -189,7 +188,7 @@ func (f *forecaster) sideBySide(c Cell, rows int) error {
 		}
 		_, errs[i] = c.Pipeline.Prepare(c.forMethod(f.plan.Seed, nil), fits, c.middle())
 	})
-	return errors.Join(errs...)
+	return cmp.Or(errs...)
 }
 
 // fitTime is the seconds that fitting on rows takes, for one group of layers.

@@ -1,8 +1,8 @@
 package sim
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -68,7 +68,7 @@ func (p *replay) run(ctx context.Context, rec *Record) error {
 // layers replays all groups of layers.
 func (p *replay) layers(ctx context.Context, rec *Record) error {
 	p.perStep = make([]int64, p.cell.steps())
-	if err := p.fit(); err != nil {
+	if err := p.fit(ctx); err != nil {
 		return err
 	}
 	if p.cell.Pipeline.Observes() {
@@ -86,7 +86,7 @@ func (p *replay) layers(ctx context.Context, rec *Record) error {
 
 // fit fits the maps of all groups on the calibration trace, side by side: the decompositions that it takes run on one
 // thread each. What was fitted for another cell is there already.
-func (p *replay) fit() error {
+func (p *replay) fit(ctx context.Context) error {
 	c, on := p.cell, p.plan.calibration(p.cell.Trace)
 	if on == nil {
 		return nil
@@ -94,9 +94,11 @@ func (p *replay) fit() error {
 	groups := c.groups()
 	errs := make([]error, len(groups))
 	p.pool.Run(len(groups), func(_, i int) {
-		_, errs[i] = c.Pipeline.Prepare(c.forMethod(p.plan.Seed, nil), on, groups[i])
+		if errs[i] = ctx.Err(); errs[i] == nil {
+			_, errs[i] = c.Pipeline.Prepare(c.forMethod(p.plan.Seed, nil), on, groups[i])
+		}
 	})
-	return errors.Join(errs...)
+	return cmp.Or(errs...)
 }
 
 // groups returns the layers that share a store.
