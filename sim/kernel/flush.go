@@ -58,10 +58,11 @@ func newFlusher(name string, lines func(p *byte, n int)) *Flusher {
 	return f
 }
 
-// conclude takes the ratio of a probe for what it means.
+// conclude takes the ratio of a probe for what it means. What does not work is not done again.
 func (f *Flusher) conclude(ratio float64) {
 	f.Ratio, f.Cold = ratio, ratio >= leastCold
 	if !f.Cold {
+		f.lines, f.swept = nil, nil
 		f.Reason = fmt.Sprintf("memory takes %.2f times as long to read after %s as before, want %d times", ratio, f.By, leastCold)
 	}
 }

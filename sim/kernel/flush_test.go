@@ -71,8 +71,12 @@ func TestConclude(t *testing.T) {
 		{1.9, false, "memory takes 1.90 times as long to read after test as before"},
 		{0.5, false, "memory takes 0.50 times"},
 	} {
-		f := newFlusher("test", nil)
+		flushed := false
+		f := newFlusher("test", func(*byte, int) { flushed = true })
 		f.conclude(tt.ratio)
+		if f.Flush(nil, [][]byte{make([]byte, 64)}); flushed != tt.cold {
+			t.Errorf("ratio %g: flushes: %v", tt.ratio, flushed)
+		}
 		if f.Cold != tt.cold || f.Ratio != tt.ratio || !strings.HasPrefix(f.Reason, tt.reason) || (f.Reason == "") != tt.cold {
 			t.Errorf("ratio %g: %+v", tt.ratio, f.Flushing)
 		}
