@@ -113,7 +113,7 @@ func TestReadRefuses(t *testing.T) {
 		{"interval", with(`"lo_ns":`, `"lo_ns":9`), "line 1: latency.lo_ns: 9"},
 		{"full's samples", with(`"full_step_ns":[`, `"full_step_ns":[1,`), "line 1: latency.full_step_ns: 4 samples, want one beside each of the 3 of step_ns"},
 		{"ratio below its interval", with(`"ratio_lo":`, `"ratio_lo":9`), "line 1: latency.ratio_lo: 9"},
-		{"ratio above its interval", with(`"ratio_hi":`, `"ratio_hi":0.001,"noisy":false,"x_was":`), "line 1: latency.ratio_hi: 0.001, want the ratio"},
+		{"ratio above its interval", with(`"ratio_hi":`, `"ratio_hi":-`), "line 1: latency.ratio_hi: -"},
 		{"sample", with(`"step_ns":[`, `"step_ns":[-5,`), "line 1: latency.step_ns[0]: -5, want 0 or more"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
