@@ -31,7 +31,7 @@ type Flusher struct {
 const (
 	flushPart = 1 << 16 // bytes that a worker flushes at a time
 	// mostSweep bounds a sweep, which comes before each layer of each sample.
-	mostSweep = 2 * time.Millisecond
+	mostSweep = 4 * time.Millisecond
 	// leastCold is how much longer than warm memory flushed memory must take to read. Chasing pointers it is ten
 	// times and more on common machines.
 	leastCold = 2
@@ -72,7 +72,7 @@ func (f *Flusher) conclude(ratio float64) {
 func (f *Flusher) sweeps(pool *Pool, llc int64) bool {
 	f.By = "sweep"
 	size := (2*llc + 511) &^ 511 // whole reads
-	f.swept = Written(int(min(size, 8<<20)))
+	f.swept = Written(int(min(size, 64<<20)))
 	took := time.Duration(math.MaxInt64)
 	for range 3 {
 		start := time.Now()
