@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -21,8 +22,11 @@ func printPlan(ctx context.Context, s *streams, p *sim.Plan, resident int64, plo
 		p.MeasureMachine(sim.ThisMachine())
 	}
 	forecast, err := p.Forecast(ctx)
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, context.Canceled):
+		return gateError{errors.New("interrupted: nothing was measured")}
+	case err != nil:
+		return fmt.Errorf("--trace: %w", err)
 	}
 	after := int64(0)
 	if plots {

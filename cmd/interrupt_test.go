@@ -56,3 +56,16 @@ func TestInterruptKeepsFinishedCells(t *testing.T) {
 		t.Errorf("run.json: %s", manifest)
 	}
 }
+
+// TestInterruptedDryRun ends with 1, and prints no plan.
+func TestInterruptedDryRun(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, stderr bytes.Buffer
+	s := &streams{out: &out, err: &stderr, now: time.Now}
+	golden := filepath.Join("..", "testdata", "goldens", "tiny", "trace.safetensors")
+	code := execute(ctx, s, []string{"run", "--trace", golden, "--methods", "full,snapkv", "--budget", "24", "--no-latency", "--dry-run"})
+	if code != exitGate || out.Len() > 0 || stderr.String() != "kvgauge: interrupted: nothing was measured\n" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, out.String(), stderr.String())
+	}
+}
