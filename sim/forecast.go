@@ -213,12 +213,13 @@ func (f *forecaster) tryAt(ctx context.Context, c Cell, n int) error {
 // try makes a trial, where the pipeline applies at that length.
 func (f *forecaster) try(ctx context.Context, c Cell, n int) error {
 	o := f.plan.Options
+	decode := c.Decode
 	c.Decode = min(c.Decode, trialDecode, n/2)
 	c.SeqLen, c.Windows, c.Layers = n, 1, c.middle()
 	if c.SeqLen-c.Decode < 1 || c.Trace.FirstQuery() > c.firstStep() || c.fit(o.Seed) != nil {
 		return ctx.Err()
 	}
-	r, ref, err := f.known(ctx, c)
+	r, ref, err := f.known(ctx, c, decode)
 	if err != nil {
 		return err
 	}
@@ -271,8 +272,8 @@ func shorter(have []seen, n int, took time.Duration, parts int) []seen {
 	return []seen{now}
 }
 
-// known returns the rows of a trial and its reference, and notes what they took.
-func (f *forecaster) known(ctx context.Context, c Cell) (*rows, *reference, error) {
+// known returns the rows of a trial and its reference, and notes what these take where so many tokens are decoded.
+func (f *forecaster) known(ctx context.Context, c Cell, decode int) (*rows, *reference, error) {
 	r := f.rows[c.Trace]
 	if r == nil || r.tokens != c.SeqLen {
 		r = &rows{trace: c.Trace, tokens: c.SeqLen, hold: true, held: map[int]*trace.Layer{}}
@@ -290,15 +291,23 @@ func (f *forecaster) known(ctx context.Context, c Cell) (*rows, *reference, erro
 	}
 	key := fmt.Sprint(slices.Index(f.plan.Traces, c.Trace), c.SeqLen, c.Decode, c.Layers)
 	if f.refs[key] == nil {
+		ref, err := newReference(ctx, c, r, f.pool)
+		if err != nil {
+			return nil, nil, err
+		}
+		f.refs[key] = ref
+		c.Decode = min(decode, c.SeqLen/2) // decoded and prompt queries do not take the same
+		if c.Trace.FirstQuery() > c.firstStep() {
+			return r, ref, nil
+		}
 		c.estimate(f.plan.Options)
 		var took []seen
 		for range 2 {
 			start := time.Now()
-			ref, err := newReference(ctx, c, r, f.pool)
-			if err != nil {
+			if _, err = newReference(ctx, c, r, f.pool); err != nil {
 				return nil, nil, err
 			}
-			f.refs[key], took = ref, shorter(took, c.SeqLen, time.Since(start), int(max(1, c.Reference)))
+			took = shorter(took, c.SeqLen, time.Since(start), int(max(1, c.Reference)))
 		}
 		f.refRate[c.Trace] = took[0].seconds
 	}
