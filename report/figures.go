@@ -37,15 +37,10 @@ func bytesFigure(records []sim.Record, look map[string]style) figure {
 // latencyFigure shows the time of a step over the sequence length: the ratio to full's step beside it, times the
 // median of all of full's steps at that length, so that the curves cannot contradict the ratios.
 func latencyFigure(records []sim.Record, look map[string]style) figure {
-	type length struct {
-		trace  string
-		seqLen int
-	}
-	steps := map[length][]float64{}
+	steps := map[sectionKey][]float64{}
 	for _, r := range records {
 		if ns := fullStepNS(r); ns != nil {
-			k := length{r.TraceSHA256, r.SeqLen}
-			steps[k] = append(steps[k], *ns)
+			steps[keyOf(r)] = append(steps[keyOf(r)], *ns)
 		}
 	}
 	f := overLengths(records, look, "ratio to full x full's step", func(r sim.Record) (y, lo, hi float64, ok bool) {
@@ -53,7 +48,7 @@ func latencyFigure(records []sim.Record, look map[string]style) figure {
 		if l == nil || l.RatioToFull == 0 {
 			return 0, 0, 0, false
 		}
-		full := median(steps[length{r.TraceSHA256, r.SeqLen}])
+		full := median(steps[keyOf(r)])
 		y, lo, hi = l.RatioToFull*full, l.RatioToFull*full, l.RatioToFull*full
 		if l.RatioLo != nil && l.RatioHi != nil {
 			lo, hi = max(1, *l.RatioLo*full), *l.RatioHi*full

@@ -20,12 +20,17 @@ type sectionKey struct {
 	seed                    uint64
 }
 
+// keyOf is the key of a record's section.
+func keyOf(r sim.Record) sectionKey {
+	return sectionKey{r.Trace, r.TraceSHA256, layerList(r.Layers), r.SeqLen, r.Decode, r.Windows, r.Seed}
+}
+
 // sections groups records, in order of first appearance.
 func sections(records []sim.Record) []section {
 	var all []section
 	at := map[sectionKey]int{}
 	for _, r := range records {
-		k := sectionKey{r.Trace, r.TraceSHA256, layerList(r.Layers), r.SeqLen, r.Decode, r.Windows, r.Seed}
+		k := keyOf(r)
 		i, ok := at[k]
 		if !ok {
 			i = len(all)

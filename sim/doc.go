@@ -2,7 +2,7 @@
 // measures cache bytes, attention-output error and latency.
 //
 //  1. plan.go: traces x lengths x pipelines become cells, each of which runs or has a reason why not.
-//     memory.go and forecast.go say what they will need; target.go sets their knobs in an equal-bytes run;
+//     memory.go and forecast.go (by trial.go) say what they will need; target.go sets their knobs in an equal-bytes run;
 //     external.go reads results that were made elsewhere.
 //  2. run.go: cells run one at a time, in plan order; each gives a Record (record.go).
 //  3. reference.go: float64 attention over the unreduced trace, once per trace and length.

@@ -45,22 +45,18 @@ func (p *Plan) MeasureMachine(m Machine) {
 // Before each layer's part of a step all that it reads is dropped from the caches: between two layers real decoding
 // streams weights.
 type timing struct {
-	repeats int       // samples; 0: as many as the first group needs
-	layers  int       // of the cell
-	ours    samples   // of the pipeline
-	full    samples   // of the unreduced cache, in turns with ours
-	buffers [][]byte  // scratch
-	out     []float32 // scratch: [query heads*channels]
+	repeats int             // samples; 0: as many as the first group needs
+	ours    []time.Duration // of the pipeline
+	full    []time.Duration // of the unreduced cache, in turns with ours
+	buffers [][]byte        // scratch
+	out     []float32       // scratch: [query heads*channels]
 
 	setup, sampling time.Duration // wall time of the timing itself, for forecasts
 }
 
-// samples are times of a step: each the sum over the layers that have been timed.
-type samples []time.Duration
-
 // newTiming is that of a cell.
 func newTiming(c Cell, o Options) *timing {
-	return &timing{repeats: o.Repeats, layers: len(c.Layers), out: make([]float32, c.Trace.QHeads*c.Trace.HeadDim)}
+	return &timing{repeats: o.Repeats, out: make([]float32, c.Trace.QHeads*c.Trace.HeadDim)}
 }
 
 // steps is how many of the last decode steps of a cell are timed.
@@ -106,7 +102,7 @@ func (p *replay) time(ctx context.Context, store, start *cache.Store, group []in
 		runtime.GC() // what the prompt left must not be collected beside the samples
 	}
 	t.setup += time.Since(entered)
-	began, share := time.Now(), mostTime*time.Duration(len(group))/time.Duration(t.layers)
+	began, share := time.Now(), mostTime*time.Duration(len(group))/time.Duration(len(p.cell.Layers))
 	for i := 0; ; i++ {
 		if first && t.enough(time.Since(began), share) || !first && i == len(t.ours) {
 			t.sampling += time.Since(began)
@@ -179,16 +175,13 @@ func (t *timing) ratios() []float64 {
 	return rs
 }
 
-// median is one with its distribution-free 95 % interval; there is none below leastSamples.
-type median struct {
-	of, lo, hi float64
-	bounded    bool
-}
+// median is one with its distribution-free 95 % interval, which is infinite below leastSamples.
+type median struct{ of, lo, hi float64 }
 
 // summary is the median of samples, whose order stays.
 func summary(xs []float64) median {
 	s := benchmath.AssumeNothing.Summary(benchmath.NewSample(append([]float64(nil), xs...), &benchmath.DefaultThresholds), 0.95)
-	return median{s.Center, s.Lo, s.Hi, len(xs) >= leastSamples}
+	return median{s.Center, s.Lo, s.Hi}
 }
 
 // reach is the longer side of the interval, as a share of the median.
@@ -205,7 +198,7 @@ func (p *replay) latency() *Latency {
 	}
 	step, ratio := summary(ns), summary(t.ratios())
 	l.MedianNS, l.MeanNS, l.RatioToFull = int64(step.of), int64(stat.Mean(ns, nil)), ratio.of
-	if step.bounded {
+	if len(ns) >= leastSamples {
 		lo, hi := int64(step.lo), int64(step.hi)
 		l.LoNS, l.HiNS, l.RatioLo, l.RatioHi = &lo, &hi, &ratio.lo, &ratio.hi
 		l.Noisy = ratio.reach() > noisyRatio

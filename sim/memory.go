@@ -54,7 +54,7 @@ func (c Cell) memory(o Options) int64 {
 	}
 	live += int64(o.Threads) * 8 * n * max(steps, lateBatch)
 	live += int64(c.Windows) * (8*layers*steps*h*(d+2) + layers*h*n/8)
-	if c.fits() {
+	if c.Pipeline.Fits() {
 		rows, fits := n, int64(1)
 		if on := o.Calibrate[t]; on != nil {
 			rows, fits = int64(on.Tokens), int64(min(o.Threads, len(c.groups())))
@@ -72,9 +72,6 @@ func (c Cell) memory(o Options) int64 {
 // timed says whether latency is measured in the cell.
 func (c Cell) timed(o Options) bool { return !o.NoLatency && c.Decode > 0 && !c.External.dense() }
 
-// fits says whether the pipeline fits maps.
-func (c Cell) fits() bool { return c.Pipeline.Fits() }
-
 // shared is the most layers that share a store.
 func (c Cell) shared() int64 {
 	n := 1
@@ -91,14 +88,10 @@ func (c Cell) groupMaps(o Options) int64 {
 
 // maps bounds what the run keeps of maps fitted on calibration traces, for all of its cells.
 func (p *Plan) maps() int64 {
-	type key struct {
-		trace    *trace.Trace
-		pipeline string
-	}
-	of := map[key]int64{}
+	of := map[tried]int64{}
 	for _, c := range p.Cells {
-		if c.Skip == "" && p.Calibrate[c.Trace] != nil && c.fits() {
-			of[key{c.Trace, c.Pipeline.Name}] = c.groupMaps(p.Options) * int64(len(c.groups()))
+		if c.Skip == "" && p.calibrated(c) {
+			of[tried{c.Trace, c.Pipeline.Name}] = c.groupMaps(p.Options) * int64(len(c.groups()))
 		}
 	}
 	total := int64(0)

@@ -113,9 +113,12 @@ func mapped(m Map, k, v [][]float32, pos []int32, before, after Shape) (mk, mv [
 		}
 		return mk, mv
 	}
-	dst := newRows(after)
+	src, dst := rows{make([][]float32, before.Heads), make([][]float32, before.Heads)}, newRows(after)
 	for i, p := range pos {
-		m.Row(int(p), cutRows(k, before.K, i, i+1), cutRows(v, before.V, i, i+1), dst.k, dst.v)
+		for h := range before.Heads {
+			src.k[h], src.v[h] = k[h][i*before.K:(i+1)*before.K], v[h][i*before.V:(i+1)*before.V]
+		}
+		m.Row(int(p), src.k, src.v, dst.k, dst.v)
 		for h := range after.Heads {
 			copy(mk[h][i*after.K:], dst.k[h])
 			copy(mv[h][i*after.V:], dst.v[h])

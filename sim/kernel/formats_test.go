@@ -205,11 +205,12 @@ func TestBlockError(t *testing.T) {
 				}
 			}
 			_, scales, mins, values := stored(t, b, row)
-			// Rounding the scale moves a value by 2^-11 of itself, or where the scale is subnormal in binary16 by up to
-			// 2^-25 of the code's entry.
-			rounding := float64(amax(row))*0x1p-9 + float64(amax(b.Table))*0x1p-25
 			for c, x := range row {
 				block := c / b.width(dim)
+				rounding := float64(amax(row)) * 0x1p-9
+				if scales[block] < 0x1p-14 { // subnormal in binary16: its steps are 2^-24
+					rounding += float64(amax(b.Table)) * 0x1p-25
+				}
 				least := math.Inf(1)
 				for _, e := range b.Table {
 					least = min(least, math.Abs(float64(scales[block]*e+mins[block]-x)))

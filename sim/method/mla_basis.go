@@ -216,10 +216,7 @@ func (m *rebuilt) Row(pos int, k, v, dstK, _ [][]float32) {
 func (m *rebuilt) Rows(pos []int32, k, v, dstK, dstV [][]float32) {
 	plain := make([][]float32, len(k))
 	for j, head := range k {
-		plain[j] = slices.Clone(head)
-		for i, p := range pos {
-			m.rope.Rotate(plain[j][i*m.dim:(i+1)*m.dim], -float64(p))
-		}
+		plain[j] = unrotatedHead(m.rope, head, pos)
 	}
 	m.latentRow.Rows(pos, plain, v, dstK, dstV)
 }
@@ -258,11 +255,16 @@ func transposed(m cache.Matrix) cache.Matrix {
 func unrotated(on *cache.View) [][]float32 {
 	var plain [][]float32
 	for j, head := range on.K {
-		k := append([]float32(nil), head...)
-		for i, pos := range on.Pos[j] {
-			on.Rope.Rotate(k[i*on.Dim:(i+1)*on.Dim], -float64(pos))
-		}
-		plain = append(plain, k)
+		plain = append(plain, unrotatedHead(on.Rope, head, on.Pos[j]))
+	}
+	return plain
+}
+
+// unrotatedHead returns the keys of tokens at positions pos, [tokens*dim], as they were before the rotary embedding.
+func unrotatedHead(rope kernel.Rope, keys []float32, pos []int32) []float32 {
+	plain, dim := slices.Clone(keys), len(keys)/max(1, len(pos))
+	for i, p := range pos {
+		rope.Rotate(plain[i*dim:(i+1)*dim], -float64(p))
 	}
 	return plain
 }

@@ -136,8 +136,8 @@ func (m *splitRope) Output(_, head int, u, dst []float32) { m.value[head/m.group
 
 // Buffers is all matrices.
 func (m *splitRope) Buffers(dst [][]byte) [][]byte {
-	for c, mix := range m.mix {
-		if mix != nil && (c == 0 || mix != m.mix[c-1]) { // both parts of a pair share one
+	for _, mix := range m.mix {
+		if mix != nil {
 			dst = append(dst, kernel.Memory(mix.RawMatrix().Data))
 		}
 	}
