@@ -85,7 +85,7 @@ func (x constant) Fit(c method.Cell) (method.Cell, error) {
 func (x constant) Decide(_ method.Cell, v *cache.View) (cache.Decision, error) {
 	d := cache.Decision{Keep: x.kept[v.Layers[0]]}
 	if len(d.Keep) != v.Heads() {
-		var repeat cache.Pool
+		var repeat cache.MeanHeads
 		for h := range v.QHeads() {
 			repeat.Of = append(repeat.Of, []int{h / v.Group()})
 		}

@@ -34,8 +34,8 @@ const (
 func (p *Plan) MeasureMachine(m Machine) {
 	pool := kernel.NewPool(p.Threads)
 	defer pool.Close()
-	flusher := kernel.NewFlusher(pool, m.LLC)
-	limits := kernel.MeasureLimits(pool, flusher)
+	flusher := kernel.NewCacheFlusher(pool, m.LLC)
+	limits := kernel.MeasureRoofline(pool, flusher)
 	p.Limits, p.Flushing, p.flush = &limits, &flusher.Flushing, flusher.Flush
 }
 
@@ -140,7 +140,7 @@ func (p *replay) sample(r *reader, step int) (took time.Duration) {
 		// The same append succeeded in the error pass.
 		_ = r.store.Append(layer, tok.pos, tok.k, tok.v)
 		r.store.Attend(layer, tok.pos, tok.q, t.out)
-		r.store.Settle(layer, tok.pos)
+		r.store.EndStep(layer, tok.pos)
 		took += time.Since(start)
 	}
 	return took

@@ -11,7 +11,7 @@ import (
 )
 
 func TestBound(t *testing.T) {
-	limits := &kernel.Limits{ReadGBs: 10, GFLOPs: 100} // a byte takes as long as ten operations
+	limits := &kernel.Roofline{ReadGBs: 10, GFLOPs: 100} // a byte takes as long as ten operations
 	tests := []struct {
 		step           time.Duration
 		traffic, flops int64
@@ -71,7 +71,7 @@ func TestEnough(t *testing.T) {
 func TestLatencyFigures(t *testing.T) {
 	const ms = time.Millisecond
 	p := &replay{
-		runner:   &runner{plan: &Plan{Limits: &kernel.Limits{ReadGBs: 1, GFLOPs: 1}, Flushing: &kernel.Flushing{Cold: true}}},
+		runner:   &runner{plan: &Plan{Limits: &kernel.Roofline{ReadGBs: 1, GFLOPs: 1}, Flushing: &kernel.Flushing{Cold: true}}},
 		compress: 7 * ms,
 		timing:   &timing{ours: []time.Duration{1 * ms, 2 * ms, 3 * ms, 4 * ms, 5 * ms, 9 * ms}, full: []time.Duration{2 * ms, 4 * ms, 4 * ms, 8 * ms, 10 * ms, 9 * ms}},
 		traffic:  1,
@@ -94,7 +94,7 @@ func TestLatencyFigures(t *testing.T) {
 
 // timed makes a plan ready to be timed, on a machine whose caches flush empties; it may be nil.
 func timed(p *Plan, flush func([][]byte)) {
-	p.Limits, p.Flushing = &kernel.Limits{ReadGBs: 10, GFLOPs: 100}, &kernel.Flushing{Cold: true}
+	p.Limits, p.Flushing = &kernel.Roofline{ReadGBs: 10, GFLOPs: 100}, &kernel.Flushing{Cold: true}
 	p.flush = func(_ *kernel.Pool, buffers [][]byte) {
 		if flush != nil {
 			flush(buffers)

@@ -23,7 +23,7 @@ type Manifest struct {
 	Machine   Machine           `json:"machine"`
 	Kernel    string            `json:"kernel"`
 	Threads   int               `json:"threads"`
-	Limits    *kernel.Limits    `json:"limits"`   // measured before the first cell; null where nothing is timed
+	Limits    *kernel.Roofline  `json:"limits"`   // measured before the first cell; null where nothing is timed
 	Flushing  *kernel.Flushing  `json:"flushing"` // how samples were made to read from memory; null where nothing is timed
 	Traces    []ManifestTrace   `json:"traces"`
 	Calibrate []ManifestTrace   `json:"calibrate"`          // what maps are fitted on, one for each trace; empty where none is

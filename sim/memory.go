@@ -157,7 +157,7 @@ func (p *Plan) Memory(before, after int64) (cells []int64, most int64) {
 		cells = append(cells, n)
 	}
 	if timed {
-		all += kernel.LimitBytes
+		all += kernel.RooflineBytes
 	}
 	for i, c := range p.Cells {
 		if c.Skip == "" {

@@ -47,7 +47,7 @@ type Plan struct {
 
 	// Limits is what the machine can do, which a step's time is held against, and Flushing how its caches are emptied;
 	// nil where nothing is timed.
-	Limits   *kernel.Limits
+	Limits   *kernel.Roofline
 	Flushing *kernel.Flushing
 	flush    func(*kernel.Pool, [][]byte) // drops memory from the caches
 }

@@ -63,7 +63,7 @@ func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 		k, v := l.K[h/(heads/t.KVHeads)], l.V[h/(heads/t.KVHeads)]
 		q := l.Q[h][(c.firstStep()-l.FirstQuery)*d:]
 		logits, lse := kernel.LogitsExact(q, d, t.Scale, k, sees)
-		out := kernel.WeighExact(logits, lse, d, v, sees)
+		out := kernel.WeightedSumExact(logits, lse, d, v, sees)
 		for s := range steps {
 			copy(e.out[(s*heads+h)*d:], out[s*d:(s+1)*d])
 			e.lse[s*heads+h] = lse[s]

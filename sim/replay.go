@@ -250,7 +250,7 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 				p.perStep[i] += store.Bytes() // before a policy makes it smaller again
 			}
 			if c.Decode > 0 {
-				store.Settle(group[n], tok.pos)
+				store.EndStep(group[n], tok.pos)
 			}
 		}
 	}

@@ -19,7 +19,7 @@ type attender struct {
 	used    []int             // [stored head] of them, in this step
 	parts   []part            // what one step has to do
 	run     func(worker, i int)
-	turn    *kernel.Turn
+	turn    *kernel.KeyShift
 }
 
 // chunkOf returns how many entries one part of a step covers, given the multiplications of an entry. Where many
@@ -85,7 +85,7 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 		s.scratch = append(s.scratch, kernel.NewScratch(group, max(width, s.shape.K, s.shape.V)))
 	}
 	if s.ring != nil && s.ring.Roll {
-		s.turn = &kernel.Turn{Rope: rope, Rows: s.ring.Sinks}
+		s.turn = &kernel.KeyShift{Rope: rope, Rows: s.ring.Sinks}
 	}
 	s.watch()
 	s.openIndex()

@@ -15,7 +15,7 @@ func (c *Codec) grouped() bool { return c.K.Grouped() || c.V.Grouped() }
 // newCoder makes the memory.
 func (s *Store) newCoder() {
 	if s.shape.Latent {
-		s.codec.V, s.codec.TurnV = kernel.Layout{}, s.codec.TurnK
+		s.codec.V, s.codec.HadamardV = kernel.Layout{}, s.codec.HadamardK
 	}
 	s.coder = coder{
 		k: make([]float32, s.shape.K), v: make([]float32, s.shape.V),
@@ -25,15 +25,15 @@ func (s *Store) newCoder() {
 
 // turned returns the rows of a token as they are stored. The result is valid until the next call.
 func (s *Store) turned(k, v []float32) (tk, tv []float32) {
-	if h := s.codec.TurnK; h != nil {
+	if h := s.codec.HadamardK; h != nil {
 		copy(s.coder.k, k)
 		k = s.coder.k
-		h.Turn(k)
+		h.Transform(k)
 	}
-	if h := s.codec.TurnV; h != nil {
+	if h := s.codec.HadamardV; h != nil {
 		copy(s.coder.v, v)
 		v = s.coder.v
-		h.Turn(v)
+		h.Transform(v)
 	}
 	return k, v
 }
@@ -41,8 +41,8 @@ func (s *Store) turned(k, v []float32) (tk, tv []float32) {
 // turnQueries turns the queries of all heads, at the start of s.q, as the keys are, and makes the products with them
 // that a sketch of keys is read by.
 func (s *Store) turnQueries(q []float32) {
-	if s.codec.TurnK != nil {
-		s.codec.TurnK.Turn(q)
+	if s.codec.HadamardK != nil {
+		s.codec.HadamardK.Transform(q)
 	}
 	if b := s.codec.K.Blocks; b != nil && b.Sketch != nil {
 		b.Sketch.Queries(s.q)
@@ -52,18 +52,18 @@ func (s *Store) turnQueries(q []float32) {
 
 // turnBack undoes the turn in what the query heads read of values, [query heads][channels].
 func (s *Store) turnBack(u []float32) {
-	if s.codec.TurnV != nil {
-		s.codec.TurnV.Undo(u)
+	if s.codec.HadamardV != nil {
+		s.codec.HadamardV.Inverse(u)
 	}
 }
 
 // unturn undoes the turns of decoded rows, [entry][channels].
 func (s *Store) unturn(k, v []float32) {
-	if s.codec.TurnK != nil {
-		s.codec.TurnK.Undo(k)
+	if s.codec.HadamardK != nil {
+		s.codec.HadamardK.Inverse(k)
 	}
-	if s.codec.TurnV != nil && !s.shape.Latent {
-		s.codec.TurnV.Undo(v)
+	if s.codec.HadamardV != nil && !s.shape.Latent {
+		s.codec.HadamardV.Inverse(v)
 	}
 	if s.shape.Latent {
 		for i := 0; i*s.shape.V < len(v); i++ {
@@ -85,21 +85,21 @@ func (s *Store) pack(layer int) {
 
 // pack does it for one head.
 func (e *entries) pack(room []float32, shape Shape) (ok bool) {
-	ok = e.k.Pack(room)
+	ok = e.k.Flush(room)
 	if shape.Latent {
 		e.v.PrefixOf(&e.k, shape.V)
 		return ok
 	}
-	return e.v.Pack(room) && ok
+	return e.v.Flush(room) && ok
 }
 
 // remove drops entries, named in ascending order; the others stay in theirs.
 func (e *entries) remove(drop []int32, shape Shape) {
-	e.k.Remove(drop)
+	e.k.Evict(drop)
 	if shape.Latent {
 		e.v.PrefixOf(&e.k, shape.V)
 	} else {
-		e.v.Remove(drop)
+		e.v.Evict(drop)
 	}
 	e.pos, e.notes = without(e.pos, drop), without(e.notes, drop)
 }

@@ -11,26 +11,26 @@ import (
 
 // kivi packs two keys of a head at a time and keeps the last three values.
 var kivi = &Codec{
-	K: kernel.Layout{Format: kernel.Int4, Tokens: 2, Window: kernel.Window{Flush: 2}},
-	V: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Uniform(4, 2), Window: kernel.Window{Flush: 1, Hold: 3}},
+	K: kernel.Layout{Format: kernel.Int4, Tokens: 2, Residual: kernel.ResidualWindow{Flush: 2}},
+	V: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Uniform(4, 2), Residual: kernel.ResidualWindow{Flush: 1, Hold: 3}},
 }
 
 // tiles keeps three keys and values and packs four at a time.
 var tiles = &Codec{
-	K: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Tiles(4, true), Tokens: 4, Window: kernel.Window{Sinks: 3, Flush: 4}},
-	V: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Tiles(2, false), Tokens: 4, Window: kernel.Window{Sinks: 3, Flush: 4}},
+	K: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Balanced(4, true), Tokens: 4, Residual: kernel.ResidualWindow{Sinks: 3, Flush: 4}},
+	V: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Balanced(2, false), Tokens: 4, Residual: kernel.ResidualWindow{Sinks: 3, Flush: 4}},
 }
 
 // turned stores rows of two channels rotated by an eighth of a turn.
 var turned = &Codec{
 	K: kernel.Plain(kernel.F32), V: kernel.Plain(kernel.F32),
-	TurnK: &kernel.Hadamard{Block: 2}, TurnV: &kernel.Hadamard{Block: 2, Signs: []float32{1, -1}},
+	HadamardK: &kernel.Hadamard{Block: 2}, HadamardV: &kernel.Hadamard{Block: 2, Signs: []float32{1, -1}},
 }
 
 // sketched turns keys, and keeps of them codes and the signs of what these leave.
 var sketched = &Codec{
-	K: kernel.Packed(kernel.Sketched(4, 2, rand.New(rand.NewPCG(1, 2)))), V: kernel.Plain(kernel.F32),
-	TurnK: &kernel.Hadamard{Block: 2},
+	K: kernel.Blockwise(kernel.Sketched(4, 2, rand.New(rand.NewPCG(1, 2)))), V: kernel.Plain(kernel.F32),
+	HadamardK: &kernel.Hadamard{Block: 2},
 }
 
 // oldest is a Policy that drops a head's first entry at each step after the last layer.
@@ -43,7 +43,7 @@ func (oldest) After(s *Step) {
 		return
 	}
 	for j := range s.Heads {
-		s.Heads[j].Drop = append(s.Heads[j].Drop, 0)
+		s.Heads[j].Evict = append(s.Heads[j].Evict, 0)
 	}
 }
 
@@ -65,8 +65,8 @@ func TestCodedStepAllocatesNothing(t *testing.T) {
 		"tiles":             {Codec: tiles},
 		"kivi with a ring":  {Codec: kivi, Ring: &Ring{Sinks: 1, Capacity: 2900}, Keep: [][]int32{span(2900), span(2900)}},
 		"kivi that drops":   {Codec: kivi, Policy: oldest{}, Notes: notes(2, 3000)},
-		"blocks that drop":  {Codec: &Codec{K: kernel.Packed(kernel.Q8()), V: kernel.Packed(kernel.MX4(2))}, Policy: oldest{}, Notes: notes(2, 3000)},
-		"tokens as they go": {Codec: &Codec{K: kernel.Packed(kernel.FP8(false, kernel.HalfScale)), V: kernel.Packed(kernel.Tokenwise4())}},
+		"blocks that drop":  {Codec: &Codec{K: kernel.Blockwise(kernel.Q8()), V: kernel.Blockwise(kernel.MX4(2))}, Policy: oldest{}, Notes: notes(2, 3000)},
+		"tokens as they go": {Codec: &Codec{K: kernel.Blockwise(kernel.FP8(false, kernel.HalfScale)), V: kernel.Blockwise(kernel.Tokenwise4())}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := kernel.NewPool(2)
@@ -83,7 +83,7 @@ func TestCodedStepAllocatesNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 				s.Attend(5, pos, q, out)
-				s.Settle(5, pos)
+				s.EndStep(5, pos)
 				pos++
 			}); allocs != 0 {
 				t.Errorf("%g allocations a step", allocs)
@@ -171,7 +171,7 @@ func TestRingOfGroups(t *testing.T) {
 				t.Errorf("token %d: row %d holds the key of %g, not of %d", pos, i, got, p)
 			}
 		}
-		s.Settle(5, pos)
+		s.EndStep(5, pos)
 	}
 }
 
@@ -187,7 +187,7 @@ func TestCloneOfGroups(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Attend(5, pos, []float32{1, 2, 3, 4}, out)
-		s.Settle(5, pos)
+		s.EndStep(5, pos)
 		return slices.Clone(out)
 	}
 	for pos := 11; pos < 30; pos++ {

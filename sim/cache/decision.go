@@ -4,13 +4,13 @@ import "kvgauge/sim/kernel"
 
 // Decision is what one pipeline stage made of its View.
 type Decision struct {
-	Keep    [][]int32 // [stored head] rows of the view to keep, ascending and ragged; nil keeps all
-	Map     Map       // of every row, the decoded ones too; nil leaves them as they are
-	Ring    *Ring     // a fixed number of entries while decoding; nil grows
-	Codec   *Codec    // how rows are stored; nil leaves f16
-	Packing Packing   // how the prompt is stored, where not as the rows that follow; nil stores all alike
-	Policy  Policy    // drops entries while decoding; nil keeps what is there
-	Select  Selector  // of the entries that a step reads; nil reads all
+	Keep   [][]int32     // [stored head] rows of the view to keep, ascending and ragged; nil keeps all
+	Map    Map           // of every row, the decoded ones too; nil leaves them as they are
+	Ring   *Ring         // a fixed number of entries while decoding; nil grows
+	Codec  *Codec        // how rows are stored; nil leaves f16
+	Prompt PromptStorage // how the prompt is stored, where not as the rows that follow; nil stores all alike
+	Policy Policy        // drops entries while decoding; nil keeps what is there
+	Select Selector      // of the entries that a step reads; nil reads all
 
 	Merge    bool // the layers of the group share from here on: their own rows are gone
 	Producer bool // stages after this one see the queries of the group's first layer alone
@@ -33,8 +33,8 @@ type Decision struct {
 // Codec is how keys and values are stored. Rows are turned before that, queries as keys are, and what was read
 // of turned values is turned back. A Latent row, which is both, is stored and turned as a key.
 type Codec struct {
-	K, V         kernel.Layout
-	TurnK, TurnV *kernel.Hadamard // nil leaves rows as they are
+	K, V                 kernel.Layout
+	HadamardK, HadamardV *kernel.Hadamard // nil leaves rows as they are
 }
 
 // Warning says where a method did something other than its name promises.

@@ -6,7 +6,7 @@ import (
 	"kvgauge/sim/kernel"
 )
 
-// Joint is the Packing of layers whose prompt rows are latent rows of one basis for the keys and one for the
+// Joint is the PromptStorage of layers whose prompt rows are latent rows of one basis for the keys and one for the
 // values of all of them. Every step makes the rows of its layer again, and rotates the keys.
 type Joint struct {
 	K, V Basis
@@ -19,14 +19,14 @@ type Basis struct {
 	Up   [][]Matrix // [layer of the group][head], [dim][rank]
 }
 
-var _ Packing = Joint{}
+var _ PromptStorage = Joint{}
 
 // rank is the channels of a latent row.
 func (b Basis) rank() int { return b.Up[0][0].Cols }
 
-// Pack encodes the latent rows by the codec, and the bases in f16: they belong to the sequence.
-func (j Joint) Pack(v *View, c Codec) (Packed, bool) {
-	s := &joint{layers: v.Layers, pos: v.Pos[0], ends: []int{v.Rows(0)}, turns: kernel.NewTurns(j.Rope), dim: v.Dim, vDim: v.VDim}
+// Encode encodes the latent rows by the codec, and the bases in f16: they belong to the sequence.
+func (j Joint) Encode(v *View, c Codec) (StoredPrompt, bool) {
+	s := &joint{layers: v.Layers, pos: v.Pos[0], ends: []int{v.Rows(0)}, turns: kernel.NewRopeTable(j.Rope), dim: v.Dim, vDim: v.VDim}
 	var okK, okV bool
 	s.k, okK = j.K.encode(c.K)
 	s.v, okV = j.V.encode(c.V)
@@ -105,7 +105,7 @@ type joint struct {
 	k, v      latents
 	pos       []int32
 	ends      []int
-	turns     *kernel.Turns
+	turns     *kernel.RopeTable
 	dim, vDim int
 
 	rooms []jointRoom // [worker]
@@ -119,7 +119,7 @@ type jointRoom struct {
 	scratch *kernel.Scratch
 }
 
-var _ Packed = (*joint)(nil)
+var _ StoredPrompt = (*joint)(nil)
 
 // Pos is the whole prompt: latents come before eviction.
 func (j *joint) Pos(int) []int32 { return j.pos }
@@ -195,7 +195,7 @@ func appendRows(to *kernel.Rows, rows []float32, n int) {
 func (j *joint) Buffers(dst [][]byte) [][]byte { return j.v.buffers(j.k.buffers(dst)) }
 
 // Clone copies the rows and the bases.
-func (j *joint) Clone() Packed {
+func (j *joint) Clone() StoredPrompt {
 	c := *j
 	c.k, c.v = j.k.clone(), j.v.clone()
 	return &c

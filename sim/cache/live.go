@@ -51,7 +51,7 @@ func (s *Step) View() *View {
 // Keep drops all entries but those that rows of the step's View name, [stored head] ascending; nil keeps all.
 func (s *Step) Keep(rows [][]int32) {
 	for h, keep := range rows {
-		drop := s.Heads[h].Drop
+		drop := s.Heads[h].Evict
 		for row, at := range s.order[h] {
 			if len(keep) > 0 && int(keep[0]) == row {
 				keep = keep[1:]
@@ -60,7 +60,7 @@ func (s *Step) Keep(rows [][]int32) {
 			drop = append(drop, at)
 		}
 		slices.Sort(drop)
-		s.Heads[h].Drop = drop
+		s.Heads[h].Evict = drop
 	}
 }
 

@@ -19,15 +19,15 @@ type Map interface {
 	Buffers(dst [][]byte) [][]byte
 }
 
-// Block is a Map that makes the rows of a prompt many tokens at a time: the same rows, in less time.
-type Block interface {
+// BatchMap is a Map that makes the rows of a prompt many tokens at a time: the same rows, in less time.
+type BatchMap interface {
 	Map
 	// Rows is Row for the tokens at positions pos: from k, v [heads before][tokens*channels] into dstK, dstV
 	// [heads][tokens*channels]. With a Latent shape dstV is left alone.
 	Rows(pos []int32, k, v, dstK, dstV [][]float32)
 }
 
-// blockTokens is how many tokens a Block gets at a time.
+// blockTokens is how many tokens a BatchMap gets at a time.
 const blockTokens = 64
 
 // Fold is a Map whose rows do not stand for keys and values as they are: each query head turns its query
@@ -52,21 +52,21 @@ type Rebuild interface {
 	Keys(head int, pos []int32, rows []float32, dst [][]float32)
 }
 
-// Pool is the Map whose stored head is the mean of some of the heads before it.
-type Pool struct {
+// MeanHeads is the Map whose stored head is the mean of some of the heads before it.
+type MeanHeads struct {
 	Of [][]int // [stored head] indices of the heads that are averaged; one index copies
 }
 
-var _ Map = Pool{}
+var _ Map = MeanHeads{}
 
 // Shape has as many heads as there are groups.
-func (p Pool) Shape(before Shape) Shape {
+func (p MeanHeads) Shape(before Shape) Shape {
 	before.Heads = len(p.Of)
 	return before
 }
 
 // Row averages the rows of each group of heads.
-func (p Pool) Row(_ int, k, v, dstK, dstV [][]float32) {
+func (p MeanHeads) Row(_ int, k, v, dstK, dstV [][]float32) {
 	for c, group := range p.Of {
 		mean(dstK[c], k, group)
 		mean(dstV[c], v, group)
@@ -74,7 +74,7 @@ func (p Pool) Row(_ int, k, v, dstK, dstV [][]float32) {
 }
 
 // Buffers is none.
-func (Pool) Buffers(dst [][]byte) [][]byte { return dst }
+func (MeanHeads) Buffers(dst [][]byte) [][]byte { return dst }
 
 // mean writes the average of the rows named by group, in their order.
 func mean(dst []float32, rows [][]float32, group []int) {

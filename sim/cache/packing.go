@@ -7,17 +7,17 @@ import (
 	"kvgauge/sim/kernel"
 )
 
-// Packing stores rows of the prompt in another way than the rows that follow them: fewer channels, or one
+// PromptStorage stores rows of the prompt in another way than the rows that follow them: fewer channels, or one
 // set of rows for several layers. What it leaves, and what is decoded, is stored as it comes; where the
 // layers of a group did not merge, each has rows of its own of that.
-type Packing interface {
-	// Pack encodes the first rows of each head of the prompt, as the decisions before left them. It reports
+type PromptStorage interface {
+	// Encode encodes the first rows of each head of the prompt, as the decisions before left them. It reports
 	// whether the formats could hold them.
-	Pack(v *View, c Codec) (p Packed, finite bool)
+	Encode(v *View, c Codec) (p StoredPrompt, finite bool)
 }
 
-// Packed is what a Packing made. It takes no further rows.
-type Packed interface {
+// StoredPrompt is what a PromptStorage made. It takes no further rows.
+type StoredPrompt interface {
 	// Pos is the token positions of the rows of a stored head that it holds, in its own order. They are the
 	// first rows of the view.
 	Pos(head int) []int32
@@ -38,24 +38,24 @@ type Packed interface {
 	// Buffers appends to dst the memory that attention reads.
 	Buffers(dst [][]byte) [][]byte
 	// Clone has rows of its own; it shares the memory of workers until Prepare makes other.
-	Clone() Packed
+	Clone() StoredPrompt
 }
 
 var errPacked = errors.New("a packed prompt goes with rows that stay, all read, in a format of single rows")
 
-// packer is what a Store with a Packing holds besides.
+// packer is what a Store with a PromptStorage holds besides.
 type packer struct {
-	packed Packed
+	packed StoredPrompt
 	tails  [][]entries // [layer with rows of its own] the rows that are not packed
 	layer  int         // that attends
 }
 
 // packPrompt encodes the prompt by the packing and the rows that it leaves as they are, with room for those to come.
-func (s *Store) packPrompt(p Packing, v *View, decode int) (longest int, err error) {
-	if s.ring != nil || s.policy != nil || s.selector != nil || s.codec.grouped() || s.codec.TurnK != nil || s.codec.TurnV != nil {
+func (s *Store) packPrompt(p PromptStorage, v *View, decode int) (longest int, err error) {
+	if s.ring != nil || s.policy != nil || s.selector != nil || s.codec.grouped() || s.codec.HadamardK != nil || s.codec.HadamardV != nil {
 		return 0, errPacked
 	}
-	packed, ok := p.Pack(v, s.codec)
+	packed, ok := p.Encode(v, s.codec)
 	if !ok {
 		return 0, ErrRange
 	}

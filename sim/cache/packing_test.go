@@ -63,7 +63,7 @@ func identity(v *View) Joint {
 }
 
 // packings are exact but for rounding, over two heads of 200 rows of 24 channels.
-func packings(v *View) map[string]Packing {
+func packings(v *View) map[string]PromptStorage {
 	every := make([]int32, v.Dim)
 	for c := range every {
 		every[c] = int32(c)
@@ -73,7 +73,7 @@ func packings(v *View) map[string]Packing {
 	for i := range all {
 		all[i] = int32(i)
 	}
-	return map[string]Packing{
+	return map[string]PromptStorage{
 		"prune":       Prune{Channels: [][]int32{every, every}, Recent: 30},
 		"prune none":  Prune{Channels: [][]int32{every, every}, Recent: 1000},
 		"slerp kept":  Slerp{T: 0.6, KeepK: [][]int32{all, all}, KeepV: [][]int32{all, all}},
@@ -95,7 +95,7 @@ func TestPackingsAreRead(t *testing.T) {
 			case "prune", "prune none": // layers that have merged, if any
 				v.Layers, v.Peers = v.Layers[:1], nil
 			}
-			s, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Packing: p}}, Decode: 2})
+			s, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Prompt: p}}, Decode: 2})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +125,7 @@ func TestPackingsAreRead(t *testing.T) {
 					for h := range qHeads {
 						j := h / (qHeads / heads)
 						logits, lse := kernel.LogitsExact(q[h*dim:(h+1)*dim], dim, v.Scale, k[l][j], []int{pos + 1})
-						want := kernel.WeighExact(logits, lse, dim, val[l][j], []int{pos + 1})
+						want := kernel.WeightedSumExact(logits, lse, dim, val[l][j], []int{pos + 1})
 						for c, w := range want {
 							if got := out[h*dim+c]; math.Abs(float64(got)-w) > 3e-3 {
 								t.Fatalf("layer %d, token %d, query head %d, channel %d: %g, want %g", layer, pos, h, c, got, w)
@@ -170,7 +170,7 @@ func TestPackedStepAllocatesNothing(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d", name, threads), func(t *testing.T) {
 				pool := kernel.NewPool(threads)
 				defer pool.Close()
-				s, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Packing: p}}, Decode: 300, Pool: pool})
+				s, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Prompt: p}}, Decode: 300, Pool: pool})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -211,12 +211,12 @@ func TestPackedStepAllocatesNothing(t *testing.T) {
 func TestPackedRefuses(t *testing.T) {
 	v := pairView(1, 1, 4, 5)
 	p := Prune{Channels: [][]int32{{0, 2}}, Recent: 1}
-	if _, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Packing: p}, {Ring: &Ring{Capacity: 3}}}}); !errors.Is(err, errPacked) {
+	if _, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Prompt: p}, {Ring: &Ring{Capacity: 3}}}}); !errors.Is(err, errPacked) {
 		t.Errorf("with a ring: %v", err)
 	}
 	v.V[0][1] = 70000
-	for _, p := range []Packing{p, Slerp{T: 0.5, KeepK: [][]int32{nil}, KeepV: [][]int32{nil}}, identity(v)} {
-		if _, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Packing: p}}}); !errors.Is(err, ErrRange) {
+	for _, p := range []PromptStorage{p, Slerp{T: 0.5, KeepK: [][]int32{nil}, KeepV: [][]int32{nil}}, identity(v)} {
+		if _, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Prompt: p}}}); !errors.Is(err, ErrRange) {
 			t.Errorf("%T: a value beyond f16: %v", p, err)
 		}
 	}

@@ -32,7 +32,7 @@ type StepHead struct {
 	Notes []uint32    // a word for each entry, 0 in one that this step appended; nil where none were decided
 	Probs [][]float32 // [query head of the group][entry] probabilities over the entries held, free to be overwritten
 	Score []float32   // [entry] for the policy to add up over the layers of a step; zero before the first
-	Drop  []int32     // entries to drop, ascending: the policy appends to it
+	Evict []int32     // entries to drop, ascending: the policy appends to it
 }
 
 // observer is what a Store with a Policy keeps to show it each step.
@@ -58,7 +58,7 @@ func (s *Store) watch() {
 	group := s.qHeads / len(s.heads)
 	s.step.Heads = make([]StepHead, len(s.heads))
 	for j := range s.step.Heads {
-		s.step.Heads[j].Drop = make([]int32, 0, s.longest)
+		s.step.Heads[j].Evict = make([]int32, 0, s.longest)
 	}
 	if s.window > 0 {
 		for range len(s.layers) * s.qHeads {
@@ -92,10 +92,10 @@ func (s *Store) softenHead(_, h int) {
 // Watched says whether a policy looks at each step's attention.
 func (s *Store) Watched() bool { return s.policy != nil }
 
-// Settle ends a step of a layer, which was attended last: the policy sees the attention and names the entries to
+// EndStep ends a step of a layer, which was attended last: the policy sees the attention and names the entries to
 // drop, and after the last layer rows that have waited are packed. It allocates nothing, unless the policy looks
 // at the whole store.
-func (s *Store) Settle(layer, pos int) {
+func (s *Store) EndStep(layer, pos int) {
 	if s.policy == nil {
 		s.pack(layer)
 		return
@@ -104,7 +104,7 @@ func (s *Store) Settle(layer, pos int) {
 	group := s.qHeads / len(s.heads)
 	for j := range s.heads {
 		e, h := &s.heads[j], &s.step.Heads[j]
-		h.Pos, h.Notes, h.Drop = e.pos, e.notes, h.Drop[:0]
+		h.Pos, h.Notes, h.Evict = e.pos, e.notes, h.Evict[:0]
 		if s.logits == nil {
 			continue
 		}
@@ -118,7 +118,7 @@ func (s *Store) Settle(layer, pos int) {
 	}
 	s.policy.After(&s.step)
 	for j := range s.heads {
-		s.drop(j, s.step.Heads[j].Drop)
+		s.drop(j, s.step.Heads[j].Evict)
 	}
 	s.pack(layer)
 }

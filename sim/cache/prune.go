@@ -2,17 +2,17 @@ package cache
 
 import "kvgauge/sim/kernel"
 
-// Prune is the Packing of keys that lack channels: all but the last Recent rows of a head keep some of their
+// Prune is the PromptStorage of keys that lack channels: all but the last Recent rows of a head keep some of their
 // channels, and queries read them with the same ones. Values keep all.
 type Prune struct {
 	Channels [][]int32 // [stored head] channels that stay, ascending, as many in every head
 	Recent   int
 }
 
-var _ Packing = Prune{}
+var _ PromptStorage = Prune{}
 
-// Pack encodes.
-func (p Prune) Pack(v *View, c Codec) (Packed, bool) {
+// Encode encodes.
+func (p Prune) Encode(v *View, c Codec) (StoredPrompt, bool) {
 	s := &pruned{Prune: p, dim: v.Dim}
 	width, finite := len(p.Channels[0]), true
 	row := make([]float32, width)
@@ -46,7 +46,7 @@ type pruned struct {
 	q    [][]float32   // [worker][group*channels] of queries
 }
 
-var _ Packed = (*pruned)(nil)
+var _ StoredPrompt = (*pruned)(nil)
 
 // Pos is the rows but the recent ones.
 func (p *pruned) Pos(head int) []int32 { return p.pos[head] }
@@ -107,7 +107,7 @@ func (p *pruned) Buffers(dst [][]byte) [][]byte {
 }
 
 // Clone copies the rows.
-func (p *pruned) Clone() Packed {
+func (p *pruned) Clone() StoredPrompt {
 	return &pruned{Prune: p.Prune, dim: p.dim, k: cloned(p.k), v: cloned(p.v), pos: p.pos, ends: p.ends, q: p.q}
 }
 

@@ -27,13 +27,13 @@ type Index interface {
 
 // Reading is one layer's step of a Selector.
 type Reading struct {
-	Layer int
-	Q     []float32      // [query head][channels] queries, the softmax scale included
-	Keys  []*kernel.Rows // [stored head] the keys held, as they lie in the store
-	Read  []float32      // [query head][Keys' channels] the queries as they read Keys: Q, turned where the keys are
-	Picks [][]int32      // [query head or stored head] entries to read, ascending: empty, with room for all
-	All   bool           // set by the Index where the step reads everything
-	Bytes int64          // of the index that were read, set by the Index
+	Layer    int
+	Q        []float32      // [query head][channels] queries, the softmax scale included
+	Keys     []*kernel.Rows // [stored head] the keys held, as they lie in the store
+	Read     []float32      // [query head][Keys' channels] the queries as they read Keys: Q, turned where the keys are
+	Selected [][]int32      // [query head or stored head] entries to read, ascending: empty, with room for all
+	All      bool           // set by the Index where the step reads everything
+	Bytes    int64          // of the index that were read, set by the Index
 }
 
 // chooser is what a Store with a Selector reads with.
@@ -41,11 +41,11 @@ type chooser struct {
 	selector Selector
 	index    Index
 	reading  Reading
-	picking  bool             // the last step read the Picks alone
-	seen     []bool           // [entry] scratch
-	key      []float32        // scratch
-	plain    []float32        // scratch: the queries before they are turned
-	picked   []*kernel.Picked // [worker]
+	picking  bool               // the last step read the Selected alone
+	seen     []bool             // [entry] scratch
+	key      []float32          // scratch
+	plain    []float32          // scratch: the queries before they are turned
+	picked   []*kernel.Gathered // [worker]
 	runPick  func(worker, i int)
 }
 
@@ -60,10 +60,10 @@ func (s *Store) openIndex() {
 		readers = s.qHeads
 	}
 	for range readers {
-		s.reading.Picks = append(s.reading.Picks, make([]int32, 0, s.longest))
+		s.reading.Selected = append(s.reading.Selected, make([]int32, 0, s.longest))
 	}
 	for range s.pool.Threads() {
-		s.picked = append(s.picked, kernel.NewPicked(&s.heads[0].k, &s.heads[0].v, s.shape.Latent))
+		s.picked = append(s.picked, kernel.NewGathered(&s.heads[0].k, &s.heads[0].v, s.shape.Latent))
 	}
 	s.seen, s.key, s.plain = make([]bool, s.longest), make([]float32, s.shape.K), make([]float32, s.qHeads*s.shape.K)
 }
@@ -100,8 +100,8 @@ func (s *Store) extendIndex() {
 // showIndex appends the key of a head's entry.
 func (s *Store) showIndex(head, i int) {
 	s.heads[head].k.Row(i, s.key)
-	if s.codec.TurnK != nil {
-		s.codec.TurnK.Undo(s.key)
+	if s.codec.HadamardK != nil {
+		s.codec.HadamardK.Inverse(s.key)
 	}
 	s.index.Append(head, s.key)
 }
@@ -119,8 +119,8 @@ func (s *Store) indexBytes() int64 {
 func (s *Store) attendSome(layer int, out []float32) bool {
 	r := &s.reading
 	r.Layer, r.Q, r.Read, r.All, r.Bytes = layer, s.plain, s.q, false, 0
-	for i := range r.Picks {
-		r.Picks[i] = r.Picks[i][:0]
+	for i := range r.Selected {
+		r.Selected[i] = r.Selected[i][:0]
 	}
 	s.index.Select(r)
 	s.read += r.Bytes
@@ -132,15 +132,15 @@ func (s *Store) attendSome(layer int, out []float32) bool {
 	for h := range s.heads {
 		s.read += int64(s.union(h)) * s.entryBytes()
 	}
-	for _, picks := range r.Picks {
-		work += len(picks) * (s.heads[0].k.Dim + s.shape.V) * s.qHeads / len(r.Picks)
+	for _, picks := range r.Selected {
+		work += len(picks) * (s.heads[0].k.Dim + s.shape.V) * s.qHeads / len(r.Selected)
 	}
 	s.flops += 2 * int64(work)
 	pool := s.pool
 	if work < inlineWork {
 		pool = nil
 	}
-	pool.Run(len(r.Picks), s.runPick)
+	pool.Run(len(r.Selected), s.runPick)
 	u := s.outputOf(len(s.folds)-1, out)
 	for h := range s.qHeads {
 		kernel.Merge(s.states[h:h+1], 0, 1, u[h*s.shape.V:(h+1)*s.shape.V])
@@ -154,8 +154,8 @@ func (s *Store) attendSome(layer int, out []float32) bool {
 
 // picks returns the sets of entries that the queries of a stored head read.
 func (s *Store) picks(head int) [][]int32 {
-	n := len(s.reading.Picks) / len(s.heads)
-	return s.reading.Picks[head*n : (head+1)*n]
+	n := len(s.reading.Selected) / len(s.heads)
+	return s.reading.Selected[head*n : (head+1)*n]
 }
 
 // union is how many entries of a head are read: those that several query heads pick come from memory once.
@@ -183,11 +183,11 @@ func (s *Store) union(head int) int {
 
 // attendPicks computes the states of the query heads that share one set.
 func (s *Store) attendPicks(worker, i int) {
-	readers := len(s.reading.Picks)
+	readers := len(s.reading.Selected)
 	group := s.qHeads / readers
 	e := &s.heads[i*len(s.heads)/readers]
 	width := group * e.k.Dim
-	kernel.AttendSome(s.q[i*width:(i+1)*width], &e.k, &e.v, s.reading.Picks[i], s.picked[worker], s.scratch[worker], s.states[i*group:(i+1)*group])
+	kernel.AttendSelected(s.q[i*width:(i+1)*width], &e.k, &e.v, s.reading.Selected[i], s.picked[worker], s.scratch[worker], s.states[i*group:(i+1)*group])
 }
 
 // Attended appends to dst the token positions that a query head read in the last step.
@@ -196,7 +196,7 @@ func (s *Store) Attended(qHead int, dst []int32) []int32 {
 	if !s.picking {
 		return append(dst, e.pos...)
 	}
-	for _, i := range s.reading.Picks[qHead*len(s.reading.Picks)/s.qHeads] {
+	for _, i := range s.reading.Selected[qHead*len(s.reading.Selected)/s.qHeads] {
 		dst = append(dst, e.pos[i])
 	}
 	return dst

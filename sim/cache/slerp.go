@@ -7,18 +7,18 @@ import (
 	"kvgauge/sim/kernel"
 )
 
-// Slerp is the Packing of two layers that share the direction of a token's key, and that of its value, and
+// Slerp is the PromptStorage of two layers that share the direction of a token's key, and that of its value, and
 // keep the two magnitudes. The rows that Keep names are stored besides, in both layers, as they were.
 type Slerp struct {
 	T            float64   // where the shared direction lies between the lower layer's, 0, and the upper's, 1
 	KeepK, KeepV [][]int32 // [stored head] rows, ascending
 }
 
-var _ Packing = Slerp{}
+var _ PromptStorage = Slerp{}
 
-// Pack encodes the rows of the view, the lower layer's, and of its one peer. Rows stand in the order of who keeps
+// Encode encodes the rows of the view, the lower layer's, and of its one peer. Rows stand in the order of who keeps
 // them: neither key nor value, the value, the key, both.
-func (m Slerp) Pack(v *View, c Codec) (Packed, bool) {
+func (m Slerp) Encode(v *View, c Codec) (StoredPrompt, bool) {
 	s := &merged{layers: v.Layers}
 	finite := true
 	for h := range v.K {
@@ -177,7 +177,7 @@ type run struct {
 	k, v  kernel.Rows
 }
 
-var _ Packed = (*merged)(nil)
+var _ StoredPrompt = (*merged)(nil)
 
 // Pos is the whole prompt.
 func (m *merged) Pos(head int) []int32 { return m.pos[head] }
@@ -258,7 +258,7 @@ func (m *merged) Buffers(dst [][]byte) [][]byte {
 }
 
 // Clone copies the rows.
-func (m *merged) Clone() Packed {
+func (m *merged) Clone() StoredPrompt {
 	c := &merged{layers: m.layers, pos: m.pos, ends: m.ends}
 	for h := range m.k {
 		c.k, c.v = append(c.k, m.k[h].clone()), append(c.v, m.v[h].clone())

@@ -60,7 +60,7 @@ func Build(spec Spec) (*Store, error) {
 	s := &Store{layers: v.Layers, qHeads: v.QHeads(), before: spec.Before, shape: v.Shape(), scale: float32(v.Scale)}
 	s.codec = Codec{K: kernel.Plain(kernel.F16), V: kernel.Plain(kernel.F16)}
 	var notes [][]uint32
-	var packing Packing
+	var packing PromptStorage
 	for _, d := range spec.Decisions {
 		if d.Map != nil {
 			s.maps = append(s.maps, d.Map)
@@ -80,8 +80,8 @@ func Build(spec Spec) (*Store, error) {
 		if d.Select != nil {
 			s.selector = d.Select
 		}
-		if d.Packing != nil {
-			packing = d.Packing
+		if d.Prompt != nil {
+			packing = d.Prompt
 		}
 		s.meta += d.MetaPerStore
 	}

@@ -100,7 +100,7 @@ func TestStoreOfAnotherLayerIgnoresItsRows(t *testing.T) {
 }
 
 func TestPool(t *testing.T) {
-	s := mustBuild(t, testView(4, 4, 2), Decision{Map: Pool{Of: [][]int{{0, 1}, {3}}}}, 1)
+	s := mustBuild(t, testView(4, 4, 2), Decision{Map: MeanHeads{Of: [][]int{{0, 1}, {3}}}}, 1)
 	k, v := tokenRows(4, 2)
 	if err := s.Append(5, 2, k, v); err != nil {
 		t.Fatal(err)
@@ -231,7 +231,7 @@ func TestThreads(t *testing.T) {
 
 // TestStepAllocatesNothing covers append and attend, with and without a map, on one thread and two.
 func TestStepAllocatesNothing(t *testing.T) {
-	for _, d := range []Decision{{}, {Map: Pool{Of: [][]int{{0, 1}}}}, {Ring: &Ring{Sinks: 1, Capacity: 4000}}} {
+	for _, d := range []Decision{{}, {Map: MeanHeads{Of: [][]int{{0, 1}}}}, {Ring: &Ring{Sinks: 1, Capacity: 4000}}} {
 		for _, threads := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%+v/%d", d, threads), func(t *testing.T) {
 				pool := kernel.NewPool(threads)

@@ -107,7 +107,7 @@ var minusInf = float32(math.Inf(-1))
 // q is [heads][dim of a key] and carries the softmax scale already; at most Chunk rows belong to one call;
 // out holds one Partial a head. Each key and value row is read once for all heads, at its own precision.
 // turn, where not nil, rotates the first key rows of the store before they are used. v may be a Prefix of k.
-func Attend(q []float32, k, v *Rows, lo, hi int, turn *Turn, s *Scratch, out []Partial) {
+func Attend(q []float32, k, v *Rows, lo, hi int, turn *KeyShift, s *Scratch, out []Partial) {
 	heads := len(out)
 	st := s.state.first(heads)
 	acc := s.acc[:heads*v.Dim]
@@ -215,5 +215,5 @@ var ones = slices.Repeat([]float32{1}, block)
 // Axpy adds p*x to y, which is as long.
 func Axpy(p float32, x, y []float32) { active.axpy(p, x, y) }
 
-// Most raises y to x, which is as long, where x is larger.
-func Most(x, y []float32) { active.most(x, y) }
+// Max raises y to x, which is as long, where x is larger.
+func Max(x, y []float32) { active.most(x, y) }

@@ -254,7 +254,7 @@ func TestAttendTurn(t *testing.T) {
 			for h := range out {
 				out[h].Acc = make([]float32, dim)
 			}
-			Attend(p.q, &p.k, &p.v, 0, n, &Turn{Rope: rope, Rows: sinks, Delta: 17}, s, out)
+			Attend(p.q, &p.k, &p.v, 0, n, &KeyShift{Rope: rope, Rows: sinks, Delta: 17}, s, out)
 			for h := range 3 {
 				Merge(out, h, 3, room)
 				want, tol := rotated.exact(h)

@@ -62,7 +62,7 @@ func BenchmarkExact(b *testing.B) {
 	b.Run(fmt.Sprintf("queries=%d/dim=%d/n=%d", queries, dim, n), func(b *testing.B) {
 		for range b.N {
 			logits, lse := LogitsExact(st.q, dim, 1, k, sees)
-			WeighExact(logits, lse, dim, k, sees)
+			WeightedSumExact(logits, lse, dim, k, sees)
 		}
 		report(b, 4*queries*n*dim, "GFLOP/s")
 	})

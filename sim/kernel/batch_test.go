@@ -68,7 +68,7 @@ func checkCausal(t *testing.T, p *problem, first int, out []float32, sums []floa
 		sees[s] = min(n, first+s+1)
 	}
 	logits, lse := LogitsExact(p.q, dim, 1, k, sees)
-	want := WeighExact(logits, lse, dim, v, sees)
+	want := WeightedSumExact(logits, lse, dim, v, sees)
 	for i, x := range want {
 		if math.Abs(float64(out[i])-x) > 1e-4 {
 			t.Fatalf("query %d: output %g, want %g", i/dim, out[i], x)

@@ -12,15 +12,15 @@ import (
 // layouts are the layouts of Blocked rows, for rows of dim channels.
 func layouts(dim int) map[string]Layout {
 	return map[string]Layout{
-		"e4m3": Packed(FP8(false, NoScale)), "e5m2": Packed(FP8(true, NoScale)),
-		"e4m3 f16": Packed(FP8(false, HalfScale)), "e5m2 f32": Packed(FP8(true, FloatScale)),
-		"nvfp4": Packed(NVFP4(0.01, false)), "four over six": Packed(NVFP4(0.01, true)),
-		"mx4": Packed(MX4(16)), "mx4 of 32": Packed(MX4(32)),
-		"q4": Packed(Q4()), "q8": Packed(Q8()),
-		"uniform 2": Packed(Uniform(2, 32)), "uniform 3": Packed(Uniform(3, 16)), "uniform 4": Packed(Uniform(4, 24)), "uniform 4 of 64": Packed(Uniform(4, 64)),
-		"tokenwise 4": Packed(Tokenwise4()), "tokenwise 8": Packed(Tokenwise8(false)), "tokenwise 8 cut": Packed(Tokenwise8(true)),
-		"codebook 2": Packed(Codebook(2, dim, false)), "codebook 3": Packed(Codebook(3, dim, true)), "codebook 4": Packed(Codebook(4, dim, true)),
-		"range 3": Packed(Range(3)), "range 4": Packed(Range(4)),
+		"e4m3": Blockwise(FP8(false, NoScale)), "e5m2": Blockwise(FP8(true, NoScale)),
+		"e4m3 f16": Blockwise(FP8(false, HalfScale)), "e5m2 f32": Blockwise(FP8(true, FloatScale)),
+		"nvfp4": Blockwise(NVFP4(0.01, false)), "four over six": Blockwise(NVFP4(0.01, true)),
+		"mx4": Blockwise(MX4(16)), "mx4 of 32": Blockwise(MX4(32)),
+		"q4": Blockwise(Q4()), "q8": Blockwise(Q8()),
+		"uniform 2": Blockwise(Uniform(2, 32)), "uniform 3": Blockwise(Uniform(3, 16)), "uniform 4": Blockwise(Uniform(4, 24)), "uniform 4 of 64": Blockwise(Uniform(4, 64)),
+		"tokenwise 4": Blockwise(Tokenwise4()), "tokenwise 8": Blockwise(Tokenwise8(false)), "tokenwise 8 cut": Blockwise(Tokenwise8(true)),
+		"codebook 2": Blockwise(Codebook(2, dim, false)), "codebook 3": Blockwise(Codebook(3, dim, true)), "codebook 4": Blockwise(Codebook(4, dim, true)),
+		"range 3": Blockwise(Range(3)), "range 4": Blockwise(Range(4)),
 	}
 }
 
@@ -32,7 +32,7 @@ func laidOut(k, v Layout, values fill, heads, kDim, vDim, n int) *problem {
 		for i := range n {
 			rows.Row(i, row)
 			next.Append(row)
-			next.Pack(room)
+			next.Flush(room)
 		}
 		*rows = next
 	}
@@ -60,28 +60,28 @@ func TestAttendBlocks(t *testing.T) {
 // grouped are layouts whose rows wait for their group, as keys and as values.
 var grouped = map[string][2]Layout{
 	"kivi 2": {
-		{Format: Blocked, Blocks: Codes(2), Tokens: 8, Window: Window{Flush: 16}},
-		{Format: Blocked, Blocks: Uniform(2, 8), Window: Window{Flush: 1, Hold: 16}},
+		{Format: Blocked, Blocks: Codes(2), Tokens: 8, Residual: ResidualWindow{Flush: 16}},
+		{Format: Blocked, Blocks: Uniform(2, 8), Residual: ResidualWindow{Flush: 1, Hold: 16}},
 	},
 	"kivi 4": {
-		{Format: Int4, Tokens: 32, Window: Window{Flush: 32}},
-		{Format: Int4, Window: Window{Flush: 1, Hold: 32}},
+		{Format: Int4, Tokens: 32, Residual: ResidualWindow{Flush: 32}},
+		{Format: Int4, Residual: ResidualWindow{Flush: 1, Hold: 32}},
 	},
 	"channels": {
-		{Format: Int4, Tokens: 24, Window: Window{Flush: 24}},
-		{Format: Int4, Tokens: 24, Window: Window{Flush: 24}},
+		{Format: Int4, Tokens: 24, Residual: ResidualWindow{Flush: 24}},
+		{Format: Int4, Tokens: 24, Residual: ResidualWindow{Flush: 24}},
 	},
 	"tiles": {
-		{Format: Blocked, Blocks: Tiles(4, true), Tokens: 16, Window: Window{Sinks: 10, Flush: 16}},
-		{Format: Blocked, Blocks: Tiles(2, false), Tokens: 16, Window: Window{Sinks: 10, Flush: 16}},
+		{Format: Blocked, Blocks: Balanced(4, true), Tokens: 16, Residual: ResidualWindow{Sinks: 10, Flush: 16}},
+		{Format: Blocked, Blocks: Balanced(2, false), Tokens: 16, Residual: ResidualWindow{Sinks: 10, Flush: 16}},
 	},
 	"channels of 4": {
-		{Format: Blocked, Blocks: Codes(4), Tokens: 16, Window: Window{Flush: 16}},
-		{Format: Blocked, Blocks: Codes(4), Tokens: 16, Window: Window{Flush: 16}},
+		{Format: Blocked, Blocks: Codes(4), Tokens: 16, Residual: ResidualWindow{Flush: 16}},
+		{Format: Blocked, Blocks: Codes(4), Tokens: 16, Residual: ResidualWindow{Flush: 16}},
 	},
 	"channels of 3": {
-		{Format: Blocked, Blocks: Codes(3), Tokens: 5, Window: Window{Flush: 5}},
-		{Format: Blocked, Blocks: Codes(3), Tokens: 5, Window: Window{Flush: 5}},
+		{Format: Blocked, Blocks: Codes(3), Tokens: 5, Residual: ResidualWindow{Flush: 5}},
+		{Format: Blocked, Blocks: Codes(3), Tokens: 5, Residual: ResidualWindow{Flush: 5}},
 	},
 }
 
@@ -107,8 +107,8 @@ func TestAttendWindow(t *testing.T) {
 							drop = append(drop, int32(i))
 						}
 					}
-					p.k.Remove(drop)
-					p.v.Remove(drop)
+					p.k.Evict(drop)
+					p.v.Evict(drop)
 					p.check(t, 3)
 				})
 			}
@@ -118,7 +118,7 @@ func TestAttendWindow(t *testing.T) {
 
 // TestRemove: what stays decodes to what it did before, and goes on taking rows.
 func TestRemove(t *testing.T) {
-	all := map[string]Layout{"f16": Plain(F16), "int8": Plain(Int8), "int4": Plain(Int4), "q4": Packed(Q4()), "sketch": Packed(Sketched(3, 40, rand.New(rand.NewPCG(1, 2))))}
+	all := map[string]Layout{"f16": Plain(F16), "int8": Plain(Int8), "int4": Plain(Int4), "q4": Blockwise(Q4()), "sketch": Blockwise(Sketched(3, 40, rand.New(rand.NewPCG(1, 2))))}
 	for name, l := range grouped {
 		all[name+" keys"], all[name+" values"] = l[0], l[1]
 	}
@@ -133,7 +133,7 @@ func TestRemove(t *testing.T) {
 					row[c] = float32(r.NormFloat64())
 				}
 				rows.Append(row)
-				rows.Pack(room)
+				rows.Flush(room)
 			}
 			for range rapid.IntRange(1, 100).Draw(t, "rows") {
 				add()
@@ -149,7 +149,7 @@ func TestRemove(t *testing.T) {
 					rows.Row(i, row)
 					want = append(want, slices.Clone(row))
 				}
-				rows.Remove(drop)
+				rows.Evict(drop)
 				if rows.Len() != len(want) {
 					t.Fatalf("%s: %d rows, want %d", name, rows.Len(), len(want))
 				}
@@ -172,21 +172,21 @@ func TestBlockBytes(t *testing.T) {
 			l    Layout
 			want int
 		}{
-			{"fp8", Packed(FP8(false, NoScale)), d},
-			{"fp8 token", Packed(FP8(true, HalfScale)), d + 2},
-			{"fp8pth", Packed(FP8(false, FloatScale)), d + 4},
-			{"int8pth", Packed(Tokenwise8(false)), d + 4},
-			{"int4pth", Packed(Tokenwise4()), d/2 + 4},
-			{"nvfp4", Packed(NVFP4(1, true)), d/2 + d/16},
-			{"mx4", Packed(MX4(16)), d/2 + d/16},
-			{"mx4 of 32", Packed(MX4(32)), d/2 + (d+31)/32},
-			{"q4_0", Packed(Q4()), d/2 + 2*((d+31)/32)},
-			{"q8_0", Packed(Q8()), d + 2*((d+31)/32)},
-			{"int4 of 64", Packed(Uniform(4, 64)), d/2 + 4*((d+63)/64)},
-			{"kivi values", Packed(Uniform(2, 16)), d/4 + 4*d/16},
-			{"turboquant keys", Packed(Codebook(3, d, true)), (3*d+7)/8 + 2},
-			{"turboquant keys with a sketch", Packed(Sketched(3, d, rand.New(rand.NewPCG(1, 2)))), (3*d+7)/8 + 4},
-			{"turboquant values", Packed(Range(3)), (3*d+7)/8 + 4},
+			{"fp8", Blockwise(FP8(false, NoScale)), d},
+			{"fp8 token", Blockwise(FP8(true, HalfScale)), d + 2},
+			{"fp8pth", Blockwise(FP8(false, FloatScale)), d + 4},
+			{"int8pth", Blockwise(Tokenwise8(false)), d + 4},
+			{"int4pth", Blockwise(Tokenwise4()), d/2 + 4},
+			{"nvfp4", Blockwise(NVFP4(1, true)), d/2 + d/16},
+			{"mx4", Blockwise(MX4(16)), d/2 + d/16},
+			{"mx4 of 32", Blockwise(MX4(32)), d/2 + (d+31)/32},
+			{"q4_0", Blockwise(Q4()), d/2 + 2*((d+31)/32)},
+			{"q8_0", Blockwise(Q8()), d + 2*((d+31)/32)},
+			{"int4 of 64", Blockwise(Uniform(4, 64)), d/2 + 4*((d+63)/64)},
+			{"kivi values", Blockwise(Uniform(2, 16)), d/4 + 4*d/16},
+			{"turboquant keys", Blockwise(Codebook(3, d, true)), (3*d+7)/8 + 2},
+			{"turboquant keys with a sketch", Blockwise(Sketched(3, d, rand.New(rand.NewPCG(1, 2)))), (3*d+7)/8 + 4},
+			{"turboquant values", Blockwise(Range(3)), (3*d+7)/8 + 4},
 		} {
 			rows := tt.l.Rows(d, 3)
 			for range 3 {
@@ -211,13 +211,13 @@ func TestPublishedBytes(t *testing.T) {
 		l    Layout
 		want int64
 	}{
-		{"keys", Layout{Format: Blocked, Blocks: Codes(2), Tokens: 32, Window: Window{Flush: residual}}, 196608},
-		{"values", Layout{Format: Blocked, Blocks: Uniform(2, 32), Window: Window{Flush: 1, Hold: residual}}, 223232},
+		{"keys", Layout{Format: Blocked, Blocks: Codes(2), Tokens: 32, Residual: ResidualWindow{Flush: residual}}, 196608},
+		{"values", Layout{Format: Blocked, Blocks: Uniform(2, 32), Residual: ResidualWindow{Flush: 1, Hold: residual}}, 223232},
 	} {
 		rows, row, room := tt.l.Rows(dim, n), make([]float32, dim), make([]float32, tt.l.Room(dim))
 		for range n {
 			rows.Append(row)
-			rows.Pack(room)
+			rows.Flush(room)
 		}
 		if rows.Bytes() != tt.want {
 			t.Errorf("%s: %d bytes, want %d", tt.name, rows.Bytes(), tt.want)

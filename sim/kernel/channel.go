@@ -13,7 +13,7 @@ func Codes(bits int) *Blocks {
 }
 
 // newChannelRows adds room for the scales of capacity rows, tokens rows at a time, to rows of codes. Int8 is
-// symmetric as elsewhere, Int4 and Codes asymmetric; Tiles are scaled by rows besides.
+// symmetric as elsewhere, Int4 and Codes asymmetric; Balanced ones are scaled by rows besides.
 func newChannelRows(r Rows, tokens, capacity int) Rows {
 	r.Tokens = tokens
 	groups := (capacity + tokens - 1) / tokens

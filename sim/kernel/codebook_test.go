@@ -60,7 +60,7 @@ func TestCodebookError(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for bits, want := range map[int]float64{2: 0.1156, 3: 0.0340, 4: 0.00933} {
 		b, row, got := Codebook(bits, dim, false), make([]float32, dim), make([]float32, dim)
-		stored := Packed(b).Rows(dim, 1)
+		stored := Blockwise(b).Rows(dim, 1)
 		stored.Append(row)
 		var sum float64
 		for range rows {

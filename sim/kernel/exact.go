@@ -78,9 +78,9 @@ func transpose(dst, src []float32, dim int) {
 	}
 }
 
-// WeighExact returns the attention outputs [queries][dim] for the logits and denominators of LogitsExact
+// WeightedSumExact returns the attention outputs [queries][dim] for the logits and denominators of LogitsExact
 // over the values v [n][dim].
-func WeighExact(logits, lse []float64, dim int, v []float32, sees []int) []float64 {
+func WeightedSumExact(logits, lse []float64, dim int, v []float32, sees []int) []float64 {
 	n := len(v) / dim
 	out := make([]float64, len(sees)*dim)
 	p := make([]float64, len(sees)*block)

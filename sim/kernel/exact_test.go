@@ -30,7 +30,7 @@ func testExact(t *testing.T, dim, n, queries int) {
 		sees[s] = 1 + (n-1)*(s+1)/queries
 	}
 	logits, lse := LogitsExact(q, dim, 0.4, k, sees)
-	out := WeighExact(logits, lse, dim, v, sees)
+	out := WeightedSumExact(logits, lse, dim, v, sees)
 	for s, see := range sees {
 		var sum float64
 		want := make([]float64, dim)

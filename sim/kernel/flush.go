@@ -9,7 +9,7 @@ import (
 	"unsafe"
 )
 
-// Flushing says how a Flusher empties caches, and what a measurement made of it.
+// Flushing says how a CacheFlusher empties caches, and what a measurement made of it.
 type Flushing struct {
 	By     string  `json:"by"`     // the instruction, sweep, or nothing
 	Ratio  float64 `json:"ratio"`  // time to read memory after it / time to read warm memory; 0 where it was not tried
@@ -17,9 +17,9 @@ type Flushing struct {
 	Reason string  `json:"reason"` // why not
 }
 
-// Flusher drops memory from all caches, so that the next read of it finds it where real decoding does: the weights
+// CacheFlusher drops memory from all caches, so that the next read of it finds it where real decoding does: the weights
 // that stream between two layers have driven a layer's cache out by the time that its next step comes.
-type Flusher struct {
+type CacheFlusher struct {
 	Flushing
 	lines func(p *byte, n int) // flushes the lines of memory; nil where there is no such instruction
 	swept []byte               // read instead, twice as large as the last-level cache
@@ -39,9 +39,9 @@ const (
 	probes    = 9
 )
 
-// NewFlusher finds out how caches are emptied here, and measures whether that works. It takes a few milliseconds.
+// NewCacheFlusher finds out how caches are emptied here, and measures whether that works. It takes a few milliseconds.
 // llc is the size of the last-level cache, which matters only where no instruction flushes lines.
-func NewFlusher(pool *Pool, llc int64) *Flusher {
+func NewCacheFlusher(pool *Pool, llc int64) *CacheFlusher {
 	name, lines := lineFlush()
 	f := newFlusher(name, lines)
 	if lines == nil && !f.sweeps(pool, llc) {
@@ -51,15 +51,15 @@ func NewFlusher(pool *Pool, llc int64) *Flusher {
 	return f
 }
 
-// newFlusher is a Flusher by an instruction, of which nothing is known.
-func newFlusher(name string, lines func(p *byte, n int)) *Flusher {
-	f := &Flusher{Flushing: Flushing{By: name}, lines: lines}
+// newFlusher is a CacheFlusher by an instruction, of which nothing is known.
+func newFlusher(name string, lines func(p *byte, n int)) *CacheFlusher {
+	f := &CacheFlusher{Flushing: Flushing{By: name}, lines: lines}
 	f.part = func(_, i int) { f.flushPart(f.parts[i]) }
 	return f
 }
 
 // conclude takes the ratio of a probe for what it means. What does not work is not done again.
-func (f *Flusher) conclude(ratio float64) {
+func (f *CacheFlusher) conclude(ratio float64) {
 	f.Ratio, f.Cold = ratio, ratio >= leastCold
 	if !f.Cold {
 		f.lines, f.swept = nil, nil
@@ -69,7 +69,7 @@ func (f *Flusher) conclude(ratio float64) {
 
 // sweeps reports whether the caches can be swept within the time allowed, and makes the memory for it. A part tells
 // how long all of it would take.
-func (f *Flusher) sweeps(pool *Pool, llc int64) bool {
+func (f *CacheFlusher) sweeps(pool *Pool, llc int64) bool {
 	f.By = "sweep"
 	size := (2*llc + 511) &^ 511 // whole reads
 	f.swept = Written(int(min(size, 64<<20)))
@@ -89,7 +89,7 @@ func (f *Flusher) sweeps(pool *Pool, llc int64) bool {
 }
 
 // Flush drops the buffers from all caches. Where there is no way it does nothing: see Cold.
-func (f *Flusher) Flush(pool *Pool, buffers [][]byte) {
+func (f *CacheFlusher) Flush(pool *Pool, buffers [][]byte) {
 	f.parts = f.parts[:0]
 	if f.lines == nil {
 		buffers = [][]byte{f.swept}
@@ -106,7 +106,7 @@ func (f *Flusher) Flush(pool *Pool, buffers [][]byte) {
 }
 
 // flushPart flushes the lines of p, or in a sweep reads it.
-func (f *Flusher) flushPart(p []byte) {
+func (f *CacheFlusher) flushPart(p []byte) {
 	if f.lines == nil {
 		active.read(p)
 		return
@@ -116,7 +116,7 @@ func (f *Flusher) flushPart(p []byte) {
 
 // probe returns how much longer memory takes to read once it is flushed: the ratio of medians. It follows pointers
 // from line to line in random order, which no prefetcher foresees.
-func (f *Flusher) probe(pool *Pool) float64 {
+func (f *CacheFlusher) probe(pool *Pool) float64 {
 	const words = 16 // of a line
 	next := make([]uint32, probeSize/4)
 	order := rand.New(rand.NewPCG(1, 2)).Perm(len(next) / words)

@@ -98,7 +98,7 @@ func TestSweeps(t *testing.T) {
 
 // TestProbe: a probe gives a ratio, and a Flusher of this machine says what it found.
 func TestProbe(t *testing.T) {
-	f := NewFlusher(nil, 1<<20)
+	f := NewCacheFlusher(nil, 1<<20)
 	if f.By == "" || f.Cold != (f.Reason == "") || f.Cold != (f.Ratio >= leastCold) {
 		t.Errorf("%+v", f.Flushing)
 	}

@@ -12,7 +12,7 @@ import (
 // stored returns the codes of a row, the scales and minima of its blocks, and what it decodes to.
 func stored(t *testing.T, b *Blocks, row []float32) (codes, scales, mins, values []float32) {
 	t.Helper()
-	r := Packed(b).Rows(len(row), 1)
+	r := Blockwise(b).Rows(len(row), 1)
 	if !r.Append(row) {
 		t.Fatal("a finite row was reported as infinite")
 	}
@@ -238,7 +238,7 @@ func TestBlocksOfNoNumber(t *testing.T) {
 			}
 		}
 	}
-	r := Packed(Uniform(4, 32)).Rows(1, 1)
+	r := Blockwise(Uniform(4, 32)).Rows(1, 1)
 	if r.Append([]float32{-70000}) {
 		t.Error("a minimum beyond binary16 was taken")
 	}
@@ -250,7 +250,7 @@ func TestConstantChannels(t *testing.T) {
 		r, row, room := l[0].Rows(9, 64), ramp(9, -3, 0.75), make([]float32, l[0].Room(9))
 		for range 64 {
 			r.Append(row)
-			r.Pack(room)
+			r.Flush(room)
 		}
 		got := make([]float32, 9)
 		for i := range r.Len() {

@@ -13,16 +13,16 @@ type Hadamard struct {
 	Signs []float32 // [Block] +-1, multiplied before; nil: none
 }
 
-// Turn replaces x by H(signs*x), block by block.
-func (h *Hadamard) Turn(x []float32) {
+// Transform replaces x by H(signs*x), block by block.
+func (h *Hadamard) Transform(x []float32) {
 	for ; len(x) > 0; x = x[h.Block:] {
 		h.sign(x[:h.Block])
 		hadamard(x[:h.Block])
 	}
 }
 
-// Undo replaces what Turn made of x by x.
-func (h *Hadamard) Undo(x []float32) {
+// Inverse replaces what Transform made of x by x.
+func (h *Hadamard) Inverse(x []float32) {
 	for ; len(x) > 0; x = x[h.Block:] {
 		hadamard(x[:h.Block])
 		h.sign(x[:h.Block])

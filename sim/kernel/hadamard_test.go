@@ -12,7 +12,7 @@ import (
 // TestHadamard: its own inverse, products kept, and the two-dimensional case by hand.
 func TestHadamard(t *testing.T) {
 	x := []float32{3, 1}
-	if (&Hadamard{Block: 2}).Turn(x); math.Abs(float64(x[0])-4/math.Sqrt2) > 1e-6 || math.Abs(float64(x[1])-math.Sqrt2) > 1e-6 {
+	if (&Hadamard{Block: 2}).Transform(x); math.Abs(float64(x[0])-4/math.Sqrt2) > 1e-6 || math.Abs(float64(x[1])-math.Sqrt2) > 1e-6 {
 		t.Errorf("3, 1 turned to %v", x)
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -29,12 +29,12 @@ func TestHadamard(t *testing.T) {
 			a[i], b[i] = float32(r.NormFloat64()), float32(r.NormFloat64())
 		}
 		was, product := slices.Clone(a), dot(a, b)
-		h.Turn(a)
-		h.Turn(b)
+		h.Transform(a)
+		h.Transform(b)
 		if got := dot(a, b); math.Abs(float64(got-product)) > 1e-5*float64(3*block) {
 			t.Fatalf("block %d: product %g, was %g", block, got, product)
 		}
-		h.Undo(a)
+		h.Inverse(a)
 		for i := range a {
 			if math.Abs(float64(a[i]-was[i])) > 1e-5 {
 				t.Fatalf("block %d: %g came back as %g", block, was[i], a[i])
@@ -61,11 +61,11 @@ func TestRotationOfOutliers(t *testing.T) {
 			for i := range got {
 				x, h := slices.Clone(row), Hadamard{Block: dim}
 				if i == 1 {
-					h.Turn(x)
+					h.Transform(x)
 				}
 				_, _, _, values := stored(t, Q4(), x)
 				if i == 1 {
-					h.Undo(values)
+					h.Inverse(values)
 				}
 				for c := range row {
 					got[i] += float64(row[c]-values[c]) * float64(row[c]-values[c]) / rows

@@ -99,7 +99,7 @@ func TestTurn(t *testing.T) {
 	}
 	got := make([]float32, len(k))
 	Floats(got, k)
-	turn := Turn{Rope: rope, Rows: 70, Delta: 3}
+	turn := KeyShift{Rope: rope, Rows: 70, Delta: 3}
 	for lo := 0; lo < 200; lo += block {
 		turn.apply(got[lo*dim:min(lo+block, 200)*dim], dim, lo)
 	}

@@ -2,20 +2,20 @@ package kernel
 
 // Layout is all there is to say about how rows are stored.
 type Layout struct {
-	Format Format
-	Blocks *Blocks // of Blocked
-	Tokens int     // rows that share the scales of their channels; 0: scales belong to rows
-	Window Window
+	Format   Format
+	Blocks   *Blocks // of Blocked
+	Tokens   int     // rows that share the scales of their channels; 0: scales belong to rows
+	Residual ResidualWindow
 }
 
 // Plain is the layout of a format whose rows are stored as they come.
 func Plain(f Format) Layout { return Layout{Format: f} }
 
-// Packed is the layout of blocks whose rows are stored as they come.
-func Packed(b *Blocks) Layout { return Layout{Format: Blocked, Blocks: b} }
+// Blockwise is the layout of blocks whose rows are stored as they come.
+func Blockwise(b *Blocks) Layout { return Layout{Format: Blocked, Blocks: b} }
 
 // Grouped says whether rows are not simply stored one after the other as they come.
-func (l Layout) Grouped() bool { return l.Tokens > 0 || l.Window.Flush > 0 }
+func (l Layout) Grouped() bool { return l.Tokens > 0 || l.Residual.Flush > 0 }
 
 // Rows makes room for capacity rows of dim channels.
 func (l Layout) Rows(dim, capacity int) Rows {
@@ -28,10 +28,10 @@ func (l Layout) Rows(dim, capacity int) Rows {
 	default:
 		r = NewRows(l.Format, dim, capacity)
 	}
-	if l.Window.Flush > 0 {
-		r.wait(l.Window, capacity)
+	if l.Residual.Flush > 0 {
+		r.wait(l.Residual, capacity)
 	}
-	if n := l.Window.Sinks; n > 0 {
+	if n := l.Residual.Sinks; n > 0 {
 		first := NewRows(F16, dim, min(n, capacity))
 		first.Then, first.open = &r, n
 		return first
@@ -41,7 +41,7 @@ func (l Layout) Rows(dim, capacity int) Rows {
 
 // Room is how many floats packing rows of dim channels needs.
 func (l Layout) Room(dim int) int {
-	n := l.Window.Flush * dim
+	n := l.Residual.Flush * dim
 	if l.Format == Blocked && l.Blocks.tile {
 		n += tileRoom(l.Tokens, dim)
 	}

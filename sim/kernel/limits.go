@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Limits is what this machine's memory and arithmetic units can do at best, by the active path: what a
+// Roofline is what this machine's memory and arithmetic units can do at best, by the active path: what a
 // decode step is held against.
-type Limits struct {
+type Roofline struct {
 	Kernel  string  `json:"kernel"`
 	Threads int     `json:"threads"`
 	ReadGBs float64 `json:"read_gb_s"` // streaming read from memory, 1e9 bytes a second
 	GFLOPs  float64 `json:"gflop_s"`   // binary32 multiply-adds on registers, two operations each
 }
 
-// LimitBytes is the memory that MeasureLimits reads.
-const LimitBytes = 32 << 20
+// RooflineBytes is the memory that MeasureRoofline reads.
+const RooflineBytes = 32 << 20
 
 const (
 	streamPart  = 1 << 20 // bytes that one part of a stream reads
@@ -24,11 +24,11 @@ const (
 	limitPasses = 4
 )
 
-// MeasureLimits takes the best of a few short passes, some hundredths of a second in all, with the pool's threads.
+// MeasureRoofline takes the best of a few short passes, some hundredths of a second in all, with the pool's threads.
 // Where the flusher does not work it reads what may lie in a cache.
-func MeasureLimits(pool *Pool, f *Flusher) Limits {
-	l := Limits{Kernel: Name, Threads: pool.Threads()}
-	buf := Written(LimitBytes)
+func MeasureRoofline(pool *Pool, f *CacheFlusher) Roofline {
+	l := Roofline{Kernel: Name, Threads: pool.Threads()}
+	buf := Written(RooflineBytes)
 	read, mul := math.Inf(1), math.Inf(1)
 	var flops float64
 	for range limitPasses {
@@ -40,7 +40,7 @@ func MeasureLimits(pool *Pool, f *Flusher) Limits {
 		flops = multiply(pool)
 		mul = min(mul, time.Since(start).Seconds())
 	}
-	l.ReadGBs, l.GFLOPs = LimitBytes/read/1e9, flops/mul/1e9
+	l.ReadGBs, l.GFLOPs = RooflineBytes/read/1e9, flops/mul/1e9
 	return l
 }
 

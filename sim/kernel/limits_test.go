@@ -12,9 +12,9 @@ func TestMeasureLimits(t *testing.T) {
 	}
 	pool := NewPool(2)
 	defer pool.Close()
-	f := NewFlusher(pool, 1<<20)
+	f := NewCacheFlusher(pool, 1<<20)
 	eachPath(t, func(t *testing.T) {
-		l := MeasureLimits(pool, f)
+		l := MeasureRoofline(pool, f)
 		if l.Kernel != Name || l.Threads != 2 || !(l.ReadGBs > 1e-3 && l.ReadGBs < 1e5) || !(l.GFLOPs > 1e-3 && l.GFLOPs < 1e6) {
 			t.Errorf("%+v", l)
 		}

@@ -142,7 +142,7 @@ func TestAttendAllocatesNothing(t *testing.T) {
 			for h := range out {
 				out[h].Acc = make([]float32, 72)
 			}
-			turn := &Turn{Rope: Rope{InvFreq: []float64{1}}, Rows: 2, Delta: 5}
+			turn := &KeyShift{Rope: Rope{InvFreq: []float64{1}}, Rows: 2, Delta: 5}
 			row := make([]float32, 72)
 			allocs := testing.AllocsPerRun(20, func() {
 				Attend(p.q, &p.k, &p.v, 0, 300, turn, s, out)

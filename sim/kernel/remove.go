@@ -1,8 +1,8 @@
 package kernel
 
-// Remove drops rows, named in ascending order, and closes the gaps; the other rows keep their order and their
+// Evict drops rows, named in ascending order, and closes the gaps; the other rows keep their order and their
 // codes. It allocates nothing.
-func (r *Rows) Remove(drop []int32) { r.remove(drop, 0) }
+func (r *Rows) Evict(drop []int32) { r.remove(drop, 0) }
 
 // remove does it where row 0 is named by first.
 func (r *Rows) remove(drop []int32, first int) {

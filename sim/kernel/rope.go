@@ -26,19 +26,19 @@ func (r Rope) Rotate(row []float32, delta float64) {
 	}
 }
 
-// Turn rotates the first rows of a store at every step, each by the same number of positions. Nil and the
+// KeyShift rotates the first rows of a store at every step, each by the same number of positions. Nil and the
 // zero value leave all rows alone.
-type Turn struct {
+type KeyShift struct {
 	Rope  Rope
 	Rows  int
 	Delta float64
 }
 
 // covers says whether a row at or after row lo of the store is to be rotated.
-func (t *Turn) covers(lo int) bool { return t != nil && t.Delta != 0 && lo < t.Rows }
+func (t *KeyShift) covers(lo int) bool { return t != nil && t.Delta != 0 && lo < t.Rows }
 
 // apply rotates those of a block's rows, the first of which is row lo of the store, that the turn covers.
-func (t *Turn) apply(rows []float32, dim, lo int) {
+func (t *KeyShift) apply(rows []float32, dim, lo int) {
 	for i := lo; i < t.Rows && (i-lo)*dim < len(rows); i++ {
 		t.Rope.Rotate(rows[(i-lo)*dim:(i-lo+1)*dim], t.Delta)
 	}

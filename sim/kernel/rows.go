@@ -18,7 +18,7 @@ type Rows struct {
 	Factor []uint16 // binary16 [n]: attention reads row i times it; nil for rows as they are. Not counted
 	Then   *Rows    // the rows that follow, in a Window
 
-	window Window
+	window ResidualWindow
 	open   int     // rows that these still take, before Then does
 	width  int     // channels of a whole row: Dim, but in a Prefix and with a Sketch
 	stride int     // bytes from one row to the next

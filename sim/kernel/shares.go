@@ -2,14 +2,14 @@ package kernel
 
 import "slices"
 
-// Shares calls visit with what each query gives the rows of a stored head, in the order of the queries. Query s
+// CausalProbabilities calls visit with what each query gives the rows of a stored head, in the order of the queries. Query s
 // stands at position first+s and attends as in Causal; share, of the rows that it sees, is made of its
 // probabilities in the query heads of q, [head][queries][k.Dim]: join brings those of one more head, x, into
 // those of the heads before it, y, as Most or a sum does. The softmax scale is in q or in k already.
 //
 // share is visit's until it returns. Memory is for the shares of block queries, and as much again where there
 // are several heads.
-func Shares(q [][]float32, first int, k *Rows, join func(x, y []float32), visit func(s int, share []float32)) {
+func CausalProbabilities(q [][]float32, first int, k *Rows, join func(x, y []float32), visit func(s int, share []float32)) {
 	queries, stride := len(q[0])/k.Dim, (k.Len()+block-1)/block*block
 	scratch := NewScratch(block, k.Dim)
 	var room [2][]float32 // [block queries][stride] of the first head, and of the others

@@ -14,7 +14,7 @@ func TestShares(t *testing.T) {
 		join  func(x, y []float32)
 		exact func(x, y float64) float64
 	}{
-		"most": {Most, func(x, y float64) float64 { return max(x, y) }},
+		"most": {Max, func(x, y float64) float64 { return max(x, y) }},
 		"sum":  {func(x, y []float32) { Axpy(1, x, y) }, func(x, y float64) float64 { return x + y }},
 	}
 	eachPath(t, func(t *testing.T) {
@@ -28,7 +28,7 @@ func TestShares(t *testing.T) {
 						p := newProblem(f, fills["random"], c.heads*c.queries, c.dim, c.dim, n)
 						want, sees := exactShares(p, c.heads, c.first, j.exact)
 						next := 0
-						Shares(slices.Collect(slices.Chunk(p.q, c.queries*c.dim)), c.first, &p.k, j.join, func(s int, share []float32) {
+						CausalProbabilities(slices.Collect(slices.Chunk(p.q, c.queries*c.dim)), c.first, &p.k, j.join, func(s int, share []float32) {
 							if s != next || len(share) != sees[s] {
 								t.Fatalf("query %d with %d rows, want %d with %d", s, len(share), next, sees[next])
 							}
@@ -90,7 +90,7 @@ func TestSharesOfEqualKeys(t *testing.T) {
 			for range c.first + c.queries {
 				k.Append(key)
 			}
-			Shares([][]float32{q}, c.first, &k, Most, func(s int, share []float32) {
+			CausalProbabilities([][]float32{q}, c.first, &k, Max, func(s int, share []float32) {
 				want := 1 / float64(c.first+s+1)
 				for i, x := range share {
 					if x != share[0] || math.Abs(float64(x)-want) > 3e-7*want {

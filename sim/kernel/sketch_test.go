@@ -39,7 +39,7 @@ func TestSketchEstimates(t *testing.T) {
 		var mean, square, variance float64
 		for range draws {
 			x := onSphere(r, dim)
-			stored := Packed(Sketched(bits, dim, r)).Rows(dim, 1)
+			stored := Blockwise(Sketched(bits, dim, r)).Rows(dim, 1)
 			stored.Append(x)
 			stored.Row(0, row)
 			e := float64(active.dot(x, row)) - 1
@@ -69,7 +69,7 @@ func TestAttendSketch(t *testing.T) {
 					r := rand.New(rand.NewPCG(7, uint64(c.dim)))
 					b := Sketched(bits, c.dim, r)
 					plain := newProblem(F32, fills["random"], c.heads, c.dim, 24, c.n)
-					read := &problem{q: make([]float32, 2*len(plain.q)), k: Packed(b).Rows(c.dim, c.n), v: plain.v}
+					read := &problem{q: make([]float32, 2*len(plain.q)), k: Blockwise(b).Rows(c.dim, c.n), v: plain.v}
 					for i := range plain.q {
 						plain.q[i] /= float32(math.Sqrt(float64(c.dim)))
 					}
@@ -107,7 +107,7 @@ func TestSketchAllocatesNothing(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		b := Sketched(4, dim, r)
-		k, v := Packed(b).Rows(dim, 100), NewRows(F16, dim, 100)
+		k, v := Blockwise(b).Rows(dim, 100), NewRows(F16, dim, 100)
 		row, q := normals(r, dim), make([]float32, heads*2*dim)
 		for range 100 {
 			k.Append(row)
@@ -131,7 +131,7 @@ func TestSketchAllocatesNothing(t *testing.T) {
 func TestSketchOfNoNumber(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), 1e6} {
-		rows, row := Packed(Sketched(4, 16, r)).Rows(16, 1), normals(r, 16)
+		rows, row := Blockwise(Sketched(4, 16, r)).Rows(16, 1), normals(r, 16)
 		row[3] = bad
 		if rows.Append(row) {
 			t.Errorf("%g was taken", bad)

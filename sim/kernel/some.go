@@ -1,14 +1,14 @@
 package kernel
 
-// Picked is one thread's room for rows that are picked from among those of a head.
-type Picked struct {
+// Gathered is one thread's room for rows that are picked from among those of a head.
+type Gathered struct {
 	k, v   Rows
 	latent bool // v is a Prefix of k
 }
 
-// NewPicked makes room for rows like those of k and v, whose scales belong to rows and none of which wait; latent
+// NewGathered makes room for rows like those of k and v, whose scales belong to rows and none of which wait; latent
 // says that v is a prefix of k.
-func NewPicked(k, v *Rows, latent bool) *Picked {
+func NewGathered(k, v *Rows, latent bool) *Gathered {
 	like := func(r *Rows) Rows {
 		p := *r
 		p.Data = make([]byte, 0, block*r.stride)
@@ -17,12 +17,12 @@ func NewPicked(k, v *Rows, latent bool) *Picked {
 		}
 		return p
 	}
-	return &Picked{like(k), like(v), latent}
+	return &Gathered{like(k), like(v), latent}
 }
 
-// AttendSome is Attend over the rows that picked names, ascending, and over no others: their codes are
+// AttendSelected is Attend over the rows that picked names, ascending, and over no others: their codes are
 // brought together a block at a time. Scales belong to rows.
-func AttendSome(q []float32, k, v *Rows, picked []int32, room *Picked, s *Scratch, out []Partial) {
+func AttendSelected(q []float32, k, v *Rows, picked []int32, room *Gathered, s *Scratch, out []Partial) {
 	heads := len(out)
 	st := s.state.first(heads)
 	acc := s.acc[:heads*v.Dim]

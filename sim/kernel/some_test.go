@@ -47,8 +47,8 @@ func TestAttendSome(t *testing.T) {
 						for h := range out {
 							out[h].Acc = make([]float32, v.Dim)
 						}
-						room := NewPicked(&k, &v, latent)
-						if allocs := testing.AllocsPerRun(5, func() { AttendSome(q, &k, &v, picked, room, scratch, out) }); allocs != 0 {
+						room := NewGathered(&k, &v, latent)
+						if allocs := testing.AllocsPerRun(5, func() { AttendSelected(q, &k, &v, picked, room, scratch, out) }); allocs != 0 {
 							t.Errorf("%g allocations", allocs)
 						}
 						for h := range out {
@@ -113,7 +113,7 @@ func TestMost(t *testing.T) {
 			for i := range x {
 				x[i], y[i] = float32(i%7)-3, float32(i%5)-2
 			}
-			Most(x, y)
+			Max(x, y)
 			for i, got := range y {
 				if want := max(float32(i%7)-3, float32(i%5)-2); got != want {
 					t.Fatalf("%d of %d: %g, want %g", i, n, got, want)

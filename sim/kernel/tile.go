@@ -15,8 +15,8 @@ import (
 // tileRounds is how often the spreads of channels and tokens are evened out in turn.
 const tileRounds = 8
 
-// Tiles is the format of a group of rows that is quantised as a tile, along each channel or along each token.
-func Tiles(bits int, alongChannels bool) *Blocks {
+// Balanced is the format of a group of rows that is quantised as a tile, along each channel or along each token.
+func Balanced(bits int, alongChannels bool) *Blocks {
 	b := Codes(bits)
 	b.tile, b.Scale = true, HalfMin
 	if alongChannels {
@@ -28,7 +28,7 @@ func Tiles(bits int, alongChannels bool) *Blocks {
 // tileRoom is how many floats appendTile needs for n rows of dim channels.
 func tileRoom(n, dim int) int { return n*dim + 5*(n+dim) }
 
-// appendTile is AppendGroup for Tiles.
+// appendTile is AppendGroup for Balanced.
 func (r *Rows) appendTile(rows, room []float32) (finite bool) {
 	b, n, dim := r.Blocks, r.Tokens, r.width
 	t := newBalancer(rows, n, dim, room)

@@ -21,14 +21,14 @@ func TestTile(t *testing.T) {
 		if alongChannels {
 			bits = 4
 		}
-		l := Layout{Format: Blocked, Blocks: Tiles(bits, alongChannels), Tokens: n, Window: Window{Flush: n}}
-		got, plain := l.Rows(dim, n), Layout{Format: Blocked, Blocks: Codes(bits), Tokens: n, Window: Window{Flush: n}}
+		l := Layout{Format: Blocked, Blocks: Balanced(bits, alongChannels), Tokens: n, Residual: ResidualWindow{Flush: n}}
+		got, plain := l.Rows(dim, n), Layout{Format: Blocked, Blocks: Codes(bits), Tokens: n, Residual: ResidualWindow{Flush: n}}
 		other := plain.Rows(dim, n)
 		for i := range n {
 			got.Append(rows[i*dim : (i+1)*dim])
 			other.Append(rows[i*dim : (i+1)*dim])
 		}
-		if !got.Pack(make([]float32, l.Room(dim))) || !other.Pack(make([]float32, plain.Room(dim))) {
+		if !got.Flush(make([]float32, l.Room(dim))) || !other.Flush(make([]float32, plain.Room(dim))) {
 			t.Fatal("finite rows were reported as infinite")
 		}
 		bytes += got.Bytes()

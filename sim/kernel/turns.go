@@ -2,20 +2,20 @@ package kernel
 
 import "math"
 
-// turnSpan is how many successive positions Turns holds the angles of.
+// turnSpan is how many successive positions RopeTable holds the angles of.
 const turnSpan = 64
 
-// Turns rotates many rows by their own positions, at a few multiplications a pair where Rope.Rotate takes a
+// RopeTable rotates many rows by their own positions, at a few multiplications a pair where Rope.Rotate takes a
 // sine and a cosine: those of a position are made of those of its remainder by turnSpan, which are held,
 // and of the multiple of turnSpan below it, which successive positions share. To rounding it is Rope.Rotate.
-type Turns struct {
+type RopeTable struct {
 	rope     Rope
 	sin, cos []float32 // [pair][turnSpan]
 }
 
-// NewTurns prepares a rotary embedding.
-func NewTurns(r Rope) *Turns {
-	t := &Turns{rope: r, sin: make([]float32, len(r.InvFreq)*turnSpan), cos: make([]float32, len(r.InvFreq)*turnSpan)}
+// NewRopeTable prepares a rotary embedding.
+func NewRopeTable(r Rope) *RopeTable {
+	t := &RopeTable{rope: r, sin: make([]float32, len(r.InvFreq)*turnSpan), cos: make([]float32, len(r.InvFreq)*turnSpan)}
 	for p, w := range r.InvFreq {
 		for i := range turnSpan {
 			sin, cos := math.Sincos(float64(i) * w)
@@ -27,7 +27,7 @@ func NewTurns(r Rope) *Turns {
 
 // Rotate turns the rows of several heads, each [len(pos)*dim], by the positions of the rows, in place.
 // Several goroutines may call it at a time.
-func (t *Turns) Rotate(pos []int32, heads [][]float32, dim int) {
+func (t *RopeTable) Rotate(pos []int32, heads [][]float32, dim int) {
 	for p, w := range t.rope.InvFreq {
 		i, j := t.rope.Pair(p)
 		base, baseSin, baseCos := int32(-1), float32(0), float32(0)

@@ -12,7 +12,7 @@ func TestTurns(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, gptj := range []bool{false, true} {
 		rope := Rope{InvFreq: []float64{1, 0.3, 0.01, 1e-5}, GPTJ: gptj}
-		turns := NewTurns(rope)
+		turns := NewRopeTable(rope)
 		for _, pos := range [][]int32{{0}, {5, 6, 7, 8}, {62, 63, 64, 65, 127, 128}, {100000, 3, 70, 131071, 131072}} {
 			heads := make([][]float32, 3)
 			var want [][]float32

@@ -1,21 +1,21 @@
 package kernel
 
-// Window lets the latest rows of a store wait, in binary16, behind those that are packed: until there are Flush
+// ResidualWindow lets the latest rows of a store wait, in binary16, behind those that are packed: until there are Flush
 // rows to pack at once, and Hold more. The first Sinks rows are never packed.
 //
 // Rows with a window are a chain: the sinks, Then those packed, Then those that wait. Indices run through all.
-type Window struct{ Sinks, Flush, Hold int }
+type ResidualWindow struct{ Sinks, Flush, Hold int }
 
 // wait puts an empty window behind the rows, which hold at most capacity with it.
-func (r *Rows) wait(w Window, capacity int) {
+func (r *Rows) wait(w ResidualWindow, capacity int) {
 	next := NewRows(F16, r.Dim, min(capacity, w.Flush+w.Hold))
 	r.window, r.Then = w, &next
 }
 
-// Pack packs what has waited long enough. It takes the memory that Layout.Room says and reports what Append does.
-func (r *Rows) Pack(room []float32) (finite bool) {
+// Flush packs what has waited long enough. It takes the memory that Layout.Room says and reports what Append does.
+func (r *Rows) Flush(room []float32) (finite bool) {
 	if r.window.Flush == 0 && r.Then != nil {
-		return r.Then.Pack(room)
+		return r.Then.Flush(room)
 	}
 	finite = true
 	for w := r.window; w.Flush > 0 && r.Then.own() >= w.Flush+w.Hold; {

@@ -27,7 +27,7 @@ func TestBlocks(t *testing.T) {
 		if l, ok := m.(cache.Linear); ok {
 			m = l.Encode
 		}
-		if _, ok := m.(cache.Block); !ok {
+		if _, ok := m.(cache.BatchMap); !ok {
 			t.Errorf("%s: its map makes rows one at a time", spec)
 		}
 		got := v.Stored(cache.Decision{Map: d.Map})

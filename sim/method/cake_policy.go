@@ -63,6 +63,6 @@ func (p *cakePolicy) drop(h *cache.StepHead, n int) {
 	slices.SortFunc(order, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(p.pooled[a], p.pooled[b]), cmp.Compare(h.Pos[b], h.Pos[a]))
 	})
-	h.Drop = append(h.Drop, order[:len(order)-p.share]...)
-	slices.Sort(h.Drop)
+	h.Evict = append(h.Evict, order[:len(order)-p.share]...)
+	slices.Sort(h.Evict)
 }

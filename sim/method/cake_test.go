@@ -66,25 +66,25 @@ func TestCakePolicy(t *testing.T) {
 			{0.1, 0.3, 0, 0.0, 0.1, 0, 0.2, 0},
 			{0.1, 0.1, 0, 0.1, 0.0, 0, 0.0, 0},
 		},
-		Drop: make([]int32, 0, 12),
+		Evict: make([]int32, 0, 12),
 	}
 	// By position 0.4 0.1 0.1 0.2 0.2; pooled over three 0.5 0.6 0.4 0.5 0.4: 4 and 9 tie, the later goes.
 	step := &cache.Step{Token: 33, Last: true, Heads: []cache.StepHead{head}}
 	p.After(step)
-	if got := step.Heads[0].Drop; !slices.Equal(got, []int32{0}) {
+	if got := step.Heads[0].Evict; !slices.Equal(got, []int32{0}) {
 		t.Errorf("drops %v, want entry 0 at position 9", got)
 	}
-	step.Last, step.Heads[0].Drop = false, head.Drop
-	if p.After(step); len(step.Heads[0].Drop) != 0 {
+	step.Last, step.Heads[0].Evict = false, head.Evict
+	if p.After(step); len(step.Heads[0].Evict) != 0 {
 		t.Error("drops before the last layer of the store")
 	}
 	step.Last = true
-	if n := testing.AllocsPerRun(20, func() { step.Heads[0].Drop = step.Heads[0].Drop[:0]; p.After(step) }); n != 0 {
+	if n := testing.AllocsPerRun(20, func() { step.Heads[0].Evict = step.Heads[0].Evict[:0]; p.After(step) }); n != 0 {
 		t.Errorf("a step allocates %g times", n)
 	}
 	small := newCakePolicy(5, 3, 3, 12)
-	step.Heads[0].Drop = step.Heads[0].Drop[:0]
-	if small.After(step); len(step.Heads[0].Drop) != 0 {
+	step.Heads[0].Evict = step.Heads[0].Evict[:0]
+	if small.After(step); len(step.Heads[0].Evict) != 0 {
 		t.Error("drops from a head that holds no more than its share and the window")
 	}
 }

@@ -41,7 +41,7 @@ func (s sharedRows) choose(on *cache.View, queries [][]float32, k, v []float32, 
 	wants := make([][]float64, len(queries)) // [query head][n*on.VDim]
 	for h, q := range queries {
 		logits, lse := kernel.LogitsExact(last(q), on.Dim, on.Scale, k, sees)
-		wants[h] = kernel.WeighExact(logits, lse, on.VDim, v, sees)
+		wants[h] = kernel.WeightedSumExact(logits, lse, on.VDim, v, sees)
 	}
 	least := math.Inf(1)
 	for _, a := range []struct {
@@ -88,7 +88,7 @@ func (s sharedRows) attend(on *cache.View, key cache.Matrix, q []float32, sees [
 	width := len(s.v) * on.VDim
 	out := make([]float32, len(sees)*width)
 	for g, head := range s.v {
-		for i, x := range kernel.WeighExact(logits, lse, on.VDim, head, sees) {
+		for i, x := range kernel.WeightedSumExact(logits, lse, on.VDim, head, sees) {
 			out[i/on.VDim*width+g*on.VDim+i%on.VDim] = float32(x)
 		}
 	}

@@ -42,7 +42,7 @@ var errPackedRows = errors.New("prompt rows that are packed already need a forma
 // fits says why a codec does not go with what the stages before it do.
 func fits(m codec, c Cell) error {
 	d, err := m(c)
-	turned := d.TurnK != nil || d.TurnV != nil
+	turned := d.HadamardK != nil || d.HadamardV != nil
 	switch {
 	case err != nil:
 		return err

@@ -137,7 +137,7 @@ func (p cormPolicy) joined(heads int) (join func(x, y []float32), n int) {
 	if p.mean {
 		return addShares, heads
 	}
-	return kernel.Most, 1
+	return kernel.Max, 1
 }
 
 // Watches is true: the vote is on probabilities.
@@ -159,7 +159,7 @@ func (p cormPolicy) After(s *cache.Step) {
 		notes := h.Notes[:len(h.Pos)]
 		for i, pos := range h.Pos {
 			if notes[i] <= votes && pos < oldest {
-				h.Drop = append(h.Drop, int32(i))
+				h.Evict = append(h.Evict, int32(i))
 			}
 		}
 	}

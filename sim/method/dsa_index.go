@@ -101,9 +101,9 @@ func (x *keyIndex) Select(r *cache.Reading) {
 
 // pickForAll reads the entries with the highest scores in every stored head.
 func pickForAll(r *cache.Reading, scores []float32, top int, room []float32) {
-	r.Picks[0] = largest(scores, top, room, r.Picks[0])
-	for j := range r.Picks[1:] {
-		r.Picks[j+1] = append(r.Picks[j+1], r.Picks[0]...)
+	r.Selected[0] = largest(scores, top, room, r.Selected[0])
+	for j := range r.Selected[1:] {
+		r.Selected[j+1] = append(r.Selected[j+1], r.Selected[0]...)
 	}
 }
 

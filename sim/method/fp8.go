@@ -18,7 +18,7 @@ func init() {
 			if a["scale"] == "token" {
 				scale = kernel.HalfScale
 			}
-			return alike(kernel.Packed(kernel.FP8(a["format"] == "e5m2", scale))), nil
+			return alike(kernel.Blockwise(kernel.FP8(a["format"] == "e5m2", scale))), nil
 		},
 	})
 }

@@ -10,7 +10,7 @@ func init() {
 		Paper:   "no paper: vLLM's fp8_per_token_head",
 		Code:    "vllm-project/vllm triton_quant_kv/_packed_reshape.py",
 		New: func(Args) (Method, error) {
-			return alike(kernel.Packed(kernel.FP8(false, kernel.FloatScale))), nil
+			return alike(kernel.Blockwise(kernel.FP8(false, kernel.FloatScale))), nil
 		},
 	})
 }

@@ -160,7 +160,7 @@ func (m gqa) pool(c Cell, v *cache.View) cache.Map {
 	if m.init == "random" {
 		return newNoise(c.Seed, v, of)
 	}
-	return cache.Pool{Of: of}
+	return cache.MeanHeads{Of: of}
 }
 
 // noise is the map of init=random. The paper initialises a new head from scratch; on a trace the nearest

@@ -223,7 +223,7 @@ func (p h2oPolicy) After(s *cache.Step) {
 		h := &s.Heads[j]
 		if p.max {
 			for _, probs := range h.Probs[1:] {
-				kernel.Most(probs, h.Probs[0])
+				kernel.Max(probs, h.Probs[0])
 			}
 			kernel.Axpy(1, h.Probs[0], h.Score)
 		} else {
@@ -245,7 +245,7 @@ func (p h2oPolicy) After(s *cache.Step) {
 			}
 		}
 		if len(h.Pos) > p.budget {
-			h.Drop = append(h.Drop, int32(worst))
+			h.Evict = append(h.Evict, int32(worst))
 		}
 	}
 }

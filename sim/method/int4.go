@@ -21,9 +21,9 @@ func newInt4(a Args) (Method, error) {
 	group := a.Int("group")
 	switch {
 	case a["axis"] == "channel":
-		return alike(kernel.Layout{Format: kernel.Int4, Tokens: group, Window: kernel.Window{Flush: group}}), nil
+		return alike(kernel.Layout{Format: kernel.Int4, Tokens: group, Residual: kernel.ResidualWindow{Flush: group}}), nil
 	case group == kernel.GroupDim:
 		return alike(kernel.Plain(kernel.Int4)), nil
 	}
-	return alike(kernel.Packed(kernel.Uniform(4, group))), nil
+	return alike(kernel.Blockwise(kernel.Uniform(4, group))), nil
 }

@@ -26,7 +26,7 @@ const signStream = 0x9E3779B9
 // Differs: the signs are drawn by the cell's seed, not by the serving stack's generator, so that results agree in
 // distribution, not code by code; and rows that come in f32 are not rounded to bf16 before they are rotated.
 func int4PTH(c Cell) (cache.Codec, error) {
-	l := kernel.Packed(kernel.Tokenwise4())
+	l := kernel.Blockwise(kernel.Tokenwise4())
 	d := cache.Codec{K: l, V: l}
 	if err := powerOfTwo(c); err != nil {
 		return d, err
@@ -36,6 +36,6 @@ func int4PTH(c Cell) (cache.Codec, error) {
 	for i := range h.Signs {
 		h.Signs[i] = float32(2*r.IntN(2) - 1)
 	}
-	d.TurnK, d.TurnV = h, h
+	d.HadamardK, d.HadamardV = h, h
 	return d, nil
 }

@@ -13,7 +13,7 @@ func init() {
 			{Name: "round", Kind: Choice, Default: "even", Choices: []string{"even", "trunc"}, Help: "to the nearest code, ties to even, or toward zero as a cast without rounding does"},
 		},
 		New: func(a Args) (Method, error) {
-			return alike(kernel.Packed(kernel.Tokenwise8(a["round"] == "trunc"))), nil
+			return alike(kernel.Blockwise(kernel.Tokenwise8(a["round"] == "trunc"))), nil
 		},
 	})
 }

@@ -41,13 +41,13 @@ func newKIVI(a Args) (Method, error) {
 	keys := kernel.Layout{Format: kernel.Int4}
 	values := keys
 	if bits != 4 {
-		keys = kernel.Packed(kernel.Codes(bits))
+		keys = kernel.Blockwise(kernel.Codes(bits))
 	}
 	if bits != 4 || group != kernel.GroupDim {
-		values = kernel.Packed(kernel.Uniform(bits, group))
+		values = kernel.Blockwise(kernel.Uniform(bits, group))
 	}
-	keys.Tokens, keys.Window = group, kernel.Window{Flush: residual}
-	values.Window = kernel.Window{Flush: 1, Hold: residual}
+	keys.Tokens, keys.Residual = group, kernel.ResidualWindow{Flush: residual}
+	values.Residual = kernel.ResidualWindow{Flush: 1, Hold: residual}
 	return codec(func(c Cell) (cache.Codec, error) {
 		if c.VDim%group != 0 {
 			return cache.Codec{}, fmt.Errorf("values of %d channels are not whole groups of %d", c.VDim, group)

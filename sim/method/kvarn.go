@@ -47,12 +47,12 @@ func (kvarn) Settings(Cell) []string { return []string{"k4v2_g128", "k4v4_g128"}
 func (m kvarn) codec(c Cell) (cache.Codec, error) {
 	layout := func(bits int, alongChannels bool) kernel.Layout {
 		return kernel.Layout{
-			Format: kernel.Blocked, Blocks: kernel.Tiles(bits, alongChannels), Tokens: m.tile,
-			Window: kernel.Window{Sinks: kvarnSinks, Flush: m.tile},
+			Format: kernel.Blocked, Blocks: kernel.Balanced(bits, alongChannels), Tokens: m.tile,
+			Residual: kernel.ResidualWindow{Sinks: kvarnSinks, Flush: m.tile},
 		}
 	}
 	h := &kernel.Hadamard{Block: c.Dim}
-	return cache.Codec{K: layout(m.keys, true), V: layout(m.values, false), TurnK: h, TurnV: h}, powerOfTwo(c)
+	return cache.Codec{K: layout(m.keys, true), V: layout(m.values, false), HadamardK: h, HadamardV: h}, powerOfTwo(c)
 }
 
 // Fit wants rows that can be rotated.

@@ -129,7 +129,7 @@ func (m miniCache) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
 		p.KeepK = append(p.KeepK, m.apart(v.K[h], v.Peers[0].K[h], v.Dim))
 		p.KeepV = append(p.KeepV, m.apart(v.V[h], v.Peers[0].V[h], v.VDim))
 	}
-	return cache.Decision{Packing: p}, nil
+	return cache.Decision{Prompt: p}, nil
 }
 
 // apart returns the rows with the largest angles between the layers.

@@ -132,7 +132,7 @@ func (m latentRow) encode(channels int, v [][]float32, dst []float32) {
 	m.encoder.Mul(m.side, dst)
 }
 
-var _ cache.Block = latentRow{}
+var _ cache.BatchMap = latentRow{}
 
 // Rows encodes.
 func (m latentRow) Rows(pos []int32, k, v, dstK, _ [][]float32) {
@@ -181,7 +181,7 @@ func newAbsorbed(on *cache.View, keys [][]float32, rank int, balance float64) ca
 type rebuilt struct {
 	latentRow
 	rope  kernel.Rope
-	turns *kernel.Turns
+	turns *kernel.RopeTable
 	up    []cache.Matrix // [head] keys before the embedding, [dim][rank], from a latent row
 	value []cache.Matrix // [head]
 	group int
@@ -193,7 +193,7 @@ var _ cache.Rebuild = (*rebuilt)(nil)
 func newRebuilt(on *cache.View, rank int, balance float64) *rebuilt {
 	b := newBasis(sideBySide(unrotated(on), on.Dim, 1), sideBySide(on.V, on.VDim, 1), rank, balance)
 	m := &rebuilt{
-		latentRow: b.encoder(), rope: on.Rope, turns: kernel.NewTurns(on.Rope), group: on.Group(), dim: on.Dim,
+		latentRow: b.encoder(), rope: on.Rope, turns: kernel.NewRopeTable(on.Rope), group: on.Group(), dim: on.Dim,
 	}
 	for j := range on.Heads() {
 		m.up = append(m.up, transposed(b.key(j*on.Dim, (j+1)*on.Dim)))

@@ -19,7 +19,7 @@ func init() {
 		},
 		New: func(a Args) (Method, error) {
 			width, _ := strconv.Atoi(a["block"])
-			l := kernel.Packed(kernel.MX4(width))
+			l := kernel.Blockwise(kernel.MX4(width))
 			return codec(func(c Cell) (cache.Codec, error) { return cache.Codec{K: l, V: l}, whole(c, width) }), nil
 		},
 	})

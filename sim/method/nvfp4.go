@@ -39,7 +39,7 @@ func (m nvFP4) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
 		if m.calibrated {
 			global = kernel.NVFP4Global(heads)
 		}
-		return kernel.Packed(kernel.NVFP4(global, m.fourOverSix))
+		return kernel.Blockwise(kernel.NVFP4(global, m.fourOverSix))
 	}
 	return cache.Decision{
 		Codec:        &cache.Codec{K: format(v.K), V: format(v.V)},

@@ -104,7 +104,7 @@ func (d *decoder) step() {
 		d.t.Fatal(err)
 	}
 	d.Attend(d.all.Layers[0], d.pos, d.q, d.out)
-	d.Settle(d.all.Layers[0], d.pos)
+	d.EndStep(d.all.Layers[0], d.pos)
 	d.pos++
 }
 

@@ -106,7 +106,7 @@ func (m palu) FitMap(_ Cell, on *cache.View) (cache.Decision, error) {
 		d.Map = fold
 	} else {
 		code.rope = on.Rope
-		d.Map = &paluRebuilt{groupCode: code, turns: kernel.NewTurns(on.Rope), group: on.Group(), heads: g, dim: on.Dim, up: up, value: value}
+		d.Map = &paluRebuilt{groupCode: code, turns: kernel.NewRopeTable(on.Rope), group: on.Group(), heads: g, dim: on.Dim, up: up, value: value}
 	}
 	if rank := max(r.k, r.v); on.Rows(0) < rank {
 		d.Warnings = []cache.Warning{{
@@ -189,7 +189,7 @@ func (c *groupCode) Row(pos int, k, v, dstK, dstV [][]float32) {
 	}
 }
 
-var _ cache.Block = (*groupCode)(nil)
+var _ cache.BatchMap = (*groupCode)(nil)
 
 // Rows encodes.
 func (c *groupCode) Rows(pos []int32, k, v, dstK, dstV [][]float32) {
@@ -216,7 +216,7 @@ func (c *groupCode) Buffers(dst [][]byte) [][]byte {
 // paluRebuilt is the map of rope=pre.
 type paluRebuilt struct {
 	*groupCode
-	turns     *kernel.Turns
+	turns     *kernel.RopeTable
 	group     int // query heads of a KV head
 	heads     int // KV heads of a group
 	dim       int

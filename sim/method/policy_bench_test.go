@@ -69,7 +69,7 @@ func BenchmarkStep(b *testing.B) {
 					b.Fatal(err)
 				}
 				s.Attend(2, pos, q, out)
-				s.Settle(2, pos)
+				s.EndStep(2, pos)
 				pos++
 			}
 		})

@@ -37,7 +37,7 @@ func newGGML(a Args, format *kernel.Blocks) (Method, error) {
 		return nil, fmt.Errorf("block=%d: want a power of two", block)
 	}
 	return codec(func(c Cell) (cache.Codec, error) {
-		d := cache.Codec{K: kernel.Packed(format), V: kernel.Packed(format)}
+		d := cache.Codec{K: kernel.Blockwise(format), V: kernel.Blockwise(format)}
 		if err := whole(c, format.Width); err != nil || !rotate {
 			return d, err
 		}
@@ -48,7 +48,7 @@ func newGGML(a Args, format *kernel.Blocks) (Method, error) {
 			}
 			k, v = c.Dim&-c.Dim, 64
 		}
-		d.TurnK, d.TurnV = &kernel.Hadamard{Block: k}, &kernel.Hadamard{Block: v}
+		d.HadamardK, d.HadamardV = &kernel.Hadamard{Block: k}, &kernel.Hadamard{Block: v}
 		return d, whole(c, k)
 	}), nil
 }

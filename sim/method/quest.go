@@ -120,7 +120,7 @@ func (x *questIndex) Select(r *cache.Reading) {
 		r.Bytes += b.Bytes()
 		for g := range x.group {
 			x.chosen = largest(x.scores[g*x.most:g*x.most+pages], x.count(x.entries[j]), x.room, x.chosen[:0])
-			r.Picks[j*x.group+g] = x.pick(j, x.chosen, r.Picks[j*x.group+g])
+			r.Selected[j*x.group+g] = x.pick(j, x.chosen, r.Selected[j*x.group+g])
 		}
 	}
 }

@@ -94,7 +94,7 @@ func (x *rocketIndex) Select(r *cache.Reading) {
 		for i := range entries {
 			entries[i] = x.mean[i/x.chunk]
 		}
-		r.Picks[j] = largest(entries, x.top, x.room, r.Picks[j])
+		r.Selected[j] = largest(entries, x.top, x.room, r.Selected[j])
 	}
 }
 

@@ -56,7 +56,7 @@ func (rocketPages) PerQueryHead() bool { return false }
 
 // Index makes one without pages.
 func (s rocketPages) Index(heads, group, dim, longest int) cache.Index {
-	e5m2 := kernel.Packed(kernel.FP8(true, kernel.NoScale))
+	e5m2 := kernel.Blockwise(kernel.FP8(true, kernel.NoScale))
 	b := newPageBounds(e5m2, s.page, heads, dim, longest)
 	stride := (b.most + 15) &^ 15
 	x := &rocketPageIndex{
@@ -108,7 +108,7 @@ func (x *rocketPageIndex) Select(r *cache.Reading) {
 			addSoftmax(p, x.largest, x.inverse, mean)
 		}
 		x.chosen = largest(mean, x.top, x.room, x.chosen[:0])
-		r.Picks[j] = x.pick(j, x.chosen, r.Picks[j])
+		r.Selected[j] = x.pick(j, x.chosen, r.Selected[j])
 	}
 }
 

@@ -56,7 +56,7 @@ func TestRocketPagesRound(t *testing.T) {
 	if want := []float32{1, 5, 0, 0, 0.3125, -1, 0, 0}; !slices.Equal(row, want) {
 		t.Errorf("bounds %v, want %v", row, want)
 	}
-	x.Select(&cache.Reading{Q: []float32{0.55, -0.55, 0, 0}, Picks: [][]int32{nil}}) // 1.1 before the softmax scale of 4 channels
+	x.Select(&cache.Reading{Q: []float32{0.55, -0.55, 0, 0}, Selected: [][]int32{nil}}) // 1.1 before the softmax scale of 4 channels
 	if want := []float32{0.5, 0, 0, 0, 0, -0.5, 0, 0}; !slices.Equal(x.q, want) {
 		t.Errorf("the query reads bounds as %v, want %v", x.q, want)
 	}

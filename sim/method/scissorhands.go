@@ -234,13 +234,13 @@ func (p scissorhandsPolicy) drop(h *cache.StepHead, t int) {
 			h.Score[i] = math.Float32frombits(h.Notes[i])
 		}
 		if pos < old {
-			h.Drop = append(h.Drop, int32(i))
+			h.Evict = append(h.Evict, int32(i))
 		}
 	}
-	slices.SortFunc(h.Drop, func(a, b int32) int {
+	slices.SortFunc(h.Evict, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(h.Score[a], h.Score[b]), cmp.Compare(h.Pos[b], h.Pos[a]))
 	})
-	h.Drop = h.Drop[:len(h.Pos)-p.left]
-	slices.Sort(h.Drop)
+	h.Evict = h.Evict[:len(h.Pos)-p.left]
+	slices.Sort(h.Evict)
 	clear(h.Notes)
 }

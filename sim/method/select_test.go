@@ -47,7 +47,7 @@ func TestQuestBounds(t *testing.T) {
 		for d := range q {
 			q[d] = float32(rng.NormFloat64())
 		}
-		r := &cache.Reading{Layer: 5, Q: q, Picks: [][]int32{nil}}
+		r := &cache.Reading{Layer: 5, Q: q, Selected: [][]int32{nil}}
 		x.Select(r)
 		for page := range 10 {
 			most := math.Inf(-1)
@@ -58,8 +58,8 @@ func TestQuestBounds(t *testing.T) {
 				t.Errorf("dim %d page %d: bound %g, largest logit %g", dim, page, bound, most)
 			}
 		}
-		if len(r.Picks[0]) != 12 && len(r.Picks[0]) != 11 { // three pages, of which the last is short
-			t.Errorf("dim %d: reads %d entries", dim, len(r.Picks[0]))
+		if len(r.Selected[0]) != 12 && len(r.Selected[0]) != 11 { // three pages, of which the last is short
+			t.Errorf("dim %d: reads %d entries", dim, len(r.Selected[0]))
 		}
 		if r.Bytes != 10*2*2*int64(dim) {
 			t.Errorf("dim %d: read %d bytes of bounds", dim, r.Bytes)
@@ -198,7 +198,7 @@ func TestIndexOfEverything(t *testing.T) {
 	for _, rows := range v.Q[0] {
 		q = append(q, rows[79*v.Dim:80*v.Dim]...)
 	}
-	r := &cache.Reading{Q: q, Picks: [][]int32{nil, nil}}
+	r := &cache.Reading{Q: q, Selected: [][]int32{nil, nil}}
 	x.Select(r)
 	var norm, diff float64
 	for i := range 80 {
@@ -212,8 +212,8 @@ func TestIndexOfEverything(t *testing.T) {
 	if diff > 0.01*norm {
 		t.Errorf("index scores differ by %g of the logits", math.Sqrt(diff/norm))
 	}
-	if len(r.Picks[0]) != 20 || !slices.Equal(r.Picks[0], r.Picks[1]) || r.Bytes != 80*(32+4) {
-		t.Errorf("reads %v, and %d bytes of the index", r.Picks, r.Bytes)
+	if len(r.Selected[0]) != 20 || !slices.Equal(r.Selected[0], r.Selected[1]) || r.Bytes != 80*(32+4) {
+		t.Errorf("reads %v, and %d bytes of the index", r.Selected, r.Bytes)
 	}
 }
 
@@ -321,16 +321,16 @@ func TestRocketPagesSelect(t *testing.T) {
 					mean[p] += e / sum / group
 				}
 			}
-			r := &cache.Reading{Q: q, Picks: [][]int32{nil}}
+			r := &cache.Reading{Q: q, Selected: [][]int32{nil}}
 			x.Select(r)
 			read := map[int]bool{}
-			for _, i := range r.Picks[0] {
+			for _, i := range r.Selected[0] {
 				read[int(i)/page] = true
 			}
 			sorted := slices.Sorted(slices.Values(mean))
 			for p := range mean {
 				if least := sorted[len(sorted)-top]; read[p] && mean[p] < least-1e-6 || !read[p] && mean[p] > least+1e-6 {
-					t.Fatalf("seed %d, %d channels: reads pages %v of %v", seed, channels, r.Picks[0], mean)
+					t.Fatalf("seed %d, %d channels: reads pages %v of %v", seed, channels, r.Selected[0], mean)
 				}
 			}
 			if len(read) != top || r.Bytes != 8*2*dim || x.Bytes() != r.Bytes {

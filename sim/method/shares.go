@@ -9,7 +9,7 @@ import (
 
 // promptShares calls visit with what the queries of the last n prompt tokens give the rows of a stored head, in the
 // order of the tokens: token is its number, from 1, and share is [token]. A share is made of the probabilities in
-// the group query heads from first on, in every layer that shares the store, joined as kernel.Shares says. Attention
+// the group query heads from first on, in every layer that shares the store, joined as kernel.CausalProbabilities says. Attention
 // is causal and in float32, as in decode steps.
 func promptShares(v *cache.View, first, group, n int, join func(x, y []float32), visit func(token int, share []float32)) {
 	rows, dim := v.Rows(0), v.Dim
@@ -27,7 +27,7 @@ func promptShares(v *cache.View, first, group, n int, join func(x, y []float32),
 			q = append(q, queries[len(queries)-n*dim:])
 		}
 	}
-	kernel.Shares(q, rows-n, &keys, join, func(s int, share []float32) { visit(rows-n+s+1, share) })
+	kernel.CausalProbabilities(q, rows-n, &keys, join, func(s int, share []float32) { visit(rows-n+s+1, share) })
 }
 
 // addShares adds the probabilities x of one more query head to the shares y.

@@ -107,7 +107,7 @@ func (m thinK) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
 	}
 	var d cache.Decision
 	if slices.ContainsFunc(v.Pos, func(pos []int32) bool { return len(pos) > m.window }) {
-		d.Packing = p
+		d.Prompt = p
 	} else {
 		d.Warnings = []cache.Warning{{
 			Code: "nothing-pruned",

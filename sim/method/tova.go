@@ -112,6 +112,6 @@ func (p tovaPolicy) After(s *cache.Step) {
 		}
 	}
 	for j := range s.Heads {
-		s.Heads[j].Drop = append(s.Heads[j].Drop, int32(worst))
+		s.Heads[j].Evict = append(s.Heads[j].Evict, int32(worst))
 	}
 }

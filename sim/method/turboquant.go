@@ -71,7 +71,7 @@ func (m turboQuant) Settings(Cell) []string {
 // codec is that of the layers between the boundaries. The slot of a token, key and value, is an even number of bytes.
 func (m turboQuant) codec(c Cell) (cache.Codec, error) {
 	values := kernel.Range(m.values)
-	d := cache.Codec{V: kernel.Packed(values)}
+	d := cache.Codec{V: kernel.Blockwise(values)}
 	keys := kernel.FP8(false, kernel.NoScale)
 	if m.keys != 8 {
 		if err := powerOfTwo(c); err != nil {
@@ -81,10 +81,10 @@ func (m turboQuant) codec(c Cell) (cache.Codec, error) {
 		if m.sketch {
 			keys = kernel.Sketched(m.keys, c.Dim, stream(c.Seed, 0, 0, 0))
 		}
-		d.TurnK = &kernel.Hadamard{Block: c.Dim}
+		d.HadamardK = &kernel.Hadamard{Block: c.Dim}
 	}
 	keys.Pad = (keys.RowBytes(c.Dim) + values.RowBytes(c.VDim)) % 2
-	d.K = kernel.Packed(keys)
+	d.K = kernel.Blockwise(keys)
 	return d, nil
 }
 

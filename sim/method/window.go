@@ -189,8 +189,8 @@ func pooled(scores []float64, pool string, width int) []float64 {
 }
 
 // repeat is the map that copies each head for every query head of its group.
-func repeat(heads, group int) cache.Pool {
-	var p cache.Pool
+func repeat(heads, group int) cache.MeanHeads {
+	var p cache.MeanHeads
 	for j := range heads {
 		for range group {
 			p.Of = append(p.Of, []int{j})

@@ -86,7 +86,7 @@ func (m xkv) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
 	}
 	joint.K = decomposed(heads, v.Dim, r.k, v.Heads())
 	joint.V = decomposed(values, v.VDim, r.v, v.Heads())
-	return cache.Decision{Packing: joint}, nil
+	return cache.Decision{Prompt: joint}, nil
 }
 
 // decomposed is the latent rows of heads side by side, of a rank that the rows can have, and their basis by
