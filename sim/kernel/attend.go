@@ -5,22 +5,24 @@ import (
 	"slices"
 )
 
+// Shared: attention of decoding, whose steps are calls of the active path.
+
 const (
 	// Chunk is how many entries one partial result covers. Results are merged in index order, so that
 	// they do not depend on how many threads computed them.
 	Chunk = 1024
 
-	// block is how many rows are scored before they are weighed: 64 rows of 128 halves are 16 KiB, so that
-	// a block of keys and its values stay in the nearest caches while every query head of the group reads
-	// them.
+	// block is how many rows are scored before their values are summed, one step of the online softmax: 64 rows of
+	// 128 halves are 16 KiB, so that a block of keys and its values stay in the nearest caches while every query head
+	// of the group reads them.
 	block = 64
 
-	// tileHeads is how many query heads the assembly works on at a time, at most.
+	// tileHeads is how many query heads a tile of the assembly has, at most.
 	tileHeads = 4
 )
 
-// Partial is the softmax state of one query head over one chunk: the largest logit, the sum of
-// exp(logit-Max), and the values weighted by the same.
+// Partial is the state of the online softmax of one query head over one chunk: the largest logit, the sum of
+// exp(logit-Max), and the sum of the values weighted by the same.
 type Partial struct {
 	Max, Sum float32
 	Acc      []float32 // [dim of a value]
@@ -32,12 +34,12 @@ type Scratch struct {
 	rows   []float32 // [block][dim] decoded rows, where a path or a rotation needs them
 	logits []float32 // [heads][block]
 	acc    []float32 // [heads][dim] weighted sums
-	state  softState
+	state  softmaxState
 
 	scales, mins []float32 // [block][groups] of an Int4 block, widened, and 3 more
 	ones, zeros  []float32 // as long as these, and at least [heads]
-	rates        []float32 // [tileHeads][groups/4][block][4] probabilities times scales
-	sums         []float32 // [tileHeads][groups] probabilities times minima
+	scaledProbs  []float32 // [tileHeads][groups/4][block][4] probabilities times scales
+	minSums      []float32 // [tileHeads][groups] probabilities times minima
 	lines        []float32 // the queries of a call in the order of Int4 codes; empty until they are needed
 	kScale       []float32 // [block] of an Int8 block, widened
 	vScale       []float32 // [block]
@@ -53,10 +55,10 @@ type Scratch struct {
 	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
 }
 
-// softState is the running softmax of several heads, [head] each.
-type softState struct {
+// softmaxState is the state of the online softmax of several heads, [head] each.
+type softmaxState struct {
 	max, sum []float32
-	fade     []float32 // exp(max before the block - max now): what earlier sums are worth
+	rescale  []float32 // exp(max before the block - max now): the factor of earlier sums
 	part     []float32 // sum over the block alone
 }
 
@@ -66,9 +68,9 @@ func NewScratch(heads, dim int) *Scratch {
 	all := block*groups + 3 // the assembly reads four groups at a time
 	floats := func(n int) []float32 { return make([]float32, n) }
 	s := &Scratch{
-		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftState(heads),
+		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftmaxState(heads),
 		scales: floats(all), mins: floats(all), ones: floats(max(all, heads)), zeros: floats(all),
-		rates: floats(tileHeads * block * fours(groups)), sums: floats(tileHeads * fours(groups)), lines: floats(heads * (dim + dim/8)),
+		scaledProbs: floats(tileHeads * block * fours(groups)), minSums: floats(tileHeads * fours(groups)), lines: floats(heads * (dim + dim/8)),
 		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim), part: floats(tileHeads * block),
 		factor: floats(block*parts + 3), offset: floats(block*parts + 3), halves: make([]uint16, 2*block*parts), pairs: floats(2 * block * parts),
 	}
@@ -81,16 +83,16 @@ func NewScratch(heads, dim int) *Scratch {
 // fours is n rounded up to whole fours.
 func fours(n int) int { return (n + 3) &^ 3 }
 
-// newSoftState makes room for heads heads; the assembly works on sixteen at a time.
-func newSoftState(heads int) softState {
+// newSoftmaxState makes room for heads heads; the assembly works on sixteen at a time.
+func newSoftmaxState(heads int) softmaxState {
 	padded := (heads + 15) &^ 15
 	buf := make([]float32, 4*padded)
-	return softState{buf[:padded], buf[padded : 2*padded], buf[2*padded : 3*padded], buf[3*padded:]}
+	return softmaxState{buf[:padded], buf[padded : 2*padded], buf[2*padded : 3*padded], buf[3*padded:]}
 }
 
 // first returns the state of heads heads that have seen nothing.
-func (s softState) first(heads int) softState {
-	t := softState{s.max[:heads], s.sum[:heads], s.fade[:heads], s.part[:heads]}
+func (s softmaxState) first(heads int) softmaxState {
+	t := softmaxState{s.max[:heads], s.sum[:heads], s.rescale[:heads], s.part[:heads]}
 	for h := range heads {
 		t.max[h], t.sum[h] = minusInf, 0
 	}
@@ -99,15 +101,15 @@ func (s softState) first(heads int) softState {
 
 var minusInf = float32(math.Inf(-1))
 
-// Attend computes, for each query head of a group, the softmax state over rows lo to hi of one stored head.
+// Attend runs the online softmax of each query head of a group over rows lo to hi of one stored head.
 //
 //	logit[h][i] = q[h] . k[i]
 //	Acc[h]      = sum over i of exp(logit[h][i]-Max[h]) * v[i]
 //
 // q is [heads][dim of a key] and carries the softmax scale already; at most Chunk rows belong to one call;
 // out holds one Partial a head. Each key and value row is read once for all heads, at its own precision.
-// turn, where not nil, rotates the first key rows of the store before they are used. v may be a Prefix of k.
-func Attend(q []float32, k, v *Rows, lo, hi int, turn *KeyShift, s *Scratch, out []Partial) {
+// shift, where not nil, rotates the first key rows of the store before they are used. v may be a Prefix of k.
+func Attend(q []float32, k, v *Rows, lo, hi int, shift *KeyShift, s *Scratch, out []Partial) {
 	heads := len(out)
 	st := s.state.first(heads)
 	acc := s.acc[:heads*v.Dim]
@@ -117,21 +119,21 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *KeyShift, s *Scratch, out
 		n := min(block, hi-lo)
 		kScale, vScale := s.ones[:n], s.ones[:n]
 		s.next = v.at(lo)
-		if turn.covers(lo) {
+		if shift.covers(lo) {
 			for i := range n {
 				k.Row(lo+i, s.rows[i*k.Dim:])
 			}
-			turn.apply(s.rows[:n*k.Dim], k.Dim, lo)
+			shift.apply(s.rows[:n*k.Dim], k.Dim, lo)
 			scoreFloats(q, k.Dim, s.rows[:n*k.Dim], s.logits, block)
 		} else {
 			kScale = active.rowScales(k, lo, n, kScale, s.kScale)
 			scoreRows(q, k, lo, n, s, s.logits, block)
 		}
-		record(out, s.logits, n, kScale, &kScale[0] != &s.ones[0])
+		recordLogits(out, s.logits, n, kScale, &kScale[0] != &s.ones[0])
 		vScale = active.rowScales(v, lo, n, vScale, s.vScale)
-		active.soften(s.logits, n, kScale, vScale, st)
+		active.onlineSoftmax(s.logits, n, kScale, vScale, st)
 		s.next = k.at(lo + n)
-		weighRows(s.logits, v, lo, n, s, acc, st.fade)
+		weightedSumRows(s.logits, v, lo, n, s, acc, st.rescale)
 	}
 	for h := range out {
 		out[h].Max, out[h].Sum = st.max[h], st.sum[h]
@@ -139,9 +141,9 @@ func Attend(q []float32, k, v *Rows, lo, hi int, turn *KeyShift, s *Scratch, out
 	}
 }
 
-// record appends a block's n logits to the Logits of each head that wants them, each times its scale where
+// recordLogits appends a block's n logits to the Logits of each head that wants them, each times its scale where
 // they are scaled.
-func record(out []Partial, logits []float32, n int, scale []float32, scaled bool) {
+func recordLogits(out []Partial, logits []float32, n int, scale []float32, scaled bool) {
 	for h := range out {
 		if out[h].Logits == nil {
 			continue
@@ -156,8 +158,8 @@ func record(out []Partial, logits []float32, n int, scale []float32, scaled bool
 	}
 }
 
-// rowScales returns the factors of n rows that the path leaves to soften: the rows' own, and the scales of Int8
-// rows, in room; ones where there are none.
+// rowScales returns the factors of n rows that the path leaves to the online softmax: the rows' own, and the scales of
+// Int8 rows, in room; ones where there are none.
 func (p *path) rowScales(r *Rows, lo, n int, ones, room []float32) []float32 {
 	coded := p.rawCodes && r.Format == Int8 && r.Scale != nil && r.Tokens == 0
 	if !coded && r.Factor == nil {
@@ -197,18 +199,6 @@ func Merge(parts []Partial, first, step int, out []float32) (largest, sum float3
 	return m, sum
 }
 
-// Probabilities turns the logits of one query head, in place, into its softmax. largest and inverse, of one
-// number each, are the largest logit and the inverse of the sum that Merge returned. The logits have room for
-// whole steps of 16 beyond their length.
-func Probabilities(logits, largest, inverse []float32) {
-	n := len(logits)
-	logits = logits[:(n+15)&^15]
-	for lo := 0; lo < n; lo += block {
-		part := logits[lo:]
-		active.column(part, min(block, n-lo), 1, ones, largest, inverse, part)
-	}
-}
-
 // ones are the factors of rows without scales.
 var ones = slices.Repeat([]float32{1}, block)
 
@@ -216,4 +206,4 @@ var ones = slices.Repeat([]float32{1}, block)
 func Axpy(p float32, x, y []float32) { active.axpy(p, x, y) }
 
 // Max raises y to x, which is as long, where x is larger.
-func Max(x, y []float32) { active.most(x, y) }
+func Max(x, y []float32) { active.maxInto(x, y) }

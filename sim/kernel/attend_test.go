@@ -234,8 +234,8 @@ func TestAttendChannels(t *testing.T) {
 	})
 }
 
-// TestAttendTurn compares keys that are rotated on the way with keys that were stored rotated.
-func TestAttendTurn(t *testing.T) {
+// TestAttendKeyShift compares keys that are rotated on the way with keys that were stored rotated.
+func TestAttendKeyShift(t *testing.T) {
 	const dim, n, sinks = 40, 200, 70
 	rope := Rope{InvFreq: []float64{1, 0.3, 0.02}}
 	eachPath(t, func(t *testing.T) {

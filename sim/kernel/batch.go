@@ -40,9 +40,9 @@ func Causal(pool *Pool, q []float32, first int, k, v *Rows, out []float32, sums 
 		c.scratch = append(c.scratch, NewScratch(block, max(k.Dim, v.Dim)))
 	}
 	tiles := (c.queries + block - 1) / block
-	pool.Run(tiles, func(worker, i int) { c.rows((tiles-1-i)*block, c.scratch[worker]) }) // the longest first
+	pool.Run(tiles, func(worker, i int) { c.attendTile((tiles-1-i)*block, c.scratch[worker]) }) // the longest first
 	if sums != nil {
-		pool.Run((c.seen(c.queries)+block-1)/block, func(worker, i int) { c.columns(i*block, c.scratch[worker]) })
+		pool.Run((c.seen(c.queries)+block-1)/block, func(worker, i int) { c.sumProbabilities(i*block, c.scratch[worker]) })
 	}
 }
 
@@ -75,8 +75,8 @@ func (c *causal) tile(lo int) (q []float32, queries, sees int) {
 // seen is how many rows the query before query s sees.
 func (c *causal) seen(s int) int { return min(c.k.Len(), c.first+s) }
 
-// rows runs the online softmax of a tile of queries over all rows that they see.
-func (c *causal) rows(lo int, s *Scratch) {
+// attendTile runs the online softmax of a tile of queries over all rows that they see.
+func (c *causal) attendTile(lo int, s *Scratch) {
 	q, queries, sees := c.tile(lo)
 	st := s.state.first(queries)
 	acc := s.acc[:queries*c.v.Dim]
@@ -86,11 +86,11 @@ func (c *causal) rows(lo int, s *Scratch) {
 		c.score(q, lo, queries, at, n, s)
 		kScale := active.rowScales(c.k, at, n, s.ones[:n], s.kScale)
 		if c.record != nil {
-			record(c.record[lo:lo+queries], s.logits, n, kScale, &kScale[0] != &s.ones[0])
+			recordLogits(c.record[lo:lo+queries], s.logits, n, kScale, &kScale[0] != &s.ones[0])
 		}
-		active.soften(s.logits, n, kScale, active.rowScales(c.v, at, n, s.ones[:n], s.vScale), st)
+		active.onlineSoftmax(s.logits, n, kScale, active.rowScales(c.v, at, n, s.ones[:n], s.vScale), st)
 		if c.out != nil {
-			active.weigh(s.logits, c.v, at, n, s, acc, st.fade)
+			active.weightedSum(s.logits, c.v, at, n, s, acc, st.rescale)
 		}
 	}
 	for h := range queries {
@@ -104,8 +104,8 @@ func (c *causal) rows(lo int, s *Scratch) {
 	}
 }
 
-// columns sums the probabilities of a block of rows over all queries that see them.
-func (c *causal) columns(at int, s *Scratch) {
+// sumProbabilities sums the probabilities of a block of rows over all queries that see them.
+func (c *causal) sumProbabilities(at int, s *Scratch) {
 	n := min(block, c.seen(c.queries)-at)
 	part := s.vScale
 	for lo := max(0, at-c.first) / block * block; lo < c.queries; lo += block {
@@ -113,7 +113,7 @@ func (c *causal) columns(at int, s *Scratch) {
 		rows := min(n, sees-at)
 		c.score(q, lo, queries, at, rows, s)
 		kScale := active.rowScales(c.k, at, rows, s.ones[:rows], s.kScale)
-		active.column(s.logits, rows, queries, kScale, c.max[lo:], c.inverse[lo:], part)
+		active.sumProbabilities(s.logits, rows, queries, kScale, c.max[lo:], c.inverse[lo:], part)
 		for i := range rows {
 			c.sums[at+i] += float64(part[i])
 		}
@@ -129,18 +129,5 @@ func (c *causal) score(q []float32, lo, queries, at, n int, s *Scratch) {
 		for i := max(0, c.first+lo+h+1-at); i < n; i++ {
 			s.logits[h*block+i] = minusInf
 		}
-	}
-}
-
-// columnGeneric sums the probabilities of n rows over queries; with one query sums may be logits:
-//
-//	sums[i] = sum over h of inverse[h] * exp(k[i]*logits[h*block+i] - max[h])
-func columnGeneric(logits []float32, n, queries int, k, max, inverse, sums []float32) {
-	for i := range n {
-		var sum float32
-		for h := range queries {
-			sum += inverse[h] * exp(float32(k[i]*logits[h*block+i])-max[h])
-		}
-		sums[i] = sum
 	}
 }

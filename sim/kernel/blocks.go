@@ -15,16 +15,16 @@ import (
 // function that is named after the format (fp8.go, fp4.go, ggml.go, ...), does not change after that, and
 // serves any number of Rows.
 type Blocks struct {
-	Bits   int       // of a code: 2, 3, 4 or 8
-	Width  int       // channels of a block, the last may have fewer; 0: the whole row
-	Table  []float32 // [1<<Bits]
-	Scale  ScaleType
-	Global float32 // factor of each E4M3Scale
-	Unit   bool    // the stored scale is divided by the norm of what the codes stand for
-	Sketch *Sketch // of what the codes leave of a row; nil: none
-	Pad    int     // bytes at the end of a row that hold nothing
-	form   form
-	tile   bool // rows are quantised by tiles, which have scales of channels besides
+	Bits     int       // of a code: 2, 3, 4 or 8
+	Width    int       // channels of a block, the last may have fewer; 0: the whole row
+	Table    []float32 // [1<<Bits]
+	Scale    ScaleType
+	Global   float32 // factor of each E4M3Scale
+	Unit     bool    // the stored scale is divided by the norm of what the codes stand for
+	Sketch   *Sketch // of what the codes leave of a row; nil: none
+	Pad      int     // bytes at the end of a row that hold nothing
+	form     form
+	balanced bool // rows are Balanced: they have scales of channels besides
 
 	// measure returns the scale and the minimum to quantise a block with.
 	measure func(xs []float32) (scale, least float32)

@@ -57,7 +57,7 @@ func TestAttendBlocks(t *testing.T) {
 	})
 }
 
-// grouped are layouts whose rows wait for their group, as keys and as values.
+// grouped are layouts whose rows stay in a residual window until there is a group, as keys and as values.
 var grouped = map[string][2]Layout{
 	"kivi 2": {
 		{Format: Blocked, Blocks: Codes(2), Tokens: 8, Residual: ResidualWindow{Flush: 16}},
@@ -85,9 +85,9 @@ var grouped = map[string][2]Layout{
 	},
 }
 
-// TestAttendWindow compares chains of packed and of waiting rows, before the first group, at its bound and after
-// it, whole and with rows removed.
-func TestAttendWindow(t *testing.T) {
+// TestAttendResidualWindow compares chains of quantised rows and a residual window, before the first group, at its bound
+// and after it, whole and with rows evicted.
+func TestAttendResidualWindow(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		for name, l := range grouped {
 			for _, n := range []int{1, 15, 16, 17, 33, 64, 65, 67, 100, 102, 300, 301} {
@@ -117,7 +117,7 @@ func TestAttendWindow(t *testing.T) {
 }
 
 // TestRemove: what stays decodes to what it did before, and goes on taking rows.
-func TestRemove(t *testing.T) {
+func TestEvict(t *testing.T) {
 	all := map[string]Layout{"f16": Plain(F16), "int8": Plain(Int8), "int4": Plain(Int4), "q4": Blockwise(Q4()), "sketch": Blockwise(Sketched(3, 40, rand.New(rand.NewPCG(1, 2))))}
 	for name, l := range grouped {
 		all[name+" keys"], all[name+" values"] = l[0], l[1]

@@ -4,7 +4,7 @@ import "sort"
 
 // Scales that belong to channels: keys have channels that are large in every token, which a scale per token
 // would spoil (KIVI, Liu et al. 2024, 2402.02750, sec. 3). A group of Tokens rows shares one scale and one
-// minimum a channel, so that rows are appended by whole groups. A group from which rows were removed keeps the
+// minimum a channel, so that rows are appended by whole groups. A group from which rows were evicted keeps the
 // scales of the others.
 
 // Codes is the format of codes from 0 to 2^bits-1 whose scales belong to channels.
@@ -85,7 +85,7 @@ func (r *Rows) groupOf(i int) (g, end int) {
 	return g, int(r.ends[g])
 }
 
-// decodeChannels turns the codes of channels from and later of row i, in dst, into values.
+// decodeChannels decodes the codes of channels from and later of row i, in dst, to values.
 func (r *Rows) decodeChannels(i, from int, dst []float32) {
 	g, _ := r.groupOf(i)
 	at, factor := g*r.width+from, r.factor(i)
@@ -97,9 +97,9 @@ func (r *Rows) decodeChannels(i, from int, dst []float32) {
 	}
 }
 
-// factor is what row i of a tile is multiplied by, and 1 elsewhere.
+// factor is what a Balanced row i is multiplied by, and 1 elsewhere.
 func (r *Rows) factor(i int) float32 {
-	if r.Format != Blocked || !r.Blocks.tile {
+	if r.Format != Blocked || !r.Blocks.balanced {
 		return 1
 	}
 	scale, _ := r.Blocks.scale(r.Data[i*r.stride+codeBytes(r.Blocks.Bits, r.width):], 0)

@@ -11,7 +11,7 @@ func finite32(x float32) bool { return math.Float32bits(x)&0x7f800000 != 0x7f800
 // finite16 says the same of a binary16 value.
 func finite16(u uint16) bool { return u&0x7c00 != 0x7c00 }
 
-func encodeFloats(dst []byte, row []float32) (finite bool) {
+func encodeF32(dst []byte, row []float32) (finite bool) {
 	finite = true
 	for i, x := range row {
 		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(x))
@@ -20,8 +20,8 @@ func encodeFloats(dst []byte, row []float32) (finite bool) {
 	return finite
 }
 
-// brain rounds to bfloat16, to nearest and ties to even; NaN stays NaN.
-func brain(x float32) uint16 {
+// bf16 rounds to bfloat16, to nearest and ties to even; NaN stays NaN.
+func bf16(x float32) uint16 {
 	b := math.Float32bits(x)
 	if x != x {
 		return uint16(b>>16) | 0x40 // quiet: the payload's upper bits may be zero
@@ -29,10 +29,10 @@ func brain(x float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-func encodeBrains(dst []byte, row []float32) (finite bool) {
+func encodeBF16(dst []byte, row []float32) (finite bool) {
 	finite = true
 	for i, x := range row {
-		u := brain(x)
+		u := bf16(x)
 		binary.LittleEndian.PutUint16(dst[2*i:], u)
 		finite = finite && u&0x7f80 != 0x7f80
 	}

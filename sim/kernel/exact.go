@@ -5,6 +5,8 @@ import (
 	"slices"
 )
 
+// Shared: attention in float64, which errors are measured against.
+
 // LogitsExact returns, in float64, the scaled logits [queries][n] of the queries q [queries][dim] of one
 // head over its keys k [n][dim], and the log of each query's softmax denominator: the probability of key
 // i is exp(logit - lse). Query s sees the first sees[s] keys; logits beyond are minus infinity.
@@ -31,7 +33,7 @@ func DenominatorsExact(logits []float64, sees []int) (lse []float64) {
 // DotsExact returns, in float64, the scaled products [queries][n] of the queries q [queries][dim] with the keys
 // k [n][dim].
 //
-// Keys are turned into columns a block at a time, so that the logits of a block are a product of matrices. The last
+// Keys are transposed to columns a block at a time, so that the logits of a block are a product of matrices. The last
 // block is multiplied whole too: paths round the columns that do not fill a vector otherwise, and keys that are
 // equal must have the same logit wherever they stand.
 func DotsExact(q []float32, dim int, scale float64, k []float32) []float64 {

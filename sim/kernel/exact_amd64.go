@@ -2,8 +2,10 @@
 
 package kernel
 
-// matrix is productGeneric.
-func (a *simd) matrix(x []float64, n int, b []float32, bStride, cols int, out []float64, outStride int) {
+// Dispatch: whole steps of columns by the assembly, the rest by the reference.
+
+// productSlices is productGeneric.
+func (a *simd) productSlices(x []float64, n int, b []float32, bStride, cols int, out []float64, outStride int) {
 	rows, whole := len(x)/n, cols&^15
 	_, _ = b[:(n-1)*bStride+cols], out[:(rows-1)*outStride+cols]
 	if whole > 0 {
@@ -19,8 +21,8 @@ func (a *simd) matrix(x []float64, n int, b []float32, bStride, cols int, out []
 	}
 }
 
-// exps is exps64Generic.
-func (a *simd) exps(dst, src []float64, shift float64) (sum float64) {
+// exps64Slices is exps64Generic.
+func (a *simd) exps64Slices(dst, src []float64, shift float64) (sum float64) {
 	src = src[:len(dst)]
 	n := len(dst) &^ 7
 	if n > 0 {

@@ -4,22 +4,47 @@
 
 package kernel
 
+// Assembly: the float64 reference.
+
 // product4AVX512 adds 4 rows of a times b, whole steps of columns, to out; strides are in bytes.
+//
+//	for h := range 4 {
+//		for c := range cols {
+//			out[h][c] += sum over i < n of a[h][i] * float64(b[i][c])
+//		}
+//	}
 //
 //go:noescape
 func product4AVX512(a *float64, aStride int, b *float32, bStride int, n int, cols int, out *float64, outStride int)
 
 // product2AVX512 adds 2 rows of a times b, whole steps of columns, to out; strides are in bytes.
 //
+//	for h := range 2 {
+//		for c := range cols {
+//			out[h][c] += sum over i < n of a[h][i] * float64(b[i][c])
+//		}
+//	}
+//
 //go:noescape
 func product2AVX512(a *float64, aStride int, b *float32, bStride int, n int, cols int, out *float64, outStride int)
 
 // product1AVX512 adds 1 rows of a times b, whole steps of columns, to out; strides are in bytes.
 //
+//	for h := range 1 {
+//		for c := range cols {
+//			out[h][c] += sum over i < n of a[h][i] * float64(b[i][c])
+//		}
+//	}
+//
 //go:noescape
 func product1AVX512(a *float64, aStride int, b *float32, bStride int, n int, cols int, out *float64, outStride int)
 
 // exps64AVX512 writes e^(src-shift) of n values, whole steps, none above 0, and returns their sum; below e^-708 it is zero.
+//
+//	for i := range n {
+//		dst[i] = math.Exp(src[i] - shift)
+//		sum += dst[i]
+//	}
 //
 //go:noescape
 func exps64AVX512(dst *float64, src *float64, n int, shift float64) float64

@@ -2,6 +2,8 @@ package kernel
 
 import "math"
 
+// Reference: the kernels of float64 attention.
+
 // productGeneric adds the product of two matrices to a third, in float64:
 //
 //	out[s*outStride+c] += sum over i of a[s*n+i] * b[i*bStride+c], c < cols

@@ -256,7 +256,7 @@ func TestConstantChannels(t *testing.T) {
 		for i := range r.Len() {
 			r.Row(i, got)
 			for c, x := range got {
-				// A tile rounds twice: the minimum, and the factor of the other axis.
+				// A balanced group rounds twice: the minimum, and the factor of the other axis.
 				if d := math.Abs(float64(x - row[c])); d > 0 && (name != "tiles" || d > 2e-3) {
 					t.Fatalf("%s: row %d is %v, want %v", name, i, got, row)
 				}

@@ -2,14 +2,14 @@ package kernel
 
 import "math"
 
-// Hadamard turns blocks of a row's channels by the orthonormal matrix of Sylvester,
+// Hadamard is the transform of blocks of a row's channels by the orthonormal matrix of Sylvester,
 //
 //	H(1) = 1, H(2n) = [[H(n), H(n)], [H(n), -H(n)]] / sqrt(2)
 //
 // so that a channel which is large in every row is spread over its block. The matrix is its own inverse, and
-// products of two turned rows are those of the rows.
+// products of two transformed rows are those of the rows.
 type Hadamard struct {
-	Block int       // channels turned together: a power of two that divides a row
+	Block int       // channels transformed together: a power of two that divides a row
 	Signs []float32 // [Block] +-1, multiplied before; nil: none
 }
 

@@ -45,7 +45,7 @@ func TestHadamard(t *testing.T) {
 
 // TestRotationOfOutliers: of 128 normal channels one is set to +-A. Rotation helps q4_0 where that is moderate
 // and hurts where it is extreme: squared errors per row as simulated over 200 rows.
-func TestRotationOfOutliers(t *testing.T) {
+func TestHadamardOfOutliers(t *testing.T) {
 	const dim, rows = 128, 2000
 	r := rand.New(rand.NewPCG(5, 6))
 	for _, tt := range []struct{ size, off, on float64 }{{0, 0.93, 0.94}, {10, 4.7, 1.5}, {30, 26, 3.9}, {100, 32, 23}, {300, 32, 272}} {

@@ -5,6 +5,8 @@ import (
 	"math"
 )
 
+// Shared: binary16, and the reference of its conversions.
+
 // MaxHalf is the largest finite IEEE 754 binary16 value.
 const MaxHalf = 65504
 
@@ -53,8 +55,8 @@ func Half(f float32) uint16 {
 	return sign | uint16(b>>13)
 }
 
-// encodeHalves rounds src into dst, two little-endian bytes each, and reports whether every value stayed finite.
-func encodeHalves(dst []byte, src []float32) (finite bool) {
+// encodeF16 rounds src into dst, two little-endian bytes each, and reports whether every value stayed finite.
+func encodeF16(dst []byte, src []float32) (finite bool) {
 	finite = true
 	for i, f := range src {
 		u := Half(f)

@@ -4,12 +4,23 @@
 
 package kernel
 
+// Assembly: conversion from and to binary16.
+
 // widenAVX2 converts n values, whole steps, to binary32.
+//
+//	for i := range n {
+//		dst[i] = halfs[src[i]]
+//	}
 //
 //go:noescape
 func widenAVX2(dst *float32, src *uint16, n int)
 
 // narrowAVX2 rounds n values, whole steps, to binary16, ties to even, and returns other than 0 where one is infinite or a NaN.
+//
+//	for i := range n {
+//		dst[i] = Half(src[i])
+//		infinite |= dst[i] is infinite or a NaN
+//	}
 //
 //go:noescape
 func narrowAVX2(dst *byte, src *float32, n int) (infinite uint32)

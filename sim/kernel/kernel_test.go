@@ -32,10 +32,10 @@ func TestHalf(t *testing.T) {
 
 func TestHalvesReportsOverflow(t *testing.T) {
 	dst := make([]byte, 4)
-	if !encodeHalves(dst, []float32{65504, -65519}) {
+	if !encodeF16(dst, []float32{65504, -65519}) {
 		t.Error("values that round to 65504 were reported as infinite")
 	}
-	if encodeHalves(dst, []float32{1, 65520}) {
+	if encodeF16(dst, []float32{1, 65520}) {
 		t.Error("65520, which rounds beyond the range, was not reported")
 	}
 }
@@ -85,7 +85,7 @@ func TestRope(t *testing.T) {
 }
 
 // TestTurn checks that the first rows alone are rotated, across blocks.
-func TestTurn(t *testing.T) {
+func TestKeyShift(t *testing.T) {
 	const dim = 2
 	rope := Rope{InvFreq: []float64{1}}
 	k := make([]uint16, 200*dim)
@@ -99,9 +99,9 @@ func TestTurn(t *testing.T) {
 	}
 	got := make([]float32, len(k))
 	Floats(got, k)
-	turn := KeyShift{Rope: rope, Rows: 70, Delta: 3}
+	shift := KeyShift{Rope: rope, Rows: 70, Delta: 3}
 	for lo := 0; lo < 200; lo += block {
-		turn.apply(got[lo*dim:min(lo+block, 200)*dim], dim, lo)
+		shift.apply(got[lo*dim:min(lo+block, 200)*dim], dim, lo)
 	}
 	for i := range want {
 		if got[i] != want[i] {

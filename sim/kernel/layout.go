@@ -29,7 +29,7 @@ func (l Layout) Rows(dim, capacity int) Rows {
 		r = NewRows(l.Format, dim, capacity)
 	}
 	if l.Residual.Flush > 0 {
-		r.wait(l.Residual, capacity)
+		r.addResidual(l.Residual, capacity)
 	}
 	if n := l.Residual.Sinks; n > 0 {
 		first := NewRows(F16, dim, min(n, capacity))
@@ -39,11 +39,11 @@ func (l Layout) Rows(dim, capacity int) Rows {
 	return r
 }
 
-// Room is how many floats packing rows of dim channels needs.
+// Room is how many floats Rows.Flush needs for rows of dim channels.
 func (l Layout) Room(dim int) int {
 	n := l.Residual.Flush * dim
-	if l.Format == Blocked && l.Blocks.tile {
-		n += tileRoom(l.Tokens, dim)
+	if l.Format == Blocked && l.Blocks.balanced {
+		n += balanceRoom(l.Tokens, dim)
 	}
 	return n
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 )
 
+// Shared: the paths, and which of them runs.
+
 // Name says which path of the kernels runs: go, avx2, avx512 or neon. Records carry it.
 var Name string
 
@@ -15,15 +17,15 @@ const Variable = "KVGAUGE_KERNEL"
 // path is one implementation of what the hot loops call, a block of rows at a time.
 type path struct {
 	name     string
-	rawCodes bool // score and weigh leave the scales of Int8 rows to soften
+	rawCodes bool // score and weightedSum leave the scales of Int8 rows to onlineSoftmax
 
-	score  func(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int)
-	soften func(logits []float32, n int, k, v []float32, st softState)
-	weigh  func(p []float32, v *Rows, lo, n int, s *Scratch, acc, fade []float32)
-	column func(logits []float32, n, queries int, k, max, inverse, sums []float32)
-	dot    func(a, b []float32) float32
-	axpy   func(p float32, x, y []float32)
-	most   func(x, y []float32)
+	score            func(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int)
+	onlineSoftmax    func(logits []float32, n int, k, v []float32, st softmaxState)
+	weightedSum      func(p []float32, v *Rows, lo, n int, s *Scratch, acc, rescale []float32)
+	sumProbabilities func(logits []float32, n, queries int, k, max, inverse, sums []float32)
+	dot              func(a, b []float32) float32
+	axpy             func(p float32, x, y []float32)
+	maxInto          func(x, y []float32)
 
 	multiply func(x []float32, cols int, m, out []float32, stride int)
 

@@ -68,12 +68,12 @@ func TestHalvesOfPaths(t *testing.T) {
 }
 
 // TestSoften compares every path with the definition: state after two blocks, and weights.
-func TestSoften(t *testing.T) {
+func TestOnlineSoftmax(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	eachPath(t, func(t *testing.T) {
 		for _, heads := range []int{1, 3, 16, 17, 33} {
 			for n := 1; n <= block; n++ {
-				want, got := newSoftState(heads).first(heads), newSoftState(heads).first(heads)
+				want, got := newSoftmaxState(heads).first(heads), newSoftmaxState(heads).first(heads)
 				for _, size := range []float64{1, 20, 1e4} {
 					a, b := make([]float32, heads*block), make([]float32, heads*block)
 					k, v := make([]float32, block), make([]float32, block)
@@ -84,16 +84,16 @@ func TestSoften(t *testing.T) {
 					for i := range k {
 						k[i], v[i] = 0.5+r.Float32(), r.Float32()
 					}
-					softenGeneric(a, n, k, v, want)
-					active.soften(b, n, k, v, got)
+					onlineSoftmaxGeneric(a, n, k, v, want)
+					active.onlineSoftmax(b, n, k, v, got)
 					for h := range heads {
 						for i := range n {
 							if x, y := a[h*block+i], b[h*block+i]; !near32(x, y) {
 								t.Fatalf("%d heads, %d rows: weight %g, want %g", heads, n, y, x)
 							}
 						}
-						if got.max[h] != want.max[h] || !near32(want.sum[h], got.sum[h]) || !near32(want.fade[h], got.fade[h]) {
-							t.Fatalf("%d heads, %d rows: %g %g %g, want %g %g %g", heads, n, got.max[h], got.sum[h], got.fade[h], want.max[h], want.sum[h], want.fade[h])
+						if got.max[h] != want.max[h] || !near32(want.sum[h], got.sum[h]) || !near32(want.rescale[h], got.rescale[h]) {
+							t.Fatalf("%d heads, %d rows: %g %g %g, want %g %g %g", heads, n, got.max[h], got.sum[h], got.rescale[h], want.max[h], want.sum[h], want.rescale[h])
 						}
 					}
 				}
@@ -142,10 +142,10 @@ func TestAttendAllocatesNothing(t *testing.T) {
 			for h := range out {
 				out[h].Acc = make([]float32, 72)
 			}
-			turn := &KeyShift{Rope: Rope{InvFreq: []float64{1}}, Rows: 2, Delta: 5}
+			shift := &KeyShift{Rope: Rope{InvFreq: []float64{1}}, Rows: 2, Delta: 5}
 			row := make([]float32, 72)
 			allocs := testing.AllocsPerRun(20, func() {
-				Attend(p.q, &p.k, &p.v, 0, 300, turn, s, out)
+				Attend(p.q, &p.k, &p.v, 0, 300, shift, s, out)
 				Merge(out, 1, 3, room)
 				p.v.Set(5, row)
 			})
@@ -174,4 +174,21 @@ func FuzzAttend(f *testing.F) {
 			p.check(t, int(heads%40)+1)
 		}
 	})
+}
+
+func TestMax(t *testing.T) {
+	for _, n := range []int{0, 1, 15, 16, 33, 100} {
+		eachPath(t, func(t *testing.T) {
+			x, y := make([]float32, n), make([]float32, n)
+			for i := range x {
+				x[i], y[i] = float32(i%7)-3, float32(i%5)-2
+			}
+			Max(x, y)
+			for i, got := range y {
+				if want := max(float32(i%7)-3, float32(i%5)-2); got != want {
+					t.Fatalf("%d of %d: %g, want %g", i, n, got, want)
+				}
+			}
+		})
+	}
 }

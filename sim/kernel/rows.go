@@ -16,14 +16,14 @@ type Rows struct {
 	Min    []uint16 // binary16, of Int4: as Scale
 	Tokens int      // rows that share the scales of their channels; 0 where scales belong to a row
 	Factor []uint16 // binary16 [n]: attention reads row i times it; nil for rows as they are. Not counted
-	Then   *Rows    // the rows that follow, in a Window
+	Then   *Rows    // the rows that follow, in a ResidualWindow
 
-	window ResidualWindow
-	open   int     // rows that these still take, before Then does
-	width  int     // channels of a whole row: Dim, but in a Prefix and with a Sketch
-	stride int     // bytes from one row to the next
-	groups int     // scales from one row to the next
-	ends   []int32 // with Tokens: the row behind each group; empty while all groups are whole
+	residual ResidualWindow
+	open     int     // rows that these still take, before Then does
+	width    int     // channels of a whole row: Dim, but in a Prefix and with a Sketch
+	stride   int     // bytes from one row to the next
+	groups   int     // scales from one row to the next
+	ends     []int32 // with Tokens: the row behind each group; empty while all groups are whole
 
 	rest []float32 // scratch of a Sketch, [width]
 }
@@ -44,7 +44,7 @@ func NewCodes(f Format, dim, capacity int) Rows {
 	return r
 }
 
-// Len is how many rows are held, those that wait among them.
+// Len is how many rows are held, those in the residual window among them.
 func (r *Rows) Len() int {
 	n := r.own()
 	if r.Then != nil {
@@ -118,7 +118,7 @@ func (r *Rows) RowBytes() int64 {
 
 // Append encodes a further row, all of its channels, and reports whether the format could hold all of it: false means that
 // a value, scale or minimum came out infinite or not a number. It allocates only beyond Cap. Rows whose
-// scales belong to channels come by AppendGroup instead, or wait for it.
+// scales belong to channels come by AppendGroup instead, or by Flush.
 func (r *Rows) Append(row []float32) (finite bool) {
 	if r.Then != nil && r.open == 0 {
 		return r.Then.Append(row)
@@ -127,7 +127,7 @@ func (r *Rows) Append(row []float32) (finite bool) {
 	return r.push(row)
 }
 
-// push is Append to these rows, whatever waits.
+// push is Append to these rows, whatever the residual window holds.
 func (r *Rows) push(row []float32) (finite bool) {
 	i := r.own()
 	r.Data = grow(r.Data, r.stride)
@@ -155,11 +155,11 @@ func (r *Rows) Set(i int, row []float32) (finite bool) {
 		}
 		return finite
 	case F32:
-		return encodeFloats(dst, row)
+		return encodeF32(dst, row)
 	case F16:
 		return active.halves(dst, row)
 	case BF16:
-		return encodeBrains(dst, row)
+		return encodeBF16(dst, row)
 	case Int8:
 		if r.Scale == nil {
 			return encodeCodes8(dst, row)

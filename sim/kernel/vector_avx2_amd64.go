@@ -4,22 +4,40 @@
 
 package kernel
 
+// Assembly: single vectors.
+
 // axpyAVX2 adds p*x to y, n values, whole steps.
+//
+//	for i := range n {
+//		y[i] += p * x[i]
+//	}
 //
 //go:noescape
 func axpyAVX2(p float32, x *float32, y *float32, n int)
 
-// mostAVX2 raises y to x where x is larger, n values, whole steps.
+// maxIntoAVX2 raises y to x where x is larger, n values, whole steps.
+//
+//	for i := range n {
+//		y[i] = max(x[i], y[i])
+//	}
 //
 //go:noescape
-func mostAVX2(x *float32, y *float32, n int)
+func maxIntoAVX2(x *float32, y *float32, n int)
 
 // mulAVX2 sets dst to x*y, n values, whole steps.
+//
+//	for i := range n {
+//		dst[i] = x[i] * y[i]
+//	}
 //
 //go:noescape
 func mulAVX2(dst *float32, x *float32, y *float32, n int)
 
 // dotAVX2 returns the inner product of n values, whole steps.
+//
+//	for i := range n {
+//		sum += x[i] * y[i]
+//	}
 //
 //go:noescape
 func dotAVX2(x *float32, y *float32, n int) float32

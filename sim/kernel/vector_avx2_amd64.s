@@ -22,9 +22,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func mostAVX2(x *float32, y *float32, n int)
+// func maxIntoAVX2(x *float32, y *float32, n int)
 // Requires: AVX
-TEXT ·mostAVX2(SB), $0-24
+TEXT ·maxIntoAVX2(SB), $0-24
 	MOVQ x+0(FP), SI
 	MOVQ y+8(FP), DI
 	MOVQ n+16(FP), CX

@@ -4,22 +4,40 @@
 
 package kernel
 
+// Assembly: single vectors.
+
 // axpyAVX512 adds p*x to y, n values, whole steps.
+//
+//	for i := range n {
+//		y[i] += p * x[i]
+//	}
 //
 //go:noescape
 func axpyAVX512(p float32, x *float32, y *float32, n int)
 
-// mostAVX512 raises y to x where x is larger, n values, whole steps.
+// maxIntoAVX512 raises y to x where x is larger, n values, whole steps.
+//
+//	for i := range n {
+//		y[i] = max(x[i], y[i])
+//	}
 //
 //go:noescape
-func mostAVX512(x *float32, y *float32, n int)
+func maxIntoAVX512(x *float32, y *float32, n int)
 
 // mulAVX512 sets dst to x*y, n values, whole steps.
+//
+//	for i := range n {
+//		dst[i] = x[i] * y[i]
+//	}
 //
 //go:noescape
 func mulAVX512(dst *float32, x *float32, y *float32, n int)
 
 // dotAVX512 returns the inner product of n values, whole steps.
+//
+//	for i := range n {
+//		sum += x[i] * y[i]
+//	}
 //
 //go:noescape
 func dotAVX512(x *float32, y *float32, n int) float32

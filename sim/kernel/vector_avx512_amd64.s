@@ -22,9 +22,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func mostAVX512(x *float32, y *float32, n int)
+// func maxIntoAVX512(x *float32, y *float32, n int)
 // Requires: AVX, AVX512F
-TEXT ·mostAVX512(SB), $0-24
+TEXT ·maxIntoAVX512(SB), $0-24
 	MOVQ x+0(FP), SI
 	MOVQ y+8(FP), DI
 	MOVQ n+16(FP), CX

@@ -7,13 +7,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// dots emits the dot products of a tile of query heads with a block of rows:
-//
-//	for i := 0; i < n; i++ {
-//		for h := 0; h < heads; h++ {
-//			out[h*outStride+i] = sum over d < dim of q[h*qStride+d] * row[i][d]
-//		}
-//	}
+// dots emits the dot products of a tile of query heads with a block of rows.
 //
 // Rows are taken four at a time, and the last n%4 one at a time, with an accumulator for each row and head,
 // so that a row's result does not depend on its place. A round of the inner loop covers one cache line of
@@ -63,14 +57,25 @@ func (d *dotter) emit(f format) {
 	d.f = f
 	name := fmt.Sprintf("dots%sx%d", f.name, d.heads)
 	d.function(name, "func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)",
-		fmt.Sprintf("computes the dot products of %d queries with n rows; strides are in bytes.", d.heads))
+		fmt.Sprintf("computes the dot products of %d queries with n rows; strides are in bytes.", d.heads), d.loop()...)
 	d.enter()
 	d.assign()
 	d.rows[0].prepare()
-	d.tiles("four", 4)
-	d.tiles("one", 1)
+	d.rowLoop("four", 4)
+	d.rowLoop("one", 1)
 	d.Label("done")
 	d.end()
+}
+
+// loop is the scalar loop.
+func (d *dotter) loop() []string {
+	return []string{
+		"for i := range n {",
+		fmt.Sprintf("\tfor h := range %d {", d.heads),
+		"\t\tout[h][i] = sum over d < dim of q[h][d] * " + d.f.value,
+		"\t}",
+		"}",
+	}
 }
 
 // enter loads the arguments.
@@ -127,8 +132,8 @@ func (d *dotter) assign() {
 	}
 }
 
-// tiles emits the loop over rows, rows at a time.
-func (d *dotter) tiles(name string, rows int) {
+// rowLoop emits the loop over rows, rows at a time.
+func (d *dotter) rowLoop(name string, rows int) {
 	loop, cols, line, short, sums := name, name+"_cols", name+"_line", name+"_short", name+"_sums"
 	d.Label(loop)
 	d.CMPQ(d.left, U8(rows))

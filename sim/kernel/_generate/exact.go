@@ -16,19 +16,16 @@ func exact(g *gen) {
 	g.exps64()
 }
 
-// product emits, for a tile of rows of a:
-//
-//	for h := 0; h < heads; h++ {
-//		for c := 0; c < cols; c++ {
-//			out[h][c] += sum over i < n of a[h][i] * float64(b[i][c])
-//		}
-//	}
-//
-// A stripe of columns has its accumulators in registers and goes down b: for each of its rows a load with
-// conversion a register of columns, a broadcast of a a head, and heads multiply-adds a register.
+// product emits the product of some rows of a with b. A stripe of columns has its accumulators in registers and goes
+// down b: for each of its rows a load with conversion a register of columns, a broadcast of a a head, and heads multiply-adds a register.
 func (g *gen) product(heads int) {
 	g.function(fmt.Sprintf("product%d", heads), "func(a *float64, aStride int, b *float32, bStride, n, cols int, out *float64, outStride int)",
-		fmt.Sprintf("adds %d rows of a times b, whole steps of columns, to out; strides are in bytes.", heads))
+		fmt.Sprintf("adds %d rows of a times b, whole steps of columns, to out; strides are in bytes.", heads),
+		fmt.Sprintf("for h := range %d {", heads),
+		"\tfor c := range cols {",
+		"\t\tout[h][c] += sum over i < n of a[h][i] * float64(b[i][c])",
+		"\t}",
+		"}")
 	var (
 		a, aStride, aTriple = reg.RSI, reg.R8, reg.R9
 		row, stride         = reg.RAX, reg.RBX
@@ -96,7 +93,11 @@ func (g *gen) product(heads int) {
 // e^f = 1 + 2*f*P(f*f) / (Q(f*f) - f*P(f*f)). Its error is below 2 units in the last place.
 func (g *gen) exps64() {
 	g.function("exps64", "func(dst, src *float64, n int, shift float64) float64",
-		"writes e^(src-shift) of n values, whole steps, none above 0, and returns their sum; below e^-708 it is zero.")
+		"writes e^(src-shift) of n values, whole steps, none above 0, and returns their sum; below e^-708 it is zero.",
+		"for i := range n {",
+		"\tdst[i] = math.Exp(src[i] - shift)",
+		"\tsum += dst[i]",
+		"}")
 	var (
 		src, dst, n = reg.RSI, reg.RDI, reg.RCX
 		lanes       = g.lanes / 2

@@ -7,12 +7,6 @@ import (
 
 // expand emits the decoding of a block that many heads are going to read, for the formats whose decoding in
 // every tile of heads costs more: Int4, and Int8 under AVX2.
-//
-//	for i := 0; i < n; i++ {
-//		for d := 0; d < dim; d++ {
-//			dst[i][d] = row[i][d]
-//		}
-//	}
 func expand(g *gen) {
 	for _, f := range formats {
 		if f.grouped() || f.name == "Int8" && !g.wide() {
@@ -23,7 +17,12 @@ func expand(g *gen) {
 
 func (g *gen) expand(f format) {
 	g.function("expand"+f.name, "func(dst *float32, dstStride int, rows *byte, stride, n, dim int, scale, least *float32, groups int, next *byte)",
-		"decodes n rows, whole rounds of columns; strides are in bytes.")
+		"decodes n rows, whole rounds of columns; strides are in bytes.",
+		"for i := range n {",
+		"\tfor d := range dim {",
+		"\t\tdst[i][d] = "+f.value,
+		"\t}",
+		"}")
 	var (
 		dst, to, dstStride = reg.RDI, reg.R8, reg.R9
 		rows, row, stride  = reg.RSI, reg.R10, reg.R11

@@ -8,7 +8,10 @@ import (
 // half emits the conversions between binary16 and binary32, of whole steps. What widen reads is followed by
 // what it reads next, the scales of the next block of rows: it brings that into the cache meanwhile.
 func half(g *gen) {
-	g.function("widen", "func(dst *float32, src *uint16, n int)", "converts n values, whole steps, to binary32.")
+	g.function("widen", "func(dst *float32, src *uint16, n int)", "converts n values, whole steps, to binary32.",
+		"for i := range n {",
+		"\tdst[i] = halfs[src[i]]",
+		"}")
 	g.arg("n", reg.R8)
 	g.convert(reg.RSI, reg.RDI, func() {
 		g.PREFETCHT0(Mem{Base: reg.RSI, Index: reg.R8, Scale: 2})
@@ -20,7 +23,11 @@ func half(g *gen) {
 		g.ADDQ(U8(4*step), reg.RDI)
 	})
 	g.end()
-	g.function("narrow", "func(dst *byte, src *float32, n int) (infinite uint32)", "rounds n values, whole steps, to binary16, ties to even, and returns other than 0 where one is infinite or a NaN.")
+	g.function("narrow", "func(dst *byte, src *float32, n int) (infinite uint32)", "rounds n values, whole steps, to binary16, ties to even, and returns other than 0 where one is infinite or a NaN.",
+		"for i := range n {",
+		"\tdst[i] = Half(src[i])",
+		"\tinfinite |= dst[i] is infinite or a NaN",
+		"}")
 	// The halves of a register take half of it.
 	const top, found = 14, 15
 	half := func(i int) reg.VecPhysical {

@@ -24,7 +24,7 @@ import (
 func lines(g *gen) {
 	g.arrange()
 	for _, heads := range g.tiles {
-		l := &liner{dotter: dotter{gen: g, heads: heads, f: format{name: "Int4"}}}
+		l := &liner{dotter: dotter{gen: g, heads: heads, f: formats[len(formats)-1]}}
 		l.emit()
 	}
 }
@@ -40,25 +40,25 @@ func (g *gen) nibble(k int) Mem { return g.word(fmt.Sprintf("nibble%d", k), 15<<
 
 type liner struct {
 	dotter
-	total      []reg.VecPhysical // [head]
-	codes      []reg.VecPhysical // [row]
-	mask       reg.VecPhysical   // of the code at hand
-	rate, less reg.VecPhysical   // scales and minima of the line's groups
-	turn       reg.VecPhysical   // the lanes that bring those of four rows into quads of a group
+	total        []reg.VecPhysical // [head]
+	codes        []reg.VecPhysical // [row]
+	mask         reg.VecPhysical   // of the code at hand
+	scales, mins reg.VecPhysical   // scales and minima of the line's groups
+	perm         reg.VecPhysical   // the lanes that bring those of four rows into quads of a group
 }
 
 func (l *liner) emit() {
 	l.function(fmt.Sprintf("linesx%d", l.heads), "func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)",
-		fmt.Sprintf("computes the dot products of %d queries, out of arrange, with n rows of whole lines; strides are in bytes.", l.heads))
+		fmt.Sprintf("computes the dot products of %d queries, out of arrange, with n rows of whole lines; strides are in bytes.", l.heads), l.loop()...)
 	l.enter()
 	l.assign()
-	l.VMOVUPS(l.transposed(), l.turn)
+	l.VMOVUPS(l.transposed(), l.perm)
 	l.quadMasks(dotCols.As32())
 	l.CMPQ(dotGroups, U8(quadBytes))
 	l.JNE(LabelRef("four"))
-	l.tiles("near", 4)
-	l.tiles("four", 4)
-	l.tiles("one", 1)
+	l.rowLoop("near", 4)
+	l.rowLoop("four", 4)
+	l.rowLoop("one", 1)
 	l.Label("done")
 	l.end()
 }
@@ -85,13 +85,13 @@ func (l *liner) assign() {
 	take := func(n int) []reg.VecPhysical { next += n; return l.vecs(next-n, n) }
 	l.acc, l.total, l.codes, l.x = take(4*l.heads), take(l.heads), take(4), take(4)
 	last := take(3)
-	l.q, l.mask, l.turn = last[0], last[1], last[2]
-	l.rate, l.less = l.codes[0], l.codes[1]
+	l.q, l.mask, l.perm = last[0], last[1], last[2]
+	l.scales, l.mins = l.codes[0], l.codes[1]
 }
 
-// tiles emits the loop over rows, rows at a time. In loop near there is one line a row, so that the scales of four
+// rowLoop emits the loop over rows, rows at a time. In loop near there is one line a row, so that the scales of four
 // rows lie side by side.
-func (l *liner) tiles(name string, rows int) {
+func (l *liner) rowLoop(name string, rows int) {
 	loop, line := name, name+"_line"
 	l.Label(loop)
 	l.CMPQ(l.left, U8(rows))
@@ -110,11 +110,11 @@ func (l *liner) tiles(name string, rows int) {
 	l.arg("dim", dotCols)
 	l.Label(line)
 	l.products(rows)
-	l.rates(rows, name == "near")
+	l.loadScales(rows, name == "near")
 	for h, q := range strided(l.heads, dotQ, dotQStride, dotQTriple) {
 		sum := l.quads(l.of(h, rows), l.x[0], l.x[1], l.x[2])
-		l.VFMADD231PS(l.rate, sum, l.total[h])
-		l.VFMADD231PS(q.Offset(4*16*lineCodes), l.less, l.total[h])
+		l.VFMADD231PS(l.scales, sum, l.total[h])
+		l.VFMADD231PS(q.Offset(4*16*lineCodes), l.mins, l.total[h])
 	}
 	l.ADDQ(U8(64), dotRow)
 	l.ADDQ(I32(64*rows), dotNext)
@@ -153,18 +153,18 @@ func (l *liner) products(rows int) {
 	}
 }
 
-// rates loads the scales and minima of a line: group g of row r is lane r of quad g. A single row has all lanes.
-func (l *liner) rates(rows int, near bool) {
+// loadScales loads the scales and minima of a line: group g of row r is lane r of quad g. A single row has all lanes.
+func (l *liner) loadScales(rows int, near bool) {
 	load := func(at []Mem, to reg.VecPhysical) {
 		if near {
-			l.VPERMPS(at[0], l.turn, to)
+			l.VPERMPS(at[0], l.perm, to)
 			return
 		}
 		l.broadcastQuads(at, to)
-		l.VPERMPS(to, l.turn, to)
+		l.VPERMPS(to, l.perm, to)
 	}
-	load(strided(rows, dotScale, dotGroups, dotGroupsTriple), l.rate)
-	load(strided(rows, dotLeast, dotGroups, dotGroupsTriple), l.less)
+	load(strided(rows, dotScale, dotGroups, dotGroupsTriple), l.scales)
+	load(strided(rows, dotLeast, dotGroups, dotGroupsTriple), l.mins)
 }
 
 // broadcastQuads puts four numbers of each row into its quad, and those of the first into all that are left.
@@ -175,17 +175,15 @@ func (g *gen) broadcastQuads(at []Mem, to reg.VecPhysical) {
 	}
 }
 
-// arrange emits the arrangement of one query for lines:
-//
-//	for each line:
-//		for k := 0; k < 8; k++ {
-//			for g := 0; g < 4; g++ {
-//				for d := 0; d < 4; d++ { out[k][4*g+d] = 16^-k * q[32*g + 16*(k%2) + 4*d + k/2] }
-//			}
-//		}
-//		out[8][4*g+d] = the sum of q over group g
+// arrange emits the arrangement of one query for lines.
 func (g *gen) arrange() {
-	g.function("arrange", "func(q *float32, dim int, out *float32)", "brings a query of whole lines into the order of their codes.")
+	g.function("arrange", "func(q *float32, dim int, out *float32)", "brings a query of whole lines into the order of their codes.",
+		"for each line of q and out, g < 4, j < 4 {",
+		"\tfor k := range 8 {",
+		"\t\tout[k][4*g+j] = 16^-k * q[32*g + 16*(k%2) + 4*j + k/2]",
+		"\t}",
+		"\tout[8][4*g+j] = sum over d < 32 of q[32*g+d]",
+		"}")
 	q, cols, out := reg.RSI, reg.RCX, reg.RDI
 	g.quadMasks(reg.EAX)
 	pick := g.vecs(0, 4)

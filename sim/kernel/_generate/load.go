@@ -9,23 +9,24 @@ import (
 )
 
 // format is a storage format: how many columns one round of a column loop takes and the bytes they have. Int4
-// goes by groups, which share a scale.
+// goes by groups, which share a scale. value is what stubs call element d of row i.
 type format struct {
 	name        string
 	cols, bytes int
+	value       string
 }
 
 var formats = []format{
-	{"F32", step, 4 * step},
-	{"F16", step, 2 * step},
-	{"BF16", step, 2 * step},
-	{"Int8", step, step},
-	{"Int4", 2 * step, step},
+	{"F32", step, 4 * step, "rows[i][d]"},
+	{"F16", step, 2 * step, "float32(rows[i][d])"},
+	{"BF16", step, 2 * step, "float32(rows[i][d])"},
+	{"Int8", step, step, "float32(rows[i][d])"},
+	{"Int4", 2 * step, step, "(scale[i][d/32]*code[i][d] + least[i][d/32])"},
 }
 
 func (f format) grouped() bool { return f.name == "Int4" }
 
-// widener turns the codes of one row into floats, a register at a time.
+// widener decodes the codes of one row to floats, a register at a time.
 type widener struct {
 	*gen
 	f     format

@@ -5,18 +5,18 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// lookUp emits the decoding of rows of codes, 32 channels a round, whose packing is that of packing.go:
-//
-//	for i := 0; i < n; i++ {
-//		for d := 0; d < dim; d++ {
-//			dst[i][d] = scale[of d]*value(code d of row i) + least[of d]
-//		}
-//	}
-//
-// Both advance by half bytes from the first 16 channels of a round to the others, by round from round to round and
+// lookUp emits the decoding of rows of codes, 32 channels a round, whose packing is that of packing.go. Scales and
+// minima advance by half bytes from the first 16 channels of a round to the others, by round from round to round and
 // by behind at the end of a row.
 func lookUp(g *gen) {
-	for _, f := range []form{{"Nibble", 16}, {"Pair", 8}, {"Triple", 12}, {"Signed", 32}, {"E4M3", 32}, {"E5M2", 32}} {
+	for _, f := range []form{
+		{"Nibble", 16, "table[code[i][d]]"},
+		{"Pair", 8, "table[code[i][d]]"},
+		{"Triple", 12, "table[code[i][d]]"},
+		{"Signed", 32, "int8(code[i][d])"},
+		{"E4M3", 32, "e4m3Table[code[i][d]]/256"},
+		{"E5M2", 32, "e5m2Table[code[i][d]]"},
+	} {
 		l := &lookup{gen: g, f: f}
 		l.emit()
 	}
@@ -28,6 +28,7 @@ func lookUp(g *gen) {
 type form struct {
 	name  string
 	bytes int
+	value string // what stubs call the float of a code
 }
 
 type lookup struct {
@@ -43,7 +44,12 @@ type lookup struct {
 
 func (l *lookup) emit() {
 	l.function("lookUp"+l.f.name, "func(dst *float32, dstStride int, rows *byte, stride, n, dim int, table, scale, least *float32, half, round, behind int, next *byte)",
-		"decodes n rows of dim channels, a multiple of 32; strides are in bytes.")
+		"decodes n rows of dim channels, a multiple of 32; strides are in bytes.",
+		"for i := range n {",
+		"\tfor d := range dim {",
+		"\t\tdst[i][d] = scale[block of d in row i]*"+l.f.value+" + least[block of d in row i]",
+		"\t}",
+		"}")
 	var (
 		dst, to, dstStride = reg.RDI, reg.R8, reg.R9
 		rows, row, stride  = reg.RSI, reg.R10, reg.R11

@@ -26,20 +26,30 @@ func main() {
 	}
 	for _, s := range sets {
 		for _, file := range []struct {
-			name string
-			emit func(*gen)
+			name, holds string
+			emit        func(*gen)
 		}{
-			{"dots", dots}, {"expand", expand}, {"lookup", lookUp}, {"rates", rates}, {"weigh", weigh}, {"soften", soften}, {"column", column}, {"vector", vector}, {"half", half}, {"exact", exact}, {"limits", limits},
+			{"attend_dots", "dot products of queries with rows", dots},
+			{"attend_expand", "decoding of rows that many heads read", expand},
+			{"attend_lookup", "decoding of packed codes", lookUp},
+			{"attend_scaleprobs", "probabilities times the scales of Int4", scaleProbs},
+			{"attend_weightedsum", "weighted sums of rows", weightedSum},
+			{"attend_softmax", "the online softmax", onlineSoftmax},
+			{"attend_probabilities", "sums of probabilities over queries", sumProbabilities},
+			{"vector", "single vectors", vector},
+			{"half", "conversion from and to binary16", half},
+			{"exact", "the float64 reference", exact},
+			{"roofline", "loads and multiply-adds at full speed", roofline},
 		} {
-			if err := write(os.Args[1], file.name, s, file.emit); err != nil {
+			if err := write(os.Args[1], file.name, file.holds, s, file.emit); err != nil {
 				log.Fatal(err)
 			}
 		}
 	}
 }
 
-// write emits NAME_SET_amd64.s and the Go declarations beside it.
-func write(dir, name string, s set, emit func(*gen)) error {
+// write emits NAME_SET_amd64.s and the Go declarations beside it, with a line on what they hold.
+func write(dir, name, holds string, s set, emit func(*gen)) error {
 	g := &gen{Context: build.NewContext(), set: s, tables: map[string]operand.Mem{}}
 	g.ConstraintExpr("amd64,!purego")
 	emit(g)
@@ -58,6 +68,8 @@ func write(dir, name string, s set, emit func(*gen)) error {
 			return fmt.Errorf("%s: %w", base+ext, err)
 		}
 		text = append(bytes.TrimRight(text, "\n"), '\n')
+		clause := []byte("package kernel\n")
+		text = bytes.Replace(text, clause, append(clause, "\n// Assembly: "+holds+".\n"...), 1)
 		if err := os.WriteFile(base+ext, text, 0o644); err != nil {
 			return err
 		}

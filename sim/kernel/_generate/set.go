@@ -11,7 +11,7 @@ type set struct {
 	name  string // as in file names and in KVGAUGE_KERNEL
 	label string // as in function names
 	lanes int    // floats in a register
-	tiles []int  // query heads that one call of dots or weigh takes
+	tiles []int  // query heads that one call of dots or weightedSum takes
 }
 
 var sets = []set{
@@ -59,11 +59,16 @@ var vectors = []reg.VecPhysical{
 	reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
 }
 
-// function starts NAME with the set's label.
-func (g *gen) function(name, signature, doc string) {
+// function starts NAME with the set's label. The stub's comment says what it does, and the scalar loop that it must
+// equal.
+func (g *gen) function(name, signature, doc string, loop ...string) {
 	name += g.label
 	g.Function(name)
-	g.Doc(name + " " + doc)
+	lines := []string{name + " " + doc, ""}
+	for _, l := range loop {
+		lines = append(lines, "\t"+l)
+	}
+	g.Doc(lines...)
 	g.Pragma("noescape")
 	g.SignatureExpr(signature)
 }

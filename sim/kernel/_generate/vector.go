@@ -8,14 +8,15 @@ import (
 // vector emits what works on single vectors.
 func vector(g *gen) {
 	axpy(g)
-	most(g)
+	maxInto(g)
 	mul(g)
 	dot(g)
 }
 
 // axpy emits y += p*x for the merge of chunks.
 func axpy(g *gen) {
-	g.function("axpy", "func(p float32, x, y *float32, n int)", "adds p*x to y, n values, whole steps.")
+	g.function("axpy", "func(p float32, x, y *float32, n int)", "adds p*x to y, n values, whole steps.",
+		"for i := range n {", "\ty[i] += p * x[i]", "}")
 	var (
 		x, y, left = reg.RSI, reg.RDI, reg.RCX
 		p, sum     = g.vec(0), g.vec(1)
@@ -36,9 +37,10 @@ func axpy(g *gen) {
 	g.end()
 }
 
-// most emits y = max(x, y), for what is important to any head of a group.
-func most(g *gen) {
-	g.function("most", "func(x, y *float32, n int)", "raises y to x where x is larger, n values, whole steps.")
+// maxInto emits y = max(x, y), for what is important to any head of a group.
+func maxInto(g *gen) {
+	g.function("maxInto", "func(x, y *float32, n int)", "raises y to x where x is larger, n values, whole steps.",
+		"for i := range n {", "\ty[i] = max(x[i], y[i])", "}")
 	var (
 		x, y, left = reg.RSI, reg.RDI, reg.RCX
 		v          = g.vec(0)
@@ -59,7 +61,8 @@ func most(g *gen) {
 
 // mul emits dst = x*y, for scales that belong to channels.
 func mul(g *gen) {
-	g.function("mul", "func(dst, x, y *float32, n int)", "sets dst to x*y, n values, whole steps.")
+	g.function("mul", "func(dst, x, y *float32, n int)", "sets dst to x*y, n values, whole steps.",
+		"for i := range n {", "\tdst[i] = x[i] * y[i]", "}")
 	var (
 		dst, x, y, left = reg.RDI, reg.RSI, reg.RDX, reg.RCX
 		v               = g.vec(0)
@@ -83,7 +86,8 @@ func mul(g *gen) {
 // dot emits the inner product of two vectors, in four sums that hide the latency of a multiply-add, as far as
 // there are four registers, and in one for what is left.
 func dot(g *gen) {
-	g.function("dot", "func(x, y *float32, n int) float32", "returns the inner product of n values, whole steps.")
+	g.function("dot", "func(x, y *float32, n int) float32", "returns the inner product of n values, whole steps.",
+		"for i := range n {", "\tsum += x[i] * y[i]", "}")
 	var (
 		x, y, left = reg.RSI, reg.RDX, reg.RCX
 		sums       = g.vecs(0, 4)

@@ -1,0 +1,74 @@
+//go:build amd64 && !purego
+
+package kernel
+
+// Dispatch: rows whose scales belong to channels, by the kernels of codes without scales.
+
+// scoreChannels is score where scales belong to channels. With scale s and minimum z of a group of rows,
+//
+//	q . k[i] = (q*s) . codes[i] + q . z
+//
+// so that the codes are read as they are, in Balanced rows with the factor of their row, which z is multiplied by too.
+func (a *simd) scoreChannels(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
+	codes, dim, heads := k.codes(), k.Dim, len(q)/k.Dim
+	for i := 0; i < n; {
+		g, end := k.groupOf(lo + i)
+		m := min(n-i, end-lo-i)
+		scale, least := s.scales[:dim], s.mins[:dim]
+		a.floats(scale, k.Scale[g*k.width:])
+		for h := range heads {
+			a.mulSlices(s.q[h*dim:(h+1)*dim], q[h*dim:], scale)
+		}
+		if k.Min != nil {
+			a.floats(least, k.Min[g*k.width:])
+		}
+		a.score(s.q[:heads*dim], &codes, lo+i, m, s, out[i:], stride)
+		if k.Min != nil {
+			factors := s.kScale[:m]
+			for j := range factors {
+				factors[j] = k.factor(lo + i + j)
+			}
+			for h := range heads {
+				a.axpySlices(a.dotSlices(q[h*dim:(h+1)*dim], least), factors, out[h*stride+i:h*stride+i+m])
+			}
+		}
+		i += m
+	}
+}
+
+// weightedSumChannels is weightedSum where scales belong to channels. Over the rows of a group
+//
+//	sum of p*v[i] = s * (sum of p*codes[i]) + z * (sum of p)
+func (a *simd) weightedSumChannels(p []float32, v *Rows, lo, n int, s *Scratch, acc, rescale []float32) {
+	codes, dim, heads := v.codes(), v.Dim, len(rescale)
+	for h, c := range rescale {
+		for d := h * dim; d < (h+1)*dim; d++ {
+			acc[d] *= c
+		}
+	}
+	sums := s.q[:heads*dim]
+	for i := 0; i < n; {
+		g, end := v.groupOf(lo + i)
+		m := min(n-i, end-lo-i)
+		scale, least := s.scales[:dim], s.mins[:dim]
+		clear(sums)
+		a.weightedSum(p[i:], &codes, lo+i, m, s, sums, s.ones[:heads])
+		a.floats(scale, v.Scale[g*v.width:])
+		if v.Min != nil {
+			a.floats(least, v.Min[g*v.width:])
+		}
+		for h := range heads {
+			part, sum := sums[h*dim:(h+1)*dim], float32(0)
+			a.mulSlices(part, part, scale)
+			a.axpySlices(1, part, acc[h*dim:(h+1)*dim])
+			if v.Min == nil {
+				continue
+			}
+			for j, x := range p[h*block+i : h*block+i+m] {
+				sum += float32(x * v.factor(lo+i+j))
+			}
+			a.axpySlices(sum, least, acc[h*dim:(h+1)*dim])
+		}
+		i += m
+	}
+}

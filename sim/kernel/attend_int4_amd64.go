@@ -1,0 +1,52 @@
+//go:build amd64 && !purego
+
+package kernel
+
+// Dispatch: what the assembly takes besides the codes of Int4 rows, and of Blocked ones that lie as they do.
+
+// int4Scales widens the scales and minima of n rows, groups of them a row.
+func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32, groups int) {
+	if r.Format == Blocked {
+		return a.nibbleScales(r, lo, n, s)
+	}
+	if r.Format != Int4 {
+		return nil, nil, 0
+	}
+	if r.Scale == nil {
+		return &s.ones[:n*r.groups][0], &s.zeros[0], r.groups
+	}
+	a.floats(s.scales[:n*r.groups], r.Scale[lo*r.groups:])
+	a.floats(s.mins[:n*r.groups], r.Min[lo*r.groups:])
+	return &s.scales[0], &s.mins[0], r.groups
+}
+
+// assembly is the format whose kernels read the rows: blocks that are not expanded lie as Int4 does.
+func (r *Rows) assembly() Format {
+	if r.Format == Blocked {
+		return Int4
+	}
+	return r.Format
+}
+
+// lineDim is how many channels of Int4 fill a register.
+const lineDim = 128
+
+// inLines says whether rows are scored by whole lines. Codes whose scales belong to channels are not: their queries
+// change from group to group.
+func (a *simd) inLines(k *Rows) bool {
+	scaled := k.Format == Int4 && k.Scale != nil || k.Format == Blocked && k.Blocks.Scale != NoScale
+	return a.arrange != nil && scaled && k.Dim%lineDim == 0
+}
+
+// arranged returns the queries of a call as lines take them, [heads][width], which it makes once a call.
+func (a *simd) arranged(q []float32, heads int, s *Scratch) (lines []float32, width int) {
+	dim := len(q) / heads
+	width = dim / lineDim * (lineDim + 16)
+	if len(s.lines) == 0 {
+		s.lines = s.lines[:heads*width]
+		for h := range heads {
+			a.arrange(&q[h*dim], dim, &s.lines[h*width])
+		}
+	}
+	return s.lines, width
+}

@@ -1,0 +1,71 @@
+package kernel
+
+// Gathered is one thread's room for rows that are gathered from those of a head.
+type Gathered struct {
+	k, v   Rows
+	latent bool // v is a Prefix of k
+}
+
+// NewGathered makes room for rows like those of k and v, whose scales belong to rows and that have no residual window;
+// latent says that v is a prefix of k.
+func NewGathered(k, v *Rows, latent bool) *Gathered {
+	like := func(r *Rows) Rows {
+		p := *r
+		p.Data = make([]byte, 0, block*r.stride)
+		if r.Scale != nil {
+			p.Scale, p.Min = make([]uint16, 0, block*r.groups), make([]uint16, 0, block*r.Format.MinsPerRow(r.Dim))
+		}
+		return p
+	}
+	return &Gathered{like(k), like(v), latent}
+}
+
+// AttendSelected is Attend over the rows that selected names, ascending, and over no others: their codes are
+// gathered a block at a time. Scales belong to rows.
+func AttendSelected(q []float32, k, v *Rows, selected []int32, room *Gathered, s *Scratch, out []Partial) {
+	heads := len(out)
+	st := s.state.first(heads)
+	acc := s.acc[:heads*v.Dim]
+	clear(acc)
+	s.lines = s.lines[:0]
+	for lo := 0; lo < len(selected); lo += block {
+		rows := selected[lo:min(lo+block, len(selected))]
+		n := len(rows)
+		room.k.gather(k, rows)
+		kb, vb := &room.k, &room.v
+		if room.latent {
+			vb.PrefixOf(kb, v.Dim)
+		} else {
+			vb.gather(v, rows)
+		}
+		s.next = nil
+		active.score(q, kb, 0, n, s, s.logits, block)
+		kScale := active.rowScales(kb, 0, n, s.ones[:n], s.kScale)
+		vScale := active.rowScales(vb, 0, n, s.ones[:n], s.vScale)
+		active.onlineSoftmax(s.logits, n, kScale, vScale, st)
+		active.weightedSum(s.logits, vb, 0, n, s, acc, st.rescale)
+	}
+	for h := range out {
+		out[h].Max, out[h].Sum = st.max[h], st.sum[h]
+		copy(out[h].Acc, acc[h*v.Dim:(h+1)*v.Dim])
+	}
+}
+
+// gather makes r the named rows of o.
+func (r *Rows) gather(o *Rows, rows []int32) {
+	n := len(rows)
+	r.Data = r.Data[:n*r.stride]
+	groups, mins := 0, 0
+	if r.Scale != nil {
+		groups, mins = r.groups, r.Format.MinsPerRow(r.Dim)
+		r.Scale, r.Min = r.Scale[:n*groups], r.Min[:n*mins]
+	}
+	for i, at := range rows {
+		from := int(at)
+		copy(r.Data[i*r.stride:(i+1)*r.stride], o.Data[from*r.stride:])
+		if groups > 0 {
+			copy(r.Scale[i*groups:(i+1)*groups], o.Scale[from*groups:])
+			copy(r.Min[i*mins:(i+1)*mins], o.Min[from*mins:])
+		}
+	}
+}

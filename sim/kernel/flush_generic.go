@@ -1,6 +1,0 @@
-//go:build (!amd64 && !(arm64 && linux)) || purego
-
-package kernel
-
-// lineFlush says that no instruction flushes lines here.
-func lineFlush() (name string, flush func(p *byte, n int)) { return "", nil }

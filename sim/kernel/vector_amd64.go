@@ -1,0 +1,47 @@
+//go:build amd64 && !purego
+
+package kernel
+
+// Dispatch: vectors of any length, whose whole steps the assembly takes, and the rest the reference.
+
+// axpySlices is axpy.
+func (a *simd) axpySlices(p float32, x, y []float32) {
+	y = y[:len(x)]
+	dim := len(x) &^ 15
+	if dim > 0 {
+		a.axpy(p, &x[0], &y[0], dim)
+	}
+	axpy(p, x[dim:], y[dim:])
+}
+
+// maxSlices is maxInto.
+func (a *simd) maxSlices(x, y []float32) {
+	y = y[:len(x)]
+	n := len(x) &^ 15
+	if n > 0 {
+		a.maxInto(&x[0], &y[0], n)
+	}
+	maxInto(x[n:], y[n:])
+}
+
+// dotSlices is dot.
+func (a *simd) dotSlices(x, y []float32) float32 {
+	y = y[:len(x)]
+	n := len(x) &^ 15
+	if n == 0 {
+		return dot(x, y)
+	}
+	return a.dot(&x[0], &y[0], n) + dot(x[n:], y[n:])
+}
+
+// mulSlices sets dst to x*y.
+func (a *simd) mulSlices(dst, x, y []float32) {
+	x, y = x[:len(dst)], y[:len(dst)]
+	whole := len(dst) &^ 15
+	if whole > 0 {
+		a.mul(&dst[0], &x[0], &y[0], whole)
+	}
+	for i := whole; i < len(dst); i++ {
+		dst[i] = x[i] * y[i]
+	}
+}

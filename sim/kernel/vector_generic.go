@@ -1,0 +1,42 @@
+package kernel
+
+// Reference: vectors.
+
+// dot returns the sum over i of a[i]*b[i], in portable Go, in four partial sums.
+func dot(a, b []float32) float32 {
+	b = b[:len(a)]
+	var s0, s1, s2, s3 float32
+	i := 0
+	for ; i+4 <= len(a); i += 4 {
+		s0 += a[i] * b[i]
+		s1 += a[i+1] * b[i+1]
+		s2 += a[i+2] * b[i+2]
+		s3 += a[i+3] * b[i+3]
+	}
+	for ; i < len(a); i++ {
+		s0 += a[i] * b[i]
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+// axpy adds p*x to y, in portable Go.
+func axpy(p float32, x, y []float32) {
+	y = y[:len(x)]
+	i := 0
+	for ; i+4 <= len(x); i += 4 {
+		y[i] += p * x[i]
+		y[i+1] += p * x[i+1]
+		y[i+2] += p * x[i+2]
+		y[i+3] += p * x[i+3]
+	}
+	for ; i < len(x); i++ {
+		y[i] += p * x[i]
+	}
+}
+
+// maxInto raises y to x where x is larger.
+func maxInto(x, y []float32) {
+	for i, v := range x {
+		y[i] = max(y[i], v)
+	}
+}
