@@ -99,6 +99,22 @@ func (s softmaxState) first(heads int) softmaxState {
 	return t
 }
 
+// begin returns the state of heads heads that have seen nothing, and their weighted sums, [heads][dim].
+func (s *Scratch) begin(heads, dim int) (st softmaxState, acc []float32) {
+	acc, s.lines = s.acc[:heads*dim], s.lines[:0]
+	clear(acc)
+	return s.state.first(heads), acc
+}
+
+// end writes the state and the weighted sums of each head to out.
+func (s softmaxState) end(acc []float32, out []Partial) {
+	dim := len(acc) / len(out)
+	for h := range out {
+		out[h].Max, out[h].Sum = s.max[h], s.sum[h]
+		copy(out[h].Acc, acc[h*dim:(h+1)*dim])
+	}
+}
+
 var minusInf = float32(math.Inf(-1))
 
 // Attend runs the online softmax of each query head of a group over rows lo to hi of one stored head.
@@ -110,11 +126,7 @@ var minusInf = float32(math.Inf(-1))
 // out holds one Partial a head. Each key and value row is read once for all heads, at its own precision.
 // shift, where not nil, rotates the first key rows of the store before they are used. v may be a Prefix of k.
 func Attend(q []float32, k, v *Rows, lo, hi int, shift *KeyShift, s *Scratch, out []Partial) {
-	heads := len(out)
-	st := s.state.first(heads)
-	acc := s.acc[:heads*v.Dim]
-	clear(acc)
-	s.lines = s.lines[:0]
+	st, acc := s.begin(len(out), v.Dim)
 	for ; lo < hi; lo += block {
 		n := min(block, hi-lo)
 		kScale, vScale := s.ones[:n], s.ones[:n]
@@ -135,10 +147,7 @@ func Attend(q []float32, k, v *Rows, lo, hi int, shift *KeyShift, s *Scratch, ou
 		s.next = k.at(lo + n)
 		weightedSumRows(s.logits, v, lo, n, s, acc, st.rescale)
 	}
-	for h := range out {
-		out[h].Max, out[h].Sum = st.max[h], st.sum[h]
-		copy(out[h].Acc, acc[h*v.Dim:(h+1)*v.Dim])
-	}
+	st.end(acc, out)
 }
 
 // recordLogits appends a block's n logits to the Logits of each head that wants them, each times its scale where

@@ -23,11 +23,7 @@ func NewGathered(k, v *Rows, latent bool) *Gathered {
 // AttendSelected is Attend over the rows that selected names, ascending, and over no others: their codes are
 // gathered a block at a time. Scales belong to rows.
 func AttendSelected(q []float32, k, v *Rows, selected []int32, room *Gathered, s *Scratch, out []Partial) {
-	heads := len(out)
-	st := s.state.first(heads)
-	acc := s.acc[:heads*v.Dim]
-	clear(acc)
-	s.lines = s.lines[:0]
+	st, acc := s.begin(len(out), v.Dim)
 	for lo := 0; lo < len(selected); lo += block {
 		rows := selected[lo:min(lo+block, len(selected))]
 		n := len(rows)
@@ -45,10 +41,7 @@ func AttendSelected(q []float32, k, v *Rows, selected []int32, room *Gathered, s
 		active.onlineSoftmax(s.logits, n, kScale, vScale, st)
 		active.weightedSum(s.logits, vb, 0, n, s, acc, st.rescale)
 	}
-	for h := range out {
-		out[h].Max, out[h].Sum = st.max[h], st.sum[h]
-		copy(out[h].Acc, acc[h*v.Dim:(h+1)*v.Dim])
-	}
+	st.end(acc, out)
 }
 
 // gather makes r the named rows of o.

@@ -78,9 +78,7 @@ func (c *causal) seen(s int) int { return min(c.k.Len(), c.first+s) }
 // attendTile runs the online softmax of a tile of queries over all rows that they see.
 func (c *causal) attendTile(lo int, s *Scratch) {
 	q, queries, sees := c.tile(lo)
-	st := s.state.first(queries)
-	acc := s.acc[:queries*c.v.Dim]
-	clear(acc)
+	st, acc := s.begin(queries, c.v.Dim)
 	for at := 0; at < sees; at += block {
 		n := min(block, sees-at)
 		c.score(q, lo, queries, at, n, s)
