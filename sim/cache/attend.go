@@ -11,7 +11,7 @@ type attender struct {
 	rope    kernel.Rope
 	longest int               // entries that a head may come to hold
 	scratch []*kernel.Scratch // [worker]
-	folds   []*turn           // of queries and outputs, in the order of the maps
+	folds   []*projection     // of queries and outputs, in the order of the maps
 	q       []float32         // [query head][channels of a stored K] the query that reads the rows, times the softmax scale
 	states  []kernel.Partial  // [stored head][chunk][query head of the group]
 	chunk   int               // entries in a chunk
@@ -19,7 +19,7 @@ type attender struct {
 	used    []int             // [stored head] of them, in this step
 	parts   []part            // what one step has to do
 	run     func(worker, i int)
-	turn    *kernel.KeyShift
+	shift   *kernel.KeyShift
 }
 
 // chunkOf returns how many entries one part of a step covers, given the multiplications of an entry. Where many
@@ -59,7 +59,7 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 			s.newRooms(pool.Threads(), shape.Heads/after.Heads, shape.K, after.K)
 		}
 		if f, ok := m.(Fold); ok {
-			s.folds = append(s.folds, newTurn(f, s.qHeads, shape, after, width, pool))
+			s.folds = append(s.folds, newProjection(f, s.qHeads, shape, after, width, pool))
 		}
 		shape = after
 	}
@@ -69,9 +69,9 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 	group := s.qHeads / len(s.heads)
 	s.chunk = chunkOf(group * (width + s.shape.V))
 	s.chunks = (longest + s.chunk - 1) / s.chunk
-	if s.packed != nil {
-		s.chunks += len(s.packed.Ends(0)) // each run starts a chunk, and so do the rows after them
-		s.packed.Prepare(pool.Threads(), group)
+	if s.prompt != nil {
+		s.chunks += len(s.prompt.Ends(0)) // each run starts a chunk, and so do the rows after them
+		s.prompt.Prepare(pool.Threads(), group)
 	}
 	s.used = make([]int, len(s.heads))
 	s.q = make([]float32, s.qHeads*width)
@@ -85,7 +85,7 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 		s.scratch = append(s.scratch, kernel.NewScratch(group, max(width, s.shape.K, s.shape.V)))
 	}
 	if s.ring != nil && s.ring.Roll {
-		s.turn = &kernel.KeyShift{Rope: rope, Rows: s.ring.Sinks}
+		s.shift = &kernel.KeyShift{Rope: rope, Rows: s.ring.Sinks}
 	}
 	s.watch()
 	s.openIndex()
@@ -96,12 +96,12 @@ func (s *Store) prepare(longest int, pool *kernel.Pool, rope kernel.Rope) {
 func (s *Store) bind() {
 	s.run = s.attendPart
 	switch {
-	case s.packed != nil:
-		s.run = s.packedPart
+	case s.prompt != nil:
+		s.run = s.promptPart
 	case s.rebuild != nil:
 		s.run = s.rebuildPart
 	}
-	s.soften, s.runPick = s.softenHead, s.attendPicks
+	s.probabilities, s.runSelected = s.probabilitiesOf, s.selectedPart
 	s.step.store = s
 	s.reading.Keys = nil
 	for h := range s.heads {
@@ -116,34 +116,34 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		q = s.folds[i].queries(layer, pos, q)
 		s.flops += s.folds[i].flops()
 	}
-	s.recall(layer, pos, q)
+	s.keepQuery(layer, pos, q)
 	for i, x := range q {
 		s.q[i] = x * s.scale
 	}
 	copy(s.plain, s.q)
-	s.turnQueries(s.q[:len(q)])
+	s.transformQueries(s.q[:len(q)])
 	s.enter(layer)
-	if s.index != nil && s.attendSome(layer, out) {
+	if s.index != nil && s.attendSelected(layer, out) {
 		return
 	}
 	s.parts = s.parts[:0]
 	work := 0
 	for h := range s.heads {
 		n := len(s.heads[h].pos)
-		chunks, packed := s.cutPacked(h)
-		s.used[h] = s.cut(h, chunks, packed, n)
+		chunks, rows := s.cutPrompt(h)
+		s.used[h] = s.cut(h, chunks, rows, n)
 		work += n * (s.heads[h].k.Dim + s.shape.V) * s.qHeads / len(s.heads)
 		s.read += s.heads[h].bytes(s.shape)
 	}
-	if s.packed != nil {
-		s.read += s.packed.Read(layer)
-		s.flops += s.packed.FLOPs()
+	if s.prompt != nil {
+		s.read += s.prompt.Read(layer)
+		s.flops += s.prompt.FLOPs()
 	}
 	s.flops += 2*int64(work) + s.rebuildFLOPs()
-	if s.turn != nil {
+	if s.shift != nil {
 		// Slots count 0, 1, ... n-1 with the query at n-1; entries after the sinks are contiguous with
 		// the query already, so that only the sinks move.
-		s.turn.Delta = float64(pos - (len(s.heads[0].pos) - 1))
+		s.shift.Delta = float64(pos - (len(s.heads[0].pos) - 1))
 	}
 	pool := s.pool
 	if work < inlineWork {
@@ -161,9 +161,16 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		}
 	}
 	if s.logits != nil {
-		pool.Run(s.qHeads, s.soften)
+		pool.Run(s.qHeads, s.probabilities)
 	}
-	s.turnBack(u)
+	s.projectOutputs(layer, u, out)
+}
+
+// projectOutputs undoes the transform of values and the folds in what the heads of a layer read, u, and so fills out.
+func (s *Store) projectOutputs(layer int, u, out []float32) {
+	if s.codec.HadamardV != nil {
+		s.codec.HadamardV.Inverse(u)
+	}
 	for i := len(s.folds) - 1; i >= 0; i-- {
 		s.folds[i].outputs(layer, s.outputOf(i-1, out))
 	}
@@ -190,5 +197,5 @@ func (s *Store) attendPart(worker, i int) {
 		}
 	}
 	width := group * e.k.Dim
-	kernel.Attend(s.q[p.head*width:(p.head+1)*width], &e.k, &e.v, lo, hi, s.turn, s.scratch[worker], s.states[at:at+group])
+	kernel.Attend(s.q[p.head*width:(p.head+1)*width], &e.k, &e.v, lo, hi, s.shift, s.scratch[worker], s.states[at:at+group])
 }

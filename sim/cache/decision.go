@@ -9,7 +9,7 @@ type Decision struct {
 	Ring   *Ring         // a fixed number of entries while decoding; nil grows
 	Codec  *Codec        // how rows are stored; nil leaves f16
 	Prompt PromptStorage // how the prompt is stored, where not as the rows that follow; nil stores all alike
-	Policy Policy        // drops entries while decoding; nil keeps what is there
+	Policy Policy        // evicts entries while decoding; nil keeps what is there
 	Select Selector      // of the entries that a step reads; nil reads all
 
 	Merge    bool // the layers of the group share from here on: their own rows are gone
@@ -30,8 +30,8 @@ type Decision struct {
 	Warnings     []Warning
 }
 
-// Codec is how keys and values are stored. Rows are turned before that, queries as keys are, and what was read
-// of turned values is turned back. A Latent row, which is both, is stored and turned as a key.
+// Codec is how keys and values are stored: after a Hadamard transform, where there is one. Queries are transformed as
+// keys are, and what was read of values is transformed back. A Latent row, which is both, is stored as a key.
 type Codec struct {
 	K, V                 kernel.Layout
 	HadamardK, HadamardV *kernel.Hadamard // nil leaves rows as they are

@@ -2,8 +2,8 @@ package cache
 
 import "kvgauge/sim/kernel"
 
-// turn is a Fold with the memory that it writes to.
-type turn struct {
+// projection is a Fold with the memory that it writes to.
+type projection struct {
 	fold      Fold
 	linear    *Linear // the fold, where it is a product with matrices: heads then go in parallel
 	pool      *kernel.Pool
@@ -19,58 +19,58 @@ type turn struct {
 	multiply func(worker, j int)
 }
 
-// newTurn makes it for queries that are width wide after the fold.
-func newTurn(f Fold, qHeads int, before, after Shape, width int, pool *kernel.Pool) *turn {
-	t := &turn{
+// newProjection makes it for queries that are width wide after the fold.
+func newProjection(f Fold, qHeads int, before, after Shape, width int, pool *kernel.Pool) *projection {
+	p := &projection{
 		fold: f, pool: pool, before: before.K, k: width, v: after.V, outBefore: before.V,
 		q: make([]float32, qHeads*width), u: make([]float32, qHeads*after.V),
 	}
 	if l, ok := f.(Linear); ok {
-		t.linear, t.multiply = &l, t.group
+		p.linear, p.multiply = &l, p.multiplyHead
 	}
-	return t
+	return p
 }
 
-// flops is what turning the queries and outputs of all heads takes, as dense matrices.
-func (t *turn) flops() int64 {
-	return 2 * int64(len(t.q)/t.k) * int64(t.before*t.k+t.v*t.outBefore)
+// flops is what projecting the queries and outputs of all heads takes, as dense matrices.
+func (p *projection) flops() int64 {
+	return 2 * int64(len(p.q)/p.k) * int64(p.before*p.k+p.v*p.outBefore)
 }
 
-// queries turns the queries of all heads.
-func (t *turn) queries(layer, pos int, q []float32) []float32 {
-	if t.linear != nil {
-		t.product(t.linear.Key[layer], q, t.q)
-		return t.q
+// queries projects the queries of all heads.
+func (p *projection) queries(layer, pos int, q []float32) []float32 {
+	if p.linear != nil {
+		p.product(p.linear.Key[layer], q, p.q)
+		return p.q
 	}
-	for h := range len(t.q) / t.k {
-		t.fold.Query(layer, h, pos, q[h*t.before:(h+1)*t.before], t.q[h*t.k:(h+1)*t.k])
+	for h := range len(p.q) / p.k {
+		p.fold.Query(layer, h, pos, q[h*p.before:(h+1)*p.before], p.q[h*p.k:(h+1)*p.k])
 	}
-	return t.q
+	return p.q
 }
 
-// outputs turns what all heads read, u, back into values before the map.
-func (t *turn) outputs(layer int, dst []float32) {
-	if t.linear != nil {
-		t.product(t.linear.Value[layer], t.u, dst)
+// outputs projects what all heads read, u, to values before the map.
+func (p *projection) outputs(layer int, dst []float32) {
+	if p.linear != nil {
+		p.product(p.linear.Value[layer], p.u, dst)
 		return
 	}
-	for h := range len(t.q) / t.k {
-		t.fold.Output(layer, h, t.u[h*t.v:(h+1)*t.v], dst[h*t.outBefore:(h+1)*t.outBefore])
+	for h := range len(p.q) / p.k {
+		p.fold.Output(layer, h, p.u[h*p.v:(h+1)*p.v], dst[h*p.outBefore:(h+1)*p.outBefore])
 	}
 }
 
 // product multiplies the rows of x by their head's matrix into y.
-func (t *turn) product(ms []Matrix, x, y []float32) {
-	t.matrices, t.x, t.y = ms, x, y
-	pool := t.pool
+func (p *projection) product(ms []Matrix, x, y []float32) {
+	p.matrices, p.x, p.y = ms, x, y
+	pool := p.pool
 	if len(y)*ms[0].Cols < inlineWork {
 		pool = nil
 	}
-	pool.Run(len(ms), t.multiply)
+	pool.Run(len(ms), p.multiply)
 }
 
-// group multiplies the rows of the query heads that read KV head j, by the matrix that they share.
-func (t *turn) group(_, j int) {
-	m, g := t.matrices[j], t.linear.Group
-	kernel.Multiply(t.x[j*g*m.Cols:(j+1)*g*m.Cols], m.Data, m.Cols, t.y[j*g*m.Rows:(j+1)*g*m.Rows], m.Rows)
+// multiplyHead multiplies the rows of the query heads that read KV head j, by the matrix that they share.
+func (p *projection) multiplyHead(_, j int) {
+	m, g := p.matrices[j], p.linear.Group
+	kernel.Multiply(p.x[j*g*m.Cols:(j+1)*g*m.Cols], m.Data, m.Cols, p.y[j*g*m.Rows:(j+1)*g*m.Rows], m.Rows)
 }

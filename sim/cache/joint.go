@@ -26,7 +26,7 @@ func (b Basis) rank() int { return b.Up[0][0].Cols }
 
 // Encode encodes the latent rows by the codec, and the bases in f16: they belong to the sequence.
 func (j Joint) Encode(v *View, c Codec) (StoredPrompt, bool) {
-	s := &joint{layers: v.Layers, pos: v.Pos[0], ends: []int{v.Rows(0)}, turns: kernel.NewRopeTable(j.Rope), dim: v.Dim, vDim: v.VDim}
+	s := &jointPrompt{layers: v.Layers, pos: v.Pos[0], ends: []int{v.Rows(0)}, ropes: kernel.NewRopeTable(j.Rope), dim: v.Dim, vDim: v.VDim}
 	var okK, okV bool
 	s.k, okK = j.K.encode(c.K)
 	s.v, okV = j.V.encode(c.V)
@@ -92,20 +92,20 @@ func (l *latents) buffers(dst [][]byte) [][]byte {
 
 // clone copies.
 func (l *latents) clone() latents {
-	c := latents{rows: cloned([]kernel.Rows{l.rows})[0]}
+	c := latents{rows: cloneRows([]kernel.Rows{l.rows})[0]}
 	for _, up := range l.up {
-		c.up = append(c.up, cloned(up))
+		c.up = append(c.up, cloneRows(up))
 	}
 	return c
 }
 
-// joint is what Joint packs.
-type joint struct {
+// jointPrompt is what Joint stores.
+type jointPrompt struct {
 	layers    []int
 	k, v      latents
 	pos       []int32
 	ends      []int
-	turns     *kernel.RopeTable
+	ropes     *kernel.RopeTable
 	dim, vDim int
 
 	rooms []jointRoom // [worker]
@@ -119,35 +119,35 @@ type jointRoom struct {
 	scratch *kernel.Scratch
 }
 
-var _ StoredPrompt = (*joint)(nil)
+var _ StoredPrompt = (*jointPrompt)(nil)
 
 // Pos is the whole prompt: latents come before eviction.
-func (j *joint) Pos(int) []int32 { return j.pos }
+func (j *jointPrompt) Pos(int) []int32 { return j.pos }
 
 // Ends is one run.
-func (j *joint) Ends(int) []int { return j.ends }
+func (j *jointPrompt) Ends(int) []int { return j.ends }
 
 // Bytes is latent rows and bases, once for all layers and heads.
-func (j *joint) Bytes() int64 {
+func (j *jointPrompt) Bytes() int64 {
 	return j.k.rows.Bytes() - j.k.rows.ScaleBytes() + j.v.rows.Bytes() - j.v.rows.ScaleBytes() + j.Metadata()
 }
 
 // Metadata is the bases and scales.
-func (j *joint) Metadata() int64 { return j.k.meta() + j.v.meta() }
+func (j *jointPrompt) Metadata() int64 { return j.k.meta() + j.v.meta() }
 
 // Read is all latent rows and the layer's part of the bases.
-func (j *joint) Read(layer int) int64 {
+func (j *jointPrompt) Read(layer int) int64 {
 	l := slices.Index(j.layers, layer)
 	return j.k.rows.Bytes() + j.v.rows.Bytes() + j.k.basis(l) + j.v.basis(l)
 }
 
 // FLOPs is that of the products of latent rows with a layer's part of the bases.
-func (j *joint) FLOPs() int64 {
+func (j *jointPrompt) FLOPs() int64 {
 	return 2 * int64(len(j.pos)*len(j.k.up[0])) * int64(j.k.rows.Dim*j.dim+j.v.rows.Dim*j.vDim)
 }
 
 // Prepare makes room for the rows of a chunk.
-func (j *joint) Prepare(workers, _ int) {
+func (j *jointPrompt) Prepare(workers, _ int) {
 	rank, dim := max(j.k.rows.Dim, j.v.rows.Dim), max(j.dim, j.vDim)
 	j.rooms = nil
 	for range workers {
@@ -160,14 +160,14 @@ func (j *joint) Prepare(workers, _ int) {
 }
 
 // Attend makes the rows of a head again and reads them.
-func (j *joint) Attend(worker, layer, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial) {
+func (j *jointPrompt) Attend(worker, layer, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial) {
 	room, l := &j.rooms[worker], slices.Index(j.layers, layer)
 	room.k.Truncate(0)
 	room.v.Truncate(0)
 	for at := lo; at < hi; at += rebuildBlock {
 		n := min(rebuildBlock, hi-at)
 		j.k.rebuild(room, l, head, at, n, j.dim)
-		j.turns.Rotate(j.pos[at:at+n], room.row, j.dim)
+		j.ropes.Rotate(j.pos[at:at+n], room.row, j.dim)
 		appendRows(&room.k, room.row[0], n)
 		j.v.rebuild(room, l, head, at, n, j.vDim)
 		appendRows(&room.v, room.row[0], n)
@@ -192,10 +192,10 @@ func appendRows(to *kernel.Rows, rows []float32, n int) {
 }
 
 // Buffers is the latent rows and the bases.
-func (j *joint) Buffers(dst [][]byte) [][]byte { return j.v.buffers(j.k.buffers(dst)) }
+func (j *jointPrompt) Buffers(dst [][]byte) [][]byte { return j.v.buffers(j.k.buffers(dst)) }
 
 // Clone copies the rows and the bases.
-func (j *joint) Clone() StoredPrompt {
+func (j *jointPrompt) Clone() StoredPrompt {
 	c := *j
 	c.k, c.v = j.k.clone(), j.v.clone()
 	return &c

@@ -29,7 +29,7 @@ func MatrixBuffers(dst [][]byte, ms ...Matrix) [][]byte {
 	return dst
 }
 
-// Linear is the Fold whose turns are matrices. Encode makes the rows; a query head reads them by the
+// Linear is the Fold whose projections are matrices. Encode makes the rows; a query head reads them by the
 // matrices of its layer and of the KV head that it read before.
 type Linear struct {
 	Encode Map

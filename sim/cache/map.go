@@ -27,18 +27,18 @@ type BatchMap interface {
 	Rows(pos []int32, k, v, dstK, dstV [][]float32)
 }
 
-// blockTokens is how many tokens a BatchMap gets at a time.
-const blockTokens = 64
+// batchTokens is how many tokens a BatchMap gets at a time.
+const batchTokens = 64
 
-// Fold is a Map whose rows do not stand for keys and values as they are: each query head turns its query
-// before it reads them, and its output after. Both turns are linear, so that a serving stack folds them
+// Fold is a Map whose rows do not stand for keys and values as they are: each query head projects its query
+// before it reads them, and its output after. Both are linear, so that a serving stack folds them
 // into the model's own projections where the rotary embedding does not stand between.
 type Fold interface {
 	Map
-	// Query turns the query of a head at position pos, as it would read the rows before the map, into
+	// Query projects the query of a head at position pos, as it would read the rows before the map, to
 	// the one that reads the rows after it.
 	Query(layer, head, pos int, q, dst []float32)
-	// Output turns the weighted sum of values after the map into that of values before it.
+	// Output projects the weighted sum of values after the map to that of values before it.
 	Output(layer, head int, u, dst []float32)
 }
 
@@ -52,7 +52,7 @@ type Rebuild interface {
 	Keys(head int, pos []int32, rows []float32, dst [][]float32)
 }
 
-// MeanHeads is the Map whose stored head is the mean of some of the heads before it.
+// MeanHeads is the Map whose stored head is the mean of several heads before it.
 type MeanHeads struct {
 	Of [][]int // [stored head] indices of the heads that are averaged; one index copies
 }

@@ -6,12 +6,12 @@ import (
 	"kvgauge/sim/kernel"
 )
 
-// Policy drops entries while decoding. It sees each layer's attention after the step, and what it keeps
-// between steps are the notes of the entries, so that a copy of a store goes on as the store would have.
+// Policy evicts entries while decoding. It sees each layer's attention after the step, and what it keeps
+// between steps are the notes of the entries, so that a clone of a store goes on as the store would have.
 type Policy interface {
 	// Watches says whether After looks at the probabilities, and so whether they are computed.
 	Watches() bool
-	// After updates the notes and, after the last layer that reads the store, names the entries to drop.
+	// After updates the notes and, after the last layer that reads the store, names the entries to evict.
 	// It allocates nothing, unless it asks for the Step's View.
 	After(s *Step)
 }
@@ -32,7 +32,7 @@ type StepHead struct {
 	Notes []uint32    // a word for each entry, 0 in one that this step appended; nil where none were decided
 	Probs [][]float32 // [query head of the group][entry] probabilities over the entries held, free to be overwritten
 	Score []float32   // [entry] for the policy to add up over the layers of a step; zero before the first
-	Evict []int32     // entries to drop, ascending: the policy appends to it
+	Evict []int32     // entries to evict, ascending: the policy appends to it
 }
 
 // observer is what a Store with a Policy keeps to show it each step.
@@ -40,14 +40,14 @@ type observer struct {
 	policy Policy
 	step   Step
 
-	logits  [][]float32 // [query head] room for the logits of all entries, then their probabilities
-	largest []float32   // [query head] of the logits
-	inverse []float32   // [query head] of the softmax sum
-	scores  [][]float32 // [stored head] room for a Score
-	soften  func(worker, head int)
+	logits        [][]float32 // [query head] room for the logits of all entries, then their probabilities
+	largest       []float32   // [query head] of the logits
+	inverse       []float32   // [query head] of the softmax sum
+	scores        [][]float32 // [stored head] room for a Score
+	probabilities func(worker, head int)
 
-	window  int           // queries that are kept
-	queries []kernel.Rows // [layer of the group * query head] those of token t in row t modulo window
+	queryWindow int           // queries that are kept
+	queries     []kernel.Rows // [layer of the group * query head] those of token t in row t modulo queryWindow
 }
 
 // watch makes the memory that the policy is shown each step with.
@@ -60,10 +60,10 @@ func (s *Store) watch() {
 	for j := range s.step.Heads {
 		s.step.Heads[j].Evict = make([]int32, 0, s.longest)
 	}
-	if s.window > 0 {
+	if s.queryWindow > 0 {
 		for range len(s.layers) * s.qHeads {
-			r := kernel.NewRows(kernel.F16, s.shape.K, s.window)
-			for range s.window {
+			r := kernel.NewRows(kernel.F16, s.shape.K, s.queryWindow)
+			for range s.queryWindow {
 				r.Append(make([]float32, s.shape.K))
 			}
 			s.queries = append(s.queries, r)
@@ -83,8 +83,8 @@ func (s *Store) watch() {
 	s.largest, s.inverse = make([]float32, s.qHeads), make([]float32, s.qHeads)
 }
 
-// softenHead turns the logits of a query head into probabilities.
-func (s *Store) softenHead(_, h int) {
+// probabilitiesOf replaces the logits of a query head by its probabilities.
+func (s *Store) probabilitiesOf(_, h int) {
 	n := len(s.heads[h*len(s.heads)/s.qHeads].pos)
 	kernel.Probabilities(s.logits[h][:n], s.largest[h:h+1], s.inverse[h:h+1])
 }
@@ -93,11 +93,11 @@ func (s *Store) softenHead(_, h int) {
 func (s *Store) Watched() bool { return s.policy != nil }
 
 // EndStep ends a step of a layer, which was attended last: the policy sees the attention and names the entries to
-// drop, and after the last layer rows that have waited are packed. It allocates nothing, unless the policy looks
+// evict, and after the last layer the residual window is flushed. It allocates nothing, unless the policy looks
 // at the whole store.
 func (s *Store) EndStep(layer, pos int) {
 	if s.policy == nil {
-		s.pack(layer)
+		s.flush(layer)
 		return
 	}
 	s.step.Token, s.step.Last = pos+1, layer == s.layers[len(s.layers)-1]
@@ -118,18 +118,18 @@ func (s *Store) EndStep(layer, pos int) {
 	}
 	s.policy.After(&s.step)
 	for j := range s.heads {
-		s.drop(j, s.step.Heads[j].Evict)
+		s.evict(j, s.step.Heads[j].Evict)
 	}
-	s.pack(layer)
+	s.flush(layer)
 }
 
-// drop removes entries of a head, named in ascending order. The last entries take their places: the order
+// evict takes out entries of a head, named in ascending order. The last entries take their places: the order
 // of entries means nothing to attention, and moving all of them would cost a pass over the cache. Where groups
 // of rows share scales all of them are moved, so that each stays in its group.
-func (s *Store) drop(head int, entries []int32) {
+func (s *Store) evict(head int, entries []int32) {
 	e := &s.heads[head]
 	if s.codec.grouped() {
-		e.remove(entries, s.shape)
+		e.evict(entries, s.shape)
 		return
 	}
 	for _, at := range slices.Backward(entries) {

@@ -13,14 +13,14 @@ var _ PromptStorage = Prune{}
 
 // Encode encodes.
 func (p Prune) Encode(v *View, c Codec) (StoredPrompt, bool) {
-	s := &pruned{Prune: p, dim: v.Dim}
+	s := &prunedPrompt{Prune: p, dim: v.Dim}
 	width, finite := len(p.Channels[0]), true
 	row := make([]float32, width)
 	for h := range v.K {
 		n := max(0, v.Rows(h)-p.Recent)
 		k, val := c.K.Rows(width, n), c.V.Rows(v.VDim, n)
 		for i := range n {
-			pick(row, v.K[h][i*v.Dim:(i+1)*v.Dim], p.Channels[h])
+			gatherChannels(row, v.K[h][i*v.Dim:(i+1)*v.Dim], p.Channels[h])
 			finite = k.Append(row) && finite
 			finite = val.Append(v.V[h][i*v.VDim:(i+1)*v.VDim]) && finite
 		}
@@ -29,15 +29,15 @@ func (p Prune) Encode(v *View, c Codec) (StoredPrompt, bool) {
 	return s, finite
 }
 
-// pick copies channels of a row.
-func pick(dst, row []float32, channels []int32) {
+// gatherChannels copies channels of a row.
+func gatherChannels(dst, row []float32, channels []int32) {
 	for i, c := range channels {
 		dst[i] = row[c]
 	}
 }
 
-// pruned is what Prune makes.
-type pruned struct {
+// prunedPrompt is what Prune makes.
+type prunedPrompt struct {
 	Prune
 	dim  int           // channels of a query
 	k, v []kernel.Rows // [stored head]
@@ -46,16 +46,16 @@ type pruned struct {
 	q    [][]float32   // [worker][group*channels] of queries
 }
 
-var _ StoredPrompt = (*pruned)(nil)
+var _ StoredPrompt = (*prunedPrompt)(nil)
 
 // Pos is the rows but the recent ones.
-func (p *pruned) Pos(head int) []int32 { return p.pos[head] }
+func (p *prunedPrompt) Pos(head int) []int32 { return p.pos[head] }
 
 // Ends is their number.
-func (p *pruned) Ends(head int) []int { return p.ends[head] }
+func (p *prunedPrompt) Ends(head int) []int { return p.ends[head] }
 
 // Bytes is keys, values, scales and a bit a channel.
-func (p *pruned) Bytes() int64 {
+func (p *prunedPrompt) Bytes() int64 {
 	n := p.mask()
 	for h := range p.k {
 		n += p.k[h].Bytes() + p.v[h].Bytes()
@@ -64,7 +64,7 @@ func (p *pruned) Bytes() int64 {
 }
 
 // Metadata is scales and a bit a channel.
-func (p *pruned) Metadata() int64 {
+func (p *prunedPrompt) Metadata() int64 {
 	n := p.mask()
 	for h := range p.k {
 		n += p.k[h].ScaleBytes() + p.v[h].ScaleBytes()
@@ -73,16 +73,16 @@ func (p *pruned) Metadata() int64 {
 }
 
 // mask is the bytes that say which channels stay.
-func (p *pruned) mask() int64 { return int64(len(p.k)) * int64((p.dim+7)/8) }
+func (p *prunedPrompt) mask() int64 { return int64(len(p.k)) * int64((p.dim+7)/8) }
 
 // Read is everything.
-func (p *pruned) Read(int) int64 { return p.Bytes() }
+func (p *prunedPrompt) Read(int) int64 { return p.Bytes() }
 
 // FLOPs is none.
-func (p *pruned) FLOPs() int64 { return 0 }
+func (p *prunedPrompt) FLOPs() int64 { return 0 }
 
 // Prepare makes room for the queries' channels.
-func (p *pruned) Prepare(workers, group int) {
+func (p *prunedPrompt) Prepare(workers, group int) {
 	p.q = nil
 	for range workers {
 		p.q = append(p.q, make([]float32, group*len(p.Channels[0])))
@@ -90,16 +90,16 @@ func (p *pruned) Prepare(workers, group int) {
 }
 
 // Attend reads the narrow keys with the same channels of the queries.
-func (p *pruned) Attend(worker, _, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial) {
+func (p *prunedPrompt) Attend(worker, _, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial) {
 	narrow, channels := p.q[worker], p.Channels[head]
 	for g := range out {
-		pick(narrow[g*len(channels):], q[g*p.dim:(g+1)*p.dim], channels)
+		gatherChannels(narrow[g*len(channels):], q[g*p.dim:(g+1)*p.dim], channels)
 	}
 	kernel.Attend(narrow, &p.k[head], &p.v[head], lo, hi, nil, s, out)
 }
 
 // Buffers is keys, values and the channels that stay.
-func (p *pruned) Buffers(dst [][]byte) [][]byte {
+func (p *prunedPrompt) Buffers(dst [][]byte) [][]byte {
 	for h := range p.k {
 		dst = append(p.v[h].Buffers(p.k[h].Buffers(dst)), kernel.Memory(p.Channels[h]))
 	}
@@ -107,12 +107,12 @@ func (p *pruned) Buffers(dst [][]byte) [][]byte {
 }
 
 // Clone copies the rows.
-func (p *pruned) Clone() StoredPrompt {
-	return &pruned{Prune: p.Prune, dim: p.dim, k: cloned(p.k), v: cloned(p.v), pos: p.pos, ends: p.ends, q: p.q}
+func (p *prunedPrompt) Clone() StoredPrompt {
+	return &prunedPrompt{Prune: p.Prune, dim: p.dim, k: cloneRows(p.k), v: cloneRows(p.v), pos: p.pos, ends: p.ends, q: p.q}
 }
 
-// cloned copies rows into buffers of their own.
-func cloned(rows []kernel.Rows) []kernel.Rows {
+// cloneRows copies rows into buffers of their own.
+func cloneRows(rows []kernel.Rows) []kernel.Rows {
 	var out []kernel.Rows
 	for i := range rows {
 		r := kernel.NewRows(rows[i].Format, rows[i].Dim, rows[i].Len())

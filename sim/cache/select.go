@@ -13,7 +13,7 @@ type Selector interface {
 
 // Index is what a store keeps besides its entries to choose among them, and the choice.
 type Index interface {
-	// Append takes the key of a head's further entry, as it reads back from the store, any turn undone.
+	// Append takes the key of a head's further entry, as it reads back from the store, any transform undone.
 	Append(head int, key []float32)
 	// Select names the entries that a step reads. It allocates nothing.
 	Select(r *Reading)
@@ -30,23 +30,23 @@ type Reading struct {
 	Layer    int
 	Q        []float32      // [query head][channels] queries, the softmax scale included
 	Keys     []*kernel.Rows // [stored head] the keys held, as they lie in the store
-	Read     []float32      // [query head][Keys' channels] the queries as they read Keys: Q, turned where the keys are
+	Read     []float32      // [query head][Keys' channels] the queries as they read Keys: Q, transformed where the keys are
 	Selected [][]int32      // [query head or stored head] entries to read, ascending: empty, with room for all
 	All      bool           // set by the Index where the step reads everything
 	Bytes    int64          // of the index that were read, set by the Index
 }
 
-// chooser is what a Store with a Selector reads with.
-type chooser struct {
-	selector Selector
-	index    Index
-	reading  Reading
-	picking  bool               // the last step read the Selected alone
-	seen     []bool             // [entry] scratch
-	key      []float32          // scratch
-	plain    []float32          // scratch: the queries before they are turned
-	picked   []*kernel.Gathered // [worker]
-	runPick  func(worker, i int)
+// selection is what a Store with a Selector reads with.
+type selection struct {
+	selector    Selector
+	index       Index
+	reading     Reading
+	selecting   bool               // the last step read selected entries alone
+	seen        []bool             // [entry] scratch
+	key         []float32          // scratch
+	plain       []float32          // scratch: the queries before they are transformed
+	gathered    []*kernel.Gathered // [worker]
+	runSelected func(worker, i int)
 }
 
 // openIndex makes an empty index and the memory to attend by it.
@@ -63,7 +63,7 @@ func (s *Store) openIndex() {
 		s.reading.Selected = append(s.reading.Selected, make([]int32, 0, s.longest))
 	}
 	for range s.pool.Threads() {
-		s.picked = append(s.picked, kernel.NewGathered(&s.heads[0].k, &s.heads[0].v, s.shape.Latent))
+		s.gathered = append(s.gathered, kernel.NewGathered(&s.heads[0].k, &s.heads[0].v, s.shape.Latent))
 	}
 	s.seen, s.key, s.plain = make([]bool, s.longest), make([]float32, s.shape.K), make([]float32, s.qHeads*s.shape.K)
 }
@@ -114,9 +114,9 @@ func (s *Store) indexBytes() int64 {
 	return s.index.Bytes()
 }
 
-// attendSome lets the index choose and attends over what it chose. It reports false, with nothing attended,
+// attendSelected lets the index select entries and attends over them. It reports false, with nothing attended,
 // where that is everything.
-func (s *Store) attendSome(layer int, out []float32) bool {
+func (s *Store) attendSelected(layer int, out []float32) bool {
 	r := &s.reading
 	r.Layer, r.Q, r.Read, r.All, r.Bytes = layer, s.plain, s.q, false, 0
 	for i := range r.Selected {
@@ -124,7 +124,7 @@ func (s *Store) attendSome(layer int, out []float32) bool {
 	}
 	s.index.Select(r)
 	s.read += r.Bytes
-	s.picking = !r.All
+	s.selecting = !r.All
 	if r.All {
 		return false
 	}
@@ -132,35 +132,32 @@ func (s *Store) attendSome(layer int, out []float32) bool {
 	for h := range s.heads {
 		s.read += int64(s.union(h)) * s.entryBytes()
 	}
-	for _, picks := range r.Selected {
-		work += len(picks) * (s.heads[0].k.Dim + s.shape.V) * s.qHeads / len(r.Selected)
+	for _, set := range r.Selected {
+		work += len(set) * (s.heads[0].k.Dim + s.shape.V) * s.qHeads / len(r.Selected)
 	}
 	s.flops += 2 * int64(work)
 	pool := s.pool
 	if work < inlineWork {
 		pool = nil
 	}
-	pool.Run(len(r.Selected), s.runPick)
+	pool.Run(len(r.Selected), s.runSelected)
 	u := s.outputOf(len(s.folds)-1, out)
 	for h := range s.qHeads {
 		kernel.Merge(s.states[h:h+1], 0, 1, u[h*s.shape.V:(h+1)*s.shape.V])
 	}
-	s.turnBack(u)
-	for i := len(s.folds) - 1; i >= 0; i-- {
-		s.folds[i].outputs(layer, s.outputOf(i-1, out))
-	}
+	s.projectOutputs(layer, u, out)
 	return true
 }
 
-// picks returns the sets of entries that the queries of a stored head read.
-func (s *Store) picks(head int) [][]int32 {
+// selected returns the sets of entries that the queries of a stored head read.
+func (s *Store) selected(head int) [][]int32 {
 	n := len(s.reading.Selected) / len(s.heads)
 	return s.reading.Selected[head*n : (head+1)*n]
 }
 
-// union is how many entries of a head are read: those that several query heads pick come from memory once.
+// union is how many entries of a head are read: those that several query heads select come from memory once.
 func (s *Store) union(head int) int {
-	sets := s.picks(head)
+	sets := s.selected(head)
 	if len(sets) == 1 {
 		return len(sets[0])
 	}
@@ -181,19 +178,19 @@ func (s *Store) union(head int) int {
 	return n
 }
 
-// attendPicks computes the states of the query heads that share one set.
-func (s *Store) attendPicks(worker, i int) {
+// selectedPart computes the states of the query heads that share one set.
+func (s *Store) selectedPart(worker, i int) {
 	readers := len(s.reading.Selected)
 	group := s.qHeads / readers
 	e := &s.heads[i*len(s.heads)/readers]
 	width := group * e.k.Dim
-	kernel.AttendSelected(s.q[i*width:(i+1)*width], &e.k, &e.v, s.reading.Selected[i], s.picked[worker], s.scratch[worker], s.states[i*group:(i+1)*group])
+	kernel.AttendSelected(s.q[i*width:(i+1)*width], &e.k, &e.v, s.reading.Selected[i], s.gathered[worker], s.scratch[worker], s.states[i*group:(i+1)*group])
 }
 
 // Attended appends to dst the token positions that a query head read in the last step.
 func (s *Store) Attended(qHead int, dst []int32) []int32 {
 	e := &s.heads[qHead*len(s.heads)/s.qHeads]
-	if !s.picking {
+	if !s.selecting {
 		return append(dst, e.pos...)
 	}
 	for _, i := range s.reading.Selected[qHead*len(s.reading.Selected)/s.qHeads] {
@@ -203,4 +200,4 @@ func (s *Store) Attended(qHead int, dst []int32) []int32 {
 }
 
 // Selects says whether the last step read less than the store holds.
-func (s *Store) Selects() bool { return s.picking }
+func (s *Store) Selects() bool { return s.selecting }

@@ -19,12 +19,12 @@ var _ PromptStorage = Slerp{}
 // Encode encodes the rows of the view, the lower layer's, and of its one peer. Rows stand in the order of who keeps
 // them: neither key nor value, the value, the key, both.
 func (m Slerp) Encode(v *View, c Codec) (StoredPrompt, bool) {
-	s := &merged{layers: v.Layers}
+	s := &slerpPrompt{layers: v.Layers}
 	finite := true
 	for h := range v.K {
 		order, ends := byKept(v.Rows(h), m.KeepK[h], m.KeepV[h])
-		k, okK := m.pack(v.K[h], v.Peers[0].K[h], v.Dim, order, order[ends[1]:], c.K)
-		val, okV := m.pack(v.V[h], v.Peers[0].V[h], v.VDim, order, slices.Concat(order[ends[0]:ends[1]], order[ends[2]:]), c.V)
+		k, okK := m.encode(v.K[h], v.Peers[0].K[h], v.Dim, order, order[ends[1]:], c.K)
+		val, okV := m.encode(v.V[h], v.Peers[0].V[h], v.VDim, order, slices.Concat(order[ends[0]:ends[1]], order[ends[2]:]), c.V)
 		s.k, s.v, s.ends = append(s.k, k), append(s.v, val), append(s.ends, ends)
 		pos := make([]int32, len(order))
 		for i, r := range order {
@@ -53,8 +53,8 @@ func byKept(n int, keepK, keepV []int32) (order []int32, ends []int) {
 	return order, ends
 }
 
-// pack encodes the rows of one head in both layers, in an order, and those that are kept.
-func (m Slerp) pack(lower, upper []float32, dim int, order, keep []int32, f kernel.Layout) (s shared, finite bool) {
+// encode encodes the rows of one head in both layers, in an order, and those that are kept.
+func (m Slerp) encode(lower, upper []float32, dim int, order, keep []int32, f kernel.Layout) (s shared, finite bool) {
 	s = shared{rows: f.Rows(dim, len(order))}
 	row := make([]float32, dim)
 	finite = true
@@ -155,15 +155,15 @@ func (s *shared) buffers(dst [][]byte) [][]byte {
 
 // clone copies.
 func (s *shared) clone() shared {
-	c := shared{rows: cloned([]kernel.Rows{s.rows})[0]}
+	c := shared{rows: cloneRows([]kernel.Rows{s.rows})[0]}
 	for l := range s.kept {
-		c.magnitude[l], c.kept[l] = slices.Clone(s.magnitude[l]), cloned(s.kept[l : l+1])[0]
+		c.magnitude[l], c.kept[l] = slices.Clone(s.magnitude[l]), cloneRows(s.kept[l : l+1])[0]
 	}
 	return c
 }
 
-// merged is what Slerp makes.
-type merged struct {
+// slerpPrompt is what Slerp makes.
+type slerpPrompt struct {
 	layers []int
 	k, v   []shared   // [stored head]
 	pos    [][]int32  // [stored head][row]
@@ -177,16 +177,16 @@ type run struct {
 	k, v  kernel.Rows
 }
 
-var _ StoredPrompt = (*merged)(nil)
+var _ StoredPrompt = (*slerpPrompt)(nil)
 
 // Pos is the whole prompt.
-func (m *merged) Pos(head int) []int32 { return m.pos[head] }
+func (m *slerpPrompt) Pos(head int) []int32 { return m.pos[head] }
 
 // Ends are those of the runs.
-func (m *merged) Ends(head int) []int { return m.ends[head] }
+func (m *slerpPrompt) Ends(head int) []int { return m.ends[head] }
 
 // Bytes is directions, magnitudes, kept rows and their indices.
-func (m *merged) Bytes() int64 {
+func (m *slerpPrompt) Bytes() int64 {
 	var n int64
 	for h := range m.k {
 		n += m.k[h].bytes() + m.v[h].bytes()
@@ -195,7 +195,7 @@ func (m *merged) Bytes() int64 {
 }
 
 // Metadata is magnitudes, indices and scales.
-func (m *merged) Metadata() int64 {
+func (m *slerpPrompt) Metadata() int64 {
 	var n int64
 	for h := range m.k {
 		n += m.k[h].meta() + m.v[h].meta()
@@ -204,7 +204,7 @@ func (m *merged) Metadata() int64 {
 }
 
 // Read is everything but the other layer's magnitudes and kept rows, and the directions of kept rows.
-func (m *merged) Read(layer int) int64 {
+func (m *slerpPrompt) Read(layer int) int64 {
 	n, other := m.Bytes(), 1-slices.Index(m.layers, layer)
 	for _, heads := range [][]shared{m.k, m.v} {
 		for h := range heads {
@@ -217,13 +217,13 @@ func (m *merged) Read(layer int) int64 {
 }
 
 // FLOPs is none.
-func (m *merged) FLOPs() int64 { return 0 }
+func (m *slerpPrompt) FLOPs() int64 { return 0 }
 
 // Prepare has nothing to make.
-func (m *merged) Prepare(int, int) {}
+func (m *slerpPrompt) Prepare(int, int) {}
 
 // cut makes the runs.
-func (m *merged) cut() {
+func (m *slerpPrompt) cut() {
 	for l := range m.runs {
 		for h, ends := range m.ends {
 			k, v := &m.k[h], &m.v[h]
@@ -239,7 +239,7 @@ func (m *merged) cut() {
 }
 
 // Attend reads the rows of one run.
-func (m *merged) Attend(_, layer, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial) {
+func (m *slerpPrompt) Attend(_, layer, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial) {
 	runs := m.runs[slices.Index(m.layers, layer)][head]
 	i := len(runs) - 1
 	for runs[i].first > lo {
@@ -250,7 +250,7 @@ func (m *merged) Attend(_, layer, head, lo, hi int, q []float32, s *kernel.Scrat
 }
 
 // Buffers is directions, magnitudes and kept rows.
-func (m *merged) Buffers(dst [][]byte) [][]byte {
+func (m *slerpPrompt) Buffers(dst [][]byte) [][]byte {
 	for h := range m.k {
 		dst = m.v[h].buffers(m.k[h].buffers(dst))
 	}
@@ -258,8 +258,8 @@ func (m *merged) Buffers(dst [][]byte) [][]byte {
 }
 
 // Clone copies the rows.
-func (m *merged) Clone() StoredPrompt {
-	c := &merged{layers: m.layers, pos: m.pos, ends: m.ends}
+func (m *slerpPrompt) Clone() StoredPrompt {
+	c := &slerpPrompt{layers: m.layers, pos: m.pos, ends: m.ends}
 	for h := range m.k {
 		c.k, c.v = append(c.k, m.k[h].clone()), append(c.v, m.v[h].clone())
 	}

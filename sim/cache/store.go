@@ -40,13 +40,13 @@ type Store struct {
 	coder
 	attender
 	rebuilder
-	packer
+	promptRows
 	observer
-	chooser
+	selection
 }
 
-// entries is what one stored head holds. Rows stand in position order, but for a ring and after a policy dropped
-// some; where rows share scales or wait to be packed they always do.
+// entries is what one stored head holds. Rows stand in position order, but for a ring and after a policy
+// evicted entries; where rows share scales or stay in a residual window they always do.
 type entries struct {
 	k, v  kernel.Rows // v is a prefix of k's rows where the shape is Latent
 	notes []uint32    // a word for each row, where a policy keeps any
@@ -72,7 +72,7 @@ func Build(spec Spec) (*Store, error) {
 			s.codec = *d.Codec
 		}
 		if d.Policy != nil {
-			s.policy, s.window = d.Policy, d.Queries
+			s.policy, s.queryWindow = d.Policy, d.Queries
 		}
 		if d.Notes != nil {
 			notes = d.Notes
@@ -88,7 +88,7 @@ func Build(spec Spec) (*Store, error) {
 	s.read = s.meta // until the first append, if there is one
 	s.newCoder()
 	if packing != nil {
-		longest, err := s.packPrompt(packing, v, spec.Decode)
+		longest, err := s.encodePrompt(packing, v, spec.Decode)
 		if err != nil {
 			return nil, err
 		}
@@ -109,15 +109,15 @@ func Build(spec Spec) (*Store, error) {
 			e.notes = append(e.notes, notes[h]...)
 		}
 		for i := range n {
-			k, val := s.turned(v.K[h][i*v.Dim:(i+1)*v.Dim], v.V[h][i*v.VDim:(i+1)*v.VDim])
-			if !e.append(k, val, s.shape) || !e.pack(s.room, s.shape) {
+			k, val := s.transformed(v.K[h][i*v.Dim:(i+1)*v.Dim], v.V[h][i*v.VDim:(i+1)*v.VDim])
+			if !e.append(k, val, s.shape) || !e.flush(s.room, s.shape) {
 				return nil, ErrRange
 			}
 		}
 		s.heads = append(s.heads, e)
 	}
 	s.prepare(longest, spec.Pool, v.Rope)
-	s.remember(v)
+	s.keepQueries(v)
 	s.fillIndex()
 	return s, nil
 }
@@ -181,7 +181,7 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 	ok := true
 	for h := range s.heads {
 		e := &s.heads[h]
-		k, v := s.turned(k[h], v[h])
+		k, v := s.transformed(k[h], v[h])
 		i := s.slot(h)
 		if i < len(e.pos) && !s.codec.grouped() {
 			ok = e.set(i, k, v, s.shape) && ok
@@ -190,7 +190,7 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 		}
 		if i < len(e.pos) {
 			s.oldest[0] = int32(s.ring.Sinks)
-			e.remove(s.oldest[:], s.shape)
+			e.evict(s.oldest[:], s.shape)
 		}
 		ok = e.append(k, v, s.shape) && ok
 		e.pos = append(e.pos, int32(pos))
@@ -228,24 +228,24 @@ func (s *Store) slot(h int) int {
 // Bytes returns what the store holds: rows, and what its methods keep between steps.
 func (s *Store) Bytes() int64 {
 	n := s.meta + s.queryBytes() + s.indexBytes()
-	if s.packed != nil {
-		n += s.packed.Bytes()
+	if s.prompt != nil {
+		n += s.prompt.Bytes()
 	}
-	s.every(func(e *entries) { n += e.bytes(s.shape) })
+	s.eachHead(func(e *entries) { n += e.bytes(s.shape) })
 	return n
 }
 
 // Buffers appends to dst the memory that a step of any layer reads, as real decoding finds it in memory: rows with
-// their scales, notes, packed rows, indices, kept queries and the matrices of maps.
+// their scales, notes, stored prompts, indices, kept queries and the matrices of maps.
 func (s *Store) Buffers(dst [][]byte) [][]byte {
-	s.every(func(e *entries) {
+	s.eachHead(func(e *entries) {
 		dst = append(e.k.Buffers(dst), kernel.Memory(e.notes), kernel.Memory(e.pos))
 		if !s.shape.Latent {
 			dst = e.v.Buffers(dst)
 		}
 	})
-	if s.packed != nil {
-		dst = s.packed.Buffers(dst)
+	if s.prompt != nil {
+		dst = s.prompt.Buffers(dst)
 	}
 	if s.index != nil {
 		dst = s.index.Buffers(dst)
@@ -262,10 +262,10 @@ func (s *Store) Buffers(dst [][]byte) [][]byte {
 // Metadata returns the part of Bytes that is not keys and values: scales, notes, maps, queries and indices.
 func (s *Store) Metadata() int64 {
 	n := s.meta + s.queryBytes() + s.indexBytes()
-	if s.packed != nil {
-		n += s.packed.Metadata()
+	if s.prompt != nil {
+		n += s.prompt.Metadata()
 	}
-	s.every(func(e *entries) {
+	s.eachHead(func(e *entries) {
 		n += e.k.ScaleBytes() + 4*int64(len(e.notes))
 		if !s.shape.Latent {
 			n += e.v.ScaleBytes()
@@ -274,14 +274,14 @@ func (s *Store) Metadata() int64 {
 	return n
 }
 
-// Paged returns what the store takes where every head allocates whole pages of page entries. Packed rows,
-// which do not grow, take what they take.
+// Paged returns what the store takes where every head allocates whole pages of page entries. A stored
+// prompt, which does not grow, takes what it takes.
 func (s *Store) Paged(page int) int64 {
 	n := s.meta + s.queryBytes() + s.indexBytes()
-	if s.packed != nil {
-		n += s.packed.Bytes()
+	if s.prompt != nil {
+		n += s.prompt.Bytes()
 	}
-	s.every(func(e *entries) {
+	s.eachHead(func(e *entries) {
 		held := e.k.Len()
 		n += e.bytes(s.shape) + int64((held+page-1)/page*page-held)*s.entryBytes()
 	})

@@ -99,7 +99,7 @@ func TestStoreOfAnotherLayerIgnoresItsRows(t *testing.T) {
 	}
 }
 
-func TestPool(t *testing.T) {
+func TestMeanHeads(t *testing.T) {
 	s := mustBuild(t, testView(4, 4, 2), Decision{Map: MeanHeads{Of: [][]int{{0, 1}, {3}}}}, 1)
 	k, v := tokenRows(4, 2)
 	if err := s.Append(5, 2, k, v); err != nil {

@@ -102,8 +102,8 @@ func mapped(m Map, k, v [][]float32, pos []int32, before, after Shape) (mk, mv [
 		m = l.Encode
 	}
 	if b, ok := m.(BatchMap); ok {
-		for lo := 0; lo < len(pos); lo += blockTokens {
-			hi := min(lo+blockTokens, len(pos))
+		for lo := 0; lo < len(pos); lo += batchTokens {
+			hi := min(lo+batchTokens, len(pos))
 			b.Rows(pos[lo:hi], cutRows(k, before.K, lo, hi), cutRows(v, before.V, lo, hi), cutRows(mk, after.K, lo, hi), cutRows(mv, after.V, lo, hi))
 		}
 		if after.Latent {

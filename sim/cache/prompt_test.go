@@ -63,7 +63,7 @@ func identity(v *View) Joint {
 }
 
 // packings are exact but for rounding, over two heads of 200 rows of 24 channels.
-func packings(v *View) map[string]PromptStorage {
+func promptStorages(v *View) map[string]PromptStorage {
 	every := make([]int32, v.Dim)
 	for c := range every {
 		every[c] = int32(c)
@@ -83,10 +83,10 @@ func packings(v *View) map[string]PromptStorage {
 }
 
 // TestPackingsAreRead decodes two tokens in both layers and compares attention with that of float64 over the
-// rows of each layer: those of the prompt, which some packings hold exactly, and those appended.
-func TestPackingsAreRead(t *testing.T) {
+// rows of each layer: those of the prompt, which some storages hold exactly, and those appended.
+func TestPromptStorageIsRead(t *testing.T) {
 	const heads, qHeads, dim, n = 2, 6, 24, 200
-	for name, p := range packings(pairView(heads, qHeads, dim, n)) {
+	for name, p := range promptStorages(pairView(heads, qHeads, dim, n)) {
 		t.Run(name, func(t *testing.T) {
 			v := pairView(heads, qHeads, dim, n)
 			switch name {
@@ -157,14 +157,14 @@ func scaled(v *View, by float32) Peer {
 }
 
 // TestPackedStepAllocatesNothing, clones go on as their origin would, on any number of threads.
-func TestPackedStepAllocatesNothing(t *testing.T) {
+func TestStoredPromptAllocatesNothing(t *testing.T) {
 	const heads, qHeads, dim, n = 2, 6, 24, 3000
 	v := pairView(heads, qHeads, dim, n)
 	q := make([]float32, qHeads*dim)
 	for i := range q {
 		q[i] = float32(i%7) / 7
 	}
-	for name, p := range packings(v) {
+	for name, p := range promptStorages(v) {
 		var want []float32
 		for _, threads := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%s/%d", name, threads), func(t *testing.T) {
@@ -208,10 +208,10 @@ func TestPackedStepAllocatesNothing(t *testing.T) {
 }
 
 // TestPackedRefuses entries that go, and rows beyond the format.
-func TestPackedRefuses(t *testing.T) {
+func TestPromptStorageRefuses(t *testing.T) {
 	v := pairView(1, 1, 4, 5)
 	p := Prune{Channels: [][]int32{{0, 2}}, Recent: 1}
-	if _, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Prompt: p}, {Ring: &Ring{Capacity: 3}}}}); !errors.Is(err, errPacked) {
+	if _, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Prompt: p}, {Ring: &Ring{Capacity: 3}}}}); !errors.Is(err, errPrompt) {
 		t.Errorf("with a ring: %v", err)
 	}
 	v.V[0][1] = 70000

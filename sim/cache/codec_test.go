@@ -9,31 +9,31 @@ import (
 	"kvgauge/sim/kernel"
 )
 
-// kivi packs two keys of a head at a time and keeps the last three values.
+// kivi quantises two keys of a head at a time and keeps the last three values.
 var kivi = &Codec{
 	K: kernel.Layout{Format: kernel.Int4, Tokens: 2, Residual: kernel.ResidualWindow{Flush: 2}},
 	V: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Uniform(4, 2), Residual: kernel.ResidualWindow{Flush: 1, Hold: 3}},
 }
 
-// tiles keeps three keys and values and packs four at a time.
-var tiles = &Codec{
+// balanced keeps three keys and values and quantises four at a time.
+var balanced = &Codec{
 	K: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Balanced(4, true), Tokens: 4, Residual: kernel.ResidualWindow{Sinks: 3, Flush: 4}},
 	V: kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Balanced(2, false), Tokens: 4, Residual: kernel.ResidualWindow{Sinks: 3, Flush: 4}},
 }
 
-// turned stores rows of two channels rotated by an eighth of a turn.
-var turned = &Codec{
+// transformed stores rows of two channels by their Hadamard transform.
+var transformed = &Codec{
 	K: kernel.Plain(kernel.F32), V: kernel.Plain(kernel.F32),
 	HadamardK: &kernel.Hadamard{Block: 2}, HadamardV: &kernel.Hadamard{Block: 2, Signs: []float32{1, -1}},
 }
 
-// sketched turns keys, and keeps of them codes and the signs of what these leave.
+// sketched transforms keys, and keeps of them codes and the signs of what these leave.
 var sketched = &Codec{
 	K: kernel.Blockwise(kernel.Sketched(4, 2, rand.New(rand.NewPCG(1, 2)))), V: kernel.Plain(kernel.F32),
 	HadamardK: &kernel.Hadamard{Block: 2},
 }
 
-// oldest is a Policy that drops a head's first entry at each step after the last layer.
+// oldest is a Policy that evicts a head's first entry at each step after the last layer.
 type oldest struct{}
 
 func (oldest) Watches() bool { return true }
@@ -56,13 +56,14 @@ func notes(heads, n int) [][]uint32 {
 	return words
 }
 
-// TestCodedStepAllocatesNothing covers append, attend and settle where rows wait, are packed, turned and dropped.
+// TestCodedStepAllocatesNothing covers append, attend and the end of a step where rows are flushed, transformed and
+// evicted.
 func TestCodedStepAllocatesNothing(t *testing.T) {
 	for name, d := range map[string]Decision{
 		"kivi":              {Codec: kivi},
-		"turned":            {Codec: turned},
+		"transformed":       {Codec: transformed},
 		"sketched":          {Codec: sketched, Policy: oldest{}, Notes: notes(2, 3000)},
-		"tiles":             {Codec: tiles},
+		"balanced":          {Codec: balanced},
 		"kivi with a ring":  {Codec: kivi, Ring: &Ring{Sinks: 1, Capacity: 2900}, Keep: [][]int32{span(2900), span(2900)}},
 		"kivi that drops":   {Codec: kivi, Policy: oldest{}, Notes: notes(2, 3000)},
 		"blocks that drop":  {Codec: &Codec{K: kernel.Blockwise(kernel.Q8()), V: kernel.Blockwise(kernel.MX4(2))}, Policy: oldest{}, Notes: notes(2, 3000)},
@@ -100,12 +101,12 @@ func span(n int) []int32 {
 	return s
 }
 
-// TestTurnIsUndone: a store of turned rows attends as one of rows as they are.
-func TestTurnIsUndone(t *testing.T) {
+// TestHadamardIsInverted: a store of transformed rows attends as one of rows as they are.
+func TestHadamardIsInverted(t *testing.T) {
 	v := testView(2, 4, 40)
 	q := []float32{1, 2, -1, 0.5, 0.25, 3, -2, 1}
 	var outs [2][]float32
-	for i, c := range []*Codec{{K: kernel.Plain(kernel.F32), V: kernel.Plain(kernel.F32)}, turned} {
+	for i, c := range []*Codec{{K: kernel.Plain(kernel.F32), V: kernel.Plain(kernel.F32)}, transformed} {
 		s := mustBuild(t, v, Decision{Codec: c}, 1)
 		k, val := tokenRows(2, 40)
 		if err := s.Append(5, 40, k, val); err != nil {
@@ -154,7 +155,7 @@ func TestSketchIsRead(t *testing.T) {
 	}
 }
 
-// TestRingOfGroups: a ring whose rows are packed holds the positions that it should, in order, and their rows.
+// TestRingOfGroups: a ring whose rows are flushed holds the positions that it should, in order, and their rows.
 func TestRingOfGroups(t *testing.T) {
 	s := mustBuild(t, testView(1, 1, 9), Decision{Codec: kivi, Ring: &Ring{Sinks: 2, Capacity: 7}, Keep: [][]int32{{0, 1, 4, 5, 6, 7, 8}}}, 20)
 	for pos := 9; pos < 29; pos++ {

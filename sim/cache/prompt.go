@@ -41,25 +41,25 @@ type StoredPrompt interface {
 	Clone() StoredPrompt
 }
 
-var errPacked = errors.New("a packed prompt goes with rows that stay, all read, in a format of single rows")
+var errPrompt = errors.New("a packed prompt goes with rows that stay, all read, in a format of single rows")
 
-// packer is what a Store with a PromptStorage holds besides.
-type packer struct {
-	packed StoredPrompt
-	tails  [][]entries // [layer with rows of its own] the rows that are not packed
+// promptRows is what a Store with a PromptStorage holds besides.
+type promptRows struct {
+	prompt StoredPrompt
+	tails  [][]entries // [layer with rows of its own] the rows after the stored prompt
 	layer  int         // that attends
 }
 
-// packPrompt encodes the prompt by the packing and the rows that it leaves as they are, with room for those to come.
-func (s *Store) packPrompt(p PromptStorage, v *View, decode int) (longest int, err error) {
+// encodePrompt encodes the prompt by its storage and the rows that this leaves as they are, with room for those to come.
+func (s *Store) encodePrompt(p PromptStorage, v *View, decode int) (longest int, err error) {
 	if s.ring != nil || s.policy != nil || s.selector != nil || s.codec.grouped() || s.codec.HadamardK != nil || s.codec.HadamardV != nil {
-		return 0, errPacked
+		return 0, errPrompt
 	}
-	packed, ok := p.Encode(v, s.codec)
+	stored, ok := p.Encode(v, s.codec)
 	if !ok {
 		return 0, ErrRange
 	}
-	s.packed = packed
+	s.prompt = stored
 	for i := range 1 + len(v.Peers) {
 		k, val := v.K, v.V
 		if i > 0 {
@@ -67,10 +67,10 @@ func (s *Store) packPrompt(p PromptStorage, v *View, decode int) (longest int, e
 		}
 		var tail []entries
 		for h := range k {
-			rows, n := v.Rows(h), len(packed.Pos(h))
+			rows, n := v.Rows(h), len(stored.Pos(h))
 			longest = max(longest, rows+decode)
 			e := s.newEntries(rows-n+decode, false)
-			e.pos = append(append(make([]int32, 0, rows+decode), packed.Pos(h)...), v.Pos[h][n:]...)
+			e.pos = append(append(make([]int32, 0, rows+decode), stored.Pos(h)...), v.Pos[h][n:]...)
 			for r := n; r < rows; r++ {
 				ok = e.append(k[h][r*v.Dim:(r+1)*v.Dim], val[h][r*v.VDim:(r+1)*v.VDim], s.shape) && ok
 			}
@@ -98,20 +98,20 @@ func (s *Store) enter(layer int) bool {
 // Producers is how many of the store's layers make rows of their own.
 func (s *Store) Producers() int { return max(1, len(s.tails)) }
 
-// cutPacked appends the parts of the packed rows of a head, and returns their number and that of the rows.
-func (s *Store) cutPacked(head int) (chunks, rows int) {
-	if s.packed == nil {
+// cutPrompt appends the parts of the stored prompt of a head, and returns their number and that of the rows.
+func (s *Store) cutPrompt(head int) (chunks, rows int) {
+	if s.prompt == nil {
 		return 0, 0
 	}
-	for _, end := range s.packed.Ends(head) {
+	for _, end := range s.prompt.Ends(head) {
 		chunks = s.cut(head, chunks, rows, end)
 		rows = end
 	}
 	return chunks, rows
 }
 
-// every calls visit for the rows of every stored head, in every layer that has rows of its own.
-func (s *Store) every(visit func(e *entries)) {
+// eachHead calls visit for the rows of every stored head, in every layer that has rows of its own.
+func (s *Store) eachHead(visit func(e *entries)) {
 	tails := s.tails
 	if tails == nil {
 		tails = [][]entries{s.heads}
@@ -123,27 +123,27 @@ func (s *Store) every(visit func(e *entries)) {
 	}
 }
 
-// copyPacked makes the packed rows, and those after them, copies of those of o.
-func (s *Store) copyPacked(o *Store) {
-	if o.packed == nil {
+// clonePrompt makes the stored prompt, and the rows after it, clones of those of o.
+func (s *Store) clonePrompt(o *Store) {
+	if o.prompt == nil {
 		return
 	}
-	s.packed, s.tails = o.packed.Clone(), nil
+	s.prompt, s.tails = o.prompt.Clone(), nil
 	for _, heads := range o.tails {
-		s.tails = append(s.tails, s.copied(heads))
+		s.tails = append(s.tails, s.cloneEntries(heads))
 	}
 	s.heads = s.tails[0]
 }
 
-// packedPart computes the states of one chunk, of packed rows or of those after them.
-func (s *Store) packedPart(worker, i int) {
+// promptPart computes the states of one chunk, of the stored prompt or of the rows after it.
+func (s *Store) promptPart(worker, i int) {
 	p := s.parts[i]
 	e, group := &s.heads[p.head], s.qHeads/len(s.heads)
 	q := s.q[p.head*group*s.shape.K:][:group*s.shape.K]
 	out := s.states[(p.head*s.chunks+p.chunk)*group:][:group]
-	n := len(s.packed.Pos(p.head))
+	n := len(s.prompt.Pos(p.head))
 	if p.lo < n {
-		s.packed.Attend(worker, s.layer, p.head, p.lo, p.hi, q, s.scratch[worker], out)
+		s.prompt.Attend(worker, s.layer, p.head, p.lo, p.hi, q, s.scratch[worker], out)
 		return
 	}
 	kernel.Attend(q, &e.k, &e.v, p.lo-n, p.hi-n, nil, s.scratch[worker], out)

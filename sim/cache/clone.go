@@ -23,17 +23,17 @@ func (s *Store) CopyFrom(o *Store) {
 func (s *Store) Clone() *Store {
 	c := *s
 	c.attender, c.rebuilder = attender{}, rebuilder{rebuild: s.rebuild}
-	c.observer, c.chooser = observer{policy: s.policy, window: s.window}, chooser{selector: s.selector}
+	c.observer, c.selection = observer{policy: s.policy, queryWindow: s.queryWindow}, selection{selector: s.selector}
 	c.newCoder()
-	c.heads, c.between = s.copied(s.heads), nil
-	c.copyPacked(s)
+	c.heads, c.between = s.cloneEntries(s.heads), nil
+	c.clonePrompt(s)
 	c.prepare(s.longest, s.pool, s.rope)
 	c.CopyFrom(s)
 	return &c
 }
 
-// copied returns entries in buffers of the same room.
-func (s *Store) copied(of []entries) []entries {
+// cloneEntries returns entries in buffers of the same room.
+func (s *Store) cloneEntries(of []entries) []entries {
 	heads := make([]entries, 0, len(of))
 	for h := range of {
 		e := s.newEntries(of[h].k.Cap(), of[h].notes != nil)

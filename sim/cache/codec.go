@@ -4,12 +4,12 @@ import "kvgauge/sim/kernel"
 
 // coder is what a Store writes rows with.
 type coder struct {
-	k, v   []float32 // a turned row
-	room   []float32 // rows on their way into a group
+	k, v   []float32 // a row, transformed
+	room   []float32 // rows on their way out of a residual window
 	oldest [1]int32  // the entry that a ring gives up
 }
 
-// grouped says whether entries must keep their order: some of their rows share scales, or wait to be packed.
+// grouped says whether entries must keep their order: some of their rows share scales, or stay in a residual window.
 func (c *Codec) grouped() bool { return c.K.Grouped() || c.V.Grouped() }
 
 // newCoder makes the memory.
@@ -23,8 +23,8 @@ func (s *Store) newCoder() {
 	}
 }
 
-// turned returns the rows of a token as they are stored. The result is valid until the next call.
-func (s *Store) turned(k, v []float32) (tk, tv []float32) {
+// transformed returns the rows of a token as they are stored. The result is valid until the next call.
+func (s *Store) transformed(k, v []float32) (tk, tv []float32) {
 	if h := s.codec.HadamardK; h != nil {
 		copy(s.coder.k, k)
 		k = s.coder.k
@@ -38,9 +38,9 @@ func (s *Store) turned(k, v []float32) (tk, tv []float32) {
 	return k, v
 }
 
-// turnQueries turns the queries of all heads, at the start of s.q, as the keys are, and makes the products with them
-// that a sketch of keys is read by.
-func (s *Store) turnQueries(q []float32) {
+// transformQueries transforms the queries of all heads, at the start of s.q, as the keys are, and makes the products
+// with them that a sketch of keys is read by.
+func (s *Store) transformQueries(q []float32) {
 	if s.codec.HadamardK != nil {
 		s.codec.HadamardK.Transform(q)
 	}
@@ -50,15 +50,8 @@ func (s *Store) turnQueries(q []float32) {
 	}
 }
 
-// turnBack undoes the turn in what the query heads read of values, [query heads][channels].
-func (s *Store) turnBack(u []float32) {
-	if s.codec.HadamardV != nil {
-		s.codec.HadamardV.Inverse(u)
-	}
-}
-
-// unturn undoes the turns of decoded rows, [entry][channels].
-func (s *Store) unturn(k, v []float32) {
+// inverseRows undoes the Hadamard transform of decoded rows, [entry][channels].
+func (s *Store) inverseRows(k, v []float32) {
 	if s.codec.HadamardK != nil {
 		s.codec.HadamardK.Inverse(k)
 	}
@@ -72,19 +65,19 @@ func (s *Store) unturn(k, v []float32) {
 	}
 }
 
-// pack packs the rows that have waited long enough, once the last layer that reads them has.
-func (s *Store) pack(layer int) {
+// flush quantises the rows that leave the residual window, once the last layer that reads them has.
+func (s *Store) flush(layer int) {
 	if layer != s.layers[len(s.layers)-1] || !s.codec.grouped() {
 		return
 	}
 	for h := range s.heads {
-		// What waits is in f16: no scale of it is beyond what f16 holds.
-		_ = s.heads[h].pack(s.room, s.shape)
+		// The residual window is in f16: no scale of it is beyond what f16 holds.
+		_ = s.heads[h].flush(s.room, s.shape)
 	}
 }
 
-// pack does it for one head.
-func (e *entries) pack(room []float32, shape Shape) (ok bool) {
+// flush quantises the rows of one head.
+func (e *entries) flush(room []float32, shape Shape) (ok bool) {
 	ok = e.k.Flush(room)
 	if shape.Latent {
 		e.v.PrefixOf(&e.k, shape.V)
@@ -93,8 +86,8 @@ func (e *entries) pack(room []float32, shape Shape) (ok bool) {
 	return e.v.Flush(room) && ok
 }
 
-// remove drops entries, named in ascending order; the others stay in theirs.
-func (e *entries) remove(drop []int32, shape Shape) {
+// evict takes out entries, named in ascending order; the others stay in theirs.
+func (e *entries) evict(drop []int32, shape Shape) {
 	e.k.Evict(drop)
 	if shape.Latent {
 		e.v.PrefixOf(&e.k, shape.V)

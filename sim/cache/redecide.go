@@ -6,7 +6,8 @@ import (
 )
 
 // View shows a Policy the store as it stands: the entries of each head in the order of their positions,
-// decoded, and the queries that the store keeps. It allocates: a policy asks for it where it decides anew.
+// decoded, and the queries that the store keeps. It allocates: a policy asks for it where it
+// re-decides.
 func (s *Step) View() *View {
 	st := s.store
 	v := &View{
@@ -28,18 +29,18 @@ func (s *Step) View() *View {
 			e.k.Row(int(at), k[i*v.Dim:])
 			e.v.Row(int(at), val[i*v.VDim:])
 		}
-		st.unturn(k, val)
+		st.inverseRows(k, val)
 		v.Pos, v.K, v.V = append(v.Pos, pos), append(v.K, k), append(v.V, val)
 		st.read += e.k.Bytes()
 	}
-	n := min(st.window, s.Token)
+	n := min(st.queryWindow, s.Token)
 	v.FirstQuery = s.Token - n
 	for l := range st.layers {
 		heads := make([][]float32, st.qHeads)
 		for h := range heads {
 			heads[h] = make([]float32, n*v.Dim)
 			for i := range n {
-				st.queries[l*st.qHeads+h].Row((v.FirstQuery+i)%st.window, heads[h][i*v.Dim:])
+				st.queries[l*st.qHeads+h].Row((v.FirstQuery+i)%st.queryWindow, heads[h][i*v.Dim:])
 			}
 		}
 		v.Q = append(v.Q, heads)
@@ -48,7 +49,7 @@ func (s *Step) View() *View {
 	return v
 }
 
-// Keep drops all entries but those that rows of the step's View name, [stored head] ascending; nil keeps all.
+// Keep evicts all entries but those that rows of the step's View name, [stored head] ascending; nil keeps all.
 func (s *Step) Keep(rows [][]int32) {
 	for h, keep := range rows {
 		drop := s.Heads[h].Evict
@@ -64,25 +65,25 @@ func (s *Step) Keep(rows [][]int32) {
 	}
 }
 
-// remember keeps the last queries of a prompt.
-func (s *Store) remember(v *View) {
+// keepQueries keeps the last queries of a prompt.
+func (s *Store) keepQueries(v *View) {
 	for i := range s.queries {
 		q := v.Q[i/s.qHeads][i%s.qHeads]
-		for t := max(v.FirstQuery, v.Tokens()-s.window); t < v.Tokens(); t++ {
+		for t := max(v.FirstQuery, v.Tokens()-s.queryWindow); t < v.Tokens(); t++ {
 			at := (t - v.FirstQuery) * v.Dim
-			s.queries[i].Set(t%s.window, q[at:at+v.Dim])
+			s.queries[i].Set(t%s.queryWindow, q[at:at+v.Dim])
 		}
 	}
 }
 
-// recall keeps the queries, [query head][channels], of the token at position pos.
-func (s *Store) recall(layer, pos int, q []float32) {
-	if s.window == 0 {
+// keepQuery keeps the queries, [query head][channels], of the token at position pos.
+func (s *Store) keepQuery(layer, pos int, q []float32) {
+	if s.queryWindow == 0 {
 		return
 	}
 	l := slices.Index(s.layers, layer)
 	for h := range s.qHeads {
-		s.queries[l*s.qHeads+h].Set(pos%s.window, q[h*s.shape.K:(h+1)*s.shape.K])
+		s.queries[l*s.qHeads+h].Set(pos%s.queryWindow, q[h*s.shape.K:(h+1)*s.shape.K])
 	}
 }
 
