@@ -19,7 +19,7 @@ type projection struct {
 	multiply func(worker, j int)
 }
 
-// newProjection makes it for queries that are width wide after the fold.
+// newProjection is that of a fold, for queries that are width wide after the fold.
 func newProjection(f Fold, qHeads int, before, after Shape, width int, pool *kernel.Pool) *projection {
 	p := &projection{
 		fold: f, pool: pool, before: before.K, k: width, v: after.V, outBefore: before.V,

@@ -90,7 +90,7 @@ func (l *latents) buffers(dst [][]byte) [][]byte {
 	return dst
 }
 
-// clone copies.
+// clone has rows and matrices of its own.
 func (l *latents) clone() latents {
 	c := latents{rows: cloneRows([]kernel.Rows{l.rows})[0]}
 	for _, up := range l.up {

@@ -102,7 +102,7 @@ func (Concat) Shape(before Shape) Shape {
 	return Shape{Heads: 1, K: before.Heads * before.K, V: before.Heads * before.V}
 }
 
-// Row copies.
+// Row puts the rows of all heads side by side.
 func (Concat) Row(_ int, k, v, dstK, dstV [][]float32) {
 	at := 0
 	for _, row := range k {

@@ -11,7 +11,7 @@ type Prune struct {
 
 var _ PromptStorage = Prune{}
 
-// Encode encodes.
+// Encode gathers the channels that stay of each key, and encodes them and the values.
 func (p Prune) Encode(v *View, c Codec) (StoredPrompt, bool) {
 	s := &prunedPrompt{Prune: p, dim: v.Dim}
 	width, finite := len(p.Channels[0]), true

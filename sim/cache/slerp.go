@@ -53,7 +53,7 @@ func byKept(n int, keepK, keepV []int32) (order []int32, ends []int) {
 	return order, ends
 }
 
-// encode encodes the rows of one head in both layers, in an order, and those that are kept.
+// encode makes the rows of one head in both layers, in an order, and those that are kept.
 func (m Slerp) encode(lower, upper []float32, dim int, order, keep []int32, f kernel.Layout) (s shared, finite bool) {
 	s = shared{rows: f.Rows(dim, len(order))}
 	row := make([]float32, dim)
@@ -153,7 +153,7 @@ func (s *shared) buffers(dst [][]byte) [][]byte {
 	return dst
 }
 
-// clone copies.
+// clone has rows and magnitudes of its own.
 func (s *shared) clone() shared {
 	c := shared{rows: cloneRows([]kernel.Rows{s.rows})[0]}
 	for l := range s.kept {

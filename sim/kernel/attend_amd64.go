@@ -61,7 +61,7 @@ func columns(r *Rows) int {
 	return r.Dim &^ 15
 }
 
-// score is scoreGeneric, but for the scales of Int8.
+// score computes the logits of n rows, as scoreGeneric does, but for the scales of Int8.
 func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
 	if k.Tokens > 0 {
 		a.scoreChannels(q, k, lo, n, s, out, stride)
@@ -135,7 +135,7 @@ func (a *simd) scoreTail(q []float32, k *Rows, lo, n int, s *Scratch, out []floa
 	}
 }
 
-// weightedSum is weightedSumGeneric, but for the scales of Int8.
+// weightedSum adds the weighted sum of n rows, as weightedSumGeneric does, but for the scales of Int8.
 func (a *simd) weightedSum(p []float32, v *Rows, lo, n int, s *Scratch, acc, rescale []float32) {
 	if v.Tokens > 0 {
 		a.weightedSumChannels(p, v, lo, n, s, acc, rescale)
@@ -181,7 +181,7 @@ func (a *simd) weightedSum(p []float32, v *Rows, lo, n int, s *Scratch, acc, res
 	}
 }
 
-// onlineSoftmaxBlock is onlineSoftmaxGeneric.
+// onlineSoftmaxBlock takes a block of logits, padded to a whole step, into the online softmax.
 func (a *simd) onlineSoftmaxBlock(logits []float32, n int, k, v []float32, st softmaxState) {
 	whole := (n + 15) &^ 15
 	k, v = k[:whole], v[:whole]
@@ -194,7 +194,7 @@ func (a *simd) onlineSoftmaxBlock(logits []float32, n int, k, v []float32, st so
 	a.onlineSoftmax(&logits[0], whole, &k[0], &v[0], &st.max[0], &st.sum[0], &st.rescale[0], &st.part[0], len(st.max))
 }
 
-// sumProbabilitiesBlock is sumProbabilitiesGeneric. What it makes of the padding is not read.
+// sumProbabilitiesBlock sums the probabilities of a block over queries. What it makes of the padding is not read.
 func (a *simd) sumProbabilitiesBlock(logits []float32, n, queries int, k, max, inverse, sums []float32) {
 	a.sumProbabilities(&logits[0], (n+15)&^15, queries, &k[0], &max[0], &inverse[0], &sums[0])
 }

@@ -4,8 +4,8 @@ package kernel
 
 import "unsafe"
 
-// Dispatch: attention by the assembly of NEON, four heads at a time and the rest one by one. Columns beyond the last whole
-// step of sixteen are left to the reference.
+// Dispatch: attention by the assembly of NEON, four heads at a time and the rest one by one. Columns beyond the last
+// whole step of sixteen are left to the reference.
 
 // vectorRows are rows that the assembly reads, but for what columns they have beyond whole steps of sixteen.
 type vectorRows struct {
@@ -42,7 +42,7 @@ func (v *vectorRows) rest(i int, dst []float32) {
 	copy(dst, v.floats[i*v.dim+v.cols:])
 }
 
-// scoreNEON is scoreGeneric.
+// scoreNEON computes the logits of n rows, which are decoded before where the assembly does not read them.
 func scoreNEON(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
 	v, ok := k.vectors(lo, n)
 	if !ok {
@@ -51,7 +51,7 @@ func scoreNEON(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, strid
 	v.dots(q, n, out, stride)
 }
 
-// multiplyNEON is scoreFloats.
+// multiplyNEON computes the logits of decoded rows.
 func multiplyNEON(q []float32, dim int, rows, out []float32, stride int) {
 	v := floatVectors(rows, dim)
 	v.dots(q, len(rows)/dim, out, stride)
@@ -89,7 +89,7 @@ func (v *vectorRows) dots(q []float32, n int, out []float32, stride int) {
 	}
 }
 
-// weightedSumNEON is weightedSumGeneric.
+// weightedSumNEON adds the weighted sum of n rows to each head's, which is rescaled before.
 func weightedSumNEON(p []float32, r *Rows, lo, n int, s *Scratch, acc, rescale []float32) {
 	heads := len(rescale)
 	_, _ = p[:(heads-1)*block+n], acc[:heads*r.Dim]
@@ -126,7 +126,7 @@ func weightedSumNEON(p []float32, r *Rows, lo, n int, s *Scratch, acc, rescale [
 	}
 }
 
-// dotNEON is dot.
+// dotNEON returns the inner product of a and b.
 func dotNEON(a, b []float32) (sum float32) {
 	b = b[:len(a)]
 	n := len(a) &^ 15
@@ -136,7 +136,7 @@ func dotNEON(a, b []float32) (sum float32) {
 	return sum + dot(a[n:], b[n:])
 }
 
-// axpyNEON is axpy.
+// axpyNEON adds p*x to y.
 func axpyNEON(p float32, x, y []float32) {
 	y = y[:len(x)]
 	n := len(x) &^ 15
@@ -146,7 +146,7 @@ func axpyNEON(p float32, x, y []float32) {
 	axpy(p, x[n:], y[n:])
 }
 
-// floatsNEON is floats.
+// floatsNEON widens as many values of src as dst holds.
 func floatsNEON(dst []float32, src []uint16) {
 	src = src[:len(dst)]
 	n := len(dst) &^ 15

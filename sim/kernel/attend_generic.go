@@ -47,7 +47,7 @@ func (r *Rows) values(lo, n int, s *Scratch) []float32 {
 	return rows
 }
 
-// scoreFloats is scoreGeneric over decoded rows.
+// scoreFloats computes the logits of decoded rows.
 func scoreFloats(q []float32, dim int, rows, out []float32, stride int) {
 	for h := range len(q) / dim {
 		qh := q[h*dim : (h+1)*dim]

@@ -2,7 +2,8 @@
 
 package kernel
 
-// Assembly: the functions of attend_neon_arm64.s, which has the loops; dim is a multiple of 16 and above 0, n is above 0.
+// Assembly: the functions of attend_neon_arm64.s, which has the loops; dim is a multiple of 16, and
+// neither it nor n is 0.
 
 //go:noescape
 func dotsF32x4NEON(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int)

@@ -28,7 +28,7 @@ func Balanced(bits int, alongChannels bool) *Blocks {
 // balanceRoom is how many floats appendBalanced needs for n rows of dim channels.
 func balanceRoom(n, dim int) int { return n*dim + 5*(n+dim) }
 
-// appendBalanced is AppendGroup for Balanced rows.
+// appendBalanced balances Tokens further rows, quantises them and reports whether the format could hold all of it.
 func (r *Rows) appendBalanced(rows, room []float32) (finite bool) {
 	b, n, dim := r.Blocks, r.Tokens, r.width
 	t := newBalancer(rows, n, dim, room)

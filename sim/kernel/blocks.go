@@ -93,7 +93,7 @@ func (b *Blocks) width(dim int) int {
 	return b.Width
 }
 
-// encode writes a row. It reports what Append does.
+// encode writes a row and reports whether the format could hold all of it.
 func (b *Blocks) encode(dst []byte, row []float32) (finite bool) {
 	clear(dst)
 	codes := codeBytes(b.Bits, len(row))

@@ -10,7 +10,7 @@ package kernel
 //go:noescape
 func flushLinesOpt(p *byte, n int)
 
-// flushLines does the same by CLFLUSH, which every amd64 machine has; it is ordered, and on some machines slower.
+// flushLines flushes lines by CLFLUSH, which every amd64 machine has; it is ordered, and on some machines slower.
 //
 //go:noescape
 func flushLines(p *byte, n int)

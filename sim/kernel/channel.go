@@ -26,7 +26,7 @@ func newChannelRows(r Rows, tokens, capacity int) Rows {
 }
 
 // AppendGroup encodes Tokens further rows, [Tokens][Dim], of rows whose scales belong to channels. It reports
-// what Append does.
+// whether the format could hold all of it.
 func (r *Rows) AppendGroup(rows []float32) (finite bool) {
 	at, dim := len(r.Scale), r.Dim
 	start := len(r.Data)

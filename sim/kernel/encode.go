@@ -8,7 +8,7 @@ import (
 // finite32 says whether x is neither infinite nor a NaN.
 func finite32(x float32) bool { return math.Float32bits(x)&0x7f800000 != 0x7f800000 }
 
-// finite16 says the same of a binary16 value.
+// finite16 says whether a binary16 value is neither infinite nor a NaN.
 func finite16(u uint16) bool { return u&0x7c00 != 0x7c00 }
 
 func encodeF32(dst []byte, row []float32) (finite bool) {

@@ -4,7 +4,7 @@ package kernel
 // codes. It allocates nothing.
 func (r *Rows) Evict(drop []int32) { r.evict(drop, 0) }
 
-// evict is Evict where row 0 is named by first.
+// evict drops rows where row 0 is named by first.
 func (r *Rows) evict(drop []int32, first int) {
 	n := r.own()
 	if r.Then != nil {

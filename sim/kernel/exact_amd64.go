@@ -4,7 +4,7 @@ package kernel
 
 // Dispatch: whole steps of columns by the assembly, the rest by the reference.
 
-// productSlices is productGeneric.
+// productSlices adds the product of two matrices to a third, in float64.
 func (a *simd) productSlices(x []float64, n int, b []float32, bStride, cols int, out []float64, outStride int) {
 	rows, whole := len(x)/n, cols&^15
 	_, _ = b[:(n-1)*bStride+cols], out[:(rows-1)*outStride+cols]
@@ -21,7 +21,7 @@ func (a *simd) productSlices(x []float64, n int, b []float32, bStride, cols int,
 	}
 }
 
-// exps64Slices is exps64Generic.
+// exps64Slices fills dst with e^(src-shift) and returns its sum.
 func (a *simd) exps64Slices(dst, src []float64, shift float64) (sum float64) {
 	src = src[:len(dst)]
 	n := len(dst) &^ 7

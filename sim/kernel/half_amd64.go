@@ -4,7 +4,7 @@ package kernel
 
 // Dispatch: whole steps of binary16 by the assembly, and the rest by the reference.
 
-// floats is the floats of half.go.
+// floats widens as many values of src as dst holds.
 func (a *simd) floats(dst []float32, src []uint16) {
 	src = src[:len(dst)]
 	n := len(dst) &^ 15
@@ -14,7 +14,7 @@ func (a *simd) floats(dst []float32, src []uint16) {
 	floats(dst[n:], src[n:])
 }
 
-// halves is encodeF16.
+// halves rounds src into dst and reports whether every value stayed finite.
 func (a *simd) halves(dst []byte, src []float32) (finite bool) {
 	n := len(src) &^ 15
 	finite = encodeF16(dst[2*n:], src[n:])

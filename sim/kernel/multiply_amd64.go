@@ -6,7 +6,7 @@ import "unsafe"
 
 // Dispatch: products of matrices by the kernels of dot products.
 
-// multiply is scoreFloats: dots of several vectors at a time.
+// multiply computes the products of vectors with rows: dots of several vectors at a time.
 func (a *simd) multiply(x []float32, cols int, m, out []float32, stride int) {
 	vectors, n, dim := len(x)/cols, len(m)/cols, cols&^15
 	_ = out[:(vectors-1)*stride+n]

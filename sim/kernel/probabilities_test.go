@@ -49,7 +49,8 @@ func TestCausalProbabilities(t *testing.T) {
 	})
 }
 
-// exactProbabilities returns the joined probabilities of all queries, [queries][rows], in float64, and how many rows each query sees.
+// exactProbabilities returns the joined probabilities of all queries, [queries][rows], in float64, and how many rows
+// each query sees.
 func exactProbabilities(p *problem, heads, first int, join func(x, y float64) float64) (joined []float64, sees []int) {
 	dim, n := p.k.Dim, p.k.Len()
 	k := make([]float32, n*dim)

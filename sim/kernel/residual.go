@@ -13,7 +13,7 @@ func (r *Rows) addResidual(w ResidualWindow, capacity int) {
 }
 
 // Flush quantises the oldest rows of the residual window, as many as are due. It takes the memory that Layout.Room
-// says and reports what Append does.
+// says and reports whether the format could hold all of it.
 func (r *Rows) Flush(room []float32) (finite bool) {
 	if r.residual.Flush == 0 && r.Then != nil {
 		return r.Then.Flush(room)
@@ -39,7 +39,7 @@ func (r *Rows) Flush(room []float32) (finite bool) {
 	return finite
 }
 
-// scoreRows is score of the active path over a chain.
+// scoreRows computes logits over a chain, by the active path.
 func scoreRows(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int) {
 	if k.Then != nil && lo+n > k.own() {
 		m := max(0, k.own()-lo)
@@ -52,7 +52,7 @@ func scoreRows(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, strid
 	active.score(q, k, lo, n, s, out, stride)
 }
 
-// weightedSumRows is weightedSum of the active path over a chain.
+// weightedSumRows adds the weighted sums over a chain, by the active path.
 func weightedSumRows(p []float32, v *Rows, lo, n int, s *Scratch, acc, rescale []float32) {
 	if v.Then != nil && lo+n > v.own() {
 		m := max(0, v.own()-lo)

@@ -127,7 +127,8 @@ func (r *Rows) Append(row []float32) (finite bool) {
 	return r.push(row)
 }
 
-// push is Append to these rows, whatever the residual window holds.
+// push encodes a further row of these, whatever the residual window holds, and reports whether the format could hold
+// all of it.
 func (r *Rows) push(row []float32) (finite bool) {
 	i := r.own()
 	r.Data = grow(r.Data, r.stride)
@@ -143,7 +144,7 @@ func grow[T any](s []T, n int) []T {
 	return slices.Grow(s, n)[:len(s)+n]
 }
 
-// Set encodes row i anew. It reports what Append does.
+// Set encodes row i anew and reports whether the format could hold all of it.
 func (r *Rows) Set(i int, row []float32) (finite bool) {
 	dst := r.Data[i*r.stride : (i+1)*r.stride]
 	row = row[:r.width]

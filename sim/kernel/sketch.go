@@ -69,7 +69,8 @@ func (s *Sketch) length(b *Blocks, row []byte) float32 {
 	return halfs[binary.LittleEndian.Uint16(length)]
 }
 
-// encode adds the sketch to the codes and the scale of a row; rest, [dim], is scratch. It reports what Append does.
+// encode adds the sketch to the codes and the scale of a row; rest, [dim], is scratch. It reports whether the format
+// could hold the length.
 func (s *Sketch) encode(b *Blocks, dst []byte, row, rest []float32) (finite bool) {
 	b.decode(dst, s.dim, 0, rest)
 	var sum float64

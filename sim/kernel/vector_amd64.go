@@ -4,7 +4,7 @@ package kernel
 
 // Dispatch: vectors of any length, whose whole steps the assembly takes, and the rest the reference.
 
-// axpySlices is axpy.
+// axpySlices adds p*x to y.
 func (a *simd) axpySlices(p float32, x, y []float32) {
 	y = y[:len(x)]
 	dim := len(x) &^ 15
@@ -14,7 +14,7 @@ func (a *simd) axpySlices(p float32, x, y []float32) {
 	axpy(p, x[dim:], y[dim:])
 }
 
-// maxSlices is maxInto.
+// maxSlices raises y to x where x is larger.
 func (a *simd) maxSlices(x, y []float32) {
 	y = y[:len(x)]
 	n := len(x) &^ 15
@@ -24,7 +24,7 @@ func (a *simd) maxSlices(x, y []float32) {
 	maxInto(x[n:], y[n:])
 }
 
-// dotSlices is dot.
+// dotSlices returns the inner product of x and y.
 func (a *simd) dotSlices(x, y []float32) float32 {
 	y = y[:len(x)]
 	n := len(x) &^ 15

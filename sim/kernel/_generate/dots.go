@@ -264,7 +264,7 @@ func (d *dotter) sum4(a []reg.VecPhysical, s, t, u reg.VecPhysical) reg.VecPhysi
 	return d.fold(u, s)
 }
 
-// quads does so within each 128 bits, and returns them in u.
+// quads adds up the lanes of four registers within each 128 bits, and returns the sums in u.
 func (d *dotter) quads(a []reg.VecPhysical, s, t, u reg.VecPhysical) reg.VecPhysical {
 	d.VUNPCKLPS(a[1], a[0], s)
 	d.VUNPCKHPS(a[1], a[0], u)

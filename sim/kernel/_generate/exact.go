@@ -17,7 +17,8 @@ func exact(g *gen) {
 }
 
 // product emits the product of some rows of a with b. A stripe of columns has its accumulators in registers and goes
-// down b: for each of its rows a load with conversion a register of columns, a broadcast of a a head, and heads multiply-adds a register.
+// down b: for each of its rows a load with conversion a register of columns, a broadcast of a a head, and heads
+// multiply-adds a register.
 func (g *gen) product(heads int) {
 	g.function(fmt.Sprintf("product%d", heads), "func(a *float64, aStride int, b *float32, bStride, n, cols int, out *float64, outStride int)",
 		fmt.Sprintf("adds %d rows of a times b, whole steps of columns, to out; strides are in bytes.", heads),
