@@ -2,6 +2,8 @@
 
 package kernel
 
+import "unsafe"
+
 // Dispatch: attention by the assembly, a tile of query heads over one block of rows at a time. A call takes
 // microseconds, since Go cannot interrupt it. Columns beyond the last whole step are left to the reference, so
 // that no load reaches past a row; the wrappers check, by slicing, what the assembly takes for granted.
@@ -102,13 +104,7 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 	rest := s.tail[:k.Dim-dim]
 	for i := range n {
 		k.decodeCodes(lo+i, dim, rest)
-		for h := range heads {
-			sum := dot(q[h*k.Dim+dim:(h+1)*k.Dim], rest)
-			if dim > 0 {
-				sum += out[h*stride+i]
-			}
-			out[h*stride+i] = sum
-		}
+		scoreRow(q, k.Dim, dim, rest, out[i:], stride)
 	}
 }
 
@@ -167,17 +163,32 @@ func (a *simd) weightedSum(p []float32, v *Rows, lo, n int, s *Scratch, acc, res
 	if dim == v.Dim {
 		return
 	}
-	for h, c := range rescale {
-		for d := dim; d < v.Dim; d++ {
-			acc[h*v.Dim+d] *= c
-		}
-	}
 	rest := s.tail[:v.Dim-dim]
+	rescaleSums(acc, v.Dim, dim, rescale)
 	for i := range n {
 		v.decodeCodes(lo+i, dim, rest)
-		for h := range heads {
-			axpy(p[h*block+i], rest, acc[h*v.Dim+dim:(h+1)*v.Dim])
+		addRow(p[i:], rest, acc, v.Dim, dim)
+	}
+}
+
+// multiply computes the products of vectors with rows: dots of several vectors at a time.
+func (a *simd) multiply(x []float32, cols int, m, out []float32, stride int) {
+	vectors, n, dim := len(x)/cols, len(m)/cols, cols&^15
+	_ = out[:(vectors-1)*stride+n]
+	if dim > 0 {
+		rows := (*byte)(unsafe.Pointer(&m[0]))
+		h := 0
+		for _, t := range a.tiles {
+			for ; h+t.heads <= vectors; h += t.heads {
+				t.dots[F32](&x[h*cols], 4*cols, rows, 4*cols, n, dim, &out[h*stride], 4*stride, nil, nil, 0, rows)
+			}
 		}
+	}
+	if dim == cols {
+		return
+	}
+	for i := range n {
+		scoreRow(x, cols, dim, m[i*cols+dim:(i+1)*cols], out[i:], stride)
 	}
 }
 

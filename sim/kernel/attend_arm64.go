@@ -79,13 +79,7 @@ func (v *vectorRows) dots(q []float32, n int, out []float32, stride int) {
 	rest := room[:v.dim-v.cols]
 	for i := range n {
 		v.rest(i, rest)
-		for h := range heads {
-			sum := dot(q[h*v.dim+v.cols:(h+1)*v.dim], rest)
-			if v.cols > 0 {
-				sum += out[h*stride+i]
-			}
-			out[h*stride+i] = sum
-		}
+		scoreRow(q, v.dim, v.cols, rest, out[i:], stride)
 	}
 }
 
@@ -113,16 +107,10 @@ func weightedSumNEON(p []float32, r *Rows, lo, n int, s *Scratch, acc, rescale [
 	}
 	var room [15]float32
 	rest := room[:v.dim-v.cols]
-	for h, c := range rescale {
-		for d := v.cols; d < v.dim; d++ {
-			acc[h*v.dim+d] *= c
-		}
-	}
+	rescaleSums(acc, v.dim, v.cols, rescale)
 	for i := range n {
 		v.rest(i, rest)
-		for h := range heads {
-			axpy(p[h*block+i], rest, acc[h*v.dim+v.cols:(h+1)*v.dim])
-		}
+		addRow(p[i:], rest, acc, v.dim, v.cols)
 	}
 }
 

@@ -41,11 +41,7 @@ func (a *simd) scoreChannels(q []float32, k *Rows, lo, n int, s *Scratch, out []
 //	sum of p*v[i] = s * (sum of p*codes[i]) + z * (sum of p)
 func (a *simd) weightedSumChannels(p []float32, v *Rows, lo, n int, s *Scratch, acc, rescale []float32) {
 	codes, dim, heads := v.codes(), v.Dim, len(rescale)
-	for h, c := range rescale {
-		for d := h * dim; d < (h+1)*dim; d++ {
-			acc[d] *= c
-		}
-	}
+	rescaleSums(acc, dim, 0, rescale)
 	sums := s.q[:heads*dim]
 	for i := 0; i < n; {
 		g, end := v.groupOf(lo + i)

@@ -49,11 +49,19 @@ func (r *Rows) values(lo, n int, s *Scratch) []float32 {
 
 // scoreFloats computes the logits of decoded rows.
 func scoreFloats(q []float32, dim int, rows, out []float32, stride int) {
+	for i := range len(rows) / dim {
+		scoreRow(q, dim, 0, rows[i*dim:(i+1)*dim], out[i:], stride)
+	}
+}
+
+// scoreRow adds to each query's logit of a row, which is set where from is 0, what the row's channels from there on make.
+func scoreRow(q []float32, dim, from int, row, out []float32, stride int) {
 	for h := range len(q) / dim {
-		qh := q[h*dim : (h+1)*dim]
-		for i := range len(rows) / dim {
-			out[h*stride+i] = dot(qh, rows[i*dim:(i+1)*dim])
+		sum := dot(q[h*dim+from:(h+1)*dim], row)
+		if from > 0 {
+			sum += out[h*stride]
 		}
+		out[h*stride] = sum
 	}
 }
 
@@ -90,16 +98,25 @@ func onlineSoftmaxGeneric(logits []float32, n int, k, v []float32, st softmaxSta
 func weightedSumGeneric(p []float32, v *Rows, lo, n int, s *Scratch, acc, rescale []float32) {
 	dim := v.Dim
 	rows := v.values(lo, n, s)
+	rescaleSums(acc, dim, 0, rescale)
+	for i := range n {
+		addRow(p[i:], rows[i*dim:(i+1)*dim], acc, dim, 0)
+	}
+}
+
+// rescaleSums multiplies each head's weighted sums, of the channels from a given one on.
+func rescaleSums(acc []float32, dim, from int, rescale []float32) {
 	for h, c := range rescale {
-		a := acc[h*dim : (h+1)*dim]
-		if c != 1 {
-			for d := range a {
-				a[d] *= c
-			}
+		for d := h*dim + from; d < (h+1)*dim; d++ {
+			acc[d] *= c
 		}
-		for i := range n {
-			axpy(p[h*block+i], rows[i*dim:(i+1)*dim], a)
-		}
+	}
+}
+
+// addRow adds a row's channels from a given one on to each head's weighted sum, times p[h*block].
+func addRow(p, row, acc []float32, dim, from int) {
+	for h := range len(acc) / dim {
+		axpy(p[h*block], row, acc[h*dim+from:(h+1)*dim])
 	}
 }
 

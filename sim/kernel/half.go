@@ -1,11 +1,8 @@
 package kernel
 
-import (
-	"encoding/binary"
-	"math"
-)
+import "math"
 
-// Shared: binary16, and the reference of its conversions.
+// Shared: binary16.
 
 // MaxHalf is the largest finite IEEE 754 binary16 value.
 const MaxHalf = 65504
@@ -55,24 +52,5 @@ func Half(f float32) uint16 {
 	return sign | uint16(b>>13)
 }
 
-// encodeF16 rounds src into dst, two little-endian bytes each, and reports whether every value stayed finite.
-func encodeF16(dst []byte, src []float32) (finite bool) {
-	finite = true
-	for i, f := range src {
-		u := Half(f)
-		binary.LittleEndian.PutUint16(dst[2*i:], u)
-		finite = finite && finite16(u)
-	}
-	return finite
-}
-
 // Floats widens src into dst, of the same length.
 func Floats(dst []float32, src []uint16) { active.floats(dst[:len(src)], src) }
-
-// floats widens as many values of src as dst holds.
-func floats(dst []float32, src []uint16) {
-	src = src[:len(dst)]
-	for i, u := range src {
-		dst[i] = halfs[u]
-	}
-}

@@ -2,6 +2,8 @@
 
 //go:build amd64 && !purego
 
+#include "textflag.h"
+
 // func axpyAVX2(p float32, x *float32, y *float32, n int)
 // Requires: AVX, AVX2, FMA3, SSE
 TEXT ·axpyAVX2(SB), $0-32
@@ -110,3 +112,81 @@ done:
 	MOVSS        X0, ret+24(FP)
 	VZEROUPPER
 	RET
+
+// func widenAVX2(dst *float32, src *uint16, n int)
+// Requires: AVX, F16C, MMX+
+TEXT ·widenAVX2(SB), $0-24
+	MOVQ n+16(FP), R8
+	MOVQ src+8(FP), SI
+	MOVQ dst+0(FP), DI
+	MOVQ n+16(FP), CX
+
+next:
+	CMPQ       CX, $0x10
+	JLT        done
+	PREFETCHT0 (SI)(R8*2)
+	VCVTPH2PS  (SI), Y0
+	VMOVUPS    Y0, (DI)
+	VCVTPH2PS  16(SI), Y1
+	VMOVUPS    Y1, 32(DI)
+	ADDQ       $0x20, SI
+	ADDQ       $0x40, DI
+	SUBQ       $0x10, CX
+	JMP        next
+
+done:
+	VZEROUPPER
+	RET
+
+// func narrowAVX2(dst *byte, src *float32, n int) (infinite uint32)
+// Requires: AVX, F16C
+TEXT ·narrowAVX2(SB), $0-28
+	VMOVUPS exponentAVX2<>+0(SB), Y14
+	VXORPS  Y15, Y15, Y15
+	MOVQ    src+8(FP), SI
+	MOVQ    dst+0(FP), DI
+	MOVQ    n+16(FP), CX
+
+next:
+	CMPQ      CX, $0x10
+	JLT       done
+	VMOVUPS   (SI), Y0
+	VCVTPS2PH $0x00, Y0, X0
+	VMOVUPS   X0, (DI)
+	VPAND     X14, X0, X0
+	VPCMPEQW  X14, X0, X0
+	VPOR      X0, X15, X15
+	VMOVUPS   32(SI), Y1
+	VCVTPS2PH $0x00, Y1, X1
+	VMOVUPS   X1, 16(DI)
+	VPAND     X14, X1, X1
+	VPCMPEQW  X14, X1, X1
+	VPOR      X1, X15, X15
+	ADDQ      $0x40, SI
+	ADDQ      $0x20, DI
+	SUBQ      $0x10, CX
+	JMP       next
+
+done:
+	VPMOVMSKB X15, AX
+	MOVL      AX, infinite+24(FP)
+	VZEROUPPER
+	RET
+
+DATA exponentAVX2<>+0(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+4(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+8(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+12(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+16(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+20(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+24(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+28(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+32(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+36(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+40(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+44(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+48(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+52(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+56(SB)/4, $0x7c007c00
+DATA exponentAVX2<>+60(SB)/4, $0x7c007c00
+GLOBL exponentAVX2<>(SB), RODATA|NOPTR, $64

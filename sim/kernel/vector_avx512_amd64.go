@@ -4,7 +4,7 @@
 
 package kernel
 
-// Assembly: single vectors.
+// Assembly: single vectors, and their conversion from and to binary16.
 
 // axpyAVX512 adds p*x to y, n values, whole steps.
 //
@@ -41,3 +41,22 @@ func mulAVX512(dst *float32, x *float32, y *float32, n int)
 //
 //go:noescape
 func dotAVX512(x *float32, y *float32, n int) float32
+
+// widenAVX512 converts n values, whole steps, to binary32.
+//
+//	for i := range n {
+//		dst[i] = halfs[src[i]]
+//	}
+//
+//go:noescape
+func widenAVX512(dst *float32, src *uint16, n int)
+
+// narrowAVX512 rounds n values, whole steps, to binary16, ties to even, and returns other than 0 where one is infinite or a NaN.
+//
+//	for i := range n {
+//		dst[i] = Half(src[i])
+//		infinite |= dst[i] is infinite or a NaN
+//	}
+//
+//go:noescape
+func narrowAVX512(dst *byte, src *float32, n int) (infinite uint32)

@@ -2,6 +2,8 @@
 
 //go:build amd64 && !purego
 
+#include "textflag.h"
+
 // func axpyAVX512(p float32, x *float32, y *float32, n int)
 // Requires: AVX, AVX512F, SSE
 TEXT ·axpyAVX512(SB), $0-32
@@ -112,3 +114,73 @@ done:
 	MOVSS         X0, ret+24(FP)
 	VZEROUPPER
 	RET
+
+// func widenAVX512(dst *float32, src *uint16, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·widenAVX512(SB), $0-24
+	MOVQ n+16(FP), R8
+	MOVQ src+8(FP), SI
+	MOVQ dst+0(FP), DI
+	MOVQ n+16(FP), CX
+
+next:
+	CMPQ       CX, $0x10
+	JLT        done
+	PREFETCHT0 (SI)(R8*2)
+	VCVTPH2PS  (SI), Z0
+	VMOVUPS    Z0, (DI)
+	ADDQ       $0x20, SI
+	ADDQ       $0x40, DI
+	SUBQ       $0x10, CX
+	JMP        next
+
+done:
+	VZEROUPPER
+	RET
+
+// func narrowAVX512(dst *byte, src *float32, n int) (infinite uint32)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·narrowAVX512(SB), $0-28
+	VMOVUPS exponentAVX512<>+0(SB), Z14
+	VPXORD  Z15, Z15, Z15
+	MOVQ    src+8(FP), SI
+	MOVQ    dst+0(FP), DI
+	MOVQ    n+16(FP), CX
+
+next:
+	CMPQ      CX, $0x10
+	JLT       done
+	VMOVUPS   (SI), Z0
+	VCVTPS2PH $0x00, Z0, Y0
+	VMOVUPS   Y0, (DI)
+	VPAND     Y14, Y0, Y0
+	VPCMPEQW  Y14, Y0, Y0
+	VPOR      Y0, Y15, Y15
+	ADDQ      $0x40, SI
+	ADDQ      $0x20, DI
+	SUBQ      $0x10, CX
+	JMP       next
+
+done:
+	VPMOVMSKB Y15, AX
+	MOVL      AX, infinite+24(FP)
+	VZEROUPPER
+	RET
+
+DATA exponentAVX512<>+0(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+4(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+8(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+12(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+16(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+20(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+24(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+28(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+32(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+36(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+40(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+44(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+48(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+52(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+56(SB)/4, $0x7c007c00
+DATA exponentAVX512<>+60(SB)/4, $0x7c007c00
+GLOBL exponentAVX512<>(SB), RODATA|NOPTR, $64

@@ -1,5 +1,7 @@
 package kernel
 
+import "encoding/binary"
+
 // Reference: vectors.
 
 // dot returns the sum over i of a[i]*b[i], in portable Go, in four partial sums.
@@ -38,5 +40,24 @@ func axpy(p float32, x, y []float32) {
 func maxInto(x, y []float32) {
 	for i, v := range x {
 		y[i] = max(y[i], v)
+	}
+}
+
+// encodeF16 rounds src into dst, two little-endian bytes each, and reports whether every value stayed finite.
+func encodeF16(dst []byte, src []float32) (finite bool) {
+	finite = true
+	for i, f := range src {
+		u := Half(f)
+		binary.LittleEndian.PutUint16(dst[2*i:], u)
+		finite = finite && finite16(u)
+	}
+	return finite
+}
+
+// floats widens as many values of src as dst holds.
+func floats(dst []float32, src []uint16) {
+	src = src[:len(dst)]
+	for i, u := range src {
+		dst[i] = halfs[u]
 	}
 }

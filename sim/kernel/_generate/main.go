@@ -36,8 +36,7 @@ func main() {
 			{"attend_weightedsum", "weighted sums of rows", weightedSum},
 			{"attend_softmax", "the online softmax", onlineSoftmax},
 			{"attend_probabilities", "sums of probabilities over queries", sumProbabilities},
-			{"vector", "single vectors", vector},
-			{"half", "conversion from and to binary16", half},
+			{"vector", "single vectors, and their conversion from and to binary16", vector},
 			{"exact", "the float64 reference", exact},
 			{"roofline", "loads and multiply-adds at full speed", roofline},
 		} {

@@ -11,6 +11,7 @@ func vector(g *gen) {
 	maxInto(g)
 	mul(g)
 	dot(g)
+	half(g)
 }
 
 // axpy emits y += p*x for the merge of chunks.
