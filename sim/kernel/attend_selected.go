@@ -1,5 +1,7 @@
 package kernel
 
+// Shared: attention of decoding over gathered rows.
+
 // Gathered is one thread's room for rows that are gathered from those of a head.
 type Gathered struct {
 	k, v   Rows

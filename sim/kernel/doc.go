@@ -16,7 +16,7 @@
 // batch.go and probabilities.go hold the forms for many queries, exact.go the float64 reference, roofline.go what a
 // machine can do at best.
 //
-// The files of a family of kernels have one prefix (attend, exact, roofline, vector, cacheflush). Each
+// The files of a family of kernels have one prefix (attend, cacheflush, exact, path, roofline, vector). Each
 // says in its first comment which role it has: shared (what all paths use), dispatch (which path runs, and which of its
 // kernels), assembly (a kernel, or its stub, which has the loop) or reference (portable Go that the assembly must
 // equal). The assembly of amd64 is written by the program in _generate.

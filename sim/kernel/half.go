@@ -2,8 +2,6 @@ package kernel
 
 import "math"
 
-// Shared: binary16.
-
 // MaxHalf is the largest finite IEEE 754 binary16 value.
 const MaxHalf = 65504
 

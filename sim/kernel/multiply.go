@@ -1,7 +1,5 @@
 package kernel
 
-// Shared: products of matrices.
-
 // Multiply computes the products of vectors with the rows of a matrix:
 //
 //	out[s*stride+i] = x[s] . m[i]

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Shared: the paths, and which of them runs.
+// Dispatch: the paths, and which of them runs.
 
 // Name says which path of the kernels runs: go, avx2, avx512 or neon. Records carry it.
 var Name string
