@@ -44,10 +44,10 @@ func statsSubject() (*trace.Trace, *trace.Stats) {
 		Needles: 2, NeedleMass: v(0.87), Returns: returns,
 	}
 	few := trace.Figures{ValueDims: 3, Spectra: trace.Spectra{Value: spectrum(3, 6)}}
-	tr := &trace.Trace{
+	tr := &trace.Trace{Header: trace.Header{
 		Name: "a trace", Model: "a model", Source: "a text", Layers: []int{3, 4, 7}, NumLayers: 9, QHeads: 4, KVHeads: 2, HeadDim: 3,
 		Tokens: 4096, Queries: 900, Scale: 0.577, Rope: trace.Rope{Theta: 10000, Style: "neox", Dims: 2, InvFreq: []float64{1}},
-	}
+	}}
 	return tr, &trace.Stats{
 		Tokens: 4096, Queries: 128, KVDims: 6, FitTokens: 10,
 		Layers: []trace.LayerStats{{Layer: 3, Figures: full}, {Layer: 4, Figures: full}, {Layer: 7, Figures: few}}, Mean: full,

@@ -170,7 +170,7 @@ func (p *Plan) Memory(before, after int64) (cells []int64, most int64) {
 // fileBytes is what the traces inside the program take once they have been read: their pages of it.
 func fileBytes(traces []*trace.Trace) (total int64) {
 	for _, t := range traces {
-		total += t.Embedded()
+		total += t.Embedded
 	}
 	return total
 }

@@ -17,12 +17,13 @@ const (
 	maxTokens  = math.MaxInt32 // stores keep positions as int32
 )
 
-// newTrace checks that a container holds a trace and returns its shape and metadata.
+// newTrace checks that a container holds a trace and takes its header from it.
 func newTrace(c *container) (*Trace, error) {
 	if err := checkFormat(c.meta); err != nil {
 		return nil, err
 	}
 	t := &Trace{src: c}
+	t.Embedded = c.embedded
 	var err error
 	if t.Layers, err = layerNumbers(c.tensors); err != nil {
 		return nil, err
@@ -61,9 +62,9 @@ func layerNumbers(tensors map[string]tensor) ([]int, error) {
 }
 
 // setShape takes heads, dimensions and lengths from the first layer and holds the other layers against it.
-func (t *Trace) setShape(tensors map[string]tensor) error {
+func (h *Header) setShape(tensors map[string]tensor) error {
 	var q, k []int
-	for _, layer := range t.Layers {
+	for _, layer := range h.Layers {
 		for _, kind := range []string{"k", "v", "q"} { // keys first: they say what the queries may be
 			name := fmt.Sprintf("layers.%d.%s", layer, kind)
 			x, ok := tensors[name]
@@ -88,8 +89,8 @@ func (t *Trace) setShape(tensors map[string]tensor) error {
 			}
 		}
 	}
-	t.Tokens, t.KVHeads, t.HeadDim = k[0], k[1], k[2]
-	t.Queries, t.QHeads = q[0], q[1]
+	h.Tokens, h.KVHeads, h.HeadDim = k[0], k[1], k[2]
+	h.Queries, h.QHeads = q[0], q[1]
 	return nil
 }
 
@@ -117,14 +118,14 @@ func checkShape(shape, k []int) error {
 }
 
 // setInvFreq replaces the frequencies that follow from rope_theta by those of tensor rope_inv_freq.
-func (t *Trace) setInvFreq(c *container) error {
+func (h *Header) setInvFreq(c *container) error {
 	x, ok := c.tensors[invFreqName]
 	if !ok {
 		return nil
 	}
-	want := []int{t.Rope.Dims / 2}
+	want := []int{h.Rope.Dims / 2}
 	switch {
-	case t.Rope.Dims == 0:
+	case h.Rope.Dims == 0:
 		return fmt.Errorf("tensor %s: no metadata field rope_theta, want it beside", invFreqName)
 	case x.dtype != "F32":
 		return fmt.Errorf("tensor %s: dtype %s, want F32", invFreqName, printable(x.dtype))
@@ -139,7 +140,7 @@ func (t *Trace) setInvFreq(c *container) error {
 		if w < 0 {
 			return fmt.Errorf("tensor %s: pair %d: %v, want no negative frequency", invFreqName, p, w)
 		}
-		t.Rope.InvFreq[p] = float64(w)
+		h.Rope.InvFreq[p] = float64(w)
 	}
 	return nil
 }

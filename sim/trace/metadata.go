@@ -38,31 +38,31 @@ func checkFormat(meta map[string]string) error {
 }
 
 // setMetadata takes the fields of the metadata; the shape is known.
-func (t *Trace) setMetadata(meta map[string]string) (err error) {
-	t.Model, t.Source = meta["model"], meta["source"]
-	if t.Model == "" {
+func (h *Header) setMetadata(meta map[string]string) (err error) {
+	h.Model, h.Source = meta["model"], meta["source"]
+	if h.Model == "" {
 		return errors.New("metadata field model: missing, want the model's name")
 	}
-	highest := t.Layers[len(t.Layers)-1]
-	if t.NumLayers, err = natural(meta, "num_layers", highest+1, highest+1, maxLayers); err != nil {
+	highest := h.Layers[len(h.Layers)-1]
+	if h.NumLayers, err = natural(meta, "num_layers", highest+1, highest+1, maxLayers); err != nil {
 		return err
 	}
-	if t.Scale, err = positive(meta, "scale", 1/math.Sqrt(float64(t.HeadDim))); err != nil {
+	if h.Scale, err = positive(meta, "scale", 1/math.Sqrt(float64(h.HeadDim))); err != nil {
 		return err
 	}
-	if t.PositionOffset, err = natural(meta, "position_offset", 0, 0, math.MaxInt32); err != nil {
+	if h.PositionOffset, err = natural(meta, "position_offset", 0, 0, math.MaxInt32); err != nil {
 		return err
 	}
-	if t.Rope, err = parseRope(meta, t.HeadDim); err != nil {
+	if h.Rope, err = parseRope(meta, h.HeadDim); err != nil {
 		return err
 	}
 	if text, ok := meta["needles"]; ok {
-		if t.Needles, err = t.parseNeedles(text); err != nil {
+		if h.Needles, err = h.parseNeedles(text); err != nil {
 			return fmt.Errorf("metadata field needles: %w", err)
 		}
 	}
 	if text, ok := meta["repeat_span"]; ok {
-		if t.Repeat, err = t.parseSpan(text); err != nil {
+		if h.Repeat, err = h.parseSpan(text); err != nil {
 			return fmt.Errorf("metadata field repeat_span: %w", err)
 		}
 	}
@@ -132,7 +132,7 @@ func frequencies(theta float64, dims int) []float64 {
 }
 
 // parseNeedles reads a JSON array of needles and checks each against the trace.
-func (t *Trace) parseNeedles(text string) ([]Needle, error) {
+func (h *Header) parseNeedles(text string) ([]Needle, error) {
 	var list []struct {
 		Layer  *int `json:"layer"`
 		KVHead *int `json:"kv_head"`
@@ -156,7 +156,7 @@ func (t *Trace) parseNeedles(text string) ([]Needle, error) {
 			return nil, fmt.Errorf("needle %d: want layer, kv_head, key and query", i)
 		}
 		needle := Needle{*n.Layer, *n.KVHead, *n.Key, *n.Query}
-		if err := t.checkNeedle(needle); err != nil {
+		if err := h.checkNeedle(needle); err != nil {
 			return nil, fmt.Errorf("needle %d: %w", i, err)
 		}
 		needles = append(needles, needle)
@@ -164,50 +164,50 @@ func (t *Trace) parseNeedles(text string) ([]Needle, error) {
 	return needles, nil
 }
 
-func (t *Trace) checkNeedle(n Needle) error {
+func (h *Header) checkNeedle(n Needle) error {
 	switch {
-	case !slices.Contains(t.Layers, n.Layer):
-		return fmt.Errorf("layer %d, want one of those held: %s", n.Layer, held(t.Layers))
-	case n.KVHead < 0 || n.KVHead >= t.KVHeads:
-		return fmt.Errorf("kv_head %d, want 0 to %d", n.KVHead, t.KVHeads-1)
-	case n.Key < 0 || n.Query >= t.Tokens || n.Key >= n.Query:
-		return fmt.Errorf("key %d and query %d, want positions from 0 to %d, the key first", n.Key, n.Query, t.Tokens-1)
+	case !slices.Contains(h.Layers, n.Layer):
+		return fmt.Errorf("layer %d, want one of those held: %s", n.Layer, held(h.Layers))
+	case n.KVHead < 0 || n.KVHead >= h.KVHeads:
+		return fmt.Errorf("kv_head %d, want 0 to %d", n.KVHead, h.KVHeads-1)
+	case n.Key < 0 || n.Query >= h.Tokens || n.Key >= n.Query:
+		return fmt.Errorf("key %d and query %d, want positions from 0 to %d, the key first", n.Key, n.Query, h.Tokens-1)
 	}
 	return nil
 }
 
 // parseSpan reads a range of tokens, first..last, that begins after a context.
-func (t *Trace) parseSpan(text string) (Span, error) {
-	want := fmt.Errorf("%s, want tokens first..last from 1 to %d", printable(text), t.Tokens-1)
+func (h *Header) parseSpan(text string) (Span, error) {
+	want := fmt.Errorf("%s, want tokens first..last from 1 to %d", printable(text), h.Tokens-1)
 	a, b, ok := strings.Cut(text, "..")
 	if !ok {
 		return Span{}, want
 	}
 	first, errFirst := strconv.Atoi(a)
 	last, errLast := strconv.Atoi(b)
-	if errFirst != nil || errLast != nil || first < 1 || last < first || last >= t.Tokens {
+	if errFirst != nil || errLast != nil || first < 1 || last < first || last >= h.Tokens {
 		return Span{}, want
 	}
 	return Span{first, last}, nil
 }
 
 // metadata is the inverse of setMetadata.
-func (t *Trace) metadata() (map[string]string, error) {
+func (h *Header) metadata() (map[string]string, error) {
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 	meta := map[string]string{
-		"format": formatName, "version": formatVersion, "model": t.Model, "source": t.Source,
-		"num_layers": strconv.Itoa(t.NumLayers), "scale": number(t.Scale), "position_offset": strconv.Itoa(t.PositionOffset),
+		"format": formatName, "version": formatVersion, "model": h.Model, "source": h.Source,
+		"num_layers": strconv.Itoa(h.NumLayers), "scale": number(h.Scale), "position_offset": strconv.Itoa(h.PositionOffset),
 	}
-	if t.Rope.Dims > 0 {
-		meta["rope_theta"], meta["rope_style"] = number(t.Rope.Theta), t.Rope.Style
-		meta["rope_dims"] = strconv.Itoa(t.Rope.Dims)
+	if h.Rope.Dims > 0 {
+		meta["rope_theta"], meta["rope_style"] = number(h.Rope.Theta), h.Rope.Style
+		meta["rope_dims"] = strconv.Itoa(h.Rope.Dims)
 	}
-	if t.Repeat != (Span{}) {
-		meta["repeat_span"] = fmt.Sprintf("%d..%d", t.Repeat.First, t.Repeat.Last)
+	if h.Repeat != (Span{}) {
+		meta["repeat_span"] = fmt.Sprintf("%d..%d", h.Repeat.First, h.Repeat.Last)
 	}
-	if len(t.Needles) > 0 {
+	if len(h.Needles) > 0 {
 		var b bytes.Buffer
-		if err := json.NewEncoder(&b).Encode(t.Needles); err != nil {
+		if err := json.NewEncoder(&b).Encode(h.Needles); err != nil {
 			return nil, err
 		}
 		meta["needles"] = strings.TrimSpace(b.String())

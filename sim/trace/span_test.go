@@ -3,7 +3,7 @@ package trace
 import "testing"
 
 func TestParseSpan(t *testing.T) {
-	tr := &Trace{Tokens: 100}
+	tr := &Header{Tokens: 100}
 	tests := []struct {
 		text string
 		want Span

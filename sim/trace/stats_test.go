@@ -38,10 +38,10 @@ func handmade(tokens, queries int, f func(layer int, kind string, token int) [4]
 		}
 		m[layer] = l
 	}
-	return &Trace{
+	return &Trace{src: m, Header: Header{
 		Name: "handmade", Layers: []int{0, 1}, NumLayers: 2, QHeads: 2, KVHeads: 1, HeadDim: 4,
-		Tokens: tokens, Queries: queries, Scale: 0.5, src: m,
-	}
+		Tokens: tokens, Queries: queries, Scale: 0.5,
+	}}
 }
 
 func open(t testing.TB, name string, o Options) *Trace {

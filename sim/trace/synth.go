@@ -78,7 +78,7 @@ func openSynth(spec string, o Options) (*Trace, error) {
 	for p := range dim / 2 {
 		s.freq = append(s.freq, math.Pow(a["theta"], -2*float64(p)/float64(dim)))
 	}
-	t := &Trace{
+	t := &Trace{src: s, Header: Header{
 		Name:  a.canonical(given["tokens"]),
 		Model: fmt.Sprintf("synth-%d", a.int("model")),
 		Source: fmt.Sprintf("synthetic, of no trained model: %s, seed %d, generator version %d",
@@ -86,8 +86,8 @@ func openSynth(spec string, o Options) (*Trace, error) {
 		NumLayers: a.int("layers"), QHeads: a.int("q_heads"), KVHeads: a.int("kv_heads"), HeadDim: dim,
 		Tokens: tokens, Queries: tokens,
 		Scale: 1 / math.Sqrt(float64(dim)), Rope: Rope{Theta: a["theta"], Style: "neox", Dims: dim, InvFreq: s.freq},
-		Needles: needlesOf(s.plan, tokens), src: s,
-	}
+		Needles: needlesOf(s.plan, tokens),
+	}}
 	for l := range t.NumLayers {
 		t.Layers = append(t.Layers, l)
 	}

@@ -1,7 +1,7 @@
 // Package trace holds attention traces: the queries, keys and values that the layers of a transformer
 // produced for one text, with the metadata that attention needs.
 //
-// A Trace knows its shape at once and reads rows only when asked for a layer, so that a trace larger
+// A Trace knows its Header at once and reads rows only when asked for a layer, so that a trace larger
 // than memory can be replayed from its beginning. Two sources stand behind it:
 //
 //   - a container of tensors (container.go): a safetensors file (safetensors.go, header.go), an npz
@@ -14,8 +14,9 @@ package trace
 
 import "fmt"
 
-// Trace is the shape and metadata of one trace; Read fetches its rows.
-type Trace struct {
+// Header is the shape and metadata of a trace: a plain value, which can be made and printed without a
+// trace being open. What is laid out before rows are read, such as a plan, needs no more than headers.
+type Header struct {
 	Name   string // how tables call it: the built-in's name or the file's base name
 	Model  string
 	Source string // free text: what was recorded, and how
@@ -34,6 +35,12 @@ type Trace struct {
 	Needles        []Needle
 	Repeat         Span // tokens that repeat the context before them; zero where none do
 
+	Embedded int64 // bytes of the program itself that the trace lies in, which are in memory once they have been read
+}
+
+// Trace is an open trace: Read fetches the rows that its Header describes.
+type Trace struct {
+	Header
 	src source
 }
 
@@ -75,7 +82,7 @@ type source interface {
 }
 
 // FirstQuery is the first token whose query the trace holds.
-func (t *Trace) FirstQuery() int { return t.Tokens - t.Queries }
+func (h *Header) FirstQuery() int { return h.Tokens - h.Queries }
 
 // Read returns the first tokens rows of a layer, named by the model's own number. Only these rows are
 // read and checked for NaN and infinity.
@@ -93,14 +100,6 @@ func (t *Trace) Read(layer, tokens int) (*Layer, error) {
 // Hash returns the sha256 of the trace file, or for a synthetic trace that of its canonical parameters,
 // seed and generator version.
 func (t *Trace) Hash() (string, error) { return t.src.hash() }
-
-// Embedded is how many bytes of the program itself the trace lies in, which are in memory once they have been read.
-func (t *Trace) Embedded() int64 {
-	if c, ok := t.src.(*container); ok {
-		return c.embedded
-	}
-	return 0
-}
 
 // Close releases the file behind the trace.
 func (t *Trace) Close() error { return t.src.close() }

@@ -23,7 +23,7 @@ func Write(path string, t *Trace, dtype string, progress func(done, total int) e
 		return fmt.Errorf("dtype %s, want %s", printable(dtype), rowDtypes)
 	}
 	items := t.items(dtype)
-	header, err := t.header(items)
+	header, err := t.fileHeader(items)
 	if err != nil {
 		return fmt.Errorf("%s: %w", printable(path), err)
 	}
@@ -126,8 +126,8 @@ func (l *lastLayer) read(layer int) (*Layer, error) {
 	return rows, nil
 }
 
-// header returns the length and the JSON, padded so that the data start at a multiple of 8 bytes.
-func (t *Trace) header(items []item) ([]byte, error) {
+// fileHeader returns the length and the JSON of the safetensors header, padded so that the data start at a multiple of 8 bytes.
+func (t *Trace) fileHeader(items []item) ([]byte, error) {
 	meta, err := t.metadata()
 	if err != nil {
 		return nil, err

@@ -24,10 +24,10 @@ func (f fixed) close() error                      { return nil }
 // fixedTrace holds one layer of 2 tokens, 1 query, 1 head of 2 channels.
 func fixedTrace(k0 float32) *Trace {
 	l := &Layer{K: [][]float32{{k0, 1, 2, 3}}, V: [][]float32{{4, 5, 6, 7}}, Q: [][]float32{{8, 9}}, FirstQuery: 1}
-	return &Trace{
+	return &Trace{src: fixed{3: l}, Header: Header{
 		Name: "fixed", Model: "m", Layers: []int{3}, NumLayers: 4, QHeads: 1, KVHeads: 1, HeadDim: 2, Tokens: 2, Queries: 1,
-		Scale: 1 / math.Sqrt2, src: fixed{3: l},
-	}
+		Scale: 1 / math.Sqrt2,
+	}}
 }
 
 // What is written reads back the same: shape, metadata and every row, in every dtype.
