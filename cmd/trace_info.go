@@ -15,6 +15,7 @@ import (
 	"kvgauge/report"
 	"kvgauge/sim/method"
 	"kvgauge/sim/trace"
+	"kvgauge/sim/trace/stats"
 )
 
 // infoFlags are the flags of trace info.
@@ -62,7 +63,7 @@ func runTraceInfo(ctx context.Context, s *streams, name string, f *infoFlags) er
 	if !slices.Contains([]string{"table", "json"}, f.format) {
 		return fmt.Errorf("--format %q: want table or json", f.format)
 	}
-	o := trace.StatsOptions{Threads: runtime.GOMAXPROCS(0), Returns: f.returns}
+	o := stats.Options{Threads: runtime.GOMAXPROCS(0), Returns: f.returns}
 	if f.tokens != "" {
 		n, err := method.ParseCount(f.tokens)
 		if err != nil || n < 1 {
@@ -80,18 +81,18 @@ func runTraceInfo(ctx context.Context, s *streams, name string, f *infoFlags) er
 		return err
 	}
 	defer t.Close()
-	stats, err := trace.Measure(ctx, t, o)
+	measured, err := stats.Measure(ctx, t, o)
 	if errors.Is(err, context.Canceled) {
 		return gateError{errors.New("interrupted")}
 	} else if err != nil {
 		return err
 	}
 	if f.plot != "" {
-		if err := report.WriteStatsPlot(f.plot, t, stats); err != nil {
+		if err := report.WriteStatsPlot(f.plot, t, measured); err != nil {
 			return fmt.Errorf("--plot: %w", err)
 		}
 	}
-	return report.WriteStats(s.out, t, stats, s.reportOptions(f.format))
+	return report.WriteStats(s.out, t, measured, s.reportOptions(f.format))
 }
 
 // checkWritable says why a file could not be put in place of path.

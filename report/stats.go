@@ -11,10 +11,11 @@ import (
 	"github.com/olekukonko/tablewriter/tw"
 
 	"kvgauge/sim/trace"
+	"kvgauge/sim/trace/stats"
 )
 
 // WriteStats prints the shape and statistics of a trace, as tables or as JSON.
-func WriteStats(w io.Writer, t *trace.Trace, s *trace.Stats, o Options) error {
+func WriteStats(w io.Writer, t *trace.Trace, s *stats.Stats, o Options) error {
 	if o.Format == "json" {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
@@ -36,7 +37,7 @@ func WriteStats(w io.Writer, t *trace.Trace, s *trace.Stats, o Options) error {
 }
 
 // write prints the table with a row for each layer and one for their mean, and the notes below it.
-func (st statTable) write(w io.Writer, s *trace.Stats) error {
+func (st statTable) write(w io.Writer, s *stats.Stats) error {
 	header, align := []string{"layer"}, []tw.Align{tw.AlignRight}
 	for _, c := range st.columns {
 		header, align = append(header, c.name), append(align, tw.AlignRight)
@@ -74,7 +75,7 @@ func (st statTable) write(w io.Writer, s *trace.Stats) error {
 }
 
 // cells are the strings of one row.
-func (st statTable) cells(name string, f trace.Figures) []string {
+func (st statTable) cells(name string, f stats.Figures) []string {
 	cells := []string{name}
 	for _, c := range st.columns {
 		if v := c.value(f); v != nil {

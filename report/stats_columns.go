@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strconv"
 
-	"kvgauge/sim/trace"
+	"kvgauge/sim/trace/stats"
 )
 
 // statTable is one table of a trace's statistics.
@@ -15,15 +15,15 @@ type statTable struct {
 	notes   []string
 }
 
-// statColumn is one figure; trace.Figures defines it.
+// statColumn is one figure; stats.Figures defines it.
 type statColumn struct {
 	name  string
-	value func(trace.Figures) *float64
+	value func(stats.Figures) *float64
 	digit int // places after the point
 }
 
 // statTables are the tables that the statistics fill.
-func statTables(s *trace.Stats) []statTable {
+func statTables(s *stats.Stats) []statTable {
 	layers := layersTable
 	if s.FitTokens < 2*s.KVDims {
 		layers.notes = append(slices.Clip(layers.notes), fmt.Sprintf("the maps have %d inputs and are fitted on %d tokens: on more they explain more", s.KVDims, s.FitTokens))
@@ -36,16 +36,16 @@ func statTables(s *trace.Stats) []statTable {
 }
 
 var attentionTable = statTable{"attention", []statColumn{
-	{"sink", func(f trace.Figures) *float64 { return f.SinkMass }, 2},
-	{"sink4", func(f trace.Figures) *float64 { return f.Sink4Mass }, 2},
-	{"entropy", func(f trace.Figures) *float64 { return f.EntropyBits }, 1},
-	{"heavy", func(f trace.Figures) *float64 { return f.HeavyMass }, 2},
-	{"local", func(f trace.Figures) *float64 { return f.LocalMass }, 2},
-	{"q cos", func(f trace.Figures) *float64 { return f.QueryCosine }, 2},
-	{"k drift", func(f trace.Figures) *float64 { return f.KeyCosine64 }, 2},
-	{"v drift", func(f trace.Figures) *float64 { return f.ValueCosine64 }, 2},
-	{"needles", func(f trace.Figures) *float64 { n := float64(f.Needles); return &n }, 0},
-	{"needle p", func(f trace.Figures) *float64 { return f.NeedleMass }, 2},
+	{"sink", func(f stats.Figures) *float64 { return f.SinkMass }, 2},
+	{"sink4", func(f stats.Figures) *float64 { return f.Sink4Mass }, 2},
+	{"entropy", func(f stats.Figures) *float64 { return f.EntropyBits }, 1},
+	{"heavy", func(f stats.Figures) *float64 { return f.HeavyMass }, 2},
+	{"local", func(f stats.Figures) *float64 { return f.LocalMass }, 2},
+	{"q cos", func(f stats.Figures) *float64 { return f.QueryCosine }, 2},
+	{"k drift", func(f stats.Figures) *float64 { return f.KeyCosine64 }, 2},
+	{"v drift", func(f stats.Figures) *float64 { return f.ValueCosine64 }, 2},
+	{"needles", func(f stats.Figures) *float64 { n := float64(f.Needles); return &n }, 0},
+	{"needle p", func(f stats.Figures) *float64 { return f.NeedleMass }, 2},
 }, []string{
 	"sink, sink4: mass on token 0, on tokens 0 to 3; heavy: on a query's 32 heaviest keys; local: on the last 64 keys",
 	"entropy: of the attention, bits; q cos: cosine of adjacent queries",
@@ -54,24 +54,24 @@ var attentionTable = statTable{"attention", []statColumn{
 }}
 
 var spectrumTable = statTable{"directions that hold 90 % and 99 % of the energy of K, V and both", []statColumn{
-	{"K 90", dims90(func(s trace.Spectra) *trace.Spectrum { return s.KeyPost }), 0},
-	{"99", dims99(func(s trace.Spectra) *trace.Spectrum { return s.KeyPost }), 0},
-	{"K pre 90", dims90(func(s trace.Spectra) *trace.Spectrum { return s.KeyPre }), 0},
-	{"99", dims99(func(s trace.Spectra) *trace.Spectrum { return s.KeyPre }), 0},
-	{"V 90", dims90(func(s trace.Spectra) *trace.Spectrum { return s.Value }), 0},
-	{"99", dims99(func(s trace.Spectra) *trace.Spectrum { return s.Value }), 0},
-	{"[K|V] 90", dims90(func(s trace.Spectra) *trace.Spectrum { return s.JointPost }), 0},
-	{"99", dims99(func(s trace.Spectra) *trace.Spectrum { return s.JointPost }), 0},
-	{"[K|V] pre 90", dims90(func(s trace.Spectra) *trace.Spectrum { return s.JointPre }), 0},
-	{"99", dims99(func(s trace.Spectra) *trace.Spectrum { return s.JointPre }), 0},
+	{"K 90", dims90(func(s stats.Spectra) *stats.Spectrum { return s.KeyPost }), 0},
+	{"99", dims99(func(s stats.Spectra) *stats.Spectrum { return s.KeyPost }), 0},
+	{"K pre 90", dims90(func(s stats.Spectra) *stats.Spectrum { return s.KeyPre }), 0},
+	{"99", dims99(func(s stats.Spectra) *stats.Spectrum { return s.KeyPre }), 0},
+	{"V 90", dims90(func(s stats.Spectra) *stats.Spectrum { return s.Value }), 0},
+	{"99", dims99(func(s stats.Spectra) *stats.Spectrum { return s.Value }), 0},
+	{"[K|V] 90", dims90(func(s stats.Spectra) *stats.Spectrum { return s.JointPost }), 0},
+	{"99", dims99(func(s stats.Spectra) *stats.Spectrum { return s.JointPost }), 0},
+	{"[K|V] pre 90", dims90(func(s stats.Spectra) *stats.Spectrum { return s.JointPre }), 0},
+	{"99", dims99(func(s stats.Spectra) *stats.Spectrum { return s.JointPre }), 0},
 }, []string{
 	"all KV heads side by side, the mean row left in; K after the rotary embedding, K pre before it",
 	"[K|V]: keys scaled to the values' mean column norm, as a latent cache joins them",
 }}
 
 // dims90 is the number of directions that hold 90 % of the energy.
-func dims90(of func(trace.Spectra) *trace.Spectrum) func(trace.Figures) *float64 {
-	return func(f trace.Figures) *float64 {
+func dims90(of func(stats.Spectra) *stats.Spectrum) func(stats.Figures) *float64 {
+	return func(f stats.Figures) *float64 {
 		if s := of(f.Spectra); s != nil {
 			return &s.Dims90
 		}
@@ -80,8 +80,8 @@ func dims90(of func(trace.Spectra) *trace.Spectrum) func(trace.Figures) *float64
 }
 
 // dims99 is the number of directions that hold 99 %.
-func dims99(of func(trace.Spectra) *trace.Spectrum) func(trace.Figures) *float64 {
-	return func(f trace.Figures) *float64 {
+func dims99(of func(stats.Spectra) *stats.Spectrum) func(stats.Figures) *float64 {
+	return func(f stats.Figures) *float64 {
 		if s := of(f.Spectra); s != nil {
 			return &s.Dims99
 		}
@@ -90,16 +90,16 @@ func dims99(of func(trace.Spectra) *trace.Spectrum) func(trace.Figures) *float64
 }
 
 var layersTable = statTable{"likeness to the layer before", []statColumn{
-	{"attn sim", func(f trace.Figures) *float64 { return f.AttentionSimilarity }, 2},
-	{"v sim", func(f trace.Figures) *float64 { return f.ValueSimilarity }, 2},
-	{"k cos", func(f trace.Figures) *float64 { return f.KeyCosine }, 2},
-	{"k raw err", func(f trace.Figures) *float64 { return f.KeyResidual }, 2},
-	{"k map err", func(f trace.Figures) *float64 { return f.KeyMapResidual }, 2},
-	{"k map var", func(f trace.Figures) *float64 { return f.KeyMapVariance }, 2},
-	{"v cos", func(f trace.Figures) *float64 { return f.ValueCosine }, 2},
-	{"v raw err", func(f trace.Figures) *float64 { return f.ValueResidual }, 2},
-	{"v map err", func(f trace.Figures) *float64 { return f.ValueMapResidual }, 2},
-	{"v map var", func(f trace.Figures) *float64 { return f.ValueMapVariance }, 2},
+	{"attn sim", func(f stats.Figures) *float64 { return f.AttentionSimilarity }, 2},
+	{"v sim", func(f stats.Figures) *float64 { return f.ValueSimilarity }, 2},
+	{"k cos", func(f stats.Figures) *float64 { return f.KeyCosine }, 2},
+	{"k raw err", func(f stats.Figures) *float64 { return f.KeyResidual }, 2},
+	{"k map err", func(f stats.Figures) *float64 { return f.KeyMapResidual }, 2},
+	{"k map var", func(f stats.Figures) *float64 { return f.KeyMapVariance }, 2},
+	{"v cos", func(f stats.Figures) *float64 { return f.ValueCosine }, 2},
+	{"v raw err", func(f stats.Figures) *float64 { return f.ValueResidual }, 2},
+	{"v map err", func(f stats.Figures) *float64 { return f.ValueMapResidual }, 2},
+	{"v map var", func(f stats.Figures) *float64 { return f.ValueMapVariance }, 2},
 }, []string{
 	"attn sim, v sim: cosine of attention, CKA of values, with the layer before in the trace",
 	"others: with the layer just below in the model, on the second half of the tokens, keys without rotary embedding",
@@ -111,9 +111,9 @@ var layersTable = statTable{"likeness to the layer before", []statColumn{
 const returnColumns = 10
 
 // returnsTable is made for the longest silence seen.
-func returnsTable(all *trace.Returns) statTable {
-	figure := func(of func(*trace.Returns) *float64) func(trace.Figures) *float64 {
-		return func(f trace.Figures) *float64 {
+func returnsTable(all *stats.Returns) statTable {
+	figure := func(of func(*stats.Returns) *float64) func(stats.Figures) *float64 {
+		return func(f stats.Figures) *float64 {
 			if f.Returns == nil {
 				return nil
 			}
@@ -121,8 +121,8 @@ func returnsTable(all *trace.Returns) statTable {
 		}
 	}
 	t := statTable{"keys that matter again, by the steps since they last did", []statColumn{
-		{"keys", figure(func(r *trace.Returns) *float64 { return &r.ImportantKeys }), 1},
-		{"mass", figure(func(r *trace.Returns) *float64 { return &r.ImportantMass }), 2},
+		{"keys", figure(func(r *stats.Returns) *float64 { return &r.ImportantKeys }), 1},
+		{"mass", figure(func(r *stats.Returns) *float64 { return &r.ImportantMass }), 2},
 	}, []string{
 		"important: probability 1/t or more for the t-th query; keys, mass: important keys of a query and their probability",
 		"1, 2-, 4-, ...: share of returns in %, by steps since the key was last important to the query head or was born",
@@ -136,7 +136,7 @@ func returnsTable(all *trace.Returns) statTable {
 		} else if i > 0 {
 			name += "-"
 		}
-		t.columns = append(t.columns, statColumn{name, figure(func(r *trace.Returns) *float64 {
+		t.columns = append(t.columns, statColumn{name, figure(func(r *stats.Returns) *float64 {
 			if r.Events == 0 {
 				return nil
 			}
@@ -149,10 +149,10 @@ func returnsTable(all *trace.Returns) statTable {
 	}
 	t.columns = append(
 		t.columns,
-		statColumn{">64", figure(func(r *trace.Returns) *float64 { return percent(r.EventsOver64) }), 1},
-		statColumn{">256", figure(func(r *trace.Returns) *float64 { return percent(r.EventsOver256) }), 2},
-		statColumn{"p >64", figure(func(r *trace.Returns) *float64 { return percent(&r.MassOver64) }), 2},
-		statColumn{"p >256", figure(func(r *trace.Returns) *float64 { return percent(&r.MassOver256) }), 2},
+		statColumn{">64", figure(func(r *stats.Returns) *float64 { return percent(r.EventsOver64) }), 1},
+		statColumn{">256", figure(func(r *stats.Returns) *float64 { return percent(r.EventsOver256) }), 2},
+		statColumn{"p >64", figure(func(r *stats.Returns) *float64 { return percent(&r.MassOver64) }), 2},
+		statColumn{"p >256", figure(func(r *stats.Returns) *float64 { return percent(&r.MassOver256) }), 2},
 	)
 	if all.Unknown > 0 {
 		t.notes = append(t.notes, strconv.Itoa(all.Unknown)+" more returns have a silence that began before the first query that the trace holds")

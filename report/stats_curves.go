@@ -5,16 +5,16 @@ import (
 
 	"gonum.org/v1/plot/vg"
 
-	"kvgauge/sim/trace"
+	"kvgauge/sim/trace/stats"
 )
 
 // energyPanel shows how much of the rows their strongest directions hold, mean over layers.
-func energyPanel(s *trace.Stats) panel {
+func energyPanel(s *stats.Stats) panel {
 	p := panel{title: "How few directions hold keys and values", exact: true}
 	widest := 1
 	for _, c := range []struct {
 		style style
-		of    *trace.Spectrum
+		of    *stats.Spectrum
 	}{
 		{curveStyle("K", cool[0], nil, 0), s.Mean.Spectra.KeyPost},
 		{curveStyle("K pre-RoPE", cool[0], dashed, 0), s.Mean.Spectra.KeyPre},
@@ -39,10 +39,10 @@ func energyPanel(s *trace.Stats) panel {
 
 // silencePanel shows how returns spread over the silence before them: all layers, the lowest and the
 // highest one, and the attention that all of them are.
-func silencePanel(s *trace.Stats) panel {
+func silencePanel(s *stats.Stats) panel {
 	p := panel{title: "Silence before a key matters again", exact: true}
 	least, longest := 1.0, 1
-	add := func(sty style, r *trace.Returns, value func(trace.Octave) float64) {
+	add := func(sty style, r *stats.Returns, value func(stats.Octave) float64) {
 		var points []point
 		for _, o := range r.Octaves {
 			if v := value(o); v > 0 {
@@ -54,13 +54,13 @@ func silencePanel(s *trace.Stats) panel {
 			p.series, p.key = append(p.series, series{style: sty, points: points}), append(p.key, sty)
 		}
 	}
-	share := func(o trace.Octave) float64 { return o.Share }
+	share := func(o stats.Octave) float64 { return o.Share }
 	if first, last := s.Layers[0], s.Layers[len(s.Layers)-1]; first.Returns != nil && last.Returns != nil && len(s.Layers) > 1 {
 		add(curveStyle("lowest layer", cool[2], nil, 2), first.Returns, share)
 		add(curveStyle("highest layer", cool[0], nil, 4), last.Returns, share)
 	}
 	add(curveStyle("all layers", black, nil, 0), s.Mean.Returns, share)
-	add(curveStyle("their attention", warm[0], dashed, 1), s.Mean.Returns, func(o trace.Octave) float64 { return o.Mass })
+	add(curveStyle("their attention", warm[0], dashed, 1), s.Mean.Returns, func(o stats.Octave) float64 { return o.Mass })
 	p.x = octaves("silence of so many steps, and less than twice as many", longest)
 	low := math.Floor(math.Log10(least))
 	p.y = axis{label: "share of returns, of all attention", linear: true, low: low, high: 0, ticks: decadeMarks(int(low))}

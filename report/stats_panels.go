@@ -8,13 +8,13 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"kvgauge/sim/trace"
+	"kvgauge/sim/trace/stats"
 )
 
 // statCurve is one curve of a panel and how it looks.
 type statCurve struct {
 	style style
-	value func(trace.Figures) *float64
+	value func(stats.Figures) *float64
 }
 
 // curveStyle is the style of a curve: a dashed line for what is before the rotary embedding or not mapped.
@@ -30,7 +30,7 @@ var dashed = dashes[1]
 
 // byLayer is a panel over the layers. Layers are evenly spaced; lines join those that are adjacent in the
 // model. The axis reaches from low to high and further where values do.
-func byLayer(s *trace.Stats, title, label string, low, high float64, curves ...statCurve) panel {
+func byLayer(s *stats.Stats, title, label string, low, high float64, curves ...statCurve) panel {
 	p := panel{title: title, exact: true}
 	for _, c := range curves {
 		last := -2 // where the curve's last point is
@@ -57,7 +57,7 @@ func byLayer(s *trace.Stats, title, label string, low, high float64, curves ...s
 }
 
 // layerTicks labels at most 16 layers.
-func layerTicks(s *trace.Stats) plot.ConstantTicks {
+func layerTicks(s *stats.Stats) plot.ConstantTicks {
 	stride := (len(s.Layers) + 15) / 16
 	var ticks plot.ConstantTicks
 	for i, l := range s.Layers {
@@ -70,48 +70,48 @@ func layerTicks(s *trace.Stats) plot.ConstantTicks {
 	return ticks
 }
 
-func massPanel(s *trace.Stats) panel {
+func massPanel(s *stats.Stats) panel {
 	return byLayer(
 		s, "Where attention goes", "share of a query's attention", 0, 1,
-		statCurve{curveStyle("token 0 (sink)", warm[0], nil, 0), func(f trace.Figures) *float64 { return f.SinkMass }},
-		statCurve{curveStyle("32 heaviest keys", cool[0], nil, 1), func(f trace.Figures) *float64 { return f.HeavyMass }},
-		statCurve{curveStyle("last 64 keys", cool[1], nil, 2), func(f trace.Figures) *float64 { return f.LocalMass }},
+		statCurve{curveStyle("token 0 (sink)", warm[0], nil, 0), func(f stats.Figures) *float64 { return f.SinkMass }},
+		statCurve{curveStyle("32 heaviest keys", cool[0], nil, 1), func(f stats.Figures) *float64 { return f.HeavyMass }},
+		statCurve{curveStyle("last 64 keys", cool[1], nil, 2), func(f stats.Figures) *float64 { return f.LocalMass }},
 	)
 }
 
-func entropyPanel(s *trace.Stats) panel {
+func entropyPanel(s *stats.Stats) panel {
 	return byLayer(
 		s, "How widely it spreads", "entropy of attention, bits", 0, 1,
-		statCurve{curveStyle("entropy", cool[0], nil, 0), func(f trace.Figures) *float64 { return f.EntropyBits }},
+		statCurve{curveStyle("entropy", cool[0], nil, 0), func(f stats.Figures) *float64 { return f.EntropyBits }},
 	)
 }
 
-func queryPanel(s *trace.Stats) panel {
+func queryPanel(s *stats.Stats) panel {
 	return byLayer(
 		s, "How alike adjacent queries are", "cosine of a query with the one before", 0, 1,
-		statCurve{curveStyle("cosine", cool[0], nil, 0), func(f trace.Figures) *float64 { return f.QueryCosine }},
+		statCurve{curveStyle("cosine", cool[0], nil, 0), func(f stats.Figures) *float64 { return f.QueryCosine }},
 	)
 }
 
-func keyPanel(s *trace.Stats) panel {
+func keyPanel(s *stats.Stats) panel {
 	return byLayer(
 		s, "Unrotated keys, from the layer before", "cosine or share", 0, 1,
-		statCurve{curveStyle("cosine as they are", cool[0], dashed, 0), func(f trace.Figures) *float64 { return f.KeyCosine }},
-		statCurve{curveStyle("variance a map explains", cool[0], nil, 1), func(f trace.Figures) *float64 { return f.KeyMapVariance }},
+		statCurve{curveStyle("cosine as they are", cool[0], dashed, 0), func(f stats.Figures) *float64 { return f.KeyCosine }},
+		statCurve{curveStyle("variance a map explains", cool[0], nil, 1), func(f stats.Figures) *float64 { return f.KeyMapVariance }},
 	)
 }
 
-func valuePanel(s *trace.Stats) panel {
+func valuePanel(s *stats.Stats) panel {
 	return byLayer(
 		s, "Values, from the layer before", "cosine or share", 0, 1,
-		statCurve{curveStyle("cosine as they are", warm[0], dashed, 0), func(f trace.Figures) *float64 { return f.ValueCosine }},
-		statCurve{curveStyle("variance a map explains", warm[0], nil, 1), func(f trace.Figures) *float64 { return f.ValueMapVariance }},
+		statCurve{curveStyle("cosine as they are", warm[0], dashed, 0), func(f stats.Figures) *float64 { return f.ValueCosine }},
+		statCurve{curveStyle("variance a map explains", warm[0], nil, 1), func(f stats.Figures) *float64 { return f.ValueMapVariance }},
 	)
 }
 
-func overPanel(s *trace.Stats) panel {
-	of := func(value func(*trace.Returns) *float64) func(trace.Figures) *float64 {
-		return func(f trace.Figures) *float64 {
+func overPanel(s *stats.Stats) panel {
+	of := func(value func(*stats.Returns) *float64) func(stats.Figures) *float64 {
+		return func(f stats.Figures) *float64 {
 			if f.Returns == nil {
 				return nil
 			}
@@ -120,17 +120,17 @@ func overPanel(s *trace.Stats) panel {
 	}
 	return byLayer(
 		s, "Returns after a long silence", "% of returns, of all attention", 0, 0.1,
-		statCurve{curveStyle("returns > 64", cool[0], nil, 0), of(func(r *trace.Returns) *float64 { return r.EventsOver64 })},
-		statCurve{curveStyle("returns > 256", cool[0], dashed, 0), of(func(r *trace.Returns) *float64 { return r.EventsOver256 })},
-		statCurve{curveStyle("attention > 64", warm[0], nil, 1), of(func(r *trace.Returns) *float64 { return &r.MassOver64 })},
-		statCurve{curveStyle("attention > 256", warm[0], dashed, 1), of(func(r *trace.Returns) *float64 { return &r.MassOver256 })},
+		statCurve{curveStyle("returns > 64", cool[0], nil, 0), of(func(r *stats.Returns) *float64 { return r.EventsOver64 })},
+		statCurve{curveStyle("returns > 256", cool[0], dashed, 0), of(func(r *stats.Returns) *float64 { return r.EventsOver256 })},
+		statCurve{curveStyle("attention > 64", warm[0], nil, 1), of(func(r *stats.Returns) *float64 { return &r.MassOver64 })},
+		statCurve{curveStyle("attention > 256", warm[0], dashed, 1), of(func(r *stats.Returns) *float64 { return &r.MassOver256 })},
 	)
 }
 
-func importantPanel(s *trace.Stats) panel {
+func importantPanel(s *stats.Stats) panel {
 	return byLayer(
 		s, "Important keys of a query", "keys", 0, 1,
-		statCurve{curveStyle("keys", cool[0], nil, 0), func(f trace.Figures) *float64 {
+		statCurve{curveStyle("keys", cool[0], nil, 0), func(f stats.Figures) *float64 {
 			if f.Returns == nil {
 				return nil
 			}

@@ -8,10 +8,11 @@ import (
 	"github.com/google/renameio/v2/maybe"
 
 	"kvgauge/sim/trace"
+	"kvgauge/sim/trace/stats"
 )
 
 // WriteStatsPlot draws the statistics of a trace as a PNG file, whole or not at all.
-func WriteStatsPlot(path string, t *trace.Trace, s *trace.Stats) error {
+func WriteStatsPlot(path string, t *trace.Trace, s *stats.Stats) error {
 	f := statsFigure(t, s)
 	if len(f.panels) == 0 {
 		return errors.New("the trace holds nothing to draw: its keys and values are zero and its queries missing")
@@ -24,7 +25,7 @@ func WriteStatsPlot(path string, t *trace.Trace, s *trace.Stats) error {
 }
 
 // statsFigure has a panel for each property that the trace shows.
-func statsFigure(t *trace.Trace, s *trace.Stats) figure {
+func statsFigure(t *trace.Trace, s *stats.Stats) figure {
 	f := figure{title: oneLine(fmt.Sprintf("%s: what its attention, keys and values are like", t.Name))}
 	all := []panel{massPanel(s), entropyPanel(s), queryPanel(s), energyPanel(s), keyPanel(s), valuePanel(s)}
 	if s.Mean.Returns != nil {

@@ -13,44 +13,45 @@ import (
 	"unicode/utf8"
 
 	"kvgauge/sim/trace"
+	"kvgauge/sim/trace/stats"
 )
 
 // statsSubject is a trace and statistics with every kind of figure: all of layer 4, few of layer 7.
-func statsSubject() (*trace.Trace, *trace.Stats) {
+func statsSubject() (*trace.Trace, *stats.Stats) {
 	v := func(x float64) *float64 { return &x }
-	spectrum := func(dims90, dims99 float64) *trace.Spectrum {
-		return &trace.Spectrum{Dims90: dims90, Dims99: dims99, Ranks: []int{1, 2, 4, 6}, Energy: []float64{0.5, 0.7, 0.95, 1}}
+	spectrum := func(dims90, dims99 float64) *stats.Spectrum {
+		return &stats.Spectrum{Dims90: dims90, Dims99: dims99, Ranks: []int{1, 2, 4, 6}, Energy: []float64{0.5, 0.7, 0.95, 1}}
 	}
-	returns := &trace.Returns{
+	returns := &stats.Returns{
 		Queries: 900, ImportantKeys: 12.34, ImportantMass: 0.91, Events: 2000, Unknown: 3,
 		EventsOver64: v(0.021), EventsOver256: v(0.0042), MassOver64: 0.013, MassOver256: 0.00071,
 	}
 	for i := range 12 {
 		share := 1 / float64(int(2)<<i)
-		returns.Octaves = append(returns.Octaves, trace.Octave{From: 1 << i, To: 2<<i - 1, Events: int(2000 * share), Share: share, Mass: share / 3})
+		returns.Octaves = append(returns.Octaves, stats.Octave{From: 1 << i, To: 2<<i - 1, Events: int(2000 * share), Share: share, Mass: share / 3})
 	}
 	returns.Octaves[11].Share *= 2
-	full := trace.Figures{
+	full := stats.Figures{
 		SinkMass: v(0.36), Sink4Mass: v(0.37), EntropyBits: v(4.44), HeavyMass: v(0.81), LocalMass: v(0.5), QueryCosine: v(0.85),
 		KeyDims: 2, ValueDims: 3, KeyCosine64: v(0.04), ValueCosine64: v(-0.04), AttentionSimilarity: v(0.9), ValueSimilarity: v(0.7),
-		Adjacent: trace.Adjacent{
+		Adjacent: stats.Adjacent{
 			KeyCosine: v(0.02), KeyResidual: v(1.4), KeyMapResidual: v(0.26), KeyMapVariance: v(0.65),
 			ValueCosine: v(-0.03), ValueResidual: v(1.37), ValueMapResidual: v(0.7), ValueMapVariance: v(-0.34),
 		},
-		Spectra: trace.Spectra{
+		Spectra: stats.Spectra{
 			KeyPost: spectrum(2, 5), KeyPre: spectrum(1, 2), Value: spectrum(3, 6), JointPost: spectrum(5, 11),
 			JointPre: spectrum(4, 9), JointPostUnbalanced: spectrum(4, 8), JointPreUnbalanced: spectrum(3, 7),
 		},
 		Needles: 2, NeedleMass: v(0.87), Returns: returns,
 	}
-	few := trace.Figures{ValueDims: 3, Spectra: trace.Spectra{Value: spectrum(3, 6)}}
+	few := stats.Figures{ValueDims: 3, Spectra: stats.Spectra{Value: spectrum(3, 6)}}
 	tr := &trace.Trace{Header: trace.Header{
 		Name: "a trace", Model: "a model", Source: "a text", Layers: []int{3, 4, 7}, NumLayers: 9, QHeads: 4, KVHeads: 2, HeadDim: 3,
 		Tokens: 4096, Queries: 900, Scale: 0.577, Rope: trace.Rope{Theta: 10000, Style: "neox", Dims: 2, InvFreq: []float64{1}},
 	}}
-	return tr, &trace.Stats{
+	return tr, &stats.Stats{
 		Tokens: 4096, Queries: 128, KVDims: 6, FitTokens: 10,
-		Layers: []trace.LayerStats{{Layer: 3, Figures: full}, {Layer: 4, Figures: full}, {Layer: 7, Figures: few}}, Mean: full,
+		Layers: []stats.Layer{{Layer: 3, Figures: full}, {Layer: 4, Figures: full}, {Layer: 7, Figures: few}}, Mean: full,
 	}
 }
 
@@ -81,7 +82,7 @@ func TestStatsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "stats.json", b.Bytes())
-	var back trace.Stats
+	var back stats.Stats
 	dec := json.NewDecoder(&b)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&back); err != nil || *back.Layers[0].KeyResidual != 1.4 || back.Layers[2].Returns != nil {
@@ -146,11 +147,11 @@ func TestStatsPlotOfLittle(t *testing.T) {
 	tr, s := statsSubject()
 	few := s.Layers[2:]
 	path := filepath.Join(t.TempDir(), "stats.png")
-	if err := WriteStatsPlot(path, tr, &trace.Stats{Layers: few, Mean: few[0].Figures}); err != nil {
+	if err := WriteStatsPlot(path, tr, &stats.Stats{Layers: few, Mean: few[0].Figures}); err != nil {
 		t.Error(err)
 	}
 	path = filepath.Join(t.TempDir(), "none.png")
-	err := WriteStatsPlot(path, tr, &trace.Stats{Layers: []trace.LayerStats{{}}})
+	err := WriteStatsPlot(path, tr, &stats.Stats{Layers: []stats.Layer{{}}})
 	if _, stat := os.Stat(path); err == nil || stat == nil {
 		t.Errorf("%v, %v", err, stat)
 	}

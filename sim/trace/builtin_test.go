@@ -27,7 +27,7 @@ func TestBuiltins(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tr := openTest(t, tt.name)
+			tr := open(t, tt.name, Options{})
 			got := fmt.Sprintln(tr.Name, tr.Model, tr.Layers, tr.NumLayers, tr.QHeads, tr.KVHeads, tr.HeadDim, tr.Tokens, tr.Queries, tr.Rope.Theta, tr.Rope.Style, tr.Rope.Dims)
 			want := fmt.Sprintln(tt.name, tt.model, tt.layers, tt.numLayers, tt.qHeads, tt.kvHeads, tt.dim, tt.tokens, tt.queries, tt.theta, "neox", tt.dim)
 			if got != want {
@@ -53,7 +53,7 @@ func TestBuiltins(t *testing.T) {
 // A summary repeats figures of its trace.
 func TestBuiltinSummaries(t *testing.T) {
 	for _, b := range Builtins() {
-		tr := openTest(t, b.Name)
+		tr := open(t, b.Name, Options{})
 		want := []string{tr.Model, fmt.Sprintf("%d heads", tr.QHeads), fmt.Sprintf("of %d", tr.HeadDim), fmt.Sprintf("%d tokens", tr.Tokens)}
 		if len(tr.Layers) == tr.NumLayers {
 			want = append(want, fmt.Sprintf("all %d layers", tr.NumLayers))
@@ -78,7 +78,7 @@ func TestCompanion(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s has no companion", b.Name)
 		}
-		main, calib := openTest(t, b.Name), openTest(t, name)
+		main, calib := open(t, b.Name, Options{}), open(t, name, Options{})
 		if main.Model != calib.Model || !slices.Equal(main.Layers, calib.Layers) || main.KVHeads != calib.KVHeads || main.HeadDim != calib.HeadDim {
 			t.Errorf("%s: another model or shape than %s", name, b.Name)
 		}

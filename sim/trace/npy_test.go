@@ -117,7 +117,7 @@ func TestNPYEqualsSafetensors(t *testing.T) {
 			}
 		}
 		for spec, name := range map[string]string{writeFolder(t, files): "captured", stored: "captured", deflated: "captured.v2"} {
-			got := openTest(t, spec)
+			got := open(t, spec, Options{})
 			if got.Name != name {
 				t.Errorf("%s is called %s, want %s", spec, got.Name, name)
 			}
@@ -146,7 +146,7 @@ func TestNPYWithoutMetadata(t *testing.T) {
 	delete(meta, "version")
 	delete(meta, "model")
 	for _, meta := range []map[string]string{nil, meta} {
-		tr := openTest(t, writeFolder(t, filesOf(meta, arrays)))
+		tr := open(t, writeFolder(t, filesOf(meta, arrays)), Options{})
 		if tr.Model != "captured" || tr.Source != meta["source"] || tr.NumLayers != 6 || tr.Rope.Dims != 0 {
 			t.Errorf("read %+v", tr)
 		}
@@ -173,7 +173,7 @@ func TestFolderHash(t *testing.T) {
 		lines.WriteString(sum + "  " + file + "\n")
 	}
 	want, _ := sha256Of(strings.NewReader(lines.String()))
-	if got, err := openTest(t, folder).Hash(); err != nil || got != want {
+	if got, err := open(t, folder, Options{}).Hash(); err != nil || got != want {
 		t.Errorf("hash %s, %v, want %s", got, err, want)
 	}
 }

@@ -31,7 +31,7 @@ func TestOpenNames(t *testing.T) {
 		{"trace.d/x", "x", "m"},
 	}
 	for _, tt := range tests {
-		if tr := openTest(t, tt.spec); tr.Name != tt.name || tr.Model != tt.model {
+		if tr := open(t, tt.spec, Options{}); tr.Name != tt.name || tr.Model != tt.model {
 			t.Errorf("%s: trace %s of model %s, want %s of %s", tt.spec, tr.Name, tr.Model, tt.name, tt.model)
 		}
 	}
@@ -42,7 +42,7 @@ func TestOpenFolderNames(t *testing.T) {
 	meta, arrays := small("F32")
 	t.Chdir(writeFolder(t, filesOf(meta, arrays)))
 	for _, spec := range []string{".", "./", "../captured", "../captured/"} {
-		if tr := openTest(t, spec); tr.Name != "captured" {
+		if tr := open(t, spec, Options{}); tr.Name != "captured" {
 			t.Errorf("%s is called %s, want captured", spec, tr.Name)
 		}
 	}

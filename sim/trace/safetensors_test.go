@@ -286,7 +286,7 @@ func FuzzSafetensors(f *testing.F) {
 
 // BenchmarkRead reads all layers of a trace of F16 rows.
 func BenchmarkRead(b *testing.B) {
-	tr := openTest(b, "smollm2")
+	tr := open(b, "smollm2", Options{})
 	b.SetBytes(11802536)
 	for b.Loop() {
 		for _, layer := range tr.Layers {

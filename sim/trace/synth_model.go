@@ -2,7 +2,7 @@ package trace
 
 import "math"
 
-// Magnitudes of the model, chosen so that Measure finds what it finds in smollm2 and bytelm. Logits are
+// Magnitudes of the model, chosen so that stats.Measure finds what it finds in smollm2 and bytelm. Logits are
 // q.k/sqrt(head_dim).
 const (
 	contentLogit = 1.8       // standard deviation of a query's logits over contents

@@ -9,7 +9,7 @@
 //   - the synthetic generator (synth.go).
 //
 // Open (open.go) chooses among them and the embedded real traces (builtin.go). Write (write.go) makes a
-// safetensors file of any of them. Stats (stats.go) measures the same properties of any of them.
+// safetensors file of any of them. Package stats measures the same properties of any of them.
 package trace
 
 import "fmt"

@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// openTest opens a trace and closes it with the test.
-func openTest(t testing.TB, spec string) *Trace {
+// open opens a trace and closes it with the test.
+func open(t testing.TB, spec string, o Options) *Trace {
 	t.Helper()
-	tr, err := Open(spec, Options{Seed: 1})
+	tr, err := Open(spec, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func TestWriteRoundTrip(t *testing.T) {
 				if err := Write(path, want, dtype, nil); err != nil {
 					t.Fatal(err)
 				}
-				got := openTest(t, path)
+				got := open(t, path, Options{})
 				if x := got.src.(*container).tensors["layers.2.q"]; x.dtype != dtype {
 					t.Errorf("dtype %s, want %s", x.dtype, dtype)
 				}
@@ -132,12 +132,12 @@ func TestWritePart(t *testing.T) {
 	if got := file[8+n:][at[0]:at[1]]; !bytes.Equal(got, ids) {
 		t.Errorf("token_ids %s, want %s", got, ids)
 	}
-	tr := openTest(t, path)
+	tr := open(t, path, Options{})
 	checkDigits(t, tr, 5)
 }
 
 func TestWriteIsDeterministic(t *testing.T) {
-	tr := openTest(t, "stories260k")
+	tr := open(t, "stories260k", Options{})
 	var files [2][]byte
 	for i := range files {
 		path := filepath.Join(t.TempDir(), "out.safetensors")

@@ -1,14 +1,16 @@
-package trace
+package stats
 
 import (
 	"context"
 	"errors"
 	"testing"
+
+	"kvgauge/sim/trace"
 )
 
 // silent is a trace in which every query attends evenly to all keys but key 3, for which the query at
 // token 100 alone asks.
-func silent(queries int) *Trace {
+func silent(queries int) *subject {
 	const key, asks = 3, 100
 	return handmade(128, queries, func(_ int, kind string, i int) [4]float32 {
 		switch {
@@ -24,7 +26,7 @@ func silent(queries int) *Trace {
 }
 
 func TestReturnsOfPlantedSilence(t *testing.T) {
-	s := measure(t, silent(128), StatsOptions{Returns: true})
+	s := statsOf(t, silent(128), Options{Returns: true})
 	r := s.Layers[1].Returns
 	if r == nil {
 		t.Fatal("none")
@@ -60,17 +62,17 @@ func TestReturnsOfPlantedSilence(t *testing.T) {
 // TestReturnsOfFewQueries: what happened before the first query held is not taken for silence.
 func TestReturnsOfFewQueries(t *testing.T) {
 	tr := silent(40)
-	r := measure(t, tr, StatsOptions{Returns: true}).Layers[0].Returns
+	r := statsOf(t, tr, Options{Returns: true}).Layers[0].Returns
 	if r.Unknown != 2*88 { // 87 keys at token 88, key 3 at token 100
 		t.Errorf("%d unknown, want %d", r.Unknown, 2*88)
 	}
 	if *r.EventsOver64 != 0 {
 		t.Errorf("a silence over 64 within 40 queries: %+v", r)
 	}
-	if s := measure(t, tr, StatsOptions{Returns: true, Tokens: 50}); s.Mean.Returns != nil || s.Layers[0].Returns != nil {
+	if s := statsOf(t, tr, Options{Returns: true, Tokens: 50}); s.Mean.Returns != nil || s.Layers[0].Returns != nil {
 		t.Error("returns without queries")
 	}
-	if s := measure(t, tr, StatsOptions{}); s.Mean.Returns != nil {
+	if s := statsOf(t, tr, Options{}); s.Mean.Returns != nil {
 		t.Error("returns that nobody asked for")
 	}
 }
@@ -83,13 +85,13 @@ func TestReturnsOfUniformAttention(t *testing.T) {
 		}
 		return noise(1, i)
 	})
-	r := measure(t, tr, StatsOptions{Returns: true}).Mean.Returns
+	r := statsOf(t, tr, Options{Returns: true}).Mean.Returns
 	near(t, "keys", r.ImportantKeys, 50.5)
 	near(t, "mass", r.ImportantMass, 1)
 	if len(r.Octaves) != 1 || r.Events != 4*100*99/2 {
 		t.Errorf("%+v", r)
 	}
-	r = measure(t, tr, StatsOptions{Returns: true, Tokens: 1}).Mean.Returns
+	r = statsOf(t, tr, Options{Returns: true, Tokens: 1}).Mean.Returns
 	if r.Events != 0 || r.EventsOver64 != nil || r.ImportantKeys != 1 {
 		t.Errorf("one token: %+v", r)
 	}
@@ -97,8 +99,8 @@ func TestReturnsOfUniformAttention(t *testing.T) {
 
 // TestReturnsAreWhole: octaves add up on real attention, and a tail is not more than its octaves.
 func TestReturnsAreWhole(t *testing.T) {
-	tr := open(t, "stories260k", Options{})
-	for _, l := range measure(t, tr, StatsOptions{Returns: true}).Layers {
+	tr := open(t, "stories260k", trace.Options{})
+	for _, l := range statsOf(t, tr, Options{Returns: true}).Layers {
 		r := l.Returns
 		var share, mass, from64 float64
 		for i, o := range r.Octaves {
@@ -118,7 +120,8 @@ func TestReturnsAreWhole(t *testing.T) {
 func TestReturnsEndWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Measure(ctx, silent(128), StatsOptions{Returns: true}); !errors.Is(err, context.Canceled) {
+	tr := silent(128)
+	if _, err := measure(ctx, &tr.Header, tr.read, Options{Returns: true}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

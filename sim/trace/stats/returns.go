@@ -1,4 +1,4 @@
-package trace
+package stats
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"math/bits"
 
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/trace"
 )
 
 // Returns says after how long a silence keys matter again. A key is important to a query when the
@@ -56,7 +57,7 @@ type returnCounts struct {
 }
 
 // measureReturns counts the returns of one layer's keys.
-func measureReturns(ctx context.Context, t *Trace, l *Layer, tokens int, pool *kernel.Pool) returnCounts {
+func measureReturns(ctx context.Context, t *trace.Header, l *trace.Layer, tokens int, pool *kernel.Pool) returnCounts {
 	heads := make([]returnCounts, t.QHeads)
 	pool.Run(len(heads), func(_, h int) { heads[h].addHead(ctx, t, l, h, tokens) })
 	var all returnCounts
@@ -66,16 +67,16 @@ func measureReturns(ctx context.Context, t *Trace, l *Layer, tokens int, pool *k
 	return all
 }
 
-// addHead counts one query head, batch by batch, so that no more than statsBatch rows of its attention
+// addHead counts one query head, batch by batch, so that no more than queryBatch rows of its attention
 // are held.
-func (c *returnCounts) addHead(ctx context.Context, t *Trace, l *Layer, h, tokens int) {
+func (c *returnCounts) addHead(ctx context.Context, t *trace.Header, l *trace.Layer, h, tokens int) {
 	d, k := t.HeadDim, l.K[h/(t.QHeads/t.KVHeads)]
 	last := make([]int, tokens) // step at which each key was last important; -1 is before the first query held
 	for i := range min(l.FirstQuery, tokens) {
 		last[i] = -1
 	}
-	for lo := l.FirstQuery; lo < tokens && ctx.Err() == nil; lo += statsBatch {
-		hi := min(lo+statsBatch, tokens)
+	for lo := l.FirstQuery; lo < tokens && ctx.Err() == nil; lo += queryBatch {
+		hi := min(lo+queryBatch, tokens)
 		sees := make([]int, hi-lo)
 		for s := range sees {
 			sees[s] = lo + s + 1

@@ -1,10 +1,11 @@
-package trace
+package stats
 
 import (
 	"math/rand/v2"
 	"testing"
 
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/trace"
 )
 
 // noise is a row that its arguments determine.
@@ -32,8 +33,8 @@ func TestAdjacentOfLinearMap(t *testing.T) {
 		rope.Rotate(x[:], float64(i))
 		return x
 	})
-	tr.Rope = Rope{Style: "neox", Dims: 4, InvFreq: rope.InvFreq}
-	layers := measure(t, tr, StatsOptions{}).Layers
+	tr.Rope = trace.Rope{Style: "neox", Dims: 4, InvFreq: rope.InvFreq}
+	layers := statsOf(t, tr, Options{}).Layers
 	a := layers[1].Adjacent
 	closeTo(t, "key variance", a.KeyMapVariance, 0.999, 1)
 	closeTo(t, "key residual", a.KeyMapResidual, 0, 0.03)
@@ -61,7 +62,7 @@ func TestAdjacentAsTheyAre(t *testing.T) {
 		}
 		return x
 	})
-	a := measure(t, tr, StatsOptions{}).Layers[1].Adjacent
+	a := statsOf(t, tr, Options{}).Layers[1].Adjacent
 	closeTo(t, "key cosine", a.KeyCosine, -1, -1+1e-9)
 	closeTo(t, "key residual", a.KeyResidual, 2-1e-9, 2+1e-9)
 	closeTo(t, "key variance", a.KeyMapVariance, 0.999, 1)
@@ -73,7 +74,7 @@ func TestAdjacentAsTheyAre(t *testing.T) {
 		x[0] += 100
 		return x
 	})
-	a = measure(t, tr, StatsOptions{}).Layers[1].Adjacent
+	a = statsOf(t, tr, Options{}).Layers[1].Adjacent
 	closeTo(t, "cosine of means", a.KeyCosine, 0.99, 1)
 	closeTo(t, "variance beside means", a.KeyMapVariance, -0.5, 0.1)
 }
@@ -83,21 +84,21 @@ func TestAdjacentAsTheyAre(t *testing.T) {
 func TestAdjacentOnlyNeighbours(t *testing.T) {
 	row := func(_ int, _ string, i int) [4]float32 { return noise(1, i) }
 	tr := handmade(64, 1, row)
-	rows := tr.src.(memory)
-	rows[2] = rows[1]
+	read := tr.read
+	tr.read = func(layer, tokens int) (*trace.Layer, error) { return read(layer/2, tokens) }
 	tr.Layers = []int{0, 2}
-	s := measure(t, tr, StatsOptions{})
+	s := statsOf(t, tr, Options{})
 	if s.Layers[1].Adjacent != (Adjacent{}) || s.Mean.Adjacent != (Adjacent{}) {
 		t.Errorf("layers 0 and 2 are compared: %+v", s.Layers[1].Adjacent)
 	}
 	if s.Layers[1].ValueSimilarity == nil {
 		t.Error("the likeness to the layer before in the trace is gone")
 	}
-	a := measure(t, handmade(1, 1, row), StatsOptions{}).Mean
+	a := statsOf(t, handmade(1, 1, row), Options{}).Mean
 	if a.KeyMapVariance != nil || a.KeyMapResidual != nil || a.KeyCosine == nil {
 		t.Errorf("one token: %+v", a.Adjacent)
 	}
-	a = measure(t, handmade(8, 1, func(int, string, int) [4]float32 { return [4]float32{} }), StatsOptions{}).Mean
+	a = statsOf(t, handmade(8, 1, func(int, string, int) [4]float32 { return [4]float32{} }), Options{}).Mean
 	if a.Adjacent != (Adjacent{}) {
 		t.Errorf("zeros: %+v", a.Adjacent)
 	}

@@ -1,4 +1,4 @@
-package trace
+package stats
 
 import (
 	"math"
@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/trace"
 )
 
 func near(t *testing.T, what string, got, want float64) {
@@ -30,7 +31,7 @@ func TestSpectraOfFewDirections(t *testing.T) {
 		}
 		return [4]float32{0, 1}
 	})
-	s := measure(t, tr, StatsOptions{})
+	s := statsOf(t, tr, Options{})
 	spectra := s.Layers[1].Spectra
 	tests := []struct {
 		name           string
@@ -74,8 +75,8 @@ func TestSpectraUndoRotation(t *testing.T) {
 		}
 		return x
 	})
-	tr.Rope, tr.PositionOffset = Rope{Style: "neox", Dims: 4, InvFreq: rope.InvFreq}, 5
-	s := measure(t, tr, StatsOptions{}).Layers[0].Spectra
+	tr.Rope, tr.PositionOffset = trace.Rope{Style: "neox", Dims: 4, InvFreq: rope.InvFreq}, 5
+	s := statsOf(t, tr, Options{}).Layers[0].Spectra
 	near(t, "before", s.KeyPre.Dims99, 1)
 	near(t, "after", s.KeyPost.Dims99, 4)
 	near(t, "values", s.Value.Dims99, 1)
@@ -91,7 +92,7 @@ func TestSpectraOfZeros(t *testing.T) {
 		}
 		return [4]float32{0, 1}
 	})
-	f := measure(t, tr, StatsOptions{}).Mean
+	f := statsOf(t, tr, Options{}).Mean
 	if f.Spectra.KeyPost != nil || f.KeyDims != 0 {
 		t.Errorf("keys of zeros: %+v, %g dims", f.Spectra.KeyPost, f.KeyDims)
 	}

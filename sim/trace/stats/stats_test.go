@@ -1,4 +1,4 @@
-package trace
+package stats
 
 import (
 	"context"
@@ -9,26 +9,32 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"kvgauge/sim/trace"
 )
 
-// memory is a trace's rows by layer.
-type memory map[int]*Layer
+// subject is the header and rows of a trace to measure.
+type subject struct {
+	trace.Header
+	read func(layer, tokens int) (*trace.Layer, error)
+}
 
-func (m memory) read(layer, tokens int) (*Layer, error) {
+// memory is a trace's rows by layer.
+type memory map[int]*trace.Layer
+
+func (m memory) read(layer, tokens int) (*trace.Layer, error) {
 	l, ok := m[layer]
 	if !ok {
 		return nil, fmt.Errorf("layer %d: not held", layer)
 	}
 	return l.Prefix(tokens, 4), nil
 }
-func (memory) hash() (string, error) { return "", nil }
-func (memory) close() error          { return nil }
 
 // handmade is a trace of two layers, 2 query heads on 1 KV head of 4 dimensions, whose rows f gives.
-func handmade(tokens, queries int, f func(layer int, kind string, token int) [4]float32) *Trace {
+func handmade(tokens, queries int, f func(layer int, kind string, token int) [4]float32) *subject {
 	m := memory{}
 	for layer := range 2 {
-		l := &Layer{K: make([][]float32, 1), V: make([][]float32, 1), Q: make([][]float32, 2), FirstQuery: tokens - queries}
+		l := &trace.Layer{K: make([][]float32, 1), V: make([][]float32, 1), Q: make([][]float32, 2), FirstQuery: tokens - queries}
 		for i := range tokens {
 			k, v, q := f(layer, "k", i), f(layer, "v", i), f(layer, "q", i)
 			l.K[0], l.V[0] = append(l.K[0], k[:]...), append(l.V[0], v[:]...)
@@ -38,32 +44,32 @@ func handmade(tokens, queries int, f func(layer int, kind string, token int) [4]
 		}
 		m[layer] = l
 	}
-	return &Trace{src: m, Header: Header{
+	return &subject{read: m.read, Header: trace.Header{
 		Name: "handmade", Layers: []int{0, 1}, NumLayers: 2, QHeads: 2, KVHeads: 1, HeadDim: 4,
 		Tokens: tokens, Queries: queries, Scale: 0.5,
 	}}
 }
 
-func open(t testing.TB, name string, o Options) *Trace {
+func open(t testing.TB, name string, o trace.Options) *subject {
 	t.Helper()
-	tr, err := Open(name, o)
+	tr, err := trace.Open(name, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tr.Close() })
-	return tr
+	return &subject{tr.Header, tr.Read}
 }
 
-func measure(t testing.TB, tr *Trace, o StatsOptions) *Stats {
+func statsOf(t testing.TB, tr *subject, o Options) *Stats {
 	t.Helper()
-	s, err := Measure(context.Background(), tr, o)
+	s, err := measure(context.Background(), &tr.Header, tr.read, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// within fails unless a figure is there and lies between lo and hi.
+// closeTo fails unless a figure is there and lies between lo and hi.
 func closeTo(t testing.TB, what string, got *float64, lo, hi float64) {
 	t.Helper()
 	if got == nil {
@@ -76,7 +82,15 @@ func closeTo(t testing.TB, what string, got *float64, lo, hi float64) {
 // TestStatsOfSmolLM2 holds Measure against figures of the same file that were computed by other code
 // (the file's notes give them to two digits, over all queries of the second half).
 func TestStatsOfSmolLM2(t *testing.T) {
-	s := measure(t, open(t, "smollm2", Options{}), StatsOptions{})
+	tr, err := trace.Open("smollm2", trace.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	s, err := Measure(context.Background(), tr, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		layer                    int
 		sink, entropy, heavy, qc [2]float64
@@ -115,8 +129,8 @@ func TestStatsOfUniformAttention(t *testing.T) {
 		}
 		return [4]float32{1, 0, 0, 0}
 	})
-	tr.Needles = []Needle{{Layer: 1, Key: 3, Query: 99}, {Layer: 1, Key: 3, Query: 127}}
-	s := measure(t, tr, StatsOptions{Queries: 1})
+	tr.Needles = []trace.Needle{{Layer: 1, Key: 3, Query: 99}, {Layer: 1, Key: 3, Query: 127}}
+	s := statsOf(t, tr, Options{Queries: 1})
 	f := s.Layers[1].Figures
 	near := func(what string, got *float64, want float64) { t.Helper(); closeTo(t, what, got, want-1e-9, want+1e-9) }
 	near("sink", f.SinkMass, 1./128)
@@ -162,19 +176,19 @@ func TestStatsUndoRotation(t *testing.T) {
 			}
 			return [4]float32{float32(x[0]), float32(x[1]), float32(x[2]), float32(x[3])}
 		})
-		tr.Rope, tr.PositionOffset = Rope{Style: style, Dims: 4, InvFreq: freq}, 5
-		closeTo(t, style, measure(t, tr, StatsOptions{}).Layers[0].KeyCosine64, -1, -0.999)
+		tr.Rope, tr.PositionOffset = trace.Rope{Style: style, Dims: 4, InvFreq: freq}, 5
+		closeTo(t, style, statsOf(t, tr, Options{}).Layers[0].KeyCosine64, -1, -0.999)
 	}
 }
 
 // TestStatsOfFewQueries: a trace that holds one query has no adjacent ones, and figures of none are null.
 func TestStatsOfFewQueries(t *testing.T) {
 	row := func(_ int, _ string, i int) [4]float32 { return [4]float32{1, float32(i), 0, 0} }
-	s := measure(t, handmade(40, 1, row), StatsOptions{})
+	s := statsOf(t, handmade(40, 1, row), Options{})
 	if s.Queries != 1 || s.Mean.SinkMass == nil || s.Mean.QueryCosine != nil || s.Mean.KeyCosine64 != nil {
 		t.Errorf("one query of 40 tokens: %+v", s.Mean)
 	}
-	s = measure(t, handmade(40, 1, row), StatsOptions{Tokens: 20})
+	s = statsOf(t, handmade(40, 1, row), Options{Tokens: 20})
 	if s.Queries != 0 || s.Mean.SinkMass != nil || s.Mean.AttentionSimilarity != nil || s.Mean.KeyDims != 1 {
 		t.Errorf("no query in 20 tokens: %+v", s.Mean)
 	}
@@ -189,8 +203,8 @@ func TestStatsDoNotDependOnThreads(t *testing.T) {
 	if long() {
 		name = "bytelm" // eight times as wide
 	}
-	tr := open(t, name, Options{})
-	one, three := measure(t, tr, StatsOptions{Tokens: 200, Returns: true}), measure(t, tr, StatsOptions{Tokens: 200, Returns: true, Threads: 3})
+	tr := open(t, name, trace.Options{})
+	one, three := statsOf(t, tr, Options{Tokens: 200, Returns: true}), statsOf(t, tr, Options{Tokens: 200, Returns: true, Threads: 3})
 	if !reflect.DeepEqual(one, three) {
 		t.Errorf("one thread %+v, three %+v", one.Mean, three.Mean)
 	}
@@ -198,12 +212,12 @@ func TestStatsDoNotDependOnThreads(t *testing.T) {
 
 func TestStatsErrors(t *testing.T) {
 	tr := handmade(8, 8, func(int, string, int) [4]float32 { return [4]float32{1} })
-	if _, err := Measure(context.Background(), tr, StatsOptions{Tokens: 9}); err == nil || !strings.Contains(err.Error(), "it holds 8") {
+	if _, err := measure(context.Background(), &tr.Header, tr.read, Options{Tokens: 9}); err == nil || !strings.Contains(err.Error(), "it holds 8") {
 		t.Errorf("9 of 8 tokens: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Measure(ctx, tr, StatsOptions{}); !errors.Is(err, context.Canceled) {
+	if _, err := measure(ctx, &tr.Header, tr.read, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

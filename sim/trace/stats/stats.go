@@ -1,14 +1,18 @@
-package trace
+// Package stats measures what trace info prints of a trace: the properties of its attention, keys and values
+// that reduction methods rest on. It is apart from package trace because a run reads traces and never measures
+// them; it knows of a trace what a run knows, its header and rows, and so measures any source alike.
+package stats
 
 import (
 	"context"
 	"fmt"
 
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/trace"
 )
 
-// StatsOptions says how much of a trace is measured; the zero value is the default.
-type StatsOptions struct {
+// Options says how much of a trace is measured; the zero value is the default.
+type Options struct {
 	Tokens  int  // the first so many; 0 is all
 	Queries int  // sampled in each layer; 0 is 128
 	Threads int  // goroutines that compute; 0 is 1. The figures do not depend on it
@@ -18,16 +22,16 @@ type StatsOptions struct {
 // Stats describes the attention of a trace. The attention figures are of exact causal softmax in float64,
 // for queries spread evenly over those of the second half of the tokens that the trace holds.
 type Stats struct {
-	Tokens    int          `json:"tokens"`
-	Queries   int          `json:"queries"`    // sampled in each layer
-	KVDims    int          `json:"kv_dims"`    // width of K, and of V, over all KV heads
-	FitTokens int          `json:"fit_tokens"` // that maps between layers are fitted on
-	Layers    []LayerStats `json:"layers"`
-	Mean      Figures      `json:"mean"` // over the layers that have the figure; Needles is the sum, Returns of all layers together
+	Tokens    int     `json:"tokens"`
+	Queries   int     `json:"queries"`    // sampled in each layer
+	KVDims    int     `json:"kv_dims"`    // width of K, and of V, over all KV heads
+	FitTokens int     `json:"fit_tokens"` // that maps between layers are fitted on
+	Layers    []Layer `json:"layers"`
+	Mean      Figures `json:"mean"` // over the layers that have the figure; Needles is the sum, Returns of all layers together
 }
 
-// LayerStats are the figures of one layer, named by the model's own number.
-type LayerStats struct {
+// Layer are the figures of one layer, named by the model's own number.
+type Layer struct {
 	Layer int `json:"layer"`
 	Figures
 }
@@ -67,19 +71,24 @@ type Figures struct {
 }
 
 const (
-	defaultStatsQueries = 128
-	heavyKeys           = 32
-	localKeys           = 64
-	driftTokens         = 64
+	defaultQueries = 128
+	heavyKeys      = 32
+	localKeys      = 64
+	driftTokens    = 64
 )
 
 // Measure computes the statistics of a trace. It holds the rows of two layers at a time.
-func Measure(ctx context.Context, t *Trace, o StatsOptions) (*Stats, error) {
+func Measure(ctx context.Context, t *trace.Trace, o Options) (*Stats, error) {
+	return measure(ctx, &t.Header, t.Read, o)
+}
+
+// measure computes the statistics of rows that read returns as Trace.Read does.
+func measure(ctx context.Context, t *trace.Header, read func(layer, tokens int) (*trace.Layer, error), o Options) (*Stats, error) {
 	if o.Tokens == 0 {
 		o.Tokens = t.Tokens
 	}
 	if o.Queries == 0 {
-		o.Queries = defaultStatsQueries
+		o.Queries = defaultQueries
 	}
 	if o.Tokens < 1 || o.Tokens > t.Tokens {
 		return nil, fmt.Errorf("trace %s: %d tokens to measure, it holds %d", t.Name, o.Tokens, t.Tokens)
@@ -91,7 +100,7 @@ func Measure(ctx context.Context, t *Trace, o StatsOptions) (*Stats, error) {
 	var before *layerSample
 	var returns returnCounts // of all layers
 	for _, layer := range t.Layers {
-		l, err := t.Read(layer, o.Tokens)
+		l, err := read(layer, o.Tokens)
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +120,7 @@ func Measure(ctx context.Context, t *Trace, o StatsOptions) (*Stats, error) {
 		}
 		now.compare(before, &f)
 		before = now
-		s.Layers = append(s.Layers, LayerStats{Layer: layer, Figures: f})
+		s.Layers = append(s.Layers, Layer{Layer: layer, Figures: f})
 	}
 	s.Mean = meanFigures(s.Layers)
 	s.Mean.Returns = returns.figures()
@@ -119,7 +128,7 @@ func Measure(ctx context.Context, t *Trace, o StatsOptions) (*Stats, error) {
 }
 
 // sampledQueries are the tokens whose queries are looked at, ascending.
-func sampledQueries(t *Trace, o StatsOptions) []int {
+func sampledQueries(t *trace.Header, o Options) []int {
 	first := max(o.Tokens/2, t.FirstQuery())
 	n := min(o.Queries, o.Tokens-first)
 	var tokens []int

@@ -1,10 +1,12 @@
-package trace
+package stats
 
 import (
 	"fmt"
 	"math"
 	"slices"
 	"testing"
+
+	"kvgauge/sim/trace"
 )
 
 // TestSynthStrengths: each parameter moves the statistic that it is named after, in its direction.
@@ -31,7 +33,7 @@ func TestSynthStrengths(t *testing.T) {
 	for _, tt := range tests {
 		before := slices.Repeat([]float64{math.Inf(-1)}, len(tt.rising))
 		for _, v := range tt.values {
-			s := measure(t, open(t, fmt.Sprintf("%s,%s=%g", shape, tt.name, v), Options{}), StatsOptions{Queries: 48, Threads: 2})
+			s := statsOf(t, open(t, fmt.Sprintf("%s,%s=%g", shape, tt.name, v), trace.Options{}), Options{Queries: 48, Threads: 2})
 			for i, figure := range tt.rising {
 				got := figure(s.Mean)
 				if got <= before[i] {
@@ -51,14 +53,14 @@ func TestSynthIsLikeRealTraces(t *testing.T) {
 		t.Skip("long")
 	}
 	const tokens = 1024
-	o := StatsOptions{Tokens: tokens, Threads: 2}
-	smollm2, bytelm := measure(t, open(t, "smollm2", Options{}), o), measure(t, open(t, "bytelm", Options{}), o)
+	o := Options{Tokens: tokens, Threads: 2}
+	smollm2, bytelm := statsOf(t, open(t, "smollm2", trace.Options{}), o), statsOf(t, open(t, "bytelm", trace.Options{}), o)
 	specs := []string{"synth:kv_heads=4,q_heads=4"} // the cost grows with the cube of the heads
 	if long() {
 		specs = []string{"synth", "synth:model=2,text=9"}
 	}
 	for _, spec := range specs {
-		s := measure(t, open(t, spec, Options{}), o)
+		s := statsOf(t, open(t, spec, trace.Options{}), o)
 		for name, figure := range map[string]func(*Stats) *float64{
 			"sink":                 func(s *Stats) *float64 { return s.Mean.SinkMass },
 			"entropy":              func(s *Stats) *float64 { return s.Mean.EntropyBits },

@@ -1,4 +1,4 @@
-package trace
+package stats
 
 import (
 	"slices"
@@ -6,6 +6,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/trace"
 )
 
 // energyRows bounds the rows that enter a Gram matrix; more are thinned evenly to this many.
@@ -19,7 +20,7 @@ type layerRows struct {
 }
 
 // measureRows fills in the rank and drift of keys and values.
-func measureRows(t *Trace, l *Layer, tokens int, pool *kernel.Pool, f *Figures) (*layerRows, error) {
+func measureRows(t *trace.Header, l *trace.Layer, tokens int, pool *kernel.Pool, f *Figures) (*layerRows, error) {
 	unrotated := l.K
 	var pre *mat.Dense
 	k, v := sideBySide(l.K, tokens, t.HeadDim), sideBySide(l.V, tokens, t.HeadDim)
@@ -46,7 +47,7 @@ func measureRows(t *Trace, l *Layer, tokens int, pool *kernel.Pool, f *Figures) 
 }
 
 // unrotate returns the keys [kv_head][tokens*head_dim] as they were before the rotary embedding.
-func unrotate(t *Trace, l *Layer, tokens int, pool *kernel.Pool) [][]float32 {
+func unrotate(t *trace.Header, l *trace.Layer, tokens int, pool *kernel.Pool) [][]float32 {
 	rope := kernel.Rope{InvFreq: t.Rope.InvFreq, GPTJ: t.Rope.Style == "gptj"}
 	keys := make([][]float32, t.KVHeads)
 	pool.Run(len(keys), func(_, j int) {

@@ -1,4 +1,4 @@
-package trace
+package stats
 
 import "math"
 
@@ -90,7 +90,7 @@ var averagedSpectra = []func(*Spectra) **Spectrum{
 }
 
 // meanFigures averages each figure over the layers that have it and adds up the needles.
-func meanFigures(layers []LayerStats) Figures {
+func meanFigures(layers []Layer) Figures {
 	var out Figures
 	for _, of := range averaged {
 		var m mean

@@ -1,14 +1,15 @@
-package trace
+package stats
 
 import (
 	"context"
 	"math"
 
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/trace"
 )
 
-// statsBatch is how many queries share one pass over a head's keys, and one part of the pool's work.
-const statsBatch = 16
+// queryBatch is how many queries share one pass over a head's keys, and one part of the pool's work.
+const queryBatch = 16
 
 // attentionSums are the attention figures of one batch of queries, over all heads.
 type attentionSums struct {
@@ -17,11 +18,11 @@ type attentionSums struct {
 
 // measureAttention fills in the figures of the attention of the queries of the given tokens and returns
 // it, [query][token], averaged over the query heads.
-func measureAttention(ctx context.Context, t *Trace, l *Layer, queries []int, pool *kernel.Pool, f *Figures) [][]float64 {
+func measureAttention(ctx context.Context, t *trace.Header, l *trace.Layer, queries []int, pool *kernel.Pool, f *Figures) [][]float64 {
 	rows := make([][]float64, len(queries))
-	parts := make([]attentionSums, (len(queries)+statsBatch-1)/statsBatch)
+	parts := make([]attentionSums, (len(queries)+queryBatch-1)/queryBatch)
 	pool.Run(len(parts), func(_, b int) {
-		lo, hi := b*statsBatch, min((b+1)*statsBatch, len(queries))
+		lo, hi := b*queryBatch, min((b+1)*queryBatch, len(queries))
 		for h := 0; h < t.QHeads && ctx.Err() == nil; h++ {
 			parts[b].addHead(t, l, h, queries[lo:hi], rows[lo:hi])
 		}
@@ -42,14 +43,14 @@ func measureAttention(ctx context.Context, t *Trace, l *Layer, queries []int, po
 }
 
 // addHead adds one query head's attention to the sums, and its share to the rows [query][token].
-func (a *attentionSums) addHead(t *Trace, l *Layer, h int, queries []int, rows [][]float64) {
+func (a *attentionSums) addHead(t *trace.Header, l *trace.Layer, h int, queries []int, rows [][]float64) {
 	d := t.HeadDim
 	last := queries[len(queries)-1]
 	q, sees := make([]float32, 0, len(queries)*d), make([]int, len(queries))
 	for i, token := range queries {
-		q, sees[i] = append(q, l.query(h, token, d)...), token+1
+		q, sees[i] = append(q, query(l, h, token, d)...), token+1
 		if token > l.FirstQuery {
-			a.query.add(cosine(l.query(h, token, d), l.query(h, token-1, d)))
+			a.query.add(cosine(query(l, h, token, d), query(l, h, token-1, d)))
 		}
 	}
 	logits, lse := kernel.LogitsExact(q, d, t.Scale, l.K[h/(t.QHeads/t.KVHeads)][:(last+1)*d], sees)
@@ -76,8 +77,8 @@ func (a *attentionSums) addHead(t *Trace, l *Layer, h int, queries []int, rows [
 
 // measureNeedles fills in what the asking queries, or as many of them as the options sample, put on
 // their needles: the mean over needles and over the query heads that read the needle's KV head.
-func measureNeedles(ctx context.Context, t *Trace, l *Layer, layer int, o StatsOptions, pool *kernel.Pool, f *Figures) {
-	var asked []Needle
+func measureNeedles(ctx context.Context, t *trace.Header, l *trace.Layer, layer int, o Options, pool *kernel.Pool, f *Figures) {
+	var asked []trace.Needle
 	for _, n := range t.Needles {
 		if n.Layer == layer && n.Query < o.Tokens {
 			f.Needles++
@@ -91,7 +92,7 @@ func measureNeedles(ctx context.Context, t *Trace, l *Layer, layer int, o StatsO
 	pool.Run(count, func(_, i int) {
 		n := asked[i*len(asked)/count]
 		for h := n.KVHead * group; h < (n.KVHead+1)*group && ctx.Err() == nil; h++ {
-			logits, lse := kernel.LogitsExact(l.query(h, n.Query, d), d, t.Scale, l.K[n.KVHead][:(n.Query+1)*d], []int{n.Query + 1})
+			logits, lse := kernel.LogitsExact(query(l, h, n.Query, d), d, t.Scale, l.K[n.KVHead][:(n.Query+1)*d], []int{n.Query + 1})
 			masses[i].add(math.Exp(logits[n.Key]-lse[0]), true)
 		}
 	})
@@ -103,7 +104,7 @@ func measureNeedles(ctx context.Context, t *Trace, l *Layer, layer int, o StatsO
 }
 
 // query is the row of one token's query.
-func (l *Layer) query(h, token, dim int) []float32 {
+func query(l *trace.Layer, h, token, dim int) []float32 {
 	return l.Q[h][(token-l.FirstQuery)*dim : (token-l.FirstQuery+1)*dim]
 }
 

@@ -1,4 +1,4 @@
-package trace
+package stats
 
 import (
 	"cmp"
@@ -161,7 +161,7 @@ func spectrumOf(g blas64.Symmetric) (*Spectrum, error) {
 }
 
 // meanSpectrum averages a spectrum over the layers that have it.
-func meanSpectrum(layers []LayerStats, of func(*Spectra) **Spectrum) *Spectrum {
+func meanSpectrum(layers []Layer, of func(*Spectra) **Spectrum) *Spectrum {
 	var out Spectrum
 	n := 0.0
 	for i := range layers {
