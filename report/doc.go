@@ -5,7 +5,7 @@
 //  3. layOut (layout.go) turns a section into cells by the list of columns (column.go), marks the best
 //     among those that compete (compete.go), ranks them where they compare (rank.go), says how much of the
 //     gap between the bounds they close (gap.go), collects footnotes (notes.go) and states a verdict
-//     (verdict.go). The table (table.go) and Markdown (markdown.go) print the same cells.
+//     (verdict.go). The table (table.go, lines.go) and Markdown (markdown.go) print the same cells.
 //  4. csv.go, json.go and benchfmt.go write the records themselves, unrounded.
 //  5. Plots (plots.go) makes four figures (figures.go) of curves (curve.go): panels (panel.go) in a grid
 //     with a legend (legend.go) and captions (figure.go), in the styles of palette.go and glyph.go, with

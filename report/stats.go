@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/tw"
 
 	"kvgauge/sim/trace"
@@ -42,35 +41,15 @@ func (st statTable) write(w io.Writer, s *stats.Stats) error {
 	for _, c := range st.columns {
 		header, align = append(header, c.name), append(align, tw.AlignRight)
 	}
-	var b strings.Builder
-	table := tablewriter.NewTable(&b,
-		tablewriter.WithRendition(tw.Rendition{Borders: tw.BorderNone, Settings: tw.Settings{
-			Lines:      tw.Lines{ShowTop: tw.Off, ShowBottom: tw.Off, ShowHeaderLine: tw.On, ShowFooterLine: tw.Off},
-			Separators: tw.SeparatorsNone,
-		}}),
-		tablewriter.WithPadding(tw.Padding{Left: "", Right: "  ", Overwrite: true}),
-		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
-		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
-		tablewriter.WithHeaderAutoFormat(tw.Off),
-		tablewriter.WithEastAsian(tw.Off),
-	)
-	table.Header(header)
+	var rows [][]string
 	for _, l := range s.Layers {
-		if err := table.Append(st.cells(strconv.Itoa(l.Layer), l.Figures)); err != nil {
-			return err
-		}
+		rows = append(rows, st.cells(strconv.Itoa(l.Layer), l.Figures))
 	}
-	if err := table.Append(st.cells("mean", s.Mean)); err != nil {
+	lines, err := tableLines(header, align, append(rows, st.cells("mean", s.Mean)))
+	if err != nil {
 		return err
 	}
-	if err := table.Render(); err != nil {
-		return err
-	}
-	lines := []string{"", st.title}
-	for line := range strings.Lines(b.String()) {
-		lines = append(lines, strings.TrimRight(line, " \n"))
-	}
-	_, err := fmt.Fprintln(w, strings.Join(append(lines, st.notes...), "\n"))
+	_, err = fmt.Fprintf(w, "\n%s\n%s\n", st.title, strings.Join(append(lines, st.notes...), "\n"))
 	return err
 }
 

@@ -7,16 +7,13 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/tw"
 
 	"kvgauge/sim"
 )
 
 const (
-	gap      = "  " // between the columns of the table
 	bestMark = "*"
-	rule     = "─" // under the header
 	bold     = "\x1b[1m"
 	plainOn  = "\x1b[0m"
 )
@@ -116,22 +113,7 @@ func (l layout) render(w io.Writer, color bool) error {
 	for _, c := range l.columns {
 		header, align = append(header, c.name+" "), append(align, tw.AlignRight)
 	}
-	var b strings.Builder
-	table := tablewriter.NewTable(&b,
-		tablewriter.WithRendition(tw.Rendition{Borders: tw.BorderNone, Settings: tw.Settings{
-			Lines:      tw.Lines{ShowTop: tw.Off, ShowBottom: tw.Off, ShowHeaderLine: tw.On, ShowFooterLine: tw.Off},
-			Separators: tw.SeparatorsNone,
-		}}),
-		tablewriter.WithPadding(tw.Padding{Left: "", Right: gap, Overwrite: true}),
-		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
-		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
-		tablewriter.WithHeaderAutoFormat(tw.Off),
-		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
-		tablewriter.WithRowAutoWrap(tw.WrapNone),
-		tablewriter.WithTrimSpace(tw.Off),
-		tablewriter.WithEastAsian(tw.Off),
-	)
-	table.Header(header)
+	var rows [][]string
 	for i, name := range l.names {
 		row := []string{name}
 		for _, c := range l.rows[i] {
@@ -141,16 +123,13 @@ func (l layout) render(w io.Writer, color bool) error {
 				row = append(row, c.text+" ")
 			}
 		}
-		if err := table.Append(row); err != nil {
-			return err
-		}
+		rows = append(rows, row)
 	}
-	if err := table.Render(); err != nil {
+	lines, err := tableLines(header, align, rows)
+	if err != nil {
 		return err
 	}
-	// The library pads the last column too, which would wrap lines of a table that just fits.
-	for line := range strings.Lines(b.String()) {
-		line = strings.TrimRight(line, " \n")
+	for _, line := range lines {
 		if strings.HasPrefix(line, rule) {
 			line = strings.Repeat(rule, l.width())
 		}
