@@ -11,11 +11,12 @@ import (
 // SynthParam declares one parameter of the synthetic trace: the parser, the lists and the canonical form
 // read it.
 type SynthParam struct {
-	Name     string
-	Default  string
-	Help     string
-	Min, Max float64
-	Whole    bool // the value is an integer, where k stands for 1024
+	Name    string
+	Default string
+	Help    string
+
+	least, most float64
+	whole       bool // the value is an integer, where k stands for 1024
 }
 
 // synthParams is the table of parameters. The strengths of statistics are 1, or a share, at what real
@@ -49,32 +50,32 @@ const (
 // SynthParams returns the parameters of the synthetic trace.
 func SynthParams() []SynthParam { return slices.Clone(synthParams) }
 
-// Range describes the values that a parameter takes.
-func (p SynthParam) Range() string {
+// want describes the values that a parameter takes.
+func (p SynthParam) want() string {
 	kind := "number"
-	if p.Whole {
+	if p.whole {
 		kind = "integer"
 	}
-	return fmt.Sprintf("%s from %s to %s", kind, synthNumber(p.Min), synthNumber(p.Max))
+	return fmt.Sprintf("%s from %s to %s", kind, synthNumber(p.least), synthNumber(p.most))
 }
 
 // parse checks a value.
 func (p SynthParam) parse(text string) (float64, error) {
 	digits, unit := text, 1.0
-	if rest, ok := strings.CutSuffix(text, "k"); ok && p.Whole {
+	if rest, ok := strings.CutSuffix(text, "k"); ok && p.whole {
 		digits, unit = rest, 1024
 	}
 	var x float64
 	var err error
-	if p.Whole {
+	if p.whole {
 		var n int64
 		n, err = strconv.ParseInt(digits, 10, 64)
 		x = float64(n)
 	} else {
 		x, err = strconv.ParseFloat(digits, 64)
 	}
-	if x *= unit; err != nil || !(p.Min <= x && x <= p.Max) {
-		return 0, fmt.Errorf("%s=%s: want %s", p.Name, text, p.Range())
+	if x *= unit; err != nil || !(p.least <= x && x <= p.most) {
+		return 0, fmt.Errorf("%s=%s: want %s", p.Name, text, p.want())
 	}
 	return math.Abs(x), nil // -0 is 0
 }
