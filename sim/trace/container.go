@@ -88,7 +88,7 @@ func (c *container) rows(name string, first, n int) ([][]float32, error) {
 		}
 		for ; len(b) > 0; t++ {
 			for h, head := range out {
-				if d := decode(head[t*dim:(t+1)*dim], b[:part], x.dtype); d >= 0 {
+				if d := toFloat32(head[t*dim:(t+1)*dim], b[:part], x.dtype); d >= 0 {
 					return nil, fmt.Errorf("tensor %s: token %d: head %d: channel %d: %v, want a finite number", name, first+t, h, d, head[t*dim+d])
 				}
 				b = b[part:]
@@ -110,7 +110,7 @@ func (c *container) vector(name string) ([]float32, error) {
 	if _, err := io.ReadFull(r, buf); err != nil {
 		return nil, within("tensor", name, cause(err))
 	}
-	if i := decode(out, buf, x.dtype); i >= 0 {
+	if i := toFloat32(out, buf, x.dtype); i >= 0 {
 		return nil, fmt.Errorf("tensor %s: element %d: %v, want a finite number", name, i, out[i])
 	}
 	return out, nil

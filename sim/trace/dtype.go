@@ -21,9 +21,9 @@ const rowDtypes = "F32, F16 or BF16"
 
 var rowBytes = map[string]int{"F32": 4, "F16": 2, "BF16": 2}
 
-// decode widens little-endian elements into dst, exactly. It returns the index of the first NaN or
+// toFloat32 widens little-endian elements into dst, exactly. It returns the index of the first NaN or
 // infinity, -1 where there is none.
-func decode(dst []float32, src []byte, dtype string) int {
+func toFloat32(dst []float32, src []byte, dtype string) int {
 	bad := -1
 	switch dtype {
 	case "F32":
@@ -57,9 +57,9 @@ func decode(dst []float32, src []byte, dtype string) int {
 	return bad
 }
 
-// encode rounds src to nearest, ties to even, into little-endian elements. It returns the index of the
+// fromFloat32 rounds src to nearest, ties to even, into little-endian elements. It returns the index of the
 // first value that is not finite once rounded, -1 where there is none.
-func encode(dst []byte, src []float32, dtype string) int {
+func fromFloat32(dst []byte, src []float32, dtype string) int {
 	bad := -1
 	switch dtype {
 	case "F32":
@@ -80,7 +80,7 @@ func encode(dst []byte, src []float32, dtype string) int {
 		}
 	case "BF16":
 		for i, f := range src {
-			u := brain(f)
+			u := bfloat16(f)
 			binary.LittleEndian.PutUint16(dst[2*i:], u)
 			if u&0x7f80 == 0x7f80 && bad < 0 {
 				bad = i
@@ -90,8 +90,8 @@ func encode(dst []byte, src []float32, dtype string) int {
 	return bad
 }
 
-// brain rounds to bfloat16, to nearest and ties to even. NaN stays NaN.
-func brain(f float32) uint16 {
+// bfloat16 rounds to bfloat16, to nearest and ties to even. NaN stays NaN.
+func bfloat16(f float32) uint16 {
 	u := math.Float32bits(f)
 	if u&0x7fffffff > 0x7f800000 {
 		return uint16(u>>16) | 0x40 // adding the rounding constant could carry a NaN into infinity

@@ -19,7 +19,7 @@ func TestDecodeAll(t *testing.T) {
 			"F16":  float16.Frombits(uint16(u)).Float32(),
 			"BF16": math.Float32frombits(uint32(u) << 16),
 		} {
-			bad := decode(dst[:], src[:], dtype)
+			bad := toFloat32(dst[:], src[:], dtype)
 			if (bad == 0) != !finite(want) {
 				t.Fatalf("%s %#04x: found %d, value %v", dtype, u, bad, want)
 			}
@@ -46,12 +46,12 @@ func TestEncodeRounds(t *testing.T) {
 		if !finite(f) {
 			continue
 		}
-		bad := encode(dst[:], []float32{f}, "F16")
+		bad := fromFloat32(dst[:], []float32{f}, "F16")
 		got, want := binary.LittleEndian.Uint16(dst[:]), float16.Fromfloat32(f).Bits()
 		if got != want || (bad == 0) != float16.Frombits(want).IsInf(0) {
 			t.Fatalf("F16 of %v: %#04x, want %#04x; found %d", f, got, want, bad)
 		}
-		bad = encode(dst[:], []float32{f}, "BF16")
+		bad = fromFloat32(dst[:], []float32{f}, "BF16")
 		got = binary.LittleEndian.Uint16(dst[:])
 		if want := nearestBrain(f); got != want || (bad == 0) != (want&0x7fff == 0x7f80) {
 			t.Fatalf("BF16 of %v: %#04x, want %#04x; found %d", f, got, want, bad)
@@ -79,7 +79,7 @@ func TestEncodeFindsNaN(t *testing.T) {
 	for dtype := range rowBytes {
 		dst := make([]byte, 12)
 		for _, f := range []float32{float32(math.NaN()), math.Float32frombits(0x7f800001), math.Float32frombits(0xffffffff), float32(math.Inf(-1))} {
-			if bad := encode(dst, []float32{1, f, f}, dtype); bad != 1 {
+			if bad := fromFloat32(dst, []float32{1, f, f}, dtype); bad != 1 {
 				t.Errorf("%s: %v found at %d, want 1", dtype, f, bad)
 			}
 		}

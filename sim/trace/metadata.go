@@ -18,7 +18,7 @@ const (
 	formatVersion = "1"
 )
 
-// metaFields are the fields that a Trace holds; others are carried along.
+// metaFields are the fields that a Header holds; others are carried along.
 var metaFields = []string{
 	"format", "version", "model", "source", "num_layers", "scale",
 	"rope_theta", "rope_style", "rope_dims", "position_offset", "needles", "repeat_span",

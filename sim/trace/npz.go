@@ -49,14 +49,14 @@ func openNPZ(r io.ReaderAt, size int64, name string, release func() error) (*con
 
 // checkMember refuses sizes that the archive cannot hold, so that they bound the memory taken later.
 func checkMember(f *zip.File, size int64) error {
-	packed, unpacked := f.CompressedSize64, f.UncompressedSize64
+	compressed, whole := f.CompressedSize64, f.UncompressedSize64
 	switch {
-	case packed > uint64(size):
-		return fmt.Errorf("%d bytes, but the archive has %d", packed, size)
-	case f.Method == zip.Store && unpacked != packed:
-		return fmt.Errorf("%d bytes stored as %d", unpacked, packed)
-	case f.Method == zip.Deflate && unpacked/maxDeflate > packed:
-		return fmt.Errorf("%d bytes deflated to %d, want at most %d times less", unpacked, packed, maxDeflate)
+	case compressed > uint64(size):
+		return fmt.Errorf("%d bytes, but the archive has %d", compressed, size)
+	case f.Method == zip.Store && whole != compressed:
+		return fmt.Errorf("%d bytes stored as %d", whole, compressed)
+	case f.Method == zip.Deflate && whole/maxDeflate > compressed:
+		return fmt.Errorf("%d bytes deflated to %d, want at most %d times less", whole, compressed, maxDeflate)
 	case f.Method != zip.Store && f.Method != zip.Deflate:
 		return fmt.Errorf("compression method %d, want stored or deflated", f.Method)
 	}

@@ -43,7 +43,7 @@ func openSafetensors(r io.ReaderAt, size int64, release func() error) (*containe
 		return nil, fmt.Errorf("header: %w", err)
 	}
 	data := 8 + int64(n)
-	if err := tile(entries, size-data); err != nil {
+	if err := checkOffsets(entries, size-data); err != nil {
 		return nil, err
 	}
 	c := &container{meta: meta, tensors: make(map[string]tensor, len(entries)), release: release}

@@ -208,9 +208,9 @@ func naturals[T int | int64](p headerParser) ([]T, error) {
 	return list, err
 }
 
-// tile sorts the entries by their place and checks that they fill the size bytes after the header without
-// overlap or hole, and that each has the bytes of its shape.
-func tile(entries []entry, size int64) error {
+// checkOffsets sorts the entries by their data_offsets and checks that these cover the size bytes after the header
+// without overlap or hole, and that each entry has the bytes of its shape.
+func checkOffsets(entries []entry, size int64) error {
 	slices.SortFunc(entries, func(a, b entry) int {
 		if a.begin != b.begin {
 			return int(min(1, max(-1, a.begin-b.begin)))

@@ -38,16 +38,16 @@ const companionTokens = 512
 //   - Sink: s_0 = 1 above the first layer, else s_t = 0. Like real ones the sink is the key that lacks
 //     what queries avoid: its key and value are short.
 //   - Heavy hitters: w_t > 0 for one token in 128.
-//   - Adjacent layers: the fields behind y and z turn from layer to layer by a fixed angle.
+//   - Adjacent layers: the fields behind y and z change from layer to layer by a fixed angle.
 //   - Adjacent queries: all of q but its noise changes slowly, and the noise has the share of the
 //     energy that gives the cosine asked for.
 //   - Needles: synth_needle.go.
 //
-// u, u' and the codes are added after the rotation, in the slowest pairs, as if those did not turn: a
-// model with this theta is trained for lengths over which they hardly do, and so a sink stays one at any
-// length. The price is that undoing the rotation makes them turn: beyond about 8k tokens at theta 10000,
-// figures of unrotated keys are of that turning, which a larger theta slows. S and A grow with ln t as
-// the sum over all other keys does, so that their masses depend little on the length.
+// u, u' and the codes are added after the rotary embedding, in the slowest pairs, as if it left those alone:
+// over the lengths that a model with this theta is trained for it hardly rotates them, and so a sink stays one
+// at any length. The price is that undoing the embedding rotates them: beyond about 8k tokens at theta 10000,
+// figures of unrotated keys are of that rotation, which a larger theta slows. S and A grow with ln t as the
+// log-sum-exp of all other keys does, so that their masses depend little on the length.
 type synth struct {
 	args synthArgs
 	seed uint64
@@ -126,7 +126,7 @@ func (s *synth) read(layer, tokens int) (*Layer, error) {
 	}
 	for first := 0; first < tokens; first += synthChunk {
 		n := min(synthChunk, tokens-first)
-		r := newRotations(s.freq, first, n)
+		r := newRotaryTable(s.freq, first, n)
 		var all sync.WaitGroup
 		for _, w := range writers { // each writes the rows of its own heads
 			all.Go(func() {

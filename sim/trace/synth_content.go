@@ -41,7 +41,7 @@ func (f *field) draw(dst []float32, i uint64) {
 	blend(dst, f.next, f.depth.a, f.depth.b)
 }
 
-// drifting is a field that turns from knot to knot as the text goes on.
+// drifting is a field that changes from knot to knot as the text goes on.
 type drifting struct {
 	*field
 	every    float64 // tokens from knot to knot
@@ -50,7 +50,7 @@ type drifting struct {
 	from, to []float32
 }
 
-// newDrifting returns a field that is new changes times in 1024 tokens.
+// newDrifting returns a field that is a new one so many times in 1024 tokens.
 func newDrifting(f *field, changes float64) *drifting {
 	rank := len(f.next)
 	return &drifting{field: f, every: 1024 / changes, from: make([]float32, rank), to: make([]float32, rank)}

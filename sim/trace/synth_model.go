@@ -22,12 +22,12 @@ const (
 
 	sinkKey, sinkValue = 0.4, 0.25 // what is left of the sink's rows: real sinks have short ones
 	askingShare        = 0.4       // what is left of a query's habits when it asks for a needle
-	askingLogit        = 1.5       // how far the needle's logit is above what other keys sum to
+	askingLogit        = 1.5       // how far the needle's logit is above the log-sum-exp of all other keys
 )
 
 // kvModel is the structure of one KV head. Pairs of dimensions, in the order of their frequencies, have
 // fixed uses: the faster half carries locality, then come content, needles and, last and slowest, the
-// directions of sinks and heavy tokens.
+// directions of sinks and heavy tokens. The letters are those of the formulas at synth.
 type kvModel struct {
 	bias      []float32  // [head_dim] b: locality; norm 1
 	content   []int      // [rank] P: dimension of each content direction; whole pairs
@@ -39,7 +39,7 @@ type kvModel struct {
 
 // headModel is the structure of one query head.
 type headModel struct {
-	local, sink    float64 // logits, relative to the logarithm of what all other keys sum to
+	local, sink    float64 // logits, relative to the log-sum-exp of all other keys
 	heavy, content float64 // logit of a heavy token; standard deviation of the logits over contents
 }
 

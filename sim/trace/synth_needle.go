@@ -18,8 +18,8 @@ const (
 // planNeedles lists all needles of a model and text, whatever the length of the trace, so that a longer
 // trace has those of a shorter one: perWindow of them are asked for in the decode window of every power
 // of two n, the last min(64, max(16, n/8)) of its tokens. The key of the first lies within the first
-// sixteenth; the silences of the others visit the octaves from 16 to n evenly. Layers and heads take
-// turns.
+// sixteenth; the silences of the others visit the octaves from 16 to n evenly. Each needle is of the
+// layer after that of the needle before, and after the last layer of the next head.
 func planNeedles(text uint64, layers, kvHeads, perWindow int) []Needle {
 	var plan []Needle
 	taken := map[Needle]bool{} // keys, with Query 0

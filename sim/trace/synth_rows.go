@@ -2,17 +2,17 @@ package trace
 
 import "math"
 
-// synthChunk is how many tokens share one table of rotations.
+// synthChunk is how many tokens share one rotary table.
 const synthChunk = 512
 
-// rotations are the cosines and sines of consecutive tokens, [token][pair].
-type rotations struct {
+// rotaryTable holds the cosines and sines of the angles of consecutive tokens, [token][pair].
+type rotaryTable struct {
 	cos, sin []float32
 }
 
-// newRotations computes those of n tokens from the first.
-func newRotations(freq []float64, first, n int) rotations {
-	r := rotations{make([]float32, n*len(freq)), make([]float32, n*len(freq))}
+// newRotaryTable computes the table of n tokens from the first.
+func newRotaryTable(freq []float64, first, n int) rotaryTable {
+	r := rotaryTable{make([]float32, n*len(freq)), make([]float32, n*len(freq))}
 	for i := range n {
 		for p, w := range freq {
 			sin, cos := math.Sincos(float64(first+i) * w)
@@ -22,8 +22,8 @@ func newRotations(freq []float64, first, n int) rotations {
 	return r
 }
 
-// turn rotates the row of the i-th token, neox halves.
-func (r rotations) turn(row []float32, i int) {
+// rotate applies the rotary embedding to the row of the i-th token, neox halves.
+func (r rotaryTable) rotate(row []float32, i int) {
 	half := len(row) / 2
 	lo, hi := row[:half], row[half:]
 	cos, sin := r.cos[i*half:(i+1)*half], r.sin[i*half:(i+1)*half]
@@ -76,7 +76,7 @@ func (w *writer) noise(purpose uint64, head, token int) uint64 {
 }
 
 // write fills in the rows of the i-th token of a chunk.
-func (w *writer) write(l *Layer, r rotations, i, token int) {
+func (w *writer) write(l *Layer, r rotaryTable, i, token int) {
 	d := w.synth.args.int("head_dim")
 	row := func(rows []float32) []float32 { return rows[token*d : (token+1)*d] }
 	w.topic.draw(w.y, token)
@@ -84,7 +84,7 @@ func (w *writer) write(l *Layer, r rotations, i, token int) {
 	blend(w.z, w.y, float32(math.Sqrt(1-topicShare)), float32(math.Sqrt(topicShare)))
 	k := row(l.K[w.head])
 	w.key(k, token)
-	r.turn(k, i)
+	r.rotate(k, i)
 	w.fixKey(k, token)
 	w.value(row(l.V[w.head]), token)
 	for j := range w.heads {
@@ -95,7 +95,7 @@ func (w *writer) write(l *Layer, r rotations, i, token int) {
 // sinks says whether the token is an attention sink of the layer.
 func (w *writer) sinks(token int) bool { return token == 0 && w.layer > 0 }
 
-// key writes the part of a key that turns with its position.
+// key writes the part of a key that the rotary embedding rotates.
 func (w *writer) key(k []float32, token int) {
 	normals(k, w.noise(forNoiseK, w.head, token))
 	for c := range k {
@@ -116,7 +116,7 @@ func (w *writer) key(k []float32, token int) {
 	}
 }
 
-// fixKey adds the part that does not turn.
+// fixKey adds the part of a key that the rotary embedding leaves alone.
 func (w *writer) fixKey(k []float32, token int) {
 	var sink, heavy float32
 	code, hidden := w.needle.keys[token]
@@ -156,19 +156,19 @@ func (w *writer) value(v []float32, token int) {
 }
 
 // query writes the query of the group's j-th head. w.y holds the topic; w.z is overwritten.
-func (w *writer) query(q []float32, r rotations, i, j, token int) {
+func (w *writer) query(q []float32, r rotaryTable, i, j, token int) {
 	head, dim, rank := w.heads[j], float64(len(q)), float64(len(w.y))
-	// What other keys sum to, for logits of a normal distribution: the measure of sink and locality.
-	even := math.Log(float64(token+1)) + head.content*head.content/2
+	// The log-sum-exp of all other keys, for logits of a normal distribution: the measure of sink and locality.
+	lse := math.Log(float64(token+1)) + head.content*head.content/2
 	habits := 1.0
 	code, asks := w.needle.queries[token]
 	if asks {
 		habits = askingShare
 	}
 	root := math.Sqrt(dim) // turns a logit into a product of norms
-	local := habits * head.local * even * root / keyLocal
+	local := habits * head.local * lse * root / keyLocal
 	content := habits * head.content * root / (keyContent * math.Sqrt(rank))
-	sink, heavy := habits*head.sink*even*root/keyFixed, habits*head.heavy*root/keyFixed
+	sink, heavy := habits*head.sink*lse*root/keyFixed, habits*head.heavy*root/keyFixed
 	energy := local*local + content*content*rank + sink*sink + heavy*heavy
 	rho := w.synth.args["query_similarity"]
 	noise := float32(math.Sqrt(energy * (1 - rho) / rho / dim))
@@ -183,14 +183,14 @@ func (w *writer) query(q []float32, r rotations, i, j, token int) {
 	for n, c := range w.kv.content {
 		q[c] += float32(toContent * w.z[n])
 	}
-	r.turn(q, i)
+	r.rotate(q, i)
 	w.kv.addFixed(q, float32(sink), float32(heavy))
 	if asks {
-		q[w.kv.needles[code/2]] += float32((even+askingLogit)*root/keyNeedle) * sign(code)
+		q[w.kv.needles[code/2]] += float32((lse+askingLogit)*root/keyNeedle) * sign(code)
 	}
 }
 
-// addFixed adds to a row its parts along u and u', which is u turned by a right angle.
+// addFixed adds to a row its parts along u and u', which is u rotated by a right angle.
 func (m *kvModel) addFixed(row []float32, sink, heavy float32) {
 	half := len(row) / 2
 	row[half-1] += float32(sink*m.sink[0]) - float32(heavy*m.sink[1])

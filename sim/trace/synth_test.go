@@ -171,12 +171,12 @@ func TestSynthIsRotated(t *testing.T) {
 		m := meanUnrotated(tr, l.K[0], lo, hi, undo)
 		return slices.Concat(m[:16], m[32:48])
 	}
-	early, late, turned := fast(0, 512, true), fast(512, 1024, true), fast(0, 512, false)
+	early, late, rotated := fast(0, 512, true), fast(512, 1024, true), fast(0, 512, false)
 	if cos := cosine(early, late); cos < 0.999 {
 		t.Errorf("mean keys of the two halves have a cosine of %.4f", cos)
 	}
-	if norm(early) < 0.95*keyLocal || norm(turned) > 0.2*keyLocal {
-		t.Errorf("mean key %.2f long without rotation, %.2f with it", norm(early), norm(turned))
+	if norm(early) < 0.95*keyLocal || norm(rotated) > 0.2*keyLocal {
+		t.Errorf("mean key %.2f long without rotation, %.2f with it", norm(early), norm(rotated))
 	}
 }
 

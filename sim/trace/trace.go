@@ -4,8 +4,8 @@
 // A Trace knows its Header at once and reads rows only when asked for a layer, so that a trace larger
 // than memory can be replayed from its beginning. Two sources stand behind it:
 //
-//   - a container of tensors (container.go): a safetensors file (safetensors.go, header.go), an npz
-//     archive or a folder of npy files (npz.go, npy.go). layout.go and metadata.go check what it holds;
+//   - a container of tensors (container.go): a safetensors file (safetensors.go, safetensors_header.go), an
+//     npz archive or a folder of npy files (npz.go, npy.go). layout.go and metadata.go check what it holds;
 //   - the synthetic generator (synth.go).
 //
 // Open (open.go) chooses among them and the embedded real traces (builtin.go). Write (write.go) makes a
@@ -37,6 +37,9 @@ type Header struct {
 
 	Embedded int64 // bytes of the program itself that the trace lies in, which are in memory once they have been read
 }
+
+// FirstQuery is the first token whose query the trace holds.
+func (h *Header) FirstQuery() int { return h.Tokens - h.Queries }
 
 // Trace is an open trace: Read fetches the rows that its Header describes.
 type Trace struct {
@@ -80,9 +83,6 @@ type source interface {
 	hash() (string, error)
 	close() error
 }
-
-// FirstQuery is the first token whose query the trace holds.
-func (h *Header) FirstQuery() int { return h.Tokens - h.Queries }
 
 // Read returns the first tokens rows of a layer, named by the model's own number. Only these rows are
 // read and checked for NaN and infinity.

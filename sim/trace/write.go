@@ -126,7 +126,8 @@ func (l *lastLayer) read(layer int) (*Layer, error) {
 	return rows, nil
 }
 
-// fileHeader returns the length and the JSON of the safetensors header, padded so that the data start at a multiple of 8 bytes.
+// fileHeader returns the length and the JSON of the safetensors header, padded so that the data start at a
+// multiple of 8 bytes.
 func (t *Trace) fileHeader(items []item) ([]byte, error) {
 	meta, err := t.metadata()
 	if err != nil {
@@ -168,7 +169,7 @@ func writeRows(w io.Writer, name, dtype string, heads [][]float32, dim, first in
 	for t := range len(heads[0]) / dim {
 		for h, head := range heads {
 			row := head[t*dim : (t+1)*dim]
-			if d := encode(buf, row, dtype); d >= 0 {
+			if d := fromFloat32(buf, row, dtype); d >= 0 {
 				return fmt.Errorf("tensor %s: token %d: head %d: channel %d: %v is beyond %s", name, first+t, h, d, row[d], dtype)
 			}
 			if _, err := w.Write(buf); err != nil {

@@ -8,7 +8,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// mapRidge damps the map between layers: this times the mean diagonal of the Gram matrix.
+// mapRidge is the ridge of the map between layers, in mean diagonals of the Gram matrix.
 const mapRidge = 1e-2
 
 // Adjacent compares a layer's keys (before the rotary embedding) and values with those of the layer just

@@ -38,7 +38,7 @@ type Octave struct {
 	Mass   float64 `json:"mass"`  // share of all attention, mean over queries
 }
 
-// tally are returns of one kind.
+// tally counts returns of one kind and adds up their probabilities.
 type tally struct {
 	events int
 	mass   float64
