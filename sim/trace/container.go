@@ -28,6 +28,18 @@ type tensor struct {
 	open  func() (io.ReadCloser, error) // reads its elements, little-endian, last dimension fastest
 }
 
+// read returns all bytes of a tensor's elements.
+func (x tensor) read() ([]byte, error) {
+	r, err := x.open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	buf := make([]byte, x.bytes)
+	_, err = io.ReadFull(r, buf)
+	return buf, err
+}
+
 // rowName matches the tensors that hold a layer's rows.
 var rowName = regexp.MustCompile(`^layers\.([0-9]+)\.[qkv]$`)
 
@@ -101,15 +113,11 @@ func (c *container) rows(name string, first, n int) ([][]float32, error) {
 // vector reads a whole F32 tensor of one dimension.
 func (c *container) vector(name string) ([]float32, error) {
 	x := c.tensors[name]
-	r, err := x.open()
+	buf, err := x.read()
 	if err != nil {
 		return nil, within("tensor", name, cause(err))
 	}
-	defer r.Close()
-	buf, out := make([]byte, x.bytes), make([]float32, x.shape[0])
-	if _, err := io.ReadFull(r, buf); err != nil {
-		return nil, within("tensor", name, cause(err))
-	}
+	out := make([]float32, x.shape[0])
 	if i := toFloat32(out, buf, x.dtype); i >= 0 {
 		return nil, fmt.Errorf("tensor %s: element %d: %v, want a finite number", name, i, out[i])
 	}

@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -206,11 +205,11 @@ func (h *Header) metadata() (map[string]string, error) {
 		meta["repeat_span"] = fmt.Sprintf("%d..%d", h.Repeat.First, h.Repeat.Last)
 	}
 	if len(h.Needles) > 0 {
-		var b bytes.Buffer
-		if err := json.NewEncoder(&b).Encode(h.Needles); err != nil {
+		text, err := json.Marshal(h.Needles)
+		if err != nil {
 			return nil, err
 		}
-		meta["needles"] = strings.TrimSpace(b.String())
+		meta["needles"] = string(text)
 	}
 	return meta, nil
 }

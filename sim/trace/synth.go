@@ -62,22 +62,18 @@ var _ source = (*synth)(nil)
 // not say how many tokens, the trace grows to the options'. Seed 0 is 1.
 func openSynth(spec string, o Options) (*Trace, error) {
 	a, given, err := parseSynth(spec)
+	if err == nil && !given["tokens"] {
+		a["tokens"] = max(a["tokens"], float64(o.Tokens))
+		err = a.check()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("trace synth: %w", err)
-	}
-	if !given["tokens"] {
-		a["tokens"] = max(a["tokens"], float64(o.Tokens))
-		if err := a.check(); err != nil {
-			return nil, fmt.Errorf("trace synth: %w", err)
-		}
 	}
 	s := &synth{args: a, seed: max(1, o.Seed)}
 	s.text = keyed(forText, s.seed, uint64(a.int("text")))
 	s.plan = planNeedles(s.text, a.int("layers"), a.int("kv_heads"), a.int("needles"))
 	dim, tokens := a.int("head_dim"), a.int("tokens")
-	for p := range dim / 2 {
-		s.freq = append(s.freq, math.Pow(a["theta"], -2*float64(p)/float64(dim)))
-	}
+	s.freq = frequencies(a["theta"], dim)
 	t := &Trace{src: s, Header: Header{
 		Name:  a.canonical(given["tokens"]),
 		Model: fmt.Sprintf("synth-%d", a.int("model")),

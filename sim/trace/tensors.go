@@ -68,13 +68,8 @@ func (t *Tensors) Ints(name string) ([]int32, error) {
 	if x.dtype != "I32" {
 		return nil, fmt.Errorf("tensor %s: dtype %s, want I32", printable(name), printable(x.dtype))
 	}
-	r, err := x.open()
+	buf, err := x.read()
 	if err != nil {
-		return nil, within("tensor", name, cause(err))
-	}
-	defer r.Close()
-	buf := make([]byte, x.bytes)
-	if _, err := io.ReadFull(r, buf); err != nil {
 		return nil, within("tensor", name, cause(err))
 	}
 	out := make([]int32, len(buf)/4)

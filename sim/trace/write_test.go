@@ -33,8 +33,9 @@ func fixedTrace(k0 float32) *Trace {
 // What is written reads back the same: shape, metadata and every row, in every dtype.
 func TestWriteRoundTrip(t *testing.T) {
 	changes := map[string]func(meta map[string]string, arrays map[string]array){
-		"plain": func(map[string]string, map[string]array) {},
-		"rope":  func(meta map[string]string, _ map[string]array) { meta["rope_theta"] = "500000.0" },
+		"plain":  func(map[string]string, map[string]array) {},
+		"repeat": func(meta map[string]string, _ map[string]array) { meta["repeat_span"] = "2..5" },
+		"rope":   func(meta map[string]string, _ map[string]array) { meta["rope_theta"] = "500000.0" },
 		"partial gptj": func(meta map[string]string, _ map[string]array) {
 			meta["rope_theta"], meta["rope_style"], meta["rope_dims"], meta["position_offset"] = "1e4", "gptj", "2", "7"
 		},
