@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/olekukonko/tablewriter"
@@ -12,9 +13,12 @@ const (
 	rule = "─"  // under its header
 )
 
-// tableLines lays out rows under a header and a rule, each column aligned to its side, and returns the lines without
-// blanks at their ends: the library pads the last column too, which would wrap lines of a table that just fits.
-func tableLines(header []string, align []tw.Align, rows [][]string) ([]string, error) {
+// tableLines lays out rows under a header and a rule, the first column aligned as asked for and the others, figures,
+// to the right, and returns the lines without blanks at their ends: the library pads the last column too, which would
+// wrap lines of a table that just fits.
+func tableLines(first tw.Align, header []string, rows [][]string) ([]string, error) {
+	align := tw.CellAlignment{PerColumn: slices.Repeat([]tw.Align{tw.AlignRight}, len(header))}
+	align.PerColumn[0] = first
 	var b strings.Builder
 	table := tablewriter.NewTable(&b,
 		tablewriter.WithRendition(tw.Rendition{Borders: tw.BorderNone, Settings: tw.Settings{
@@ -22,8 +26,8 @@ func tableLines(header []string, align []tw.Align, rows [][]string) ([]string, e
 			Separators: tw.SeparatorsNone,
 		}}),
 		tablewriter.WithPadding(tw.Padding{Left: "", Right: gap, Overwrite: true}),
-		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
-		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
+		tablewriter.WithHeaderAlignmentConfig(align),
+		tablewriter.WithRowAlignmentConfig(align),
 		tablewriter.WithHeaderAutoFormat(tw.Off),
 		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
 		tablewriter.WithRowAutoWrap(tw.WrapNone),

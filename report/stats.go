@@ -37,15 +37,15 @@ func WriteStats(w io.Writer, t *trace.Trace, s *stats.Stats, o Options) error {
 
 // write prints the table with a row for each layer and one for their mean, and the notes below it.
 func (st statTable) write(w io.Writer, s *stats.Stats) error {
-	header, align := []string{"layer"}, []tw.Align{tw.AlignRight}
+	header := []string{"layer"}
 	for _, c := range st.columns {
-		header, align = append(header, c.name), append(align, tw.AlignRight)
+		header = append(header, c.name)
 	}
 	var rows [][]string
 	for _, l := range s.Layers {
 		rows = append(rows, st.cells(strconv.Itoa(l.Layer), l.Figures))
 	}
-	lines, err := tableLines(header, align, append(rows, st.cells("mean", s.Mean)))
+	lines, err := tableLines(tw.AlignRight, header, append(rows, st.cells("mean", s.Mean)))
 	if err != nil {
 		return err
 	}

@@ -53,39 +53,30 @@ var attentionTable = statTable{"attention", []statColumn{
 	"needles: planted keys asked for once, after a silence; needle p: mass that the asking query puts on its needle",
 }}
 
-var spectrumTable = statTable{"directions that hold 90 % and 99 % of the energy of K, V and both", []statColumn{
-	{"K 90", dims90(func(s stats.Spectra) *stats.Spectrum { return s.KeyPost }), 0},
-	{"99", dims99(func(s stats.Spectra) *stats.Spectrum { return s.KeyPost }), 0},
-	{"K pre 90", dims90(func(s stats.Spectra) *stats.Spectrum { return s.KeyPre }), 0},
-	{"99", dims99(func(s stats.Spectra) *stats.Spectrum { return s.KeyPre }), 0},
-	{"V 90", dims90(func(s stats.Spectra) *stats.Spectrum { return s.Value }), 0},
-	{"99", dims99(func(s stats.Spectra) *stats.Spectrum { return s.Value }), 0},
-	{"[K|V] 90", dims90(func(s stats.Spectra) *stats.Spectrum { return s.JointPost }), 0},
-	{"99", dims99(func(s stats.Spectra) *stats.Spectrum { return s.JointPost }), 0},
-	{"[K|V] pre 90", dims90(func(s stats.Spectra) *stats.Spectrum { return s.JointPre }), 0},
-	{"99", dims99(func(s stats.Spectra) *stats.Spectrum { return s.JointPre }), 0},
-}, []string{
+var spectrumTable = statTable{"directions that hold 90 % and 99 % of the energy of K, V and both", slices.Concat(
+	dims("K", func(s stats.Spectra) *stats.Spectrum { return s.KeyPost }),
+	dims("K pre", func(s stats.Spectra) *stats.Spectrum { return s.KeyPre }),
+	dims("V", func(s stats.Spectra) *stats.Spectrum { return s.Value }),
+	dims("[K|V]", func(s stats.Spectra) *stats.Spectrum { return s.JointPost }),
+	dims("[K|V] pre", func(s stats.Spectra) *stats.Spectrum { return s.JointPre }),
+), []string{
 	"all KV heads side by side, the mean row left in; K after the rotary embedding, K pre before it",
 	"[K|V]: keys scaled to the values' mean column norm, as a latent cache joins them",
 }}
 
-// dims90 is the number of directions that hold 90 % of the energy.
-func dims90(of func(stats.Spectra) *stats.Spectrum) func(stats.Figures) *float64 {
-	return func(f stats.Figures) *float64 {
-		if s := of(f.Spectra); s != nil {
-			return &s.Dims90
-		}
-		return nil
+// dims are the columns of one spectrum: the directions that hold 90 % and 99 % of the energy.
+func dims(name string, of func(stats.Spectra) *stats.Spectrum) []statColumn {
+	column := func(name string, figure func(*stats.Spectrum) *float64) statColumn {
+		return statColumn{name, func(f stats.Figures) *float64 {
+			if s := of(f.Spectra); s != nil {
+				return figure(s)
+			}
+			return nil
+		}, 0}
 	}
-}
-
-// dims99 is the number of directions that hold 99 %.
-func dims99(of func(stats.Spectra) *stats.Spectrum) func(stats.Figures) *float64 {
-	return func(f stats.Figures) *float64 {
-		if s := of(f.Spectra); s != nil {
-			return &s.Dims99
-		}
-		return nil
+	return []statColumn{
+		column(name+" 90", func(s *stats.Spectrum) *float64 { return &s.Dims90 }),
+		column("99", func(s *stats.Spectrum) *float64 { return &s.Dims99 }),
 	}
 }
 
@@ -112,17 +103,9 @@ const returnColumns = 10
 
 // returnsTable is made for the longest silence seen.
 func returnsTable(all *stats.Returns) statTable {
-	figure := func(of func(*stats.Returns) *float64) func(stats.Figures) *float64 {
-		return func(f stats.Figures) *float64 {
-			if f.Returns == nil {
-				return nil
-			}
-			return of(f.Returns)
-		}
-	}
 	t := statTable{"keys that matter again, by the steps since they last did", []statColumn{
-		{"keys", figure(func(r *stats.Returns) *float64 { return &r.ImportantKeys }), 1},
-		{"mass", figure(func(r *stats.Returns) *float64 { return &r.ImportantMass }), 2},
+		{"keys", ofReturns(func(r *stats.Returns) *float64 { return &r.ImportantKeys }), 1},
+		{"mass", ofReturns(func(r *stats.Returns) *float64 { return &r.ImportantMass }), 2},
 	}, []string{
 		"important: probability 1/t or more for the t-th query; keys, mass: important keys of a query and their probability",
 		"1, 2-, 4-, ...: share of returns in %, by steps since the key was last important to the query head or was born",
@@ -136,7 +119,7 @@ func returnsTable(all *stats.Returns) statTable {
 		} else if i > 0 {
 			name += "-"
 		}
-		t.columns = append(t.columns, statColumn{name, figure(func(r *stats.Returns) *float64 {
+		t.columns = append(t.columns, statColumn{name, ofReturns(func(r *stats.Returns) *float64 {
 			if r.Events == 0 {
 				return nil
 			}
@@ -149,15 +132,25 @@ func returnsTable(all *stats.Returns) statTable {
 	}
 	t.columns = append(
 		t.columns,
-		statColumn{">64", figure(func(r *stats.Returns) *float64 { return percent(r.EventsOver64) }), 1},
-		statColumn{">256", figure(func(r *stats.Returns) *float64 { return percent(r.EventsOver256) }), 2},
-		statColumn{"p >64", figure(func(r *stats.Returns) *float64 { return percent(&r.MassOver64) }), 2},
-		statColumn{"p >256", figure(func(r *stats.Returns) *float64 { return percent(&r.MassOver256) }), 2},
+		statColumn{">64", ofReturns(func(r *stats.Returns) *float64 { return percent(r.EventsOver64) }), 1},
+		statColumn{">256", ofReturns(func(r *stats.Returns) *float64 { return percent(r.EventsOver256) }), 2},
+		statColumn{"p >64", ofReturns(func(r *stats.Returns) *float64 { return percent(&r.MassOver64) }), 2},
+		statColumn{"p >256", ofReturns(func(r *stats.Returns) *float64 { return percent(&r.MassOver256) }), 2},
 	)
 	if all.Unknown > 0 {
 		t.notes = append(t.notes, strconv.Itoa(all.Unknown)+" more returns have a silence that began before the first query that the trace holds")
 	}
 	return t
+}
+
+// ofReturns is a figure of a layer's returns, nil where these were not looked for.
+func ofReturns(figure func(*stats.Returns) *float64) func(stats.Figures) *float64 {
+	return func(f stats.Figures) *float64 {
+		if f.Returns == nil {
+			return nil
+		}
+		return figure(f.Returns)
+	}
 }
 
 // percent is 100 times a share, nil of nil.

@@ -110,31 +110,18 @@ func valuePanel(s *stats.Stats) panel {
 }
 
 func overPanel(s *stats.Stats) panel {
-	of := func(value func(*stats.Returns) *float64) func(stats.Figures) *float64 {
-		return func(f stats.Figures) *float64 {
-			if f.Returns == nil {
-				return nil
-			}
-			return percent(value(f.Returns))
-		}
-	}
 	return byLayer(
 		s, "Returns after a long silence", "% of returns, of all attention", 0, 0.1,
-		statCurve{curveStyle("returns > 64", cool[0], nil, 0), of(func(r *stats.Returns) *float64 { return r.EventsOver64 })},
-		statCurve{curveStyle("returns > 256", cool[0], dashed, 0), of(func(r *stats.Returns) *float64 { return r.EventsOver256 })},
-		statCurve{curveStyle("attention > 64", warm[0], nil, 1), of(func(r *stats.Returns) *float64 { return &r.MassOver64 })},
-		statCurve{curveStyle("attention > 256", warm[0], dashed, 1), of(func(r *stats.Returns) *float64 { return &r.MassOver256 })},
+		statCurve{curveStyle("returns > 64", cool[0], nil, 0), ofReturns(func(r *stats.Returns) *float64 { return percent(r.EventsOver64) })},
+		statCurve{curveStyle("returns > 256", cool[0], dashed, 0), ofReturns(func(r *stats.Returns) *float64 { return percent(r.EventsOver256) })},
+		statCurve{curveStyle("attention > 64", warm[0], nil, 1), ofReturns(func(r *stats.Returns) *float64 { return percent(&r.MassOver64) })},
+		statCurve{curveStyle("attention > 256", warm[0], dashed, 1), ofReturns(func(r *stats.Returns) *float64 { return percent(&r.MassOver256) })},
 	)
 }
 
 func importantPanel(s *stats.Stats) panel {
 	return byLayer(
 		s, "Important keys of a query", "keys", 0, 1,
-		statCurve{curveStyle("keys", cool[0], nil, 0), func(f stats.Figures) *float64 {
-			if f.Returns == nil {
-				return nil
-			}
-			return &f.Returns.ImportantKeys
-		}},
+		statCurve{curveStyle("keys", cool[0], nil, 0), ofReturns(func(r *stats.Returns) *float64 { return &r.ImportantKeys })},
 	)
 }

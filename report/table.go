@@ -109,9 +109,9 @@ func (l layout) widths() []int {
 // render prints the table. Figures are right-aligned and all end one place before their column does:
 // that place is the mark's.
 func (l layout) render(w io.Writer, color bool) error {
-	header, align := []string{"pipeline"}, []tw.Align{tw.AlignLeft}
+	header := []string{"pipeline"}
 	for _, c := range l.columns {
-		header, align = append(header, c.name+" "), append(align, tw.AlignRight)
+		header = append(header, c.name+" ")
 	}
 	var rows [][]string
 	for i, name := range l.names {
@@ -125,7 +125,7 @@ func (l layout) render(w io.Writer, color bool) error {
 		}
 		rows = append(rows, row)
 	}
-	lines, err := tableLines(header, align, rows)
+	lines, err := tableLines(tw.AlignLeft, header, rows)
 	if err != nil {
 		return err
 	}
