@@ -70,19 +70,15 @@ func fromFloat32(dst []byte, src []float32, dtype string) int {
 				bad = i
 			}
 		}
-	case "F16":
-		for i, f := range src {
-			u := kernel.Half(f)
-			binary.LittleEndian.PutUint16(dst[2*i:], u)
-			if u&0x7c00 == 0x7c00 && bad < 0 {
-				bad = i
-			}
+	case "F16", "BF16":
+		round, infinity := kernel.Half, uint16(0x7c00)
+		if dtype == "BF16" {
+			round, infinity = bfloat16, 0x7f80
 		}
-	case "BF16":
 		for i, f := range src {
-			u := bfloat16(f)
+			u := round(f)
 			binary.LittleEndian.PutUint16(dst[2*i:], u)
-			if u&0x7f80 == 0x7f80 && bad < 0 {
+			if u&infinity == infinity && bad < 0 {
 				bad = i
 			}
 		}
