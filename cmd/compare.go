@@ -3,7 +3,6 @@ package cmd
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +17,7 @@ type compareFlags struct {
 	allowMissing                   bool
 }
 
-func newCompareCmd(s *streams) *cobra.Command {
+func newCompareCmd(s *system) *cobra.Command {
 	f := &compareFlags{}
 	c := &cobra.Command{
 		Use:   "compare OLD NEW",
@@ -44,16 +43,12 @@ in the same few milliseconds, a change must also stand out from those of all oth
 	fl.StringVar(&f.errors, "max-error", "1%", "growth of errors that passes, a `share`")
 	fl.StringVar(&f.latency, "max-latency", "", "growth of the latency over full's that passes, a `share` (default: latency is not compared)")
 	fl.BoolVar(&f.allowMissing, "allow-missing", false, "let cells be missing, new, newly skipped or newly failed")
-	fl.StringVar(&f.format, "format", "table", strings.Join(report.ComparisonFormats(), "|"))
-	completeValues(c, "format", report.ComparisonFormats()...)
+	enumFlag(c, &f.format, "format", "table", report.ComparisonFormats(), "")
 	return c
 }
 
 // runCompare compares two runs.
-func runCompare(s *streams, before, after string, f *compareFlags) error {
-	if !slices.Contains(report.ComparisonFormats(), f.format) {
-		return fmt.Errorf("--format %q: want one of %s", f.format, strings.Join(report.ComparisonFormats(), ", "))
-	}
+func runCompare(s *system, before, after string, f *compareFlags) error {
 	l := report.Limits{AllowMissing: f.allowMissing}
 	var err error
 	if l.Bytes, err = parseGrowth("max-bytes", f.bytes); err != nil {
@@ -82,10 +77,10 @@ func runCompare(s *streams, before, after string, f *compareFlags) error {
 		return err
 	}
 	if err := report.WriteComparison(s.out, c, f.format); err != nil {
-		return gateError{err}
+		return err
 	}
 	if c.Regressions > 0 {
-		return gateError{fmt.Errorf("%s is worse than %s: %d regressions", after, before, c.Regressions)}
+		return fmt.Errorf("%s is worse than %s: %d regressions", after, before, c.Regressions)
 	}
 	return nil
 }
@@ -95,7 +90,7 @@ func parseGrowth(flag, text string) (float64, error) {
 	number, ok := strings.CutSuffix(text, "%")
 	p, err := strconv.ParseFloat(number, 64)
 	if !ok || err != nil || !(p >= 0) || math.IsInf(p, 0) {
-		return 0, fmt.Errorf("--%s %q: want a share of 0%% or more, such as 1%%", flag, text)
+		return 0, wrong(flag, text, "want a share of 0%% or more, such as 1%%")
 	}
 	return p / 100, nil
 }

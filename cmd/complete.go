@@ -6,43 +6,44 @@ import (
 	"github.com/spf13/cobra"
 
 	"kvgauge/sim/method"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
-// completeValues offers fixed values for a flag.
-func completeValues(c *cobra.Command, flag string, values ...string) {
-	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-}
-
-// completeMethods offers method and set names, and after a colon the parameters of the method.
+// completeMethods offers method and set names, and after a colon the parameters of the method. A comma may continue
+// the parameters or begin another pipeline: what is offered is what could stand there.
 func completeMethods(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-	at := strings.LastIndexAny(typed, ",+") + 1
-	if colon := strings.LastIndex(typed, ":"); colon > strings.LastIndex(typed, "+") {
-		return completeParams(typed, colon)
-	}
-	var out []string
-	for _, i := range method.All() {
-		out = append(out, typed[:at]+i.Name+"\t"+i.Summary)
-	}
-	for _, set := range method.Sets() {
-		out = append(out, typed[:at]+set+"\tset of methods")
-	}
-	return out, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
-}
-
-// completeParams offers key=value for the method whose colon stands at the given byte.
-func completeParams(typed string, colon int) ([]string, cobra.ShellCompDirective) {
-	name := typed[strings.LastIndexAny(typed[:colon], ",+")+1 : colon]
-	info, _ := method.Lookup(name)
-	at := max(colon, strings.LastIndex(typed, ",")) + 1
-	var out []string
-	for _, p := range info.Params {
-		values := p.Choices
-		if len(values) == 0 {
-			values = []string{p.Default}
+	pipelines := record.SplitPipelines(typed)
+	stages := record.ParsePipeline(pipelines[len(pipelines)-1])
+	last := stages[len(stages)-1]
+	word, of := last.Method, last.Method // what is completed, and whose parameters it would be
+	if n := len(last.Params); n > 0 {
+		word = string(last.Params[n-1])
+	} else if of = ""; len(stages) == 1 && len(pipelines) > 1 {
+		before := record.ParsePipeline(pipelines[len(pipelines)-2])
+		if s := before[len(before)-1]; s.Params != nil {
+			of = s.Method
 		}
-		for _, v := range values {
-			out = append(out, typed[:at]+p.Name+"="+v+"\t"+p.Help)
+	}
+	head := strings.TrimSuffix(typed, word)
+	var out []string
+	if of == "" {
+		for _, i := range method.All() {
+			out = append(out, head+i.Name+"\t"+i.Summary)
+		}
+		for _, set := range method.Sets() {
+			out = append(out, head+set+"\tset of methods")
+		}
+	} else {
+		info, _ := method.Lookup(of)
+		for _, p := range info.Params {
+			values := p.Choices
+			if len(values) == 0 {
+				values = []string{p.Default}
+			}
+			for _, v := range values {
+				out = append(out, head+p.Name+"="+v+"\t"+p.Help)
+			}
 		}
 	}
 	return out, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"kvgauge/sim"
+	"kvgauge/sim/trace"
 )
 
 // drawMemory is what drawing the pictures takes.
@@ -17,16 +17,14 @@ const drawMemory = 72 << 20
 
 // printPlan lists the cells of a run with what they are expected to need, as trials and measurements of this machine
 // tell. resident is the memory that the process took before it planned.
-func printPlan(ctx context.Context, s *streams, p *sim.Plan, resident int64, plots bool) error {
+func printPlan(ctx context.Context, s *system, p sim.Plan, open []*trace.Trace, resident int64, plots bool) error {
+	var testbed *sim.Testbed
 	if !p.NoLatency {
-		p.MeasureMachine(sim.ThisMachine())
+		testbed = sim.MeasureMachine(sim.ThisMachine(), p.Threads)
 	}
-	forecast, err := p.Forecast(ctx)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return gateError{errors.New("interrupted: nothing was measured")}
-	case err != nil:
-		return fmt.Errorf("--trace: %w", err)
+	forecast, err := sim.NewForecast(ctx, p, open, testbed)
+	if err != nil {
+		return unfinished{err, "nothing was measured"}
 	}
 	after := int64(0)
 	if plots {

@@ -12,7 +12,7 @@ import (
 
 	"kvgauge/sim"
 	"kvgauge/sim/method"
-	"kvgauge/sim/trace"
+	"kvgauge/sim/record"
 )
 
 // parseLengths reads sequence lengths: 1k is 1024, 512..8k doubles from the first to the last.
@@ -30,7 +30,7 @@ func parseLengths(text string) ([]int, error) {
 				return nil, err
 			}
 			if last < first {
-				return nil, fmt.Errorf("--lengths %s: the range ends before it begins", item)
+				return nil, wrong("lengths", item, "the range ends before it begins")
 			}
 		}
 		for n := first; n <= last; n *= 2 {
@@ -44,7 +44,7 @@ func parseLengths(text string) ([]int, error) {
 func length(text string) (int, error) {
 	n, err := method.ParseCount(text)
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf("--lengths %q: want a positive number of tokens, such as 512, 4k or 512..8k", text)
+		return 0, wrong("lengths", text, "want a positive number of tokens, such as 512, 4k or 512..8k")
 	}
 	return n, nil
 }
@@ -60,7 +60,7 @@ func parseLayers(text string) ([]int, error) {
 			last, err2 = strconv.Atoi(hi)
 		}
 		if err1 != nil || err2 != nil || first < 0 || last < first || last > math.MaxInt16 {
-			return nil, fmt.Errorf("--layers %q: want layer numbers, such as 0,4..7", item)
+			return nil, wrong("layers", item, "want layer numbers, such as 0,4..7")
 		}
 		for l := first; l <= last; l++ {
 			ls = append(ls, l)
@@ -75,7 +75,7 @@ func parseBudgets(text string) ([]method.Entries, error) {
 	for _, item := range strings.Split(text, ",") {
 		b, err := method.ParseBudget(item)
 		if err != nil {
-			return nil, fmt.Errorf("--budget %q: %w", item, err)
+			return nil, wrong("budget", item, "%w", err)
 		}
 		bs = append(bs, b)
 	}
@@ -87,20 +87,20 @@ func parseMemory(text string, machine uint64) (int64, error) {
 	if share, ok := strings.CutSuffix(text, "%"); ok {
 		p, err := strconv.ParseFloat(share, 64)
 		if err != nil || !(p > 0 && p <= 100) {
-			return 0, fmt.Errorf("--max-memory %q: want a share above 0%% and up to 100%%", text)
+			return 0, wrong("max-memory", text, "want a share above 0%% and up to 100%%")
 		}
 		return int64(p / 100 * float64(machine)), nil
 	}
 	n, err := humanize.ParseBytes(text)
 	if err != nil || n == 0 || n > math.MaxInt64 {
-		return 0, fmt.Errorf("--max-memory %q: want a size such as 8GiB, or a share such as 80%%", text)
+		return 0, wrong("max-memory", text, "want a size such as 8GiB, or a share such as 80%%")
 	}
 	return int64(n), nil
 }
 
 // parseTarget reads the size of an equal-bytes run: a share of the full cache, or bytes.
 func parseTarget(text string) (*sim.Target, error) {
-	want := fmt.Errorf("--at-bytes %q: want a share of the full cache such as 25%%, or a size such as 64MiB", text)
+	want := wrong("at-bytes", text, "want a share of the full cache such as 25%%, or a size such as 64MiB")
 	if share, ok := strings.CutSuffix(text, "%"); ok {
 		p, err := strconv.ParseFloat(share, 64)
 		if err != nil || !(p > 0 && p <= 100) {
@@ -116,31 +116,22 @@ func parseTarget(text string) (*sim.Target, error) {
 }
 
 // openExternals reads the results that --external names.
-func openExternals(args []string, traces []*trace.Trace) ([]*sim.External, error) {
-	var xs []*sim.External
+func (in *inputs) openExternals(args []string) error {
 	for _, arg := range args {
 		name, path, ok := strings.Cut(arg, "=")
 		err := errors.New("want NAME=FILE.safetensors")
-		if slices.ContainsFunc(xs, func(x *sim.External) bool { return x.Name == name }) {
+		if slices.ContainsFunc(in.externals, func(x *sim.External) bool { return x.Name == name }) {
 			err = fmt.Errorf("name %s: it is given twice", name)
 		} else if ok {
 			var x *sim.External
-			if x, err = sim.OpenExternal(name, path, traces); err == nil {
-				xs = append(xs, x)
+			if x, err = sim.OpenExternal(name, path, in.traces); err == nil {
+				in.externals = append(in.externals, x)
 				continue
 			}
 		}
-		closeExternals(xs)
-		return nil, fmt.Errorf("--external %s: %w", arg, err)
+		return &record.InputError{Option: "external", Value: arg, Err: err}
 	}
-	return xs, nil
-}
-
-// closeExternals closes files that were only read.
-func closeExternals(xs []*sim.External) {
-	for _, x := range xs {
-		_ = x.Close()
-	}
+	return nil
 }
 
 // maxShards bounds n of --shard.
@@ -152,7 +143,7 @@ func parseShard(text string) (sim.Shard, error) {
 	index, err1 := strconv.Atoi(i)
 	count, err2 := strconv.Atoi(n)
 	if err1 != nil || err2 != nil || count < 1 || count > maxShards || index < 0 || index >= count {
-		return sim.Shard{}, fmt.Errorf("--shard %q: want i/n with i from 0 to n-1, such as 0/4, and n up to %d", text, maxShards)
+		return sim.Shard{}, wrong("shard", text, "want i/n with i from 0 to n-1, such as 0/4, and n up to %d", maxShards)
 	}
 	return sim.Shard{Index: index, Count: count}, nil
 }

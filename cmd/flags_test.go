@@ -25,7 +25,7 @@ func FuzzParseShard(f *testing.F) {
 		if err == nil && (s.Index < 0 || s.Index >= s.Count || s.Count > maxShards) {
 			t.Errorf("%q is %v", text, s)
 		}
-		if err != nil && !strings.HasPrefix(err.Error(), "--shard ") {
+		if err != nil && !strings.HasPrefix(err.Error(), "option shard ") {
 			t.Errorf("%q: %v", text, err)
 		}
 	})

@@ -40,13 +40,13 @@ func TestInterruptKeepsFinishedCells(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	var out bytes.Buffer
 	stderr := &cancelAfter{lines: 2, cancel: cancel}
-	s := &streams{out: &out, err: stderr, now: time.Now}
 	golden := filepath.Join("..", "testdata", "goldens", "tiny", "trace.safetensors")
-	code := execute(ctx, s, []string{
+	s := &system{out: &out, err: stderr, now: time.Now, args: []string{
 		"run", "--trace", golden, "--methods", "all", "--lengths", "96", "--decode", "16", "--budget", "24",
 		"--no-latency", "--progress", "on", "--out", dir,
-	})
-	if code != exitGate || out.Len() > 0 || !strings.Contains(stderr.String(), "interrupted: 2 of ") {
+	}}
+	code := execute(ctx, s)
+	if code != exitFailure || out.Len() > 0 || !strings.Contains(stderr.String(), "interrupted: 2 of ") {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, out.String(), stderr.String())
 	}
 	if records := readFile(t, filepath.Join(dir, "records.jsonl")); strings.Count(records, "\n") != 2 || !strings.HasSuffix(records, "}\n") {
@@ -62,10 +62,11 @@ func TestInterruptedDryRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, stderr bytes.Buffer
-	s := &streams{out: &out, err: &stderr, now: time.Now}
 	golden := filepath.Join("..", "testdata", "goldens", "tiny", "trace.safetensors")
-	code := execute(ctx, s, []string{"run", "--trace", golden, "--methods", "full,snapkv", "--budget", "24", "--no-latency", "--dry-run"})
-	if code != exitGate || out.Len() > 0 || stderr.String() != "kvgauge: interrupted: nothing was measured\n" {
+	args := []string{"run", "--trace", golden, "--methods", "full,snapkv", "--budget", "24", "--no-latency", "--dry-run"}
+	s := &system{args: args, out: &out, err: &stderr, now: time.Now}
+	code := execute(ctx, s)
+	if code != exitFailure || out.Len() > 0 || stderr.String() != "kvgauge: interrupted: nothing was measured\n" {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, out.String(), stderr.String())
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"kvgauge/report"
+	"kvgauge/sim/record"
 )
 
 // killed is a program of the test's binary: kvgauge, killed as soon as it reports the cell whose number is the
@@ -25,12 +25,11 @@ func killed() {
 	if err != nil {
 		panic(err)
 	}
-	s := &streams{out: io.Discard, err: &killer{cell}, now: time.Now}
+	s := &system{args: os.Args[2:], out: io.Discard, err: &killer{cell}, now: time.Now}
 	if cell == 0 {
 		s.out, s.err = &killer{1}, io.Discard
 	}
-	os.Args = append([]string{"kvgauge"}, os.Args[2:]...) // the manifest has them
-	os.Exit(execute(context.Background(), s, os.Args[1:]))
+	os.Exit(execute(context.Background(), s))
 }
 
 // killer kills the process that writes its nth line.
@@ -138,7 +137,7 @@ func TestKilledRunsResume(t *testing.T) {
 // untimed are the records of a folder without what differs from run to run.
 func untimed(t *testing.T, dir string) string {
 	t.Helper()
-	records, err := report.Load(dir)
+	records, err := record.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,30 +13,26 @@ import (
 	"kvgauge/sim/trace"
 )
 
-func newListCmd(s *streams) *cobra.Command {
+func newListCmd(s *system) *cobra.Command {
 	return group(&cobra.Command{Use: "list", Short: "List methods or traces, with parameters, defaults and sources"},
 		newListMethodsCmd(s), newListTracesCmd(s))
 }
 
-func newListMethodsCmd(s *streams) *cobra.Command {
+func newListMethodsCmd(s *system) *cobra.Command {
 	var format string
 	c := &cobra.Command{
 		Use:     "methods",
 		Short:   "List the methods: family, what it reduces, parameters with defaults, paper and code",
 		Example: "  kvgauge list methods\n  kvgauge list methods --format json",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			switch format {
-			case "table":
-				return listMethods(s.out)
-			case "json":
+			if format == "json" {
 				return listMethodsJSON(s.out)
 			}
-			return fmt.Errorf("--format %q: want table or json", format)
+			return listMethods(s.out)
 		},
 	}
-	c.Flags().StringVar(&format, "format", "table", "table|json")
-	completeValues(c, "format", "table", "json")
+	enumFlag(c, &format, "format", "table", []string{"table", "json"}, "")
 	return c
 }
 
@@ -105,11 +101,11 @@ func listMethodsJSON(out io.Writer) error {
 	return enc.Encode(entries)
 }
 
-func newListTracesCmd(s *streams) *cobra.Command {
+func newListTracesCmd(s *system) *cobra.Command {
 	return &cobra.Command{
 		Use:   "traces",
 		Short: "List the built-in traces and the parameters of the synthetic one",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE:  func(*cobra.Command, []string) error { return listTraces(s.out) },
 	}
 }

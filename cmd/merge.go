@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kvgauge/report"
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // mergeFlags are the flags of merge.
@@ -19,7 +17,7 @@ type mergeFlags struct {
 	noPlots     bool
 }
 
-func newMergeCmd(s *streams) *cobra.Command {
+func newMergeCmd(s *system) *cobra.Command {
 	f := &mergeFlags{}
 	c := &cobra.Command{
 		Use:   "merge DIR... --out DIR",
@@ -32,55 +30,51 @@ flags differ.`,
 		RunE:    func(_ *cobra.Command, args []string) error { return runMerge(s, args, f) },
 	}
 	c.Flags().StringVar(&f.out, "out", "", "output `directory`")
-	c.Flags().StringVar(&f.format, "format", "table", "what stdout shows: "+strings.Join(report.Formats(), "|"))
+	enumFlag(c, &f.format, "format", "table", report.Formats(), "what stdout shows: ")
 	c.Flags().BoolVar(&f.noPlots, "no-plots", false, "skip the plots")
-	completeValues(c, "format", report.Formats()...)
 	return c
 }
 
 // runMerge joins the folders.
-func runMerge(s *streams, dirs []string, f *mergeFlags) error {
-	switch {
-	case f.out == "":
-		return errors.New("--out: want the folder to write")
-	case !slices.Contains(report.Formats(), f.format):
-		return fmt.Errorf("--format %q: want one of %s", f.format, strings.Join(report.Formats(), ", "))
+func runMerge(s *system, dirs []string, f *mergeFlags) error {
+	if f.out == "" {
+		return lacks("out", "want the folder to write")
 	}
-	var parts []sim.Part
+	var parts []record.Part
 	for _, dir := range dirs {
 		if sameFolder(dir, f.out) {
-			return fmt.Errorf("--out: %s: one of the folders to merge, want another", f.out)
+			return lacks("out", f.out+": one of the folders to merge, want another")
 		}
-		m, err := sim.ReadManifest(dir)
+		m, err := record.ReadManifest(dir)
 		if err != nil {
 			return err
 		}
-		records, err := report.Load(dir)
-		if err != nil && !errors.Is(err, report.ErrEmpty) { // more shards than cells leave some empty
+		records, err := record.Load(dir)
+		if err != nil && !errors.Is(err, record.ErrEmpty) { // more shards than cells leave some empty
 			return err
 		}
-		parts = append(parts, sim.Part{Path: dir, Manifest: m, Records: records})
+		parts = append(parts, record.Part{Path: dir, Manifest: m, Records: records})
 	}
-	m, records, notes, err := sim.Merge(parts)
+	m, records, notes, err := record.Merge(parts)
 	if err != nil {
 		return err
 	}
-	open := sim.NewFolder
-	if sim.CheckFolder(f.out, false) != nil {
-		open = sim.ResumeFolder // the same merge, cut short: its records are the first of these
+	open := record.NewFolder
+	if record.CheckFolder(f.out, false) != nil {
+		open = record.ResumeFolder // the same merge, cut short: its records are the first of these
 	}
 	folder, err := open(f.out, m)
 	if err != nil {
-		return fmt.Errorf("--out: %w", err)
+		return record.InOption("out", err)
 	}
 	defer folder.Close()
-	have, err := report.Load(f.out)
-	if err != nil && !errors.Is(err, report.ErrEmpty) {
-		return fmt.Errorf("--out: %w", err)
+	have, err := record.Load(f.out)
+	if err != nil && !errors.Is(err, record.ErrEmpty) {
+		return record.InOption("out", err)
 	}
 	for _, r := range records[min(len(have), len(records)):] {
 		if err := folder.Append(r); err != nil {
-			return gateError{err}
+			return err
 		}
 	}
 	for _, note := range notes {

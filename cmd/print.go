@@ -44,18 +44,12 @@ type job struct {
 }
 
 // printJob prints a job that measures the plan in parts and merges them.
-func printJob(s *streams, f *runFlags, flags *pflag.FlagSet) error {
-	text, ok := jobs[f.print]
-	if !ok {
-		return fmt.Errorf("--print %q: want one of %s", f.print, strings.Join(engines(), ", "))
-	}
-	o, err := f.options()
+func printJob(s *system, f *runFlags, flags *pflag.FlagSet) error {
+	o, in, err := f.options()
 	if err != nil {
 		return err
 	}
-	defer closeAll(o.Traces)
-	defer closeAll(slices.Collect(maps.Values(o.Calibrate)))
-	defer closeExternals(o.Externals)
+	defer in.close()
 	shards := defaultShards
 	if o.Shard.Count > 0 {
 		shards, o.Shard = o.Shard.Count, sim.Shard{}
@@ -82,7 +76,7 @@ func printJob(s *streams, f *runFlags, flags *pflag.FlagSet) error {
 			}
 			return is
 		},
-	}).Parse(text)
+	}).Parse(jobs[f.print])
 	if err != nil {
 		return err
 	}
@@ -93,8 +87,7 @@ func printJob(s *streams, f *runFlags, flags *pflag.FlagSet) error {
 func given(flags *pflag.FlagSet) []string {
 	var words []string
 	flags.Visit(func(f *pflag.Flag) {
-		switch f.Name {
-		case "print", "shard", "resume", "out", "format", "progress", "dry-run", "no-plots", "threads", "max-memory":
+		if !decides(f, inJobs) {
 			return
 		}
 		if f.Value.Type() == "bool" && f.Value.String() == "true" {

@@ -18,8 +18,8 @@ import (
 func TestTaskMemory(t *testing.T) {
 	args := []string{"run", "--trace", "smollm2", "--lengths", "1k", "--methods", "full,snapkv", "--threads", "2"}
 	job := &strings.Builder{}
-	s := &streams{out: job, err: io.Discard, now: time.Now}
-	if code := execute(t.Context(), s, append(args, "--print", "slurm")); code != exitOK {
+	s := &system{args: append(args, "--print", "slurm"), out: job, err: io.Discard, now: time.Now}
+	if code := execute(t.Context(), s); code != exitOK {
 		t.Fatalf("exit code %d", code)
 	}
 	number := func(pattern string) (text string, mib int64) {

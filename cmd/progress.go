@@ -7,15 +7,16 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // progress shows how far a run is, on stderr. It draws only between cells, so that it never runs beside
 // a latency sample.
 type progress struct {
-	streams *streams
-	plan    *sim.Plan
-	n       int
-	lines   bool // a line a cell, where a bar was asked for without a terminal
+	system *system
+	cells  []sim.Cell
+	n      int
+	lines  bool // a line a cell, where a bar was asked for without a terminal
 
 	bars    *mpb.Progress
 	bar     *mpb.Bar
@@ -23,9 +24,9 @@ type progress struct {
 	name    string
 }
 
-// newProgress starts what --progress asks for: auto shows a bar on a terminal.
-func newProgress(s *streams, mode string, plan *sim.Plan) *progress {
-	p := &progress{streams: s, plan: plan, n: plan.Done}
+// newProgress starts what --progress asks for, the first so many cells being done: auto shows a bar on a terminal.
+func newProgress(s *system, mode string, cells []sim.Cell, done int) *progress {
+	p := &progress{system: s, cells: cells, n: done}
 	switch {
 	case mode == "off" || mode == "auto" && !s.errTTY:
 	case !s.errTTY:
@@ -33,7 +34,7 @@ func newProgress(s *streams, mode string, plan *sim.Plan) *progress {
 	default:
 		p.refresh = make(chan any)
 		p.bars = mpb.New(mpb.WithOutput(s.err), mpb.WithWidth(40), mpb.WithManualRefresh(p.refresh))
-		p.bar = p.bars.AddBar(int64(len(plan.Cells)),
+		p.bar = p.bars.AddBar(int64(len(cells)),
 			mpb.PrependDecorators(decor.CountersNoUnit("%d/%d cells ")),
 			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + p.name })),
 			mpb.BarRemoveOnComplete(),
@@ -45,10 +46,10 @@ func newProgress(s *streams, mode string, plan *sim.Plan) *progress {
 }
 
 // done counts a cell.
-func (p *progress) done(r sim.Record) {
+func (p *progress) done(r record.Record) {
 	p.n++
 	if p.lines {
-		fmt.Fprintf(p.streams.err, "%d/%d %s %d %s: %s\n", p.n, len(p.plan.Cells), r.Trace, r.SeqLen, r.Pipeline, r.Status)
+		fmt.Fprintf(p.system.err, "%d/%d %s %d %s: %s\n", p.n, len(p.cells), r.Trace, r.SeqLen, r.Pipeline, r.Status)
 	}
 	if p.bar != nil {
 		p.bar.Increment()
@@ -59,8 +60,8 @@ func (p *progress) done(r sim.Record) {
 // show draws the bar with the name of the cell that comes next.
 func (p *progress) show() {
 	p.name = ""
-	if p.n < len(p.plan.Cells) {
-		c := p.plan.Cells[p.n]
+	if p.n < len(p.cells) {
+		c := p.cells[p.n]
 		p.name = fmt.Sprintf("%s %d %s", c.Trace.Name, c.SeqLen, c.Pipeline.Name)
 	}
 	p.refresh <- nil

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // TestReadmeExternal runs the Python example of the README on the records of a run, and wants the file that it
@@ -28,7 +28,7 @@ func TestReadmeExternal(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
-	run := func(args ...string) sim.Record {
+	run := func(args ...string) record.Record {
 		t.Helper()
 		args = append([]string{"run", "--trace", trace, "--lengths", "320", "--no-latency", "--no-plots"}, args...)
 		out, err := exec.Command("kvgauge", args...).CombinedOutput()
@@ -36,7 +36,7 @@ func TestReadmeExternal(t *testing.T) {
 			t.Fatalf("kvgauge %s: %v: %s", strings.Join(args, " "), err, out)
 		}
 		lines := strings.Split(strings.TrimSpace(readFile(t, "kvgauge-out/records.jsonl")), "\n")
-		var rec sim.Record
+		var rec record.Record
 		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &rec); err != nil {
 			t.Fatal(err)
 		}

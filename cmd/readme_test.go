@@ -22,7 +22,7 @@ func TestReadmeCommands(t *testing.T) {
 		default:
 			continue
 		}
-		root := newRoot(&streams{out: io.Discard, err: io.Discard, now: time.Now})
+		root := newRoot(&system{out: io.Discard, err: io.Discard, now: time.Now})
 		root.InitDefaultCompletionCmd()
 		c, rest, err := root.Find(words)
 		if err == nil {

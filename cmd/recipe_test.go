@@ -87,9 +87,9 @@ func TestRecipeSweeps(t *testing.T) {
 	}
 	for _, env := range []map[string]string{w.Jobs["compare"].Env, jobs["kvgauge"].Variables} {
 		for _, name := range []string{"SWEEP", "TIMED"} {
-			s := &streams{out: &strings.Builder{}, err: &strings.Builder{}, now: time.Now}
 			args := append([]string{"run", "--dry-run"}, strings.Fields(env[name])...)
-			if code := execute(t.Context(), s, args); code != exitOK {
+			s := &system{args: args, out: &strings.Builder{}, err: &strings.Builder{}, now: time.Now}
+			if code := execute(t.Context(), s); code != exitOK {
 				t.Errorf("%s: exit code %d: %s", env[name], code, s.err)
 			}
 		}

@@ -3,15 +3,14 @@ package cmd
 import (
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kvgauge/report"
+	"kvgauge/sim/record"
 )
 
-func newReportCmd(s *streams) *cobra.Command {
+func newReportCmd(s *system) *cobra.Command {
 	var format, plots string
 	c := &cobra.Command{
 		Use:   "report DIR",
@@ -21,20 +20,17 @@ func newReportCmd(s *streams) *cobra.Command {
   kvgauge report kvgauge-out/records.jsonl --plots pictures`,
 		Args: arguments(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if !slices.Contains(report.Formats(), format) {
-				return fmt.Errorf("--format %q: want one of %s", format, strings.Join(report.Formats(), ", "))
-			}
-			records, err := report.Load(args[0])
+			records, err := record.Load(args[0])
 			if err != nil {
 				return err
 			}
 			if plots != "" {
 				if err := os.MkdirAll(plots, 0o777); err != nil {
-					return fmt.Errorf("--plots: %w", err)
+					return lacks("plots", err.Error())
 				}
 				pictures, err := report.WritePlots(plots, records)
 				if err != nil {
-					return fmt.Errorf("--plots: %w", err)
+					return err
 				}
 				for _, p := range pictures {
 					if p.Skipped != "" {
@@ -45,8 +41,7 @@ func newReportCmd(s *streams) *cobra.Command {
 			return report.Write(s.out, records, s.reportOptions(format))
 		},
 	}
-	c.Flags().StringVar(&format, "format", "table", strings.Join(report.Formats(), "|"))
+	enumFlag(c, &format, "format", "table", report.Formats(), "")
 	c.Flags().StringVar(&plots, "plots", "", "draw the plots into this `directory`")
-	completeValues(c, "format", report.Formats()...)
 	return c
 }

@@ -1,4 +1,4 @@
-// Package cmd is the command line: one file a command, flags in, calls into sim and report.
+// Package cmd is the command line: one file a command, flags in, calls into sim, record and report.
 package cmd
 
 import (
@@ -12,71 +12,78 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/charmbracelet/colorprofile"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"kvgauge/report"
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/record"
 )
 
-// Exit codes of the program.
-const (
-	exitOK    = 0
-	exitGate  = 1 // a cell failed after the others finished, or the run was interrupted
-	exitUsage = 2 // wrong usage or unreadable input
-)
-
-// streams are what a command reads its surroundings from.
-type streams struct {
+// system is what a command knows of its surroundings.
+type system struct {
+	args     []string // after the program's name
+	env      []string
 	out, err io.Writer
 	outTTY   bool
 	errTTY   bool
 	width    int // of the terminal; 0 where there is none
-	env      []string
 	now      func() time.Time
 }
 
-// gateError is a result that must not pass as success, of a command that did its work.
-type gateError struct{ error }
+// getenv returns a variable of the environment, "" where it is not set.
+func (s *system) getenv(name string) string {
+	for _, v := range s.env {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
 
-// Main runs the program and returns its exit code.
+// reportOptions fits a report to the terminal.
+func (s *system) reportOptions(format string) report.Options {
+	o := report.Options{Format: format, Width: s.width}
+	if s.outTTY {
+		o.Color = colorprofile.Env(s.env) > colorprofile.Ascii
+	}
+	return o
+}
+
+// Main runs the program and returns its exit code. The first signal ends a command cleanly, a second one at once.
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	s := &streams{
-		out: os.Stdout, err: os.Stderr, env: os.Environ(), now: time.Now,
+	context.AfterFunc(ctx, stop)
+	s := &system{
+		args: os.Args[1:], env: os.Environ(), out: os.Stdout, err: os.Stderr, now: time.Now,
 		outTTY: term.IsTerminal(int(os.Stdout.Fd())), errTTY: term.IsTerminal(int(os.Stderr.Fd())),
 	}
 	if s.outTTY {
 		s.width, _, _ = term.GetSize(int(os.Stdout.Fd()))
 	}
-	return execute(ctx, s, os.Args[1:])
+	return execute(ctx, s)
 }
 
 // execute runs one command line.
-func execute(ctx context.Context, s *streams, args []string) int {
-	if err := kernel.Select(os.Getenv(kernel.Variable)); err != nil {
-		fmt.Fprintf(s.err, "kvgauge: %v\n", err)
-		return exitUsage
-	}
-	root := newRoot(s)
-	root.SetArgs(args)
-	root.SetOut(s.out)
-	root.SetErr(s.err)
-	err := root.ExecuteContext(ctx)
+func execute(ctx context.Context, s *system) int {
+	err := record.Input(kernel.Select(s.getenv(kernel.Variable)))
 	if err == nil {
-		return exitOK
+		root := newRoot(s)
+		root.SetArgs(s.args)
+		root.SetOut(s.out)
+		root.SetErr(s.err)
+		err = root.ExecuteContext(ctx)
 	}
-	// One line, whatever a library put into the message.
-	fmt.Fprintf(s.err, "kvgauge: %s\n", strings.Join(strings.Fields(err.Error()), " "))
-	var gate gateError
-	if errors.As(err, &gate) {
-		return exitGate
+	code, text := exit(err)
+	if text != "" {
+		fmt.Fprintf(s.err, "kvgauge: %s\n", text)
 	}
-	return exitUsage
+	return code
 }
 
 // newRoot makes the command tree.
-func newRoot(s *streams) *cobra.Command {
+func newRoot(s *system) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kvgauge",
 		Short: "Measure what KV-cache reduction methods cost and save",
@@ -87,22 +94,27 @@ length, cache bytes, latency and attention-output error.`,
 
   # two methods at several budgets on one trace
   kvgauge run --trace smollm2 --methods snapkv,streamingllm --budget 12%,25%,50%`,
-		Args:          cobra.NoArgs,
+		Args:          noArguments,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return noEmptyFlags(c.Flags()) }
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if err := noEmptyFlags(c.Flags()); err != nil {
+			return err
+		}
+		return record.Input(c.ValidateFlagGroups()) // which cobra does too, unmarked
+	}
 	root.AddCommand(newRunCmd(s), newTraceCmd(s), newReportCmd(s), newCompareCmd(s), newMergeCmd(s), newListCmd(s), newVersionCmd(s))
 	return root
 }
 
 // group is a command that only holds others.
 func group(c *cobra.Command, subs ...*cobra.Command) *cobra.Command {
-	c.Args = cobra.NoArgs
+	c.Args = noArguments
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return fmt.Errorf("%s needs a subcommand (see %s --help)", c.CommandPath(), c.CommandPath())
+		return record.Input(errors.New(c.CommandPath() + " needs a subcommand (see " + c.CommandPath() + " --help)"))
 	}
 	c.AddCommand(subs...)
 	return c

@@ -1,17 +1,16 @@
 package cmd
 
 import (
-	"errors"
-	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"kvgauge/report"
 	"kvgauge/sim"
 	"kvgauge/sim/method"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -28,8 +27,8 @@ type runFlags struct {
 	windows   int
 	externals []string
 	calibrate string
-	decode    int
-	repeats   int
+	decode    *int
+	repeats   *int
 	seed      uint64
 	layers    string
 	threads   int
@@ -47,7 +46,7 @@ type runFlags struct {
 	progress  string
 }
 
-func newRunCmd(s *streams) *cobra.Command {
+func newRunCmd(s *system) *cobra.Command {
 	f := &runFlags{}
 	c := &cobra.Command{
 		Use:   "run",
@@ -83,15 +82,8 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file.
   kvgauge run --resume
   kvgauge run --shard 0/4 --out part0
   kvgauge run --shard 0/8 --print slurm | sh`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			f.decodeGiven(c)
-			if c.Flags().Changed("repeats") && f.repeats < 1 { // sim reads 0 as the default
-				return fmt.Errorf("--repeats %d: want at least 1 sample (or --no-latency)", f.repeats)
-			}
-			if f.atBytes != "" && c.Flags().Changed("budget") {
-				return errors.New("--at-bytes sets the budgets itself: it does not go with --budget")
-			}
 			if f.print != "" {
 				return printJob(s, f, c.Flags())
 			}
@@ -99,150 +91,185 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file.
 		},
 	}
 	fl := c.Flags()
-	fl.StringArrayVar(&f.traces, "trace", []string{"smollm2", "bytelm", "synth"}, "trace `file`, directory or built-in name; repeatable")
 	fl.StringArrayVar(&f.methods, "methods", []string{"seed"}, "`pipelines` or set names, comma-separated; repeatable")
 	fl.StringVar(&f.lengths, "lengths", "", "sequence `lengths`, such as 512,4k or 512..8k (default powers of two from 128, and the whole trace)")
 	fl.StringVar(&f.budget, "budget", "25%", "default `budgets` of methods that name none: counts or shares of the sequence")
 	fl.StringVar(&f.atBytes, "at-bytes", "", "set every pipeline's cache to this `size`: a share of full (25%) or bytes (64MiB)")
 	fl.IntVar(&f.windows, "windows", 1, "`prefixes` whose errors a cell averages: they end at its length, and each a decode earlier, down to half")
 	fl.StringArrayVar(&f.externals, "external", nil, "`name=file.safetensors` of a result made elsewhere; repeatable")
-	fl.StringVar(&f.calibrate, "calibrate", "", "`trace` of the same model and shape to fit linear maps on (built-in traces bring their own)")
-	fl.IntVar(&f.decode, "decode", 0, "decoded `tokens` per cell (default an eighth of the sequence, within 16..64)")
-	fl.IntVar(&f.repeats, "repeats", 0, "latency `samples` per cell (default 6 to 50: until the ratio to full is known within 3 %, or 250 ms have passed)")
+	fl.Var(optionalInt{&f.decode}, "decode", "decoded `tokens` per cell (default an eighth of the sequence, within 16..64)")
+	fl.Var(optionalInt{&f.repeats}, "repeats", "latency `samples` per cell (default 6 to 50: until the ratio to full is known within 3 %, or 250 ms have passed)")
 	fl.Uint64Var(&f.seed, "seed", 1, "`seed` of everything random")
 	fl.StringVar(&f.layers, "layers", "", "layer `subset`, such as 0,4..7 (default all)")
-	fl.IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "`number` of goroutines that compute")
-	fl.StringVar(&f.maxMemory, "max-memory", "80%", "skip cells that need more memory: a `size` or a share of this machine's")
-	fl.BoolVar(&f.dryRun, "dry-run", false, "print the cells with the memory and time that half a second of trials tells")
-	fl.StringVar(&f.shard, "shard", "", "measure part `i/n` of the cells only, i from 0; kvgauge merge joins the parts")
-	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out, where there is one")
-	fl.StringVar(&f.print, "print", "", "print a job of n parts (that of --shard, default 4) for slurm or kubernetes, measure nothing")
-	fl.StringVar(&f.out, "out", "kvgauge-out", "output `directory`")
-	fl.StringVar(&f.format, "format", "table", "what stdout shows: "+strings.Join(report.Formats(), "|"))
 	fl.IntVar(&f.page, "page", 16, "block size in `entries` for paged_bytes")
 	fl.BoolVar(&f.kept, "kept", false, "store kept positions in the records")
 	fl.BoolVar(&f.noLatency, "no-latency", false, "skip the latency measurement")
+	annotate(fl, inManifest, inJobs)
+	fl.StringArrayVar(&f.traces, "trace", []string{"smollm2", "bytelm", "synth"}, "trace `file`, directory or built-in name; repeatable")
+	fl.StringVar(&f.calibrate, "calibrate", "", "`trace` of the same model and shape to fit linear maps on (built-in traces bring their own)")
+	annotate(fl, inJobs) // the manifest has their hashes
+	fl.StringVar(&f.maxMemory, "max-memory", "80%", "skip cells that need more memory: a `size` or a share of this machine's")
+	annotate(fl, inManifest) // jobs set their own
+	fl.IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "`number` of goroutines that compute")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "print the cells with the memory and time that half a second of trials tells")
+	fl.StringVar(&f.shard, "shard", "", "measure part `i/n` of the cells only, i from 0; kvgauge merge joins the parts")
+	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out, where there is one")
+	fl.StringVar(&f.out, "out", "kvgauge-out", "output `directory`")
 	fl.BoolVar(&f.noPlots, "no-plots", false, "skip the plots")
-	fl.StringVar(&f.progress, "progress", "auto", "progress on stderr: auto|on|off")
-	completeValues(c, "format", report.Formats()...)
-	completeValues(c, "progress", "auto", "on", "off")
-	completeValues(c, "print", engines()...)
+	enumFlag(c, &f.print, "print", "", engines(), "print a job of n parts (that of --shard, default 4), measure nothing: ")
+	enumFlag(c, &f.format, "format", "table", report.Formats(), "what stdout shows: ")
+	enumFlag(c, &f.progress, "progress", "auto", []string{"auto", "on", "off"}, "progress on stderr: ")
+	c.MarkFlagsMutuallyExclusive("at-bytes", "budget") // it sets the budgets itself
 	_ = c.RegisterFlagCompletionFunc("methods", completeMethods)
 	_ = c.RegisterFlagCompletionFunc("trace", completeTraces)
 	_ = c.RegisterFlagCompletionFunc("calibrate", completeTraces)
 	return c
 }
 
-// decodeGiven turns an absent --decode into the negative that sim reads as the default, so that a
-// negative one that was given can be refused.
-func (f *runFlags) decodeGiven(c *cobra.Command) {
-	if !c.Flags().Changed("decode") {
-		f.decode = -1
-	} else if f.decode < 0 {
-		f.decode = -2
-	}
+// What a flag decides, beside what its command does.
+const (
+	inManifest = "kvgauge_in_manifest" // records depend on it: a run goes on, and merges, with the same value only
+	inJobs     = "kvgauge_in_jobs"     // the parts of a printed job are given it
+)
+
+// annotate says of the flags that were declared since it was last called what they decide.
+func annotate(flags *pflag.FlagSet, decides ...string) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Annotations == nil {
+			f.Annotations = map[string][]string{}
+			for _, d := range decides {
+				f.Annotations[d] = nil
+			}
+		}
+	})
 }
 
-// options checks the flags and opens the traces, which the caller closes.
-func (f *runFlags) options() (sim.Options, error) {
-	o := sim.Options{
-		Decode: f.decode, Windows: f.windows, Repeats: f.repeats, Seed: f.seed, Threads: f.threads, Page: f.page,
+// decides says whether a flag decides something.
+func decides(f *pflag.Flag, what string) bool {
+	_, ok := f.Annotations[what]
+	return ok
+}
+
+// options checks the flags and opens the traces of the run, with those that maps are fitted on; the caller closes them.
+func (f *runFlags) options() (o sim.Options, in inputs, err error) {
+	o = sim.Options{
+		Decode: f.decode, Windows: f.windows, Seed: f.seed, Threads: f.threads, Page: f.page,
 		Kept: f.kept, NoLatency: f.noLatency, Version: version(),
 	}
-	switch {
-	case f.decode < -1:
-		return o, errors.New("--decode: want 0 or more tokens")
-	case f.decode == 0 && !f.kept:
-		return o, errors.New("--decode 0: nothing is decoded, so it needs --kept")
-	case f.windows < 1 || f.windows > 1 && f.decode == 0:
-		return o, fmt.Errorf("--windows %d: want 1 or more, and 1 with --decode 0", f.windows)
-	case f.threads < 1 || f.threads > 1024:
-		return o, fmt.Errorf("--threads %d: want 1 to 1024", f.threads)
-	case f.page < 1 || f.page > maxPage:
-		return o, fmt.Errorf("--page %d: want 1 to %d entries", f.page, maxPage)
-	case !slices.Contains(report.Formats(), f.format):
-		return o, fmt.Errorf("--format %q: want one of %s", f.format, strings.Join(report.Formats(), ", "))
-	case !slices.Contains([]string{"auto", "on", "off"}, f.progress):
-		return o, fmt.Errorf("--progress %q: want auto, on or off", f.progress)
+	if f.repeats != nil {
+		o.Repeats = *f.repeats
 	}
-	var err error
+	undecoded := f.decode != nil && *f.decode == 0
+	switch {
+	case f.decode != nil && *f.decode < 0:
+		return o, in, wrong("decode", *f.decode, "want 0 or more tokens")
+	case undecoded && !f.kept:
+		return o, in, wrong("decode", 0, "nothing is decoded, so it needs --kept")
+	case f.repeats != nil && *f.repeats < 1:
+		return o, in, wrong("repeats", *f.repeats, "want at least 1 sample (or --no-latency)")
+	case f.windows < 1 || f.windows > 1 && undecoded:
+		return o, in, wrong("windows", f.windows, "want 1 or more, and 1 with --decode 0")
+	case f.threads < 1 || f.threads > 1024:
+		return o, in, wrong("threads", f.threads, "want 1 to 1024")
+	case f.page < 1 || f.page > maxPage:
+		return o, in, wrong("page", f.page, "want 1 to %d entries", maxPage)
+	}
 	if o.MaxMemory, err = parseMemory(f.maxMemory, sim.ThisMachine().Memory); err != nil {
-		return o, err
+		return o, in, err
 	}
 	if f.lengths != "" {
 		if o.Lengths, err = parseLengths(f.lengths); err != nil {
-			return o, err
+			return o, in, err
 		}
 	}
 	if f.shard != "" {
 		if o.Shard, err = parseShard(f.shard); err != nil {
-			return o, err
+			return o, in, err
 		}
 	}
 	if f.layers != "" {
 		if o.Layers, err = parseLayers(f.layers); err != nil {
-			return o, err
+			return o, in, err
 		}
 	}
 	if f.atBytes != "" {
 		if o.AtBytes, err = parseTarget(f.atBytes); err != nil {
-			return o, err
+			return o, in, err
 		}
 	}
 	budgets, err := parseBudgets(f.budget)
 	if err != nil {
-		return o, err
+		return o, in, err
 	}
 	if o.Pipelines, err = method.Parse(f.methods, budgets); err != nil {
-		return o, fmt.Errorf("--methods: %w", err)
+		return o, in, record.InOption("methods", err)
 	}
 	longest := 0
 	if o.Lengths != nil {
 		longest = slices.Max(o.Lengths)
 	}
-	for _, name := range unique(f.traces) {
+	defer func() {
+		if err != nil {
+			in.close()
+		}
+	}()
+	names := unique(f.traces)
+	for _, name := range names {
 		t, err := trace.Open(name, trace.Options{Seed: f.seed, Tokens: longest})
 		if err != nil {
-			closeAll(o.Traces)
-			return o, fmt.Errorf("--trace: %w", err)
+			return o, in, record.InOption("trace", err)
 		}
-		o.Traces = append(o.Traces, t)
+		in.traces = append(in.traces, t)
+		o.Traces = append(o.Traces, &t.Header)
 	}
-	if o.Externals, err = openExternals(f.externals, o.Traces); err != nil {
-		closeAll(o.Traces)
-		return o, err
+	if err := in.openExternals(f.externals); err != nil {
+		return o, in, err
 	}
-	if o.Calibrate, err = f.calibrations(o.Traces); err != nil {
-		closeAll(o.Traces)
-		closeExternals(o.Externals)
+	o.Externals = in.externals
+	o.Calibrate, err = in.calibrations(f, names, o.Traces)
+	return o, in, err
+}
+
+// inputs are the files that a run reads.
+type inputs struct {
+	traces    []*trace.Trace
+	externals []*sim.External
+}
+
+// close closes files that were only read.
+func (in *inputs) close() {
+	for _, t := range in.traces {
+		_ = t.Close()
 	}
-	return o, err
+	for _, x := range in.externals {
+		_ = x.Close()
+	}
 }
 
 // calibrations opens the text that maps are fitted on for each trace: the one that --calibrate names, or
 // else the trace's own companion.
-func (f *runFlags) calibrations(ts []*trace.Trace) (map[*trace.Trace]*trace.Trace, error) {
-	on := map[*trace.Trace]*trace.Trace{}
+func (in *inputs) calibrations(f *runFlags, names []string, ts []*trace.Header) (map[*trace.Header]*trace.Header, error) {
+	on := map[*trace.Header]*trace.Header{}
 	if f.calibrate != "" {
 		c, err := trace.Open(f.calibrate, trace.Options{Seed: f.seed})
 		if err != nil {
-			return nil, fmt.Errorf("--calibrate: %w", err)
+			return nil, record.InOption("calibrate", err)
 		}
+		in.traces = append(in.traces, c)
 		var why error
 		for _, t := range ts {
-			if err := sim.Calibrates(c, t); err == nil {
-				on[t] = c
+			if err := sim.Calibrates(&c.Header, t); err == nil {
+				on[t] = &c.Header
 			} else {
 				why = err
 			}
 		}
 		if len(on) == 0 {
-			_ = c.Close()
-			return nil, fmt.Errorf("--calibrate: it fits none of the traces: %w", why)
+			return nil, lacks("calibrate", "it fits none of the traces: "+why.Error())
 		}
 	}
 	for i, t := range ts {
-		name, ok := trace.Companion(unique(f.traces)[i])
+		name, ok := trace.Companion(names[i])
 		if !ok || on[t] != nil {
 			continue
 		}
@@ -250,14 +277,8 @@ func (f *runFlags) calibrations(ts []*trace.Trace) (map[*trace.Trace]*trace.Trac
 		if err != nil {
 			return nil, err
 		}
-		on[t] = c
+		in.traces = append(in.traces, c)
+		on[t] = &c.Header
 	}
 	return on, nil
-}
-
-// closeAll closes traces that were only read.
-func closeAll(ts []*trace.Trace) {
-	for _, t := range ts {
-		_ = t.Close()
-	}
 }

@@ -5,59 +5,60 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"os"
-	"slices"
 
-	"github.com/charmbracelet/colorprofile"
 	"github.com/spf13/pflag"
 
 	"kvgauge/report"
 	"kvgauge/sim"
 	"kvgauge/sim/kernel"
-	"kvgauge/sim/trace"
+	"kvgauge/sim/record"
 )
 
 // runRun measures what the flags ask for; m is the manifest as far as the flags decide it.
-func runRun(ctx context.Context, s *streams, f *runFlags, m sim.Manifest) error {
+func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) error {
 	resident := sim.Resident()
-	o, err := f.options()
+	o, in, err := f.options()
 	if err != nil {
 		return err
 	}
-	defer closeAll(o.Traces)
-	defer closeAll(slices.Collect(maps.Values(o.Calibrate)))
-	defer closeExternals(o.Externals)
+	defer in.close()
 	plan, err := sim.NewPlan(o)
 	if err != nil {
 		return err
 	}
 	if f.dryRun && o.AtBytes == nil {
-		return printPlan(ctx, s, plan, resident, !f.noPlots)
+		return printPlan(ctx, s, plan, in.traces, resident, !f.noPlots)
 	}
-	if err := sim.CheckFolder(f.out, f.resume); err != nil && !f.dryRun {
-		return fmt.Errorf("--out: %w", err)
+	if err := record.CheckFolder(f.out, f.resume); err != nil && !f.dryRun {
+		return record.InOption("out", err)
 	}
-	if err := prepare(ctx, plan); err != nil {
-		return err
+	loaded, err := sim.Load(ctx, plan, in.traces)
+	if err != nil {
+		return unfinished{err, "nothing was written"}
+	}
+	sweep, err := loaded.Size(ctx)
+	if err != nil {
+		return unfinished{err, "nothing was written"}
 	}
 	if f.dryRun {
-		return printPlan(ctx, s, plan, resident, !f.noPlots)
+		return printPlan(ctx, s, *sweep.Plan(), in.traces, resident, !f.noPlots)
 	}
+	var testbed *sim.Testbed
 	if !f.noLatency {
-		plan.MeasureMachine(m.Machine)
+		testbed = sim.MeasureMachine(m.Machine, o.Threads)
 	}
-	if err := describe(&m, plan); err != nil {
+	if err := sweep.Describe(&m, testbed); err != nil {
 		return err
 	}
-	folder, records, err := openFolder(f, m, plan)
+	folder, records, err := openFolder(f, m, sweep)
 	if err != nil {
-		return fmt.Errorf("--out: %w", err)
+		return record.InOption("out", err)
 	}
 	defer folder.Close()
 
-	bar := newProgress(s, f.progress, plan)
-	err = sim.Run(ctx, plan, func(r sim.Record) error {
+	cells := sweep.Plan().Cells
+	bar := newProgress(s, f.progress, cells, len(records))
+	err = sweep.Run(ctx, testbed, func(r record.Record) error {
 		if err := folder.Append(r); err != nil {
 			return err
 		}
@@ -66,49 +67,29 @@ func runRun(ctx context.Context, s *streams, f *runFlags, m sim.Manifest) error 
 		return nil
 	})
 	bar.close()
-	kept := fmt.Sprintf("%d of %d cells are kept in %s", len(records), len(plan.Cells), f.out)
-	if errors.Is(err, context.Canceled) {
-		return gateError{fmt.Errorf("interrupted: %s; --resume goes on", kept)}
-	} else if err != nil {
-		return gateError{fmt.Errorf("%w: %s; --resume goes on", err, kept)}
+	if err != nil {
+		return unfinished{err, fmt.Sprintf("%d of %d cells are kept in %s; --resume goes on", len(records), len(cells), f.out)}
 	}
 	return finish(s, folder, f.out, records, f.noPlots, f.format)
 }
 
-// prepare reads the rows of a plan and sets the knobs of an equal-bytes run.
-func prepare(ctx context.Context, p *sim.Plan) error {
-	err := p.Load(ctx)
-	if err == nil {
-		err = p.Size(ctx)
-	}
-	switch {
-	case errors.Is(err, context.Canceled):
-		return gateError{errors.New("interrupted before the first cell: nothing was written")}
-	case errors.Is(err, sim.ErrNothing):
-		return err
-	case err != nil:
-		return fmt.Errorf("--trace: %w", err)
-	}
-	return nil
-}
-
 // openFolder opens the folder of a new run, or of one that goes on, and returns the records in it.
-func openFolder(f *runFlags, m sim.Manifest, p *sim.Plan) (*sim.Folder, []sim.Record, error) {
+func openFolder(f *runFlags, m record.Manifest, s *sim.Sweep) (*record.Folder, []record.Record, error) {
 	if !f.resume {
-		folder, err := sim.NewFolder(f.out, m)
+		folder, err := record.NewFolder(f.out, m)
 		return folder, nil, err
 	}
-	folder, err := sim.ResumeFolder(f.out, m)
+	folder, err := record.ResumeFolder(f.out, m)
 	if err != nil {
 		return nil, nil, err
 	}
-	records, err := report.Load(f.out)
-	if errors.Is(err, report.ErrEmpty) {
+	records, err := record.Load(f.out)
+	if errors.Is(err, record.ErrEmpty) {
 		err = nil
 	}
 	if err == nil {
-		if err = p.Resume(records); err != nil {
-			err = fmt.Errorf("%s: %s: %w", f.out, sim.RecordsFile, err)
+		if err = s.Resume(records); err != nil {
+			err = fmt.Errorf("%s: %s: %w", f.out, record.RecordsFile, err)
 		}
 	}
 	if err != nil {
@@ -118,89 +99,35 @@ func openFolder(f *runFlags, m sim.Manifest, p *sim.Plan) (*sim.Folder, []sim.Re
 }
 
 // finish writes the reports of a run whose records are all there, marks it as finished and prints it.
-func finish(s *streams, folder *sim.Folder, dir string, records []sim.Record, noPlots bool, format string) error {
+func finish(s *system, folder *record.Folder, dir string, records []record.Record, noPlots bool, format string) error {
 	if err := writeOutputs(folder, dir, records, noPlots); err != nil {
-		return gateError{err}
+		return err
 	}
 	if err := folder.Finish(s.now()); err != nil {
-		return gateError{err}
+		return err
 	}
 	if err := report.Write(s.out, records, s.reportOptions(format)); err != nil {
-		return gateError{err}
+		return err
 	}
 	return failures(records)
 }
 
-// elsewhere are the flags that records do not depend on, and those that the manifest has in another form.
-var elsewhere = []string{
-	"help", "dry-run", "format", "no-plots", "out", "print", "progress", "resume", // no record depends on them
-	"calibrate", "shard", "threads", "trace",
-}
-
 // manifestOf is the manifest as far as the command line decides it.
-func manifestOf(s *streams, flags *pflag.FlagSet) sim.Manifest {
-	m := sim.Manifest{
-		Schema: sim.Schema, Args: os.Args[1:], Version: version(), Machine: sim.ThisMachine(), Kernel: kernel.Name,
+func manifestOf(s *system, flags *pflag.FlagSet) record.Manifest {
+	m := record.Manifest{
+		Schema: record.Schema, Args: s.args, Version: version(), Machine: sim.ThisMachine(), Kernel: kernel.Name,
 		Started: s.now(), Settings: map[string]string{},
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
-		if !slices.Contains(elsewhere, f.Name) {
+		if decides(f, inManifest) {
 			m.Settings[f.Name] = f.Value.String()
 		}
 	})
 	return m
 }
 
-// describe adds what the plan knows.
-func describe(m *sim.Manifest, p *sim.Plan) error {
-	m.Seed, m.Threads, m.Limits, m.Flushing, m.Cells = p.Seed, p.Threads, p.Limits, p.Flushing, len(p.Cells)
-	m.Calibrate = []sim.ManifestTrace{}
-	for _, t := range p.Traces {
-		id, err := identity(t)
-		if err != nil {
-			return fmt.Errorf("--trace %w", err)
-		}
-		m.Traces = append(m.Traces, id)
-		if on := p.Calibrate[t]; on != nil {
-			if id, err = identity(on); err != nil {
-				return fmt.Errorf("--calibrate %w", err)
-			}
-			m.Calibrate = append(m.Calibrate, id)
-		}
-	}
-	for _, x := range p.Externals {
-		hash, err := x.Hash()
-		if err != nil {
-			return fmt.Errorf("--external %s: %w", x.Name, err)
-		}
-		m.External = append(m.External, sim.ManifestTrace{Name: x.Name, SHA256: hash})
-	}
-	if p.Shard.Count > 0 {
-		m.Shard = &sim.ManifestShard{Index: p.Shard.Index, Count: p.Shard.Count, Plan: p.Total, Positions: p.Positions}
-	}
-	return nil
-}
-
-// identity is what tells a trace from every other.
-func identity(t *trace.Trace) (sim.ManifestTrace, error) {
-	hash, err := t.Hash()
-	if err != nil {
-		return sim.ManifestTrace{}, fmt.Errorf("%s: %w", t.Name, err)
-	}
-	return sim.ManifestTrace{Name: t.Name, SHA256: hash, Source: t.Source}, nil
-}
-
-// reportOptions fits a report to the terminal.
-func (s *streams) reportOptions(format string) report.Options {
-	o := report.Options{Format: format, Width: s.width}
-	if s.outTTY {
-		o.Color = colorprofile.Env(s.env) > colorprofile.Ascii
-	}
-	return o
-}
-
 // writeOutputs writes the summaries and the plots into dir, which is the folder's.
-func writeOutputs(folder *sim.Folder, dir string, records []sim.Record, noPlots bool) error {
+func writeOutputs(folder *record.Folder, dir string, records []record.Record, noPlots bool) error {
 	for name, format := range map[string]string{"summary.md": "markdown", "summary.csv": "csv"} {
 		var b bytes.Buffer
 		if err := report.Write(&b, records, report.Options{Format: format}); err != nil {
@@ -218,10 +145,10 @@ func writeOutputs(folder *sim.Folder, dir string, records []sim.Record, noPlots 
 }
 
 // failures is the error of a run some of whose cells failed.
-func failures(records []sim.Record) error {
-	n, first := 0, sim.Record{}
+func failures(records []record.Record) error {
+	n, first := 0, record.Record{}
 	for _, r := range records {
-		if r.Status == sim.Failed {
+		if r.Status == record.Failed {
 			if n == 0 {
 				first = r
 			}
@@ -231,5 +158,5 @@ func failures(records []sim.Record) error {
 	if n == 0 {
 		return nil
 	}
-	return gateError{fmt.Errorf("%d of %d cells failed, the first %s: %s", n, len(records), sim.CellName(first), first.Reason)}
+	return fmt.Errorf("%d of %d cells failed, the first %s: %s", n, len(records), first.Cell(), first.Reason)
 }

@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TESTDATA", data)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"usage": usage, "torn": torn, "hold": hold, "recipe": recipe},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"usage": usage, "torn": torn, "hold": hold, "recipe": recipe, "full": full},
 	})
 }
 
@@ -66,4 +66,18 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("cannot lock %s: %v", args[0], err)
 	}
 	ts.Defer(func() { _ = lock.Close() })
+}
+
+// full runs kvgauge with its stdout on a full disk, and wants exit code 1 and one line that says so.
+func full(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("full does not take !")
+	}
+	err := ts.Exec("sh", append([]string{"-c", `exec kvgauge "$@" >/dev/full`, "kvgauge"}, args...)...)
+	if err == nil || err.Error() != "exit status 1" {
+		ts.Fatalf("%v: %v, want exit status 1", args, err)
+	}
+	if line := ts.ReadFile("stderr"); strings.Count(line, "\n") != 1 || !strings.Contains(line, "no space left on device") {
+		ts.Fatalf("%v: want one line on stderr, got %q", args, line)
+	}
 }

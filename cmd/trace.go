@@ -2,9 +2,7 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,15 +11,12 @@ import (
 	"kvgauge/sim/trace"
 )
 
-func newTraceCmd(s *streams) *cobra.Command {
+func newTraceCmd(s *system) *cobra.Command {
 	return group(&cobra.Command{Use: "trace", Short: "Make and inspect attention traces"},
 		newTraceSynthCmd(s), newTraceInfoCmd(s))
 }
 
-// dtypes are the element types that a trace can be written in.
-var dtypes = []string{"F32", "F16", "BF16"}
-
-func newTraceSynthCmd(s *streams) *cobra.Command {
+func newTraceSynthCmd(s *system) *cobra.Command {
 	var out, dtype, tokens string
 	var seed uint64
 	c := &cobra.Command{
@@ -37,20 +32,19 @@ kvgauge list traces shows them.`,
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "`file` to write")
-	c.Flags().StringVar(&dtype, "dtype", "F32", strings.Join(dtypes, "|"))
+	enumFlag(c, &dtype, "dtype", "F32", []string{"F32", "F16", "BF16"}, "")
 	c.Flags().StringVar(&tokens, "tokens", "", "`length` of the trace, such as 8k (default that of the parameters)")
 	c.Flags().Uint64Var(&seed, "seed", 1, "`seed` of the content")
-	completeValues(c, "dtype", dtypes...)
 	return c
 }
 
 // runTraceSynth writes the trace, with progress on a terminal.
-func runTraceSynth(ctx context.Context, s *streams, args []string, out, dtype, tokens string, seed uint64) error {
+func runTraceSynth(ctx context.Context, s *system, args []string, out, dtype, tokens string, seed uint64) error {
 	if out == "" {
-		return errors.New("--out: want the file to write")
+		return lacks("out", "want the file to write")
 	}
-	if !slices.Contains(dtypes, dtype) {
-		return fmt.Errorf("--dtype %q: want one of %s", dtype, strings.Join(dtypes, ", "))
+	if err := checkWritable("out", out); err != nil {
+		return err
 	}
 	spec := "synth"
 	if len(args) > 0 {
@@ -59,11 +53,11 @@ func runTraceSynth(ctx context.Context, s *streams, args []string, out, dtype, t
 	o := trace.Options{Seed: seed}
 	if tokens != "" {
 		if strings.Contains(spec, "tokens=") {
-			return errors.New("--tokens: the parameters name tokens already")
+			return lacks("tokens", "the parameters name tokens already")
 		}
 		n, err := method.ParseCount(tokens)
 		if err != nil || n < 1 {
-			return fmt.Errorf("--tokens %q: want a positive number of tokens, such as 8k", tokens)
+			return wrong("tokens", tokens, "want a positive number of tokens, such as 8k")
 		}
 		sep := ":"
 		if strings.Contains(spec, ":") {
@@ -85,11 +79,8 @@ func runTraceSynth(ctx context.Context, s *streams, args []string, out, dtype, t
 		}
 		return ctx.Err()
 	})
-	if errors.Is(err, context.Canceled) {
-		return gateError{fmt.Errorf("interrupted: %s was not written", out)}
-	}
 	if err != nil {
-		return fmt.Errorf("--out: %w", err)
+		return unfinished{err, out + " was not written"}
 	}
 	return nil
 }

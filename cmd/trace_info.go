@@ -8,12 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 
 	"github.com/spf13/cobra"
 
 	"kvgauge/report"
 	"kvgauge/sim/method"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 	"kvgauge/sim/trace/stats"
 )
@@ -25,7 +25,7 @@ type infoFlags struct {
 	returns              bool
 }
 
-func newTraceInfoCmd(s *streams) *cobra.Command {
+func newTraceInfoCmd(s *system) *cobra.Command {
 	f := &infoFlags{}
 	c := &cobra.Command{
 		Use:   "info TRACE",
@@ -49,31 +49,27 @@ attention can foresee. The time for that grows with the square of the tokens.`,
 		ValidArgsFunction: completeTraces,
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.format, "format", "table", "table|json")
+	enumFlag(c, &f.format, "format", "table", []string{"table", "json"}, "")
 	fl.StringVar(&f.tokens, "tokens", "", "measure the first `length` tokens only, such as 1k (default all)")
 	fl.StringVar(&f.plot, "plot", "", "draw the figures into this PNG `file` as well")
 	fl.BoolVar(&f.returns, "returns", false, "look for keys that matter again after a silence")
 	fl.Uint64Var(&f.seed, "seed", 1, "`seed` of a synthetic trace's content")
-	completeValues(c, "format", "table", "json")
 	return c
 }
 
 // runTraceInfo measures, draws and prints.
-func runTraceInfo(ctx context.Context, s *streams, name string, f *infoFlags) error {
-	if !slices.Contains([]string{"table", "json"}, f.format) {
-		return fmt.Errorf("--format %q: want table or json", f.format)
-	}
+func runTraceInfo(ctx context.Context, s *system, name string, f *infoFlags) error {
 	o := stats.Options{Threads: runtime.GOMAXPROCS(0), Returns: f.returns}
 	if f.tokens != "" {
 		n, err := method.ParseCount(f.tokens)
 		if err != nil || n < 1 {
-			return fmt.Errorf("--tokens %q: want a positive number of tokens, such as 1k", f.tokens)
+			return wrong("tokens", f.tokens, "want a positive number of tokens, such as 1k")
 		}
 		o.Tokens = n
 	}
 	if f.plot != "" { // known before minutes of measuring
-		if err := checkWritable(f.plot); err != nil {
-			return fmt.Errorf("--plot %s: %w", f.plot, err)
+		if err := checkWritable("plot", f.plot); err != nil {
+			return err
 		}
 	}
 	t, err := trace.Open(name, trace.Options{Seed: f.seed, Tokens: o.Tokens})
@@ -82,31 +78,30 @@ func runTraceInfo(ctx context.Context, s *streams, name string, f *infoFlags) er
 	}
 	defer t.Close()
 	measured, err := stats.Measure(ctx, t, o)
-	if errors.Is(err, context.Canceled) {
-		return gateError{errors.New("interrupted")}
-	} else if err != nil {
+	if err != nil {
 		return err
 	}
 	if f.plot != "" {
 		if err := report.WriteStatsPlot(f.plot, t, measured); err != nil {
-			return fmt.Errorf("--plot: %w", err)
+			return err
 		}
 	}
 	return report.WriteStats(s.out, t, measured, s.reportOptions(f.format))
 }
 
-// checkWritable says why a file could not be put in place of path.
-func checkWritable(path string) error {
+// checkWritable says why a file could not be put in place of an option's path.
+func checkWritable(option, path string) error {
+	why := func(err error) error { return &record.InputError{Option: option, Value: path, Err: err} }
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return errors.New("is a directory, want a file to write")
+		return why(errors.New("is a directory, want a file to write"))
 	}
 	probe, err := os.CreateTemp(filepath.Dir(path), ".kvgauge-*")
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
-		return fmt.Errorf("the folder cannot be written to: %w", pathErr.Err)
+		return why(fmt.Errorf("the folder cannot be written to: %w", pathErr.Err))
 	}
 	if err != nil {
-		return err
+		return why(err)
 	}
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }

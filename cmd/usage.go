@@ -3,22 +3,90 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"kvgauge/sim/record"
 )
 
+// wrong is an error of an option's value.
+func wrong(option string, value any, want string, args ...any) error {
+	text := fmt.Sprint(value)
+	if s, ok := value.(string); ok {
+		text = strconv.Quote(s)
+	}
+	return &record.InputError{Option: option, Value: text, Err: fmt.Errorf(want, args...)}
+}
+
+// lacks is an error of an option that is not given.
+func lacks(option, want string) error {
+	return &record.InputError{Option: option, Err: errors.New(want)}
+}
+
+// enum is the value of a flag that takes one of a few words.
+type enum struct {
+	value  *string
+	values []string
+}
+
+// enumFlag declares such a flag, with its completion.
+func enumFlag(c *cobra.Command, value *string, name, byDefault string, values []string, usage string) {
+	*value = byDefault
+	c.Flags().Var(enum{value, values}, name, usage+strings.Join(values, "|"))
+	_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (e enum) String() string { return *e.value }
+
+func (e enum) Type() string { return "string" }
+
+// Set takes one of the words.
+func (e enum) Set(text string) error {
+	if !slices.Contains(e.values, text) {
+		return fmt.Errorf("want one of %s", strings.Join(e.values, ", "))
+	}
+	*e.value = text
+	return nil
+}
+
+// optionalInt is the value of a flag that stays nil where it is not given.
+type optionalInt struct{ value **int }
+
+func (o optionalInt) String() string {
+	if o.value == nil || *o.value == nil {
+		return ""
+	}
+	return strconv.Itoa(**o.value)
+}
+
+func (o optionalInt) Type() string { return "int" }
+
+// Set reads an integer.
+func (o optionalInt) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	*o.value = &n
+	return err
+}
+
 // wanted says what the values of a pflag type look like.
-var wanted = map[string]string{"int": "an integer", "uint64": "an integer of 0 or more", "bool": "true or false"}
+var wanted = map[string]string{"int": "want an integer", "uint64": "want an integer of 0 or more", "bool": "want true or false"}
 
 // flagError words the refusal of a flag's value as those of this program are.
 func flagError(err error) error {
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
-		return err
+		return record.Input(err)
 	}
 	f := invalid.GetFlag()
-	return fmt.Errorf("--%s %q: want %s", f.Name, invalid.GetValue(), wanted[f.Value.Type()])
+	want, ok := wanted[f.Value.Type()]
+	if !ok {
+		want = errors.Unwrap(invalid).Error()
+	}
+	return wrong(f.Name, invalid.GetValue(), "%s", want)
 }
 
 // noEmptyFlags refuses a flag that is given an empty value, such as --shard "$SHARD" where SHARD is not set: it
@@ -27,7 +95,7 @@ func noEmptyFlags(flags *pflag.FlagSet) error {
 	var err error
 	flags.Visit(func(f *pflag.Flag) {
 		if err == nil && f.Value.Type() == "string" && f.Value.String() == "" {
-			err = fmt.Errorf("--%s \"\": want a value, or no such flag", f.Name)
+			err = wrong(f.Name, "", "want a value, or no such flag")
 		}
 	})
 	return err
@@ -37,8 +105,11 @@ func noEmptyFlags(flags *pflag.FlagSet) error {
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return fmt.Errorf("%d arguments, want %s", len(args), c.UseLine())
+			return record.Input(fmt.Errorf("%d arguments, want %s", len(args), c.UseLine()))
 		}
 		return nil
 	}
 }
+
+// noArguments wants none: what stands there is taken for a command.
+func noArguments(c *cobra.Command, args []string) error { return record.Input(cobra.NoArgs(c, args)) }

@@ -26,11 +26,11 @@ func version() string {
 	return v
 }
 
-func newVersionCmd(s *streams) *cobra.Command {
+func newVersionCmd(s *system) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the kernels in use and the toolchain",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(s.out, "kvgauge %s, kernel %s, %s %s/%s\n", version(), kernel.Name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err

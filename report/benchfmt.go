@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // benchUnits is the metadata that benchstat judges by: all but the latency is exactly repeatable.
@@ -21,12 +21,12 @@ Unit step-ns better=lower
 // writeBenchfmt writes records in the Go benchmark format (golang.org/design/14313-benchmark-format), a
 // line a latency sample so that benchstat can test differences. Skipped and failed cells have no line.
 // The version is no configuration line: benchstat would not compare across it.
-func writeBenchfmt(w io.Writer, records []sim.Record, _ Options) error {
+func writeBenchfmt(w io.Writer, records []record.Record, _ Options) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprint(b, benchUnits)
 	config := map[string]string{}
 	for _, r := range records {
-		if r.Status != sim.OK {
+		if r.Status != record.OK {
 			continue
 		}
 		benchConfig(b, config, "model", oneLine(r.Model))
@@ -47,7 +47,7 @@ func writeBenchfmt(w io.Writer, records []sim.Record, _ Options) error {
 			}
 		}
 		if r.Error != nil {
-			fixed += " " + number(r.Error.RelL2) + " rel-l2"
+			fixed += " " + record.FigureOf("error.rel_l2").Text(r) + " rel-l2"
 		}
 		if r.Latency == nil || len(r.Latency.StepNS) == 0 {
 			if fixed != "" {

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/perf/benchfmt"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // TestBenchfmtReads reads the output back with the library that benchstat uses.
@@ -19,7 +19,7 @@ func TestBenchfmtReads(t *testing.T) {
 	records[1].Latency = nil
 	want := map[string]int{} // lines by name
 	for _, r := range records {
-		if r.Status == sim.OK {
+		if r.Status == record.OK {
 			n := 1
 			if r.Latency != nil {
 				n = len(r.Latency.StepNS)
@@ -35,7 +35,7 @@ func TestBenchfmtReads(t *testing.T) {
 			t.Error(rec)
 		case *benchfmt.Result:
 			got[string(rec.Name)]++
-			r := records[slices.IndexFunc(records, func(r sim.Record) bool {
+			r := records[slices.IndexFunc(records, func(r record.Record) bool {
 				return strings.Contains(string(rec.Name), "trace="+benchName(r.Trace)+"/pipeline="+benchName(r.Pipeline)+"/len="+strconv.Itoa(r.SeqLen))
 			})]
 			if v, ok := rec.Value("cache-bytes"); !ok || v != float64(*r.CacheBytes) {

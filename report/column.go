@@ -1,68 +1,62 @@
 package report
 
 import (
-	"kvgauge/sim"
-)
-
-// direction says which values of a column are the better ones.
-type direction int
-
-const (
-	unjudged direction = 0
-	low      direction = -1
-	high     direction = 1
+	"kvgauge/sim/record"
 )
 
 // column is one figure of the table.
 type column struct {
 	name  string
-	about string                    // for the notes
-	value func(sim.Record) *float64 // nil where it was not measured
-	text  func(sim.Record, float64) string
-	best  direction
-	rank  int                   // a narrow terminal loses the highest first; 0 always stays
-	doubt func(sim.Record) bool // the value is too unsure to be the best; nil: never
+	about string                       // for the notes
+	value func(record.Record) *float64 // nil where it was not measured
+	text  func(record.Record, float64) string
+	best  record.Direction
+	rank  int                      // a narrow terminal loses the highest first; 0 always stays
+	doubt func(record.Record) bool // the value is too unsure to be the best; nil: never
 }
 
 // columns are the figures in the order of the table.
 var columns = []column{
-	{"cache", "bytes of the whole cache after the last step, metadata included", func(r sim.Record) *float64 { return whole(r.CacheBytes) }, plain(byteText), low, 0, nil},
-	{"of full", "cache over the f16 cache of the trace's own heads", ofFull, plain(percentText), unjudged, 0, nil},
-	{"weights", "maps that were fitted on another text of the model, beside the cache", weights, plain(byteText), unjudged, 6, nil},
-	{"peak", "largest cache while the prompt is reduced layer by layer, and while decoding", func(r sim.Record) *float64 { return whole(r.PeakBytes) }, plain(byteText), low, 5, nil},
-	{"traffic", "cache bytes that the last step read", func(r sim.Record) *float64 { return whole(r.TrafficBytes) }, plain(byteText), low, 7, nil},
-	{"x full", "time of one decode step's attention over all layers over that of the full cache, sample by sample, with a 95 % interval", ratioToFull, ratioIntervalText, low, 1, noisy},
-	{"full step", "median time of the full cache's step, taken beside those of the pipeline", fullStepNS, plain(timeText), unjudged, 6, nil},
-	{"rel_l2", "|O'-O| / |O| of attention outputs, mean over layers", errorOf(func(e *sim.ErrorStats) *float64 { return &e.RelL2 }), errorText, low, 0, nil},
-	{"worst", "rel_l2 of the worst layer", errorOf(func(e *sim.ErrorStats) *float64 { return &e.RelL2WorstLayer }), plain(percentText), low, 3, nil},
-	{"p95", "95th percentile of rel_l2 over output rows", errorOf(func(e *sim.ErrorStats) *float64 { return &e.RelL2P95 }), plain(percentText), low, 6, nil},
-	{"mass", "share of the exact softmax mass that was attended", errorOf(func(e *sim.ErrorStats) *float64 { return e.Mass }), plain(percentText), high, 4, nil},
-	{"late", "of the mass, lost on keys that recent prompt queries had ignored", errorOf(func(e *sim.ErrorStats) *float64 { return e.LateMass }), plain(percentText), unjudged, 8, nil},
-	{"recall", "needles still in the cache when asked for", errorOf(func(e *sim.ErrorStats) *float64 { return e.Recall }), plain(percentText), high, 4, nil},
+	figureColumn("cache_bytes", "cache", "bytes of the whole cache after the last step, metadata included", 0),
+	{name: "of full", about: "cache over the f16 cache of the trace's own heads", value: ofFull, text: plain(percentText)},
+	{name: "weights", about: "maps that were fitted on another text of the model, beside the cache", value: weights, text: plain(byteText), rank: 6},
+	figureColumn("peak_bytes", "peak", "largest cache while the prompt is reduced layer by layer, and while decoding", 5),
+	figureColumn("traffic_bytes", "traffic", "cache bytes that the last step read", 7),
+	ratioColumn(),
+	{name: "full step", about: "median time of the full cache's step, taken beside those of the pipeline", value: fullStepNS, text: plain(timeText), rank: 6},
+	errorColumn(),
+	figureColumn("error.rel_l2_worst_layer", "worst", "rel_l2 of the worst layer", 3),
+	figureColumn("error.rel_l2_p95", "p95", "95th percentile of rel_l2 over output rows", 6),
+	figureColumn("error.mass", "mass", "share of the exact softmax mass that was attended", 4),
+	figureColumn("error.late_mass", "late", "of the mass, lost on keys that recent prompt queries had ignored", 8),
+	figureColumn("error.recall", "recall", "needles still in the cache when asked for", 4),
 }
 
-func whole(n *int64) *float64 {
-	if n == nil {
-		return nil
-	}
-	v := float64(*n)
-	return &v
+// figureColumn shows a figure of the record as it is.
+func figureColumn(figure, name, about string, rank int) column {
+	f := record.FigureOf(figure)
+	return column{name: name, about: about, value: f.Value, text: plain(unitText(f.Unit)), best: f.Better, rank: rank}
 }
 
-func errorOf(field func(*sim.ErrorStats) *float64) func(sim.Record) *float64 {
-	return func(r sim.Record) *float64 {
-		if r.Error == nil {
-			return nil
-		}
-		return field(r.Error)
-	}
+// errorColumn shows an error with half of its interval over several windows.
+func errorColumn() column {
+	c := figureColumn("error.rel_l2", "rel_l2", "|O'-O| / |O| of attention outputs, mean over layers", 0)
+	c.text = errorText
+	return c
 }
 
-func plain(text func(float64) string) func(sim.Record, float64) string {
-	return func(_ sim.Record, v float64) string { return text(v) }
+// ratioColumn shows the latency with its interval; a noisy one is no best.
+func ratioColumn() column {
+	c := figureColumn("latency.ratio_to_full", "x full", "time of one decode step's attention over all layers over that of the full cache, sample by sample, with a 95 % interval", 1)
+	c.text, c.doubt = ratioIntervalText, noisy
+	return c
 }
 
-func ofFull(r sim.Record) *float64 {
+func plain(text func(float64) string) func(record.Record, float64) string {
+	return func(_ record.Record, v float64) string { return text(v) }
+}
+
+func ofFull(r record.Record) *float64 {
 	if r.CacheBytes == nil || r.CacheBytesFull == nil || *r.CacheBytesFull == 0 {
 		return nil
 	}
@@ -71,46 +65,31 @@ func ofFull(r sim.Record) *float64 {
 }
 
 // weights has no value where there are none.
-func weights(r sim.Record) *float64 {
+func weights(r record.Record) *float64 {
 	if r.WeightBytes == nil || *r.WeightBytes == 0 {
 		return nil
 	}
-	return whole(r.WeightBytes)
+	return record.FigureOf("weight_bytes").Value(r)
 }
 
 // fullStepNS is the median of full's steps. Records of earlier versions lack them: there it is the pipeline's over
 // the ratio.
-func fullStepNS(r sim.Record) *float64 {
+func fullStepNS(r record.Record) *float64 {
 	l := r.Latency
 	if l == nil || len(l.FullStepNS) == 0 && l.RatioToFull == 0 {
 		return nil
 	}
 	ns := float64(l.MedianNS) / l.RatioToFull
 	if len(l.FullStepNS) > 0 {
-		ns = median(floats(l.FullStepNS))
+		ns = median(record.FigureOf("latency.full_step_ns").Values(r))
 	}
 	return &ns
 }
 
-func floats(ns []int64) []float64 {
-	var fs []float64
-	for _, n := range ns {
-		fs = append(fs, float64(n))
-	}
-	return fs
-}
-
-func noisy(r sim.Record) bool { return r.Latency != nil && r.Latency.Noisy }
-
-func ratioToFull(r sim.Record) *float64 {
-	if r.Latency == nil {
-		return nil
-	}
-	return &r.Latency.RatioToFull
-}
+func noisy(r record.Record) bool { return r.Latency != nil && r.Latency.Noisy }
 
 // errorText writes an error, and over several windows half of its interval: 22.3 ±1.4 %.
-func errorText(r sim.Record, e float64) string {
+func errorText(r record.Record, e float64) string {
 	if r.Error.RelL2Hi == nil {
 		return percentText(e)
 	}
@@ -118,7 +97,7 @@ func errorText(r sim.Record, e float64) string {
 }
 
 // ratioIntervalText writes a ratio with the wider half of its interval: 0.44x ±3 %.
-func ratioIntervalText(r sim.Record, ratio float64) string {
+func ratioIntervalText(r record.Record, ratio float64) string {
 	l := r.Latency
 	if l.RatioLo == nil || l.RatioHi == nil || ratio == 0 {
 		return ratioText(ratio)

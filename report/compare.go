@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // Limits say how much worse the records of a new run may be than those of an old one.
@@ -40,7 +40,7 @@ type Change struct {
 	P        *float64 `json:"p"`      // of a latency: chance of such a difference between equals
 	Text     string   `json:"text"`
 
-	cell sim.Key
+	cell record.Key
 }
 
 // Comparison is what two runs have in common and where they differ.
@@ -57,10 +57,10 @@ type Comparison struct {
 }
 
 // pair is a cell of both runs or, where the other is nil, of one.
-type pair struct{ old, new *sim.Record }
+type pair struct{ old, new *record.Record }
 
 // either is the record that there is.
-func (p pair) either() sim.Record {
+func (p pair) either() record.Record {
 	if p.new != nil {
 		return *p.new
 	}
@@ -74,13 +74,13 @@ func Compare(before, after Side, l Limits) (*Comparison, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Comparison{Schema: sim.Schema, Limits: l, Cells: len(pairs), Changes: []Change{}, pairs: pairs}
+	c := &Comparison{Schema: record.Schema, Limits: l, Cells: len(pairs), Changes: []Change{}, pairs: pairs}
 	clock := newClock(before, after, l.Latency)
 	for _, p := range pairs {
 		c.Changes = append(c.Changes, c.compare(p, clock)...)
 	}
 	if l.Latency != nil && c.Timed == 0 {
-		return nil, fmt.Errorf("latency: no cell has samples in both runs, want at least %d steps of a run, or as many repetitions", minSamples)
+		return nil, record.Input(fmt.Errorf("latency: no cell has samples in both runs, want at least %d steps of a run, or as many repetitions", minSamples))
 	}
 	for _, ch := range c.Changes {
 		if ch.Verdict == Regression {
@@ -91,24 +91,24 @@ func Compare(before, after Side, l Limits) (*Comparison, error) {
 }
 
 // pairUp pairs the records, those of the old run first and in its order.
-func pairUp(before, after []sim.Record) ([]pair, error) {
+func pairUp(before, after []record.Record) ([]pair, error) {
 	var pairs []pair
-	at := map[sim.Key]int{}
+	at := map[record.Key]int{}
 	for i, r := range before {
-		if _, twice := at[sim.KeyOf(r)]; twice {
-			return nil, fmt.Errorf("old run: two records of one cell: %s", sim.CellName(r))
+		if _, twice := at[r.Key()]; twice {
+			return nil, record.Input(fmt.Errorf("old run: two records of one cell: %s", r.Cell()))
 		}
-		at[sim.KeyOf(r)] = i
+		at[r.Key()] = i
 		pairs = append(pairs, pair{old: &before[i]})
 	}
 	for i, r := range after {
-		j, ok := at[sim.KeyOf(r)]
+		j, ok := at[r.Key()]
 		switch {
 		case !ok:
-			at[sim.KeyOf(r)] = len(pairs)
+			at[r.Key()] = len(pairs)
 			pairs = append(pairs, pair{new: &after[i]})
 		case pairs[j].new != nil:
-			return nil, fmt.Errorf("new run: two records of one cell: %s", sim.CellName(r))
+			return nil, record.Input(fmt.Errorf("new run: two records of one cell: %s", r.Cell()))
 		default:
 			pairs[j].new = &after[i]
 		}
@@ -125,7 +125,7 @@ func (c *Comparison) compare(p pair, k *clock) []Change {
 	if ch, ok := c.status(p); ok {
 		return []Change{ch}
 	}
-	if p.new.Status != sim.OK {
+	if p.new.Status != record.OK {
 		return nil
 	}
 	all := slices.Concat(c.figures(p), c.kept(p))
@@ -142,10 +142,10 @@ func (c *Comparison) compare(p pair, k *clock) []Change {
 // alone is the change of a cell that one run lacks.
 func (c *Comparison) alone(p pair) Change {
 	kind, text := "new", "the old run has no such cell"
-	other := func(q pair) *sim.Record { return q.old }
+	other := func(q pair) *record.Record { return q.old }
 	if p.new == nil {
 		kind, text = "missing", "the new run has no such cell"
-		other = func(q pair) *sim.Record { return q.new }
+		other = func(q pair) *record.Record { return q.new }
 	}
 	// The likeliest cause deserves a name: the same trace by name, with other content.
 	for _, q := range c.pairs {
@@ -163,7 +163,7 @@ func (c *Comparison) status(p pair) (Change, bool) {
 	switch {
 	case old == now:
 		return Change{}, false
-	case now == sim.OK:
+	case now == record.OK:
 		return change(p, "recovered", Improvement, fmt.Sprintf("was %s: %s", old, p.old.Reason)), true
 	}
 	return change(p, string(now), c.partnerless(), fmt.Sprintf("was %s: %s", old, p.new.Reason)), true
@@ -181,6 +181,6 @@ func (c *Comparison) partnerless() Verdict {
 func change(p pair, kind string, v Verdict, text string) Change {
 	r := p.either()
 	return Change{
-		Verdict: v, Kind: kind, Trace: r.Trace, SHA256: r.TraceSHA256, Model: r.Model, SeqLen: r.SeqLen, Pipeline: r.Pipeline, Text: oneLine(text), cell: sim.KeyOf(r),
+		Verdict: v, Kind: kind, Trace: r.Trace, SHA256: r.TraceSHA256, Model: r.Model, SeqLen: r.SeqLen, Pipeline: r.Pipeline, Text: oneLine(text), cell: r.Key(),
 	}
 }

@@ -5,80 +5,62 @@ import (
 	"math"
 	"slices"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // lossFloor is the change of an error that is never one: the smallest that tables show. Another kernel
 // adds in another order, which moves errors of rounding by far less.
 const lossFloor = 1e-5
 
-// judged is a figure that is compared: the smaller its loss the better.
-type judged struct {
-	kind, field string
-	value       func(sim.Record) *float64
-	loss        func(float64) float64
-	text        func(float64) string
-}
-
-// judgedFigures are all of them. Late mass is not judged, layers and quarters are parts of others.
-var judgedFigures = []judged{
-	bytesFigureOf("cache_bytes", func(r sim.Record) *int64 { return r.CacheBytes }),
-	bytesFigureOf("metadata_bytes", func(r sim.Record) *int64 { return r.MetadataBytes }),
-	bytesFigureOf("paged_bytes", func(r sim.Record) *int64 { return r.PagedBytes }),
-	bytesFigureOf("weight_bytes", func(r sim.Record) *int64 { return r.WeightBytes }),
-	bytesFigureOf("peak_bytes", func(r sim.Record) *int64 { return r.PeakBytes }),
-	bytesFigureOf("traffic_bytes", func(r sim.Record) *int64 { return r.TrafficBytes }),
-	errorFigureOf("rel_l2", itself, func(e *sim.ErrorStats) *float64 { return &e.RelL2 }),
-	errorFigureOf("rel_l2_p95", itself, func(e *sim.ErrorStats) *float64 { return &e.RelL2P95 }),
-	errorFigureOf("rel_l2_worst_layer", itself, func(e *sim.ErrorStats) *float64 { return &e.RelL2WorstLayer }),
-	errorFigureOf("max_abs", itself, func(e *sim.ErrorStats) *float64 { return &e.MaxAbs }),
-	errorFigureOf("cosine", fromOne, func(e *sim.ErrorStats) *float64 { return &e.Cosine }),
-	errorFigureOf("mass", fromOne, func(e *sim.ErrorStats) *float64 { return e.Mass }),
-	errorFigureOf("recall", fromOne, func(e *sim.ErrorStats) *float64 { return e.Recall }),
-}
-
-func itself(v float64) float64  { return v }
-func fromOne(v float64) float64 { return 1 - v }
-
-func bytesFigureOf(field string, value func(sim.Record) *int64) judged {
-	return judged{"bytes", field, func(r sim.Record) *float64 { return whole(value(r)) }, itself, byteText}
-}
-
-func errorFigureOf(field string, loss func(float64) float64, value func(*sim.ErrorStats) *float64) judged {
-	text := percentText
-	if field == "max_abs" {
-		text = func(v float64) string { return digits(v, 3) }
+// judged are the figures of bytes and errors that have a better side, in the order in which changes are told: those
+// that should be small, then those that should be large.
+func judged() []record.Figure {
+	var all []record.Figure
+	for _, better := range []record.Direction{record.Smaller, record.Larger} {
+		for _, f := range record.Figures {
+			if f.Better == better && (f.Kind == record.Bytes || f.Kind == record.Error) {
+				all = append(all, f)
+			}
+		}
 	}
-	return judged{"error", "error." + field, errorOf(value), loss, text}
+	return all
+}
+
+// loss is what should be small of a figure: itself, or what it lacks of 1.
+func loss(f record.Figure, v float64) float64 {
+	if f.Better == record.Larger {
+		return 1 - v
+	}
+	return v
 }
 
 // figures compares bytes and errors.
 func (c *Comparison) figures(p pair) []Change {
 	var all []Change
-	for _, f := range judgedFigures {
-		old, now := f.value(*p.old), f.value(*p.new)
+	for _, f := range judged() {
+		old, now, kind, text := f.Value(*p.old), f.Value(*p.new), string(f.Kind), unitText(f.Unit)
 		if old == nil {
 			continue
 		}
 		if now == nil {
-			ch := change(p, f.kind, Regression, "no longer measured")
-			ch.Figure, ch.Old = f.field, old
+			ch := change(p, kind, Regression, "no longer measured")
+			ch.Figure, ch.Old = f.Name, old
 			all = append(all, ch)
 			continue
 		}
 		limit, floor := c.Limits.Bytes, 0.0
-		if f.kind == "error" {
+		if f.Kind == record.Error {
 			limit, floor = c.Limits.Error, lossFloor
 		}
-		before, after := f.loss(*old), f.loss(*now)
+		before, after := loss(f, *old), loss(f, *now)
 		if math.Abs(after-before) <= floor {
 			continue
 		}
-		ch := change(p, f.kind, judge(before, after, limit), "")
-		ch.Figure, ch.Old, ch.New = f.field, old, now
+		ch := change(p, kind, judge(before, after, limit), "")
+		ch.Figure, ch.Old, ch.New = f.Name, old, now
 		ch.Growth = growth(before, after)
-		ch.Text = fmt.Sprintf("%s, was %s%s", f.text(*now), f.text(*old), growthText(ch.Growth))
-		if f.text(*now) == f.text(*old) {
+		ch.Text = fmt.Sprintf("%s, was %s%s", text(*now), text(*old), growthText(ch.Growth))
+		if text(*now) == text(*old) {
 			ch.Text = fmt.Sprintf("%v, was %v%s", *now, *old, growthText(ch.Growth))
 		}
 		all = append(all, ch)

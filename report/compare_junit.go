@@ -7,12 +7,12 @@ import (
 
 	"github.com/jstemmer/go-junit-report/v2/junit"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // writeComparisonJUnit writes a test case a cell, in the XML that CI servers show.
 func writeComparisonJUnit(w io.Writer, c *Comparison) error {
-	failures := map[sim.Key][]string{}
+	failures := map[record.Key][]string{}
 	for _, ch := range c.Changes {
 		if ch.Verdict == Regression {
 			failures[ch.cell] = append(failures[ch.cell], ch.subject()+": "+ch.Text)
@@ -22,11 +22,11 @@ func writeComparisonJUnit(w io.Writer, c *Comparison) error {
 	for _, p := range c.pairs {
 		r := p.either()
 		t := junit.Testcase{Name: xmlText(r.Pipeline), Classname: xmlText(fmt.Sprintf("%s.%d", r.Trace, r.SeqLen))}
-		lines := failures[sim.KeyOf(r)]
+		lines := failures[r.Key()]
 		switch {
 		case len(lines) > 0:
 			t.Failure = &junit.Result{Message: xmlText(lines[0]), Type: string(Regression), Data: xmlText(strings.Join(lines, "\n"))}
-		case r.Status != sim.OK:
+		case r.Status != record.OK:
 			t.Skipped = &junit.Result{Message: xmlText(r.Reason)}
 		}
 		suite.AddTestcase(t)

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/perf/benchmath"
 	"gonum.org/v1/gonum/stat"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 const (
@@ -28,7 +28,7 @@ const (
 // clock compares latencies.
 type clock struct {
 	limit    *float64 // nil: not at all
-	old, now map[sim.Key][]float64
+	old, now map[record.Key][]float64
 	alpha    float64 // of one cell
 	spread   float64 // standard deviation of the logarithms of all cells' changes; 0 with repetitions
 }
@@ -80,7 +80,7 @@ func (k *clock) compare(p pair) (*Change, bool) {
 		ch.Figure = "latency.ratio_to_full"
 		return &ch, false
 	}
-	old, now := k.old[sim.KeyOf(*p.old)], k.now[sim.KeyOf(*p.new)]
+	old, now := k.old[p.old.Key()], k.now[p.new.Key()]
 	if len(old) < minSamples || len(now) < minSamples {
 		return nil, false
 	}

@@ -13,20 +13,20 @@ import (
 	"strings"
 	"testing"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // cells are records of two pipelines at two lengths, in which everything is measured.
-func cells() []sim.Record {
-	var all []sim.Record
+func cells() []record.Record {
+	var all []record.Record
 	for _, n := range []int{256, 1024} {
 		for _, pipeline := range []string{"full", "snapkv:budget=25%"} {
 			bytes, meta, mass, recall := int64(n*100), int64(n), 0.9, 1.0
-			all = append(all, sim.Record{
-				Schema: sim.Schema, Status: sim.OK, Trace: "t", TraceSHA256: "abc", Model: "m", Pipeline: pipeline, Family: "eviction",
+			all = append(all, record.Record{
+				Schema: record.Schema, Status: record.OK, Trace: "t", TraceSHA256: "abc", Model: "m", Pipeline: pipeline, Family: "eviction",
 				SeqLen: n, Decode: 32, Windows: 1, Layers: []int{0, 1}, Seed: 1, Version: "1",
 				CacheBytes: &bytes, CacheBytesFull: &bytes, MetadataBytes: &meta, PagedBytes: &bytes, WeightBytes: &meta, PeakBytes: &bytes, TrafficBytes: &bytes,
-				Error: &sim.ErrorStats{RelL2: 0.2, RelL2P95: 0.4, RelL2WorstLayer: 0.3, Cosine: 0.98, MaxAbs: 1.5, Mass: &mass, Recall: &recall},
+				Error: &record.ErrorStats{RelL2: 0.2, RelL2P95: 0.4, RelL2WorstLayer: 0.3, Cosine: 0.98, MaxAbs: 1.5, Mass: &mass, Recall: &recall},
 				Kept:  [][][]int32{{{0, 1, 5}, {2, 3, 4}}, {{0, 1, 2}, {7, 8, 9}}},
 			})
 		}
@@ -35,13 +35,13 @@ func cells() []sim.Record {
 }
 
 // edited is a copy of cells in which the second one (snapkv at 256) is changed.
-func edited(t *testing.T, edit func(*sim.Record)) []sim.Record {
+func edited(t *testing.T, edit func(*record.Record)) []record.Record {
 	t.Helper()
 	data, err := json.Marshal(cells())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []sim.Record
+	var all []record.Record
 	if err := json.Unmarshal(data, &all); err != nil {
 		t.Fatal(err)
 	}
@@ -54,32 +54,32 @@ func ptr[T any](v T) *T { return &v }
 func TestCompareFindsEachKind(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		edit    func(*sim.Record)
+		edit    func(*record.Record)
 		verdict Verdict // none: no change at all
 		kind    string
 		text    string
 	}{
-		{"nothing", func(*sim.Record) {}, "", "", ""},
-		{"one byte", func(r *sim.Record) { *r.CacheBytes++ }, Regression, "bytes", "25601, was 25600 (+0.004 %)"},
-		{"metadata", func(r *sim.Record) { *r.MetadataBytes *= 2 }, Regression, "bytes", "512 B, was 256 B (+100 %)"},
-		{"weights from nothing", func(r *sim.Record) { r.WeightBytes = nil }, Regression, "bytes", "no longer measured"},
-		{"fewer bytes", func(r *sim.Record) { *r.TrafficBytes /= 2 }, Improvement, "bytes", "(-50.0 %)"},
-		{"error within 1 %", func(r *sim.Record) { r.Error.RelL2 *= 1.009 }, Allowed, "error", "(+0.900 %)"},
-		{"error above 1 %", func(r *sim.Record) { r.Error.RelL2 *= 1.011 }, Regression, "error", "20.2 %, was 20.0 % (+1.10 %)"},
-		{"worst layer", func(r *sim.Record) { r.Error.RelL2WorstLayer *= 2 }, Regression, "error", "(+100 %)"},
-		{"rounding", func(r *sim.Record) { r.Error.RelL2 += 9e-6 }, "", "", ""},
-		{"smaller error", func(r *sim.Record) { r.Error.RelL2P95 /= 2 }, Improvement, "error", "(-50.0 %)"},
-		{"mass: the loss counts", func(r *sim.Record) { *r.Error.Mass = 0.89 }, Regression, "error", "89.0 %, was 90.0 % (+10.0 %)"},
-		{"more mass", func(r *sim.Record) { *r.Error.Mass = 0.95 }, Improvement, "error", "(-50.0 %)"},
-		{"a needle lost", func(r *sim.Record) { *r.Error.Recall = 0.9 }, Regression, "error", "90.0 %, was 100 %"},
-		{"cosine", func(r *sim.Record) { r.Error.Cosine = 0.97 }, Regression, "error", "(+50.0 %)"},
-		{"late mass is not judged", func(r *sim.Record) { r.Error.LateMass = ptr(1.0) }, "", "", ""},
-		{"no error", func(r *sim.Record) { r.Error = nil }, Regression, "error", "no longer measured"},
-		{"kept", func(r *sim.Record) { r.Kept[1][1][0] = 6 }, Regression, "kept", "entry 1 of the layers, head 1: 1 positions gone (such as 7), 1 come (such as 6)"},
-		{"kept of one run only", func(r *sim.Record) { r.Kept = nil }, "", "", ""},
-		{"skipped", func(r *sim.Record) { r.Status, r.Reason = sim.Skipped, "too\nsmall" }, Regression, "skipped", "was ok: too small"},
-		{"failed", func(r *sim.Record) { r.Status, r.Reason = sim.Failed, "NaN" }, Regression, "failed", "was ok: NaN"},
-		{"version", func(r *sim.Record) { r.Version = "2" }, "", "", ""},
+		{"nothing", func(*record.Record) {}, "", "", ""},
+		{"one byte", func(r *record.Record) { *r.CacheBytes++ }, Regression, "bytes", "25601, was 25600 (+0.004 %)"},
+		{"metadata", func(r *record.Record) { *r.MetadataBytes *= 2 }, Regression, "bytes", "512 B, was 256 B (+100 %)"},
+		{"weights from nothing", func(r *record.Record) { r.WeightBytes = nil }, Regression, "bytes", "no longer measured"},
+		{"fewer bytes", func(r *record.Record) { *r.TrafficBytes /= 2 }, Improvement, "bytes", "(-50.0 %)"},
+		{"error within 1 %", func(r *record.Record) { r.Error.RelL2 *= 1.009 }, Allowed, "error", "(+0.900 %)"},
+		{"error above 1 %", func(r *record.Record) { r.Error.RelL2 *= 1.011 }, Regression, "error", "20.2 %, was 20.0 % (+1.10 %)"},
+		{"worst layer", func(r *record.Record) { r.Error.RelL2WorstLayer *= 2 }, Regression, "error", "(+100 %)"},
+		{"rounding", func(r *record.Record) { r.Error.RelL2 += 9e-6 }, "", "", ""},
+		{"smaller error", func(r *record.Record) { r.Error.RelL2P95 /= 2 }, Improvement, "error", "(-50.0 %)"},
+		{"mass: the loss counts", func(r *record.Record) { *r.Error.Mass = 0.89 }, Regression, "error", "89.0 %, was 90.0 % (+10.0 %)"},
+		{"more mass", func(r *record.Record) { *r.Error.Mass = 0.95 }, Improvement, "error", "(-50.0 %)"},
+		{"a needle lost", func(r *record.Record) { *r.Error.Recall = 0.9 }, Regression, "error", "90.0 %, was 100 %"},
+		{"cosine", func(r *record.Record) { r.Error.Cosine = 0.97 }, Regression, "error", "(+50.0 %)"},
+		{"late mass is not judged", func(r *record.Record) { r.Error.LateMass = ptr(1.0) }, "", "", ""},
+		{"no error", func(r *record.Record) { r.Error = nil }, Regression, "error", "no longer measured"},
+		{"kept", func(r *record.Record) { r.Kept[1][1][0] = 6 }, Regression, "kept", "entry 1 of the layers, head 1: 1 positions gone (such as 7), 1 come (such as 6)"},
+		{"kept of one run only", func(r *record.Record) { r.Kept = nil }, "", "", ""},
+		{"skipped", func(r *record.Record) { r.Status, r.Reason = record.Skipped, "too\nsmall" }, Regression, "skipped", "was ok: too small"},
+		{"failed", func(r *record.Record) { r.Status, r.Reason = record.Failed, "NaN" }, Regression, "failed", "was ok: NaN"},
+		{"version", func(r *record.Record) { r.Version = "2" }, "", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := Compare(Side{Records: cells()}, Side{Records: edited(t, c.edit)}, Limits{Error: 0.01})
@@ -109,11 +109,11 @@ func TestCompareFindsEachKind(t *testing.T) {
 
 // TestCompareNeverMatchesOthers: rows of another trace, model, seed, length or layers are other cells.
 func TestCompareNeverMatchesOthers(t *testing.T) {
-	for name, edit := range map[string]func(*sim.Record){
-		"trace": func(r *sim.Record) { r.TraceSHA256 = "other" }, "model": func(r *sim.Record) { r.Model = "other" },
-		"seed": func(r *sim.Record) { r.Seed = 2 }, "layers": func(r *sim.Record) { r.Layers = []int{0} },
-		"decode": func(r *sim.Record) { r.Decode = 16 }, "windows": func(r *sim.Record) { r.Windows = 2 },
-		"length": func(r *sim.Record) { r.SeqLen = 512 }, "pipeline": func(r *sim.Record) { r.Pipeline = "mqa" },
+	for name, edit := range map[string]func(*record.Record){
+		"trace": func(r *record.Record) { r.TraceSHA256 = "other" }, "model": func(r *record.Record) { r.Model = "other" },
+		"seed": func(r *record.Record) { r.Seed = 2 }, "layers": func(r *record.Record) { r.Layers = []int{0} },
+		"decode": func(r *record.Record) { r.Decode = 16 }, "windows": func(r *record.Record) { r.Windows = 2 },
+		"length": func(r *record.Record) { r.SeqLen = 512 }, "pipeline": func(r *record.Record) { r.Pipeline = "mqa" },
 	} {
 		for _, allow := range []bool{false, true} {
 			c, err := Compare(Side{Records: cells()}, Side{Records: edited(t, edit)}, Limits{AllowMissing: allow})
@@ -148,10 +148,10 @@ func TestCompareRefusesDoubles(t *testing.T) {
 }
 
 // timed gives each cell a latency of n steps around ratio, with noise of the given share.
-func timed(r *rand.Rand, ratio func(sim.Record) float64, share float64, n int) []sim.Record {
+func timed(r *rand.Rand, ratio func(record.Record) float64, share float64, n int) []record.Record {
 	all := cells()
 	for i := range all {
-		l := &sim.Latency{MedianNS: 100_000, RatioToFull: ratio(all[i]) * (1 + share*r.NormFloat64())}
+		l := &record.Latency{MedianNS: 100_000, RatioToFull: ratio(all[i]) * (1 + share*r.NormFloat64())}
 		for range n {
 			l.StepNS = append(l.StepNS, int64(100_000*(1+share*r.NormFloat64())))
 		}
@@ -163,13 +163,13 @@ func timed(r *rand.Rand, ratio func(sim.Record) float64, share float64, n int) [
 // TestRatios: samples of a single run are ratios to those of full beside them.
 func TestRatios(t *testing.T) {
 	r := measured("snapkv", "eviction", 500, 0.1)
-	r.Latency = &sim.Latency{MedianNS: 100, RatioToFull: 0.5, StepNS: []int64{90, 100, 300}, FullStepNS: []int64{180, 200, 600}}
+	r.Latency = &record.Latency{MedianNS: 100, RatioToFull: 0.5, StepNS: []int64{90, 100, 300}, FullStepNS: []int64{180, 200, 600}}
 	want := []float64{0.5, 0.5, 0.5} // the machine was busy for the third
-	if got := (Side{Records: []sim.Record{r}}).ratios()[sim.KeyOf(r)]; !slices.Equal(got, want) {
+	if got := (Side{Records: []record.Record{r}}).ratios()[r.Key()]; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	r.Latency.FullStepNS = nil // of an earlier version
-	if got := (Side{Records: []sim.Record{r}}).ratios()[sim.KeyOf(r)]; !slices.Equal(got, []float64{0.45, 0.5, 1.5}) {
+	if got := (Side{Records: []record.Record{r}}).ratios()[r.Key()]; !slices.Equal(got, []float64{0.45, 0.5, 1.5}) {
 		t.Errorf("without full's samples: %v", got)
 	}
 }
@@ -177,16 +177,16 @@ func TestRatios(t *testing.T) {
 // TestCompareLatency tells slower cells from noise, between single runs and between repeated ones.
 func TestCompareLatency(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
-	same := func(sim.Record) float64 { return 0.5 }
-	slower := func(by float64) func(sim.Record) float64 {
-		return func(r sim.Record) float64 {
+	same := func(record.Record) float64 { return 0.5 }
+	slower := func(by float64) func(record.Record) float64 {
+		return func(r record.Record) float64 {
 			if r.Pipeline != "full" && r.SeqLen == 1024 {
 				return 0.5 * by
 			}
 			return 0.5
 		}
 	}
-	repeated := func(ratio func(sim.Record) float64, share float64) Side {
+	repeated := func(ratio func(record.Record) float64, share float64) Side {
 		s := Side{Records: timed(r, ratio, share, 10)}
 		for range 5 {
 			s.Again = append(s.Again, timed(r, ratio, share, 10))
@@ -230,7 +230,7 @@ func TestCompareLatency(t *testing.T) {
 
 // TestComparisonFormats writes names that would break each format.
 func TestComparisonFormats(t *testing.T) {
-	nasty := edited(t, func(r *sim.Record) { r.Status, r.Reason = sim.Failed, "a|b \x1b[31m]]> <x> \x00 \uffff \xff" })
+	nasty := edited(t, func(r *record.Record) { r.Status, r.Reason = record.Failed, "a|b \x1b[31m]]> <x> \x00 \uffff \xff" })
 	for i := range nasty {
 		nasty[i].Trace = "t|\x07<&>"
 		nasty[i].TraceSHA256 = "other"
@@ -281,7 +281,7 @@ func TestComparisonFormats(t *testing.T) {
 
 func TestLoadSide(t *testing.T) {
 	dir := t.TempDir()
-	write := func(path string, records []sim.Record) {
+	write := func(path string, records []record.Record) {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o777); err != nil {
 			t.Fatal(err)
 		}
@@ -298,7 +298,7 @@ func TestLoadSide(t *testing.T) {
 	write("many/2/records.jsonl", cells())
 	write("many/notes/x.txt", nil)
 	write("mixed/1/records.jsonl", cells())
-	write("mixed/2/records.jsonl", edited(t, func(r *sim.Record) { *r.CacheBytes++ }))
+	write("mixed/2/records.jsonl", edited(t, func(r *record.Record) { *r.CacheBytes++ }))
 	if s, err := LoadSide(filepath.Join(dir, "many")); err != nil || len(s.Records) != 4 || len(s.Again) != 1 {
 		t.Errorf("%+v, %v", s, err)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"gonum.org/v1/plot"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // point is one marker.
@@ -51,12 +51,12 @@ type figure struct {
 }
 
 // traceRecords are the records of one trace and choice of layers, in their order.
-func traceRecords(records []sim.Record) [][]sim.Record {
+func traceRecords(records []record.Record) [][]record.Record {
 	type key struct{ trace, sha256, layers string }
-	var all [][]sim.Record
+	var all [][]record.Record
 	at := map[key]int{}
 	for _, r := range records {
-		k := key{r.Trace, r.TraceSHA256, layerList(r.Layers)}
+		k := key{r.Trace, r.TraceSHA256, record.LayerList(r.Layers)}
 		i, ok := at[k]
 		if !ok {
 			i = len(all)
@@ -70,7 +70,7 @@ func traceRecords(records []sim.Record) [][]sim.Record {
 
 // join makes the points of records into series, one for each name; bounds come first, so that others are
 // drawn over them.
-func join(records []sim.Record, name func(sim.Record) string, look map[string]style, value func(sim.Record) (point, bool)) []series {
+func join(records []record.Record, name func(record.Record) string, look map[string]style, value func(record.Record) (point, bool)) []series {
 	var all []series
 	at := map[string]int{}
 	for _, r := range records {

@@ -7,7 +7,7 @@ import (
 
 	"gonum.org/v1/plot"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // errorFloor is the least error that pictures resolve. That of the full cache is rounding to f16, far
@@ -20,8 +20,8 @@ const (
 )
 
 // bytesFigure shows the cache over the sequence length.
-func bytesFigure(records []sim.Record, look map[string]style) figure {
-	f := overLengths(records, look, "cache after the last step", func(r sim.Record) (y, lo, hi float64, ok bool) {
+func bytesFigure(records []record.Record, look map[string]style) figure {
+	f := overLengths(records, look, "cache after the last step", func(r record.Record) (y, lo, hi float64, ok bool) {
 		if r.CacheBytes == nil || *r.CacheBytes == 0 {
 			return 0, 0, 0, false
 		}
@@ -36,14 +36,14 @@ func bytesFigure(records []sim.Record, look map[string]style) figure {
 
 // latencyFigure shows the time of a step over the sequence length: the ratio to full's step beside it, times the
 // median of all of full's steps at that length, so that the curves cannot contradict the ratios.
-func latencyFigure(records []sim.Record, look map[string]style) figure {
+func latencyFigure(records []record.Record, look map[string]style) figure {
 	steps := map[sectionKey][]float64{}
 	for _, r := range records {
 		if ns := fullStepNS(r); ns != nil {
 			steps[keyOf(r)] = append(steps[keyOf(r)], *ns)
 		}
 	}
-	f := overLengths(records, look, "ratio to full x full's step", func(r sim.Record) (y, lo, hi float64, ok bool) {
+	f := overLengths(records, look, "ratio to full x full's step", func(r record.Record) (y, lo, hi float64, ok bool) {
 		l := r.Latency
 		if l == nil || l.RatioToFull == 0 {
 			return 0, 0, 0, false
@@ -62,8 +62,8 @@ func latencyFigure(records []sim.Record, look map[string]style) figure {
 }
 
 // latencyCaption says how the time was taken, as the first record that has one knows it.
-func latencyCaption(records []sim.Record) string {
-	i := slices.IndexFunc(records, func(r sim.Record) bool { return r.Latency != nil })
+func latencyCaption(records []record.Record) string {
+	i := slices.IndexFunc(records, func(r record.Record) bool { return r.Latency != nil })
 	if i < 0 {
 		return ""
 	}
@@ -73,8 +73,8 @@ func latencyCaption(records []sim.Record) string {
 }
 
 // errorFigure shows the error over the sequence length.
-func errorFigure(records []sim.Record, look map[string]style) figure {
-	f := overLengths(records, look, "rel_l2 error of attention", func(r sim.Record) (y, lo, hi float64, ok bool) {
+func errorFigure(records []record.Record, look map[string]style) figure {
+	f := overLengths(records, look, "rel_l2 error of attention", func(r record.Record) (y, lo, hi float64, ok bool) {
 		if r.Error == nil {
 			return 0, 0, 0, false
 		}
@@ -91,18 +91,18 @@ func errorFigure(records []sim.Record, look map[string]style) figure {
 }
 
 // tradeoffFigure shows the error over the cache at each trace's longest length.
-func tradeoffFigure(records []sim.Record, look map[string]style) figure {
+func tradeoffFigure(records []record.Record, look map[string]style) figure {
 	var f figure
 	for _, rs := range traceRecords(records) {
 		longest := 0
-		usable := func(r sim.Record) bool { return r.Error != nil && ofFull(r) != nil && *r.CacheBytes > 0 }
+		usable := func(r record.Record) bool { return r.Error != nil && ofFull(r) != nil && *r.CacheBytes > 0 }
 		for _, r := range rs {
 			if usable(r) {
 				longest = max(longest, r.SeqLen)
 			}
 		}
 		var front []point
-		all := join(rs, func(r sim.Record) string { return r.Family + "/" + curveOf(r.Pipeline) }, look, func(r sim.Record) (point, bool) {
+		all := join(rs, func(r record.Record) string { return r.Family + "/" + curveOf(r.Pipeline) }, look, func(r record.Record) (point, bool) {
 			if !usable(r) || r.SeqLen != longest {
 				return point{}, false
 			}
@@ -144,10 +144,10 @@ func tradeoffFigure(records []sim.Record, look map[string]style) figure {
 }
 
 // overLengths makes one panel a trace, without a range of y; value says no where a record has none.
-func overLengths(records []sim.Record, look map[string]style, label string, value func(sim.Record) (y, lo, hi float64, ok bool)) figure {
+func overLengths(records []record.Record, look map[string]style, label string, value func(record.Record) (y, lo, hi float64, ok bool)) figure {
 	var f figure
 	for _, rs := range traceRecords(records) {
-		all := join(rs, func(r sim.Record) string { return r.Pipeline }, look, func(r sim.Record) (point, bool) {
+		all := join(rs, func(r record.Record) string { return r.Pipeline }, look, func(r record.Record) (point, bool) {
 			y, lo, hi, ok := value(r)
 			return point{x: float64(r.SeqLen), y: y, lo: lo, hi: hi}, ok
 		})
@@ -232,19 +232,19 @@ func errorAxisFloor(panels []panel) float64 {
 }
 
 // panelTitle says whose trace a panel shows.
-func panelTitle(r sim.Record, length string) string {
+func panelTitle(r record.Record, length string) string {
 	return oneLine(fmt.Sprintf("%s, %s%d of %d layers", traceText(r), length, len(r.Layers), r.NumLayers))
 }
 
 // captions are the lines below a picture, without empty ones.
-func captions(records []sim.Record, lines ...string) []string {
+func captions(records []record.Record, lines ...string) []string {
 	if slices.ContainsFunc(records, isBound) {
 		lines = append(lines, captionBounds)
 	}
 	return slices.DeleteFunc(lines, func(s string) bool { return s == "" })
 }
 
-func retrainedNote(records []sim.Record) string {
+func retrainedNote(records []record.Record) string {
 	if slices.ContainsFunc(records, isRetrained) {
 		return noteRetrained
 	}

@@ -8,7 +8,7 @@ import (
 
 	"gonum.org/v1/plot/vg"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // TestErrorFloor draws errors that the picture does not resolve at its bottom, and says so.
@@ -25,7 +25,7 @@ func TestErrorFloor(t *testing.T) {
 		{"all at rounding", []float64{0, 2e-6}, 1e-4, "Errors below 0.01 %"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var records []sim.Record
+			var records []record.Record
 			for i, e := range c.errors {
 				records = append(records, measured(string(rune('a'+i)), "eviction", 100, e))
 			}
@@ -49,7 +49,7 @@ func TestErrorFloor(t *testing.T) {
 
 // TestErrorFloorOfReductions does not let the rounding of the full cache stretch the axis.
 func TestErrorFloorOfReductions(t *testing.T) {
-	records := []sim.Record{measured("full", "baseline", 1000, 8e-4), measured("a", "eviction", 100, 0.2)}
+	records := []record.Record{measured("full", "baseline", 1000, 8e-4), measured("a", "eviction", 100, 0.2)}
 	f := errorFigure(records, styles(records))
 	if y := f.panels[0].series[0].points[0].y; math.Abs(y-0.1) > 1e-9 {
 		t.Errorf("full is drawn at %v, want the floor 0.1", y)
@@ -66,7 +66,7 @@ func TestTradeoff(t *testing.T) {
 	short.SeqLen = 32
 	other := measured("c", "sharing", 400, 0.2)
 	other.Trace = "u"
-	records := []sim.Record{
+	records := []record.Record{
 		short, measured("full", "baseline", 1000, 1e-6),
 		measured("a:budget=50%", "eviction", 500, 0.05), measured("a:budget=10%", "eviction", 100, 0.2),
 		measured("b", "eviction", 500, 0.1), measured("z", "bound", 50, 0.01), other,
@@ -152,7 +152,7 @@ func TestLatencyFigure(t *testing.T) {
 					full = float64(r.Latency.FullStepNS[0])
 				}
 			}
-			if !slices.ContainsFunc(records, func(r sim.Record) bool {
+			if !slices.ContainsFunc(records, func(r record.Record) bool {
 				l := r.Latency
 				return r.Trace == "smollm2" && r.SeqLen == int(p.x) && l != nil && near(p.y, l.RatioToFull*full) && near(p.lo, *l.RatioLo*full) && near(p.hi, *l.RatioHi*full)
 			}) {

@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // Options say how a report is written.
@@ -18,7 +18,7 @@ type Options struct {
 // formats are the output formats in the order of help texts; the first is the default.
 var formats = []struct {
 	name  string
-	write func(io.Writer, []sim.Record, Options) error
+	write func(io.Writer, []record.Record, Options) error
 }{
 	{"table", writeTable},
 	{"markdown", writeMarkdown},
@@ -37,7 +37,7 @@ func Formats() []string {
 }
 
 // Write writes records in a format.
-func Write(w io.Writer, records []sim.Record, o Options) error {
+func Write(w io.Writer, records []record.Record, o Options) error {
 	for _, f := range formats {
 		if f.name == o.Format {
 			return f.write(w, records, o)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // TestGoldens holds every format to a file; the records are synthetic, so that latency may be in them.
@@ -44,12 +44,12 @@ func TestWriteErrors(t *testing.T) {
 
 // TestWriteWithoutMeasurements writes records that hold only their head.
 func TestWriteWithoutMeasurements(t *testing.T) {
-	bare := []sim.Record{
-		{Schema: 1, Status: sim.Skipped, Reason: "a|b\nc", Trace: "t", Pipeline: "p", Family: "eviction", SeqLen: 8},
-		{Schema: 1, Status: sim.Failed, Reason: "NaN", Trace: "t", Pipeline: "q", Family: "eviction", SeqLen: 8},
+	bare := []record.Record{
+		{Schema: 1, Status: record.Skipped, Reason: "a|b\nc", Trace: "t", Pipeline: "p", Family: "eviction", SeqLen: 8},
+		{Schema: 1, Status: record.Failed, Reason: "NaN", Trace: "t", Pipeline: "q", Family: "eviction", SeqLen: 8},
 	}
 	for _, f := range Formats() {
-		for _, records := range [][]sim.Record{nil, bare} {
+		for _, records := range [][]record.Record{nil, bare} {
 			write(t, records, Options{Format: f, Width: 40})
 		}
 	}
@@ -64,7 +64,7 @@ func TestWriteWithoutMeasurements(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, records []sim.Record, o Options) []byte {
+func write(t *testing.T, records []record.Record, o Options) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := Write(&b, records, o); err != nil {

@@ -1,9 +1,7 @@
 package report
 
 import (
-	"strings"
-
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // gapOf are the errors of two bounds on the choice of entries: what chance has, and what foresight has. Bounds are
@@ -30,7 +28,7 @@ func (s section) gaps() map[string]gapOf {
 
 // rivals is the same for pipelines that compare: those of one size, or else of one budget and the same other
 // stages; "" where a pipeline has no budget.
-func (s section) rivals(r sim.Record) string {
+func (s section) rivals(r record.Record) string {
 	if s.equalBytes() {
 		return "equal bytes"
 	}
@@ -40,13 +38,12 @@ func (s section) rivals(r sim.Record) string {
 // budgetKey is a pipeline with the stage that names a budget replaced by the budget: budget=25%+b of
 // a:budget=25%,c=1+b. It is "" where no stage does.
 func budgetKey(pipeline string) string {
-	stages := strings.Split(pipeline, "+")
-	for i, stage := range stages {
-		_, params, _ := strings.Cut(stage, ":")
-		for kv := range strings.SplitSeq(params, ",") {
-			if strings.HasPrefix(kv, "budget=") {
-				stages[i] = kv
-				return strings.Join(stages, "+")
+	p := record.ParsePipeline(pipeline)
+	for i, s := range p {
+		for _, param := range s.Params {
+			if param.Key() == "budget" {
+				p[i] = record.Stage{Method: string(param)}
+				return p.String()
 			}
 		}
 	}
@@ -60,7 +57,7 @@ func (s section) gapColumn() column {
 	return column{
 		name:  "gap",
 		about: "share that is closed of the gap in rel_l2 between the bounds with the largest and the least error, at the same budget or bytes",
-		value: func(r sim.Record) *float64 {
+		value: func(r record.Record) *float64 {
 			g, ok := all[s.rivals(r)]
 			if !ok || g.chance == g.foresight || !competes(r) || r.Error == nil {
 				return nil

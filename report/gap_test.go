@@ -5,34 +5,34 @@ import (
 	"strings"
 	"testing"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 func TestGap(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		records []sim.Record
+		records []record.Record
 		want    string // shares of the records in order, in per cent
 	}{
-		{"between the bounds, whichever comes first", []sim.Record{
+		{"between the bounds, whichever comes first", []record.Record{
 			measured("x:budget=25%", "bound", 250, 0.5), measured("a:budget=25%,c=1", "eviction", 250, 0.2), measured("y:budget=25%", "bound", 250, 0.1),
 		}, "- 75 -"},
-		{"worse than chance, better than any choice", []sim.Record{
+		{"worse than chance, better than any choice", []record.Record{
 			measured("x:budget=9", "bound", 250, 0.5), measured("y:budget=9", "bound", 250, 0.1), measured("a:budget=9", "eviction", 250, 0.6), measured("b:budget=9", "eviction", 250, 0.02),
 		}, "- - -25 120"},
-		{"other budgets and methods without one", []sim.Record{
+		{"other budgets and methods without one", []record.Record{
 			measured("x:budget=25%", "bound", 250, 0.5), measured("y:budget=25%", "bound", 250, 0.1),
 			measured("a:budget=50%", "eviction", 250, 0.2), measured("b", "latent", 250, 0.2), measured("z:rank=3", "bound", 250, 0.01),
 		}, "- - - - -"},
-		{"other stages", []sim.Record{
+		{"other stages", []record.Record{
 			measured("x:budget=9", "bound", 250, 0.5), measured("y:budget=9", "bound", 250, 0.1), measured("m+a:budget=9+q", "sharing+eviction+quantisation", 250, 0.4),
 			measured("m+x:budget=9+q", "sharing+bound+quantisation", 250, 0.6), measured("m+y:budget=9+q", "sharing+bound+quantisation", 250, 0.2),
 		}, "- - 50 - -"},
-		{"one bound, or two that are equal", []sim.Record{
+		{"one bound, or two that are equal", []record.Record{
 			measured("x:budget=9", "bound", 250, 0.5), measured("a:budget=9", "eviction", 250, 0.2),
 			measured("x:budget=8", "bound", 250, 0.5), measured("y:budget=8", "bound", 250, 0.5), measured("a:budget=8", "eviction", 250, 0.2),
 		}, "- - - - -"},
-		{"equal bytes: every method, the bounds on entries alone", []sim.Record{
+		{"equal bytes: every method, the bounds on entries alone", []record.Record{
 			atBytes("x:budget=20", "bound", 0.5), atBytes("y:budget=20", "bound", 0.1), atBytes("z:rank=3", "bound", 0.01),
 			atBytes("m+y:budget=40", "sharing+bound", 0.9), atBytes("a:budget=22", "eviction", 0.3), atBytes("b", "latent", 0.4),
 		}, "- - - - 50 25"},

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // writeJSON writes the records as one JSON array, a record a line, unchanged.
-func writeJSON(w io.Writer, records []sim.Record, _ Options) error {
+func writeJSON(w io.Writer, records []record.Record, _ Options) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprint(b, "[")
 	for i, r := range records {

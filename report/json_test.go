@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // TestJSON gives the records back unchanged, a record a line.
 func TestJSON(t *testing.T) {
-	for _, records := range [][]sim.Record{{}, goldenRecords()} {
+	for _, records := range [][]record.Record{{}, goldenRecords()} {
 		out := write(t, records, Options{Format: "json"})
-		got := []sim.Record{}
+		got := []record.Record{}
 		if err := json.Unmarshal(out, &got); err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +30,7 @@ func TestJSON(t *testing.T) {
 // TestJSONInfinity names the record that cannot be written.
 func TestJSONInfinity(t *testing.T) {
 	r := measured("a", "eviction", 1, math.Inf(1))
-	err := Write(&strings.Builder{}, []sim.Record{r}, Options{Format: "json"})
+	err := Write(&strings.Builder{}, []record.Record{r}, Options{Format: "json"})
 	if err == nil || !strings.Contains(err.Error(), "record of a on t at 64 tokens") {
 		t.Errorf("error %v", err)
 	}

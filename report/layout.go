@@ -3,7 +3,7 @@ package report
 import (
 	"slices"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // cell is one figure as text.
@@ -62,7 +62,7 @@ func (s section) columns(places map[string]standing) []column {
 }
 
 // cells writes the column for all rows, nil where none has a value.
-func (c column) cells(records []sim.Record) []cell {
+func (c column) cells(records []record.Record) []cell {
 	cells := make([]cell, len(records))
 	any := false
 	for i, r := range records {
@@ -81,7 +81,7 @@ func (c column) cells(records []sim.Record) []cell {
 
 // mark marks the best value of the column among the pipelines that compete, and its equals; where all
 // of them are equal there is none.
-func (c column) mark(records []sim.Record, cells []cell) {
+func (c column) mark(records []record.Record, cells []cell) {
 	var best, worst *float64
 	for _, r := range records {
 		v := c.value(r)
@@ -105,8 +105,8 @@ func (c column) mark(records []sim.Record, cells []cell) {
 }
 
 // judges says whether a record can be the best of the column.
-func (c column) judges(r sim.Record) bool {
-	return c.best != unjudged && competes(r) && (c.doubt == nil || !c.doubt(r))
+func (c column) judges(r record.Record) bool {
+	return c.best != record.Neither && competes(r) && (c.doubt == nil || !c.doubt(r))
 }
 
 // without returns the layout less a column.

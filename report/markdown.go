@@ -6,11 +6,11 @@ import (
 	"io"
 	"strings"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // writeMarkdown prints the sections of the table as Markdown, all columns included, the best in bold.
-func writeMarkdown(w io.Writer, records []sim.Record, _ Options) error {
+func writeMarkdown(w io.Writer, records []record.Record, _ Options) error {
 	b := bufio.NewWriter(w)
 	n := &notes{}
 	var layouts []layout

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // The sentences that tables and pictures share.
@@ -25,9 +25,9 @@ type notes struct {
 }
 
 // markers returns the markers of a record's footnotes: " [1,3]", or "" where it has none.
-func (n *notes) markers(r sim.Record) string {
+func (n *notes) markers(r record.Record) string {
 	var texts []string
-	if r.Status != sim.OK {
+	if r.Status != record.OK {
 		texts = append(texts, fmt.Sprintf("%s: %s", r.Status, r.Reason))
 	}
 	for _, w := range r.Warnings {
@@ -53,11 +53,11 @@ func (n *notes) markers(r sim.Record) string {
 }
 
 // general are the sentences that hold for a set of records: what the figures are, and are not.
-func general(records []sim.Record) []string {
+func general(records []record.Record) []string {
 	var lines []string
-	if slices.ContainsFunc(records, func(r sim.Record) bool { return r.Error != nil }) {
+	if slices.ContainsFunc(records, func(r record.Record) bool { return r.Error != nil }) {
 		lines = append(lines, noteLocal)
-		if slices.ContainsFunc(records, func(r sim.Record) bool { return r.Error != nil && isRetrained(r) }) {
+		if slices.ContainsFunc(records, func(r record.Record) bool { return r.Error != nil && isRetrained(r) }) {
 			lines = append(lines, noteRetrained)
 		}
 	}
@@ -71,7 +71,7 @@ func general(records []sim.Record) []string {
 }
 
 // noteLatency says whether steps found their caches in DRAM, or "" where none was timed.
-func noteLatency(records []sim.Record) string {
+func noteLatency(records []record.Record) string {
 	var cold, warm bool
 	for _, r := range records {
 		if r.Latency != nil {

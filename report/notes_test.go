@@ -4,21 +4,21 @@ import (
 	"slices"
 	"testing"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // TestMarkers numbers each text once.
 func TestMarkers(t *testing.T) {
 	n := &notes{}
-	clamped := sim.Warning{Code: "clamped", Text: "to 4"}
+	clamped := record.Warning{Code: "clamped", Text: "to 4"}
 	for i, c := range []struct {
-		r    sim.Record
+		r    record.Record
 		want string
 	}{
-		{sim.Record{Status: sim.OK}, ""},
-		{sim.Record{Status: sim.Skipped, Reason: "3 heads"}, " [1]"},
-		{sim.Record{Status: sim.OK, Warnings: []sim.Warning{clamped, {Code: "b", Text: "x"}}}, " [2,3]"},
-		{sim.Record{Status: sim.Skipped, Reason: "3 heads", Warnings: []sim.Warning{clamped}}, " [1,2]"},
+		{record.Record{Status: record.OK}, ""},
+		{record.Record{Status: record.Skipped, Reason: "3 heads"}, " [1]"},
+		{record.Record{Status: record.OK, Warnings: []record.Warning{clamped, {Code: "b", Text: "x"}}}, " [2,3]"},
+		{record.Record{Status: record.Skipped, Reason: "3 heads", Warnings: []record.Warning{clamped}}, " [1,2]"},
 	} {
 		if got := n.markers(c.r); got != c.want {
 			t.Errorf("record %d: %q, want %q", i, got, c.want)
@@ -31,21 +31,21 @@ func TestMarkers(t *testing.T) {
 
 // TestGeneral says of figures only what holds for the records.
 func TestGeneral(t *testing.T) {
-	timed := func(cold bool) sim.Record {
-		return sim.Record{Family: "eviction", Latency: &sim.Latency{Cold: cold}}
+	timed := func(cold bool) record.Record {
+		return record.Record{Family: "eviction", Latency: &record.Latency{Cold: cold}}
 	}
 	for _, c := range []struct {
 		name    string
-		records []sim.Record
+		records []record.Record
 		want    []string
 	}{
-		{"nothing", []sim.Record{{Family: "sharing"}}, nil},
-		{"errors", []sim.Record{measured("a", "eviction", 1, 0)}, []string{noteLocal}},
-		{"conversion", []sim.Record{measured("a", "sharing+eviction", 1, 0)}, []string{noteLocal, noteRetrained}},
-		{"bounds", []sim.Record{measured("a", "bound", 1, 0)}, []string{noteLocal, noteBounds}},
-		{"cold", []sim.Record{timed(true)}, []string{noteCold}},
-		{"warm", []sim.Record{timed(false)}, []string{noteWarm}},
-		{"mixed", []sim.Record{timed(false), timed(true)}, []string{noteMixed}},
+		{"nothing", []record.Record{{Family: "sharing"}}, nil},
+		{"errors", []record.Record{measured("a", "eviction", 1, 0)}, []string{noteLocal}},
+		{"conversion", []record.Record{measured("a", "sharing+eviction", 1, 0)}, []string{noteLocal, noteRetrained}},
+		{"bounds", []record.Record{measured("a", "bound", 1, 0)}, []string{noteLocal, noteBounds}},
+		{"cold", []record.Record{timed(true)}, []string{noteCold}},
+		{"warm", []record.Record{timed(false)}, []string{noteWarm}},
+		{"mixed", []record.Record{timed(false), timed(true)}, []string{noteMixed}},
 	} {
 		if got := general(c.records); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)

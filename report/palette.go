@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // style is how a pipeline looks, the same in all panels and pictures.
@@ -38,7 +38,7 @@ var dashes = [][]vg.Length{nil, {6, 2.5}, {2, 2}, {8, 2, 2, 2}, {4, 1.5}}
 // styles gives each pipeline a colour, a dash and a marker. Pipelines that differ in the budget alone
 // are one curve: they share colour and dash. Curves are numbered by family and name within their hues: the
 // next has another colour and shape, and when the colours are through also another dash and filling.
-func styles(records []sim.Record) map[string]style {
+func styles(records []record.Record) map[string]style {
 	type curve struct{ family, name string }
 	budgets := map[curve][]string{} // pipelines in order of appearance
 	for _, r := range records {
@@ -99,41 +99,17 @@ func newStyle(pipeline string, hues []color.RGBA, i, b int) style {
 
 // withoutKnobs returns the records with what an equal-bytes run set taken out of the pipelines' names: a method is
 // one curve, whatever its knob is at each length.
-func withoutKnobs(records []sim.Record) []sim.Record {
+func withoutKnobs(records []record.Record) []record.Record {
 	out := slices.Clone(records)
 	for i, r := range out {
-		method, param, ok := strings.Cut(r.Knob, ":")
-		if !ok {
-			continue
+		if method, param, ok := strings.Cut(r.Knob, ":"); ok {
+			out[i].Pipeline = record.ParsePipeline(r.Pipeline).Without(method, param).String()
 		}
-		stages := strings.Split(r.Pipeline, "+")
-		for k, stage := range stages {
-			if name, _, _ := strings.Cut(stage, ":"); name == method {
-				stages[k] = stageWithout(stage, param)
-			}
-		}
-		out[i].Pipeline = strings.Join(stages, "+")
 	}
 	return out
 }
 
-// stageWithout is a stage of a pipeline's name without a parameter.
-func stageWithout(stage, param string) string {
-	name, params, _ := strings.Cut(stage, ":")
-	kept := slices.DeleteFunc(strings.Split(params, ","), func(kv string) bool {
-		return kv == "" || strings.HasPrefix(kv, param+"=")
-	})
-	if len(kept) > 0 {
-		name += ":" + strings.Join(kept, ",")
-	}
-	return name
-}
-
 // curveOf is a pipeline's name without its budgets.
 func curveOf(pipeline string) string {
-	stages := strings.Split(pipeline, "+")
-	for i, stage := range stages {
-		stages[i] = stageWithout(stage, "budget")
-	}
-	return strings.Join(stages, "+")
+	return record.ParsePipeline(pipeline).Without("", "budget").String()
 }

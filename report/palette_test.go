@@ -10,7 +10,7 @@ import (
 
 	"gonum.org/v1/plot/vg"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 func TestCurveOf(t *testing.T) {
@@ -36,7 +36,7 @@ func look(s style) string {
 
 // TestStylesDiffer gives each of many pipelines a look of its own.
 func TestStylesDiffer(t *testing.T) {
-	var records []sim.Record
+	var records []record.Record
 	for _, family := range []string{"baseline", "sharing", "eviction", "bound"} {
 		n := 14
 		switch family {
@@ -46,7 +46,7 @@ func TestStylesDiffer(t *testing.T) {
 			n = 4
 		}
 		for i := range n {
-			records = append(records, sim.Record{Pipeline: fmt.Sprint(family, i), Family: family})
+			records = append(records, record.Record{Pipeline: fmt.Sprint(family, i), Family: family})
 		}
 	}
 	seen := map[string]string{}
@@ -60,9 +60,9 @@ func TestStylesDiffer(t *testing.T) {
 
 // TestStylesOfBudgets gives the budgets of a method one line and markers of their own.
 func TestStylesOfBudgets(t *testing.T) {
-	var records []sim.Record
+	var records []record.Record
 	for _, p := range []string{"a:budget=2%", "a:budget=12%", "a:budget=25%", "b:budget=2%"} {
-		records = append(records, sim.Record{Pipeline: p, Family: "eviction"})
+		records = append(records, record.Record{Pipeline: p, Family: "eviction"})
 	}
 	all := styles(records)
 	for _, p := range []string{"a:budget=12%", "a:budget=25%"} {
@@ -118,7 +118,7 @@ func TestWithoutKnobs(t *testing.T) {
 		{"m:rank=4+a:budget=24+b:budget=3", "a:budget", "m:rank=4+a+b:budget=3"},
 		{"m:rank=4", "m:rank", "m"},
 	} {
-		records := []sim.Record{{Pipeline: c.pipeline, Knob: c.knob}}
+		records := []record.Record{{Pipeline: c.pipeline, Knob: c.knob}}
 		if got := withoutKnobs(records)[0].Pipeline; got != c.want || records[0].Pipeline != c.pipeline {
 			t.Errorf("%s less %s: %s, want %s", c.pipeline, c.knob, got, c.want)
 		}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/renameio/v2/maybe"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // Picture is one plot as a PNG file, or the reason why there is none.
@@ -23,7 +23,7 @@ type Picture struct {
 // pictures are the plots; missing says what records lack for one.
 var pictures = []struct {
 	name    string
-	figure  func([]sim.Record, map[string]style) figure
+	figure  func([]record.Record, map[string]style) figure
 	missing string
 }{
 	{"bytes.png", bytesFigure, "no cache was measured"},
@@ -33,7 +33,7 @@ var pictures = []struct {
 }
 
 // Plots draws cache bytes, latency and error over the sequence length, and error over cache bytes.
-func Plots(records []sim.Record) ([]Picture, error) {
+func Plots(records []record.Record) ([]Picture, error) {
 	records = withoutKnobs(records)
 	look := styles(records)
 	var all []Picture
@@ -59,7 +59,7 @@ func Plots(records []sim.Record) ([]Picture, error) {
 
 // WritePlots draws the plots into a folder that exists, each file whole or not at all. A file of a plot
 // that cannot be drawn from these records is removed: it would show others.
-func WritePlots(dir string, records []sim.Record) ([]Picture, error) {
+func WritePlots(dir string, records []record.Record) ([]Picture, error) {
 	all, err := Plots(records)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func WritePlots(dir string, records []sim.Record) ([]Picture, error) {
 }
 
 // shown are the styles of the pipelines that the figure has points of, in the order of the records.
-func (f figure) shown(records []sim.Record, look map[string]style) []style {
+func (f figure) shown(records []record.Record, look map[string]style) []style {
 	seen := map[string]bool{}
 	for _, p := range f.panels {
 		for _, s := range p.series {

@@ -12,19 +12,19 @@ import (
 
 	"gonum.org/v1/plot/vg"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // TestPlots draws each picture of sets of records that are large, small or odd.
 func TestPlots(t *testing.T) {
 	all := synthRecords("25%")
-	single := slices.DeleteFunc(slices.Clone(all), func(r sim.Record) bool { return r.Trace != "smollm2" || r.SeqLen != 256 })
+	single := slices.DeleteFunc(slices.Clone(all), func(r record.Record) bool { return r.Trace != "smollm2" || r.SeqLen != 256 })
 	long := slices.Clone(single)
 	for i := range long {
 		long[i].Pipeline += strings.Repeat("+with:another=1", 30)
 		long[i].Trace = strings.Repeat("trace", 60)
 	}
-	var traces []sim.Record
+	var traces []record.Record
 	for i := range maxPanels + 2 {
 		for _, r := range single {
 			r.Trace += string(rune('a' + i))
@@ -33,7 +33,7 @@ func TestPlots(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name    string
-		records []sim.Record
+		records []record.Record
 		panels  int
 	}{
 		{"three traces", all, 3},
@@ -157,7 +157,7 @@ func TestPlotsSkip(t *testing.T) {
 	const noBytes, noTime, noError, noTrade = "no cache was measured", "no latency was measured", "no error was measured", "no error was measured beside a cache"
 	for _, c := range []struct {
 		name    string
-		records []sim.Record
+		records []record.Record
 		want    []string
 	}{
 		{"no latency", untimed, []string{"", noTime, "", ""}},

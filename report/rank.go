@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // standing is the place of a pipeline by its error.
@@ -15,7 +15,7 @@ type standing struct {
 
 // equalBytes says whether the caches of a section were set to one size.
 func (s section) equalBytes() bool {
-	return slices.ContainsFunc(s.records, func(r sim.Record) bool { return r.TargetBytes != nil })
+	return slices.ContainsFunc(s.records, func(r record.Record) bool { return r.TargetBytes != nil })
 }
 
 // ranked says whether pipelines are to be ranked: at equal bytes the error is the only difference, and over
@@ -24,7 +24,7 @@ func (s section) ranked() bool { return s.equalBytes() || s.records[0].Windows >
 
 // standings ranks the pipelines that compete, by name.
 func (s section) standings() map[string]standing {
-	var in []sim.Record
+	var in []record.Record
 	for _, r := range s.records {
 		if competes(r) && r.Error != nil {
 			in = append(in, r)
@@ -49,7 +49,7 @@ func (s section) standings() map[string]standing {
 
 // tied says whether the errors of two pipelines cannot be told apart: the 95 % interval of their difference,
 // window by window, holds 0. With one window only equal errors tie.
-func tied(a, b sim.Record) bool {
+func tied(a, b record.Record) bool {
 	x, y := a.Error.RelL2Windows, b.Error.RelL2Windows
 	if len(x) < 2 || len(x) != len(y) {
 		return a.Error.RelL2 == b.Error.RelL2
@@ -58,14 +58,14 @@ func tied(a, b sim.Record) bool {
 	for i := range x {
 		differences[i] = x[i] - y[i]
 	}
-	mean, half := sim.Interval(differences)
+	mean, half := record.Interval(differences)
 	return mean-half <= 0 && mean+half >= 0
 }
 
 // byPlace returns the section with its ranked pipelines first, in the order of their errors.
 func (s section) byPlace(places map[string]standing) section {
 	sorted := slices.Clone(s.records)
-	slices.SortStableFunc(sorted, func(a, b sim.Record) int {
+	slices.SortStableFunc(sorted, func(a, b record.Record) int {
 		_, aIn := places[a.Pipeline]
 		_, bIn := places[b.Pipeline]
 		switch {
@@ -84,7 +84,7 @@ func rankColumn(places map[string]standing) column {
 	return column{
 		name:  "rank",
 		about: "place by rel_l2 among the pipelines that reduce the cache; =: tied, over windows where the 95 % interval of the paired difference holds 0",
-		value: func(r sim.Record) *float64 {
+		value: func(r record.Record) *float64 {
 			st, ok := places[r.Pipeline]
 			if !ok {
 				return nil
@@ -92,7 +92,7 @@ func rankColumn(places map[string]standing) column {
 			v := float64(st.place)
 			return &v
 		},
-		text: func(r sim.Record, _ float64) string {
+		text: func(r record.Record, _ float64) string {
 			st := places[r.Pipeline]
 			if st.tied {
 				return fmt.Sprintf("=%d", st.place)
@@ -114,6 +114,6 @@ func rankVerdict(s section) string {
 	if text == "" {
 		return "no pipeline has a smaller cache than full"
 	}
-	i := slices.IndexFunc(s.records, func(r sim.Record) bool { return r.TargetBytes != nil })
+	i := slices.IndexFunc(s.records, func(r record.Record) bool { return r.TargetBytes != nil })
 	return fmt.Sprintf("least error within %s: %s", byteText(float64(*s.records[i].TargetBytes)), text[len(", "):])
 }

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"strings"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // section is the records of one trace and sequence length, in their order.
 type section struct {
-	records []sim.Record // at least one
+	records []record.Record // at least one
 }
 
 // sectionKey is what the records of a section share: they differ in the pipeline alone.
@@ -21,12 +21,12 @@ type sectionKey struct {
 }
 
 // keyOf is the key of a record's section.
-func keyOf(r sim.Record) sectionKey {
-	return sectionKey{r.Trace, r.TraceSHA256, layerList(r.Layers), r.SeqLen, r.Decode, r.Windows, r.Seed}
+func keyOf(r record.Record) sectionKey {
+	return sectionKey{r.Trace, r.TraceSHA256, record.LayerList(r.Layers), r.SeqLen, r.Decode, r.Windows, r.Seed}
 }
 
 // sections groups records, in order of first appearance.
-func sections(records []sim.Record) []section {
+func sections(records []record.Record) []section {
 	var all []section
 	at := map[sectionKey]int{}
 	for _, r := range records {
@@ -56,7 +56,7 @@ func (s section) heading() string {
 }
 
 // traceText names a trace and the model that it was recorded from.
-func traceText(r sim.Record) string {
+func traceText(r record.Record) string {
 	if r.Model == "" || strings.EqualFold(r.Model, r.Trace) {
 		return r.Trace
 	}

@@ -4,18 +4,18 @@ import (
 	"strings"
 	"testing"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // TestSections groups by what was measured on, in order of first appearance, and keeps the order within.
 func TestSections(t *testing.T) {
-	rec := func(trace string, n int, pipeline string) sim.Record {
-		return sim.Record{Trace: trace, SeqLen: n, Pipeline: pipeline}
+	rec := func(trace string, n int, pipeline string) record.Record {
+		return record.Record{Trace: trace, SeqLen: n, Pipeline: pipeline}
 	}
 	other := rec("a", 64, "r")
 	other.Layers = []int{3}
 	got := ""
-	for _, s := range sections([]sim.Record{rec("b", 64, "p"), rec("a", 64, "p"), rec("b", 64, "q"), rec("b", 32, "p"), other}) {
+	for _, s := range sections([]record.Record{rec("b", 64, "p"), rec("a", 64, "p"), rec("b", 64, "q"), rec("b", 32, "p"), other}) {
 		for _, r := range s.records {
 			got += r.Trace + lengthText(r.SeqLen) + r.Pipeline + " "
 		}
@@ -27,12 +27,12 @@ func TestSections(t *testing.T) {
 }
 
 func TestHeading(t *testing.T) {
-	r := sim.Record{
+	r := record.Record{
 		Trace: "a", Model: "m", SeqLen: 1024, Decode: 64, Windows: 3,
 		Layers: []int{0, 1}, NumLayers: 30, QHeads: 9, KVHeads: 3, HeadDim: 64,
 	}
 	want := "a (m), 1024 tokens (64 decoded, mean of 3 windows): 2 of 30 layers, 9 query / 3 KV heads of 64"
-	if got := (section{[]sim.Record{r}}).heading(); got != want {
+	if got := (section{[]record.Record{r}}).heading(); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -46,7 +46,7 @@ func TestWeights(t *testing.T) {
 	}{{[]*int64{&none, nil}, ""}, {[]*int64{&none, &some}, "- 2.0 KiB"}} {
 		var s section
 		for _, w := range tt.weights {
-			s.records = append(s.records, sim.Record{Status: sim.OK, Pipeline: "p", WeightBytes: w})
+			s.records = append(s.records, record.Record{Status: record.OK, Pipeline: "p", WeightBytes: w})
 		}
 		l := layOut(s, &notes{})
 		var got []string

@@ -9,6 +9,7 @@ import (
 
 	"github.com/olekukonko/tablewriter/tw"
 
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 	"kvgauge/sim/trace/stats"
 )
@@ -22,7 +23,7 @@ func WriteStats(w io.Writer, t *trace.Trace, s *stats.Stats, o Options) error {
 	}
 	fmt.Fprintf(w, "%s: model %s, %d tokens (queries of the last %d), %d query heads, %d KV heads, head_dim %d\n",
 		t.Name, t.Model, t.Tokens, t.Queries, t.QHeads, t.KVHeads, t.HeadDim)
-	fmt.Fprintf(w, "layers %s of %d, scale %.4g, %s\n", layerList(t.Layers), t.NumLayers, t.Scale, ropeText(t.Rope))
+	fmt.Fprintf(w, "layers %s of %d, scale %.4g, %s\n", record.LayerList(t.Layers), t.NumLayers, t.Scale, ropeText(t.Rope))
 	if t.Source != "" {
 		fmt.Fprintf(w, "source: %s\n", t.Source)
 	}
@@ -64,23 +65,6 @@ func (st statTable) cells(name string, f stats.Figures) []string {
 		}
 	}
 	return cells
-}
-
-// layerList writes layer numbers as ranges: 0..3,8.
-func layerList(layers []int) string {
-	var parts []string
-	for i := 0; i < len(layers); {
-		j := i
-		for j+1 < len(layers) && layers[j+1] == layers[j]+1 {
-			j++
-		}
-		part := strconv.Itoa(layers[i])
-		if j > i {
-			part += ".." + strconv.Itoa(layers[j])
-		}
-		parts, i = append(parts, part), j+1
-	}
-	return strings.Join(parts, ",")
 }
 
 // ropeText describes a rotary embedding.

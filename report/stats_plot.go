@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/renameio/v2/maybe"
 
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 	"kvgauge/sim/trace/stats"
 )
@@ -48,7 +49,7 @@ func statsFigure(t *trace.Trace, s *stats.Stats) figure {
 		oneLine(fmt.Sprintf("Trace of %s.", strings.TrimSuffix(of, "."))),
 		fmt.Sprintf("%d tokens; layers %s of %d, evenly spaced; no line joins layers that are not adjacent in the model. "+
 			"Attention is exact, of %d queries in the second half, mean over heads. Keys and values: all KV heads side by side, %d wide.",
-			s.Tokens, layerList(t.Layers), t.NumLayers, s.Queries, s.KVDims),
+			s.Tokens, record.LayerList(t.Layers), t.NumLayers, s.Queries, s.KVDims),
 		"Energy: share of the squared norm of all rows, mean over layers. [K|V]: keys scaled to the values' mean column norm. " +
 			"Layer before: fitted on the first half of the tokens, all its figures of the second half.",
 	}

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // subject is a trace of the synthetic record set.
@@ -62,8 +62,8 @@ func noise(scale float64, parts ...string) float64 {
 }
 
 // synthRecords are the records of a run such as the default one, at the budgets given.
-func synthRecords(budgets ...string) []sim.Record {
-	var records []sim.Record
+func synthRecords(budgets ...string) []record.Record {
+	var records []record.Record
 	for _, s := range subjects {
 		for _, n := range s.lengths {
 			for _, m := range synthMethods {
@@ -89,16 +89,16 @@ func percentOf(b string) float64 {
 	return v / 100
 }
 
-func synthRecord(s subject, n int, m synthMethod, params string, budget float64) sim.Record {
-	r := sim.Record{
-		Schema: sim.Schema, Status: sim.OK, Trace: s.name, TraceSHA256: strings.Repeat("ab", 32), Model: s.model,
+func synthRecord(s subject, n int, m synthMethod, params string, budget float64) record.Record {
+	r := record.Record{
+		Schema: record.Schema, Status: record.OK, Trace: s.name, TraceSHA256: strings.Repeat("ab", 32), Model: s.model,
 		Pipeline: m.name + params, Family: m.family, SeqLen: n, Decode: min(max(n/8, 16), 64), Windows: 1,
 		Layers: s.layers, NumLayers: s.numLayers, QHeads: s.qHeads, KVHeads: s.kvHeads, HeadDim: s.dim,
-		Seed: 1, Warnings: []sim.Warning{}, Version: "v0.0.0-test",
+		Seed: 1, Warnings: []record.Warning{}, Version: "v0.0.0-test",
 	}
 	share := m.share(s, budget)
 	if share == 0 {
-		r.Status, r.Reason = sim.Skipped, "2 heads do not divide the trace's 3 KV heads"
+		r.Status, r.Reason = record.Skipped, "2 heads do not divide the trace's 3 KV heads"
 		return r
 	}
 	full := int64(len(s.layers) * s.kvHeads * n * s.dim * 4)
@@ -112,7 +112,7 @@ func synthRecord(s subject, n int, m synthMethod, params string, budget float64)
 	e := round(min(1.2, m.err(budget)*s.difficulty*jitter*math.Pow(float64(n)/1024, -0.1)))
 	mass := round(max(0, 1-e/2))
 	late := round(e / 9)
-	r.Error = &sim.ErrorStats{
+	r.Error = &record.ErrorStats{
 		RelL2: e, RelL2P95: round(2.5 * e), RelL2WorstLayer: round(1.7 * e), Cosine: round(max(0, 1-e*e/2)), MaxAbs: round(3 * e),
 		RelL2Layers: []float64{round(0.3 * e), round(1.7 * e)}, RelL2Quarters: []float64{e, e, e, e},
 	}
@@ -120,12 +120,12 @@ func synthRecord(s subject, n int, m synthMethod, params string, budget float64)
 		r.Error.Mass, r.Error.LateMass = &mass, &late
 	}
 	if n == 128 && m.family == "eviction" {
-		r.Warnings = append(r.Warnings, sim.Warning{Code: "schedule-uniform", Text: "the budget leaves no room for a schedule"})
+		r.Warnings = append(r.Warnings, record.Warning{Code: "schedule-uniform", Text: "the budget leaves no room for a schedule"})
 	}
 	fullNS := 9000 + 0.02*float64(full)
 	median := int64(fullNS * (0.15 + 0.85*share) * noise(0.05, m.name, lengthText(n)))
 	lo, hi := median-median/20, median+median/12
-	r.Latency = &sim.Latency{
+	r.Latency = &record.Latency{
 		StepNS: []int64{lo, median, hi}, MedianNS: median, MeanNS: median + median/50, LoNS: &lo, HiNS: &hi,
 		RatioToFull: round(float64(median) / fullNS), FullStepNS: []int64{int64(fullNS), int64(fullNS), int64(fullNS)}, CompressNS: 50 * median, Threads: 2, Kernel: "avx2",
 	}
@@ -144,13 +144,13 @@ func round(v float64) float64 {
 }
 
 // goldenRecords are few enough to read: two traces, two lengths.
-func goldenRecords() []sim.Record {
-	return slices.DeleteFunc(synthRecords("25%"), func(r sim.Record) bool {
+func goldenRecords() []record.Record {
+	return slices.DeleteFunc(synthRecords("25%"), func(r record.Record) bool {
 		return r.Trace == "bytelm" || r.SeqLen != 128 && r.SeqLen != 1024
 	})
 }
 
 // pick returns the records of one pipeline.
-func pick(records []sim.Record, pipeline string) []sim.Record {
-	return slices.DeleteFunc(slices.Clone(records), func(r sim.Record) bool { return r.Pipeline != pipeline })
+func pick(records []record.Record, pipeline string) []record.Record {
+	return slices.DeleteFunc(slices.Clone(records), func(r record.Record) bool { return r.Pipeline != pipeline })
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/olekukonko/tablewriter/tw"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 const (
@@ -19,7 +19,7 @@ const (
 )
 
 // writeTable prints one table a section with its verdict, and the notes once at the end.
-func writeTable(w io.Writer, records []sim.Record, o Options) error {
+func writeTable(w io.Writer, records []record.Record, o Options) error {
 	b := bufio.NewWriter(w)
 	n := &notes{}
 	var layouts []layout

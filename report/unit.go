@@ -6,7 +6,24 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
+
+	"kvgauge/sim/record"
 )
+
+// unitText is how a unit's figures are written.
+func unitText(u record.Unit) func(float64) string {
+	switch u {
+	case record.Byte:
+		return byteText
+	case record.Share:
+		return percentText
+	case record.Ratio:
+		return ratioText
+	case record.Nanosecond:
+		return timeText
+	}
+	return func(v float64) string { return digits(v, 3) }
+}
 
 // byteText writes a number of bytes with an IEC unit: 1.5 MiB.
 func byteText(n float64) string {

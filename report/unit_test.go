@@ -1,6 +1,10 @@
 package report
 
-import "testing"
+import (
+	"testing"
+
+	"kvgauge/sim/record"
+)
 
 func TestUnits(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
@@ -30,7 +34,7 @@ func TestUnits(t *testing.T) {
 		{tickText("20.0 µs"), "20 µs"},
 		{tickText("100 %"), "100 %"},
 		{tickText("1.50 ms"), "1.5 ms"},
-		{layerList([]int{0, 1, 2, 8}), "0..2,8"},
+		{record.LayerList([]int{0, 1, 2, 8}), "0..2,8"},
 		{oneLine("a\nb\x1bc"), "a b c"},
 	} {
 		if c.got != c.want {

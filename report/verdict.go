@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // verdictErrors are the errors within which a verdict names the smallest cache.
@@ -15,7 +15,7 @@ var verdictErrors = []float64{0.01, 0.05, 0.10}
 // measured. Bounds cannot
 // be had, and a cache that is not smaller than full is no reduction: neither wins.
 func verdict(s section) string {
-	if !slices.ContainsFunc(s.records, func(r sim.Record) bool { return r.Error != nil }) {
+	if !slices.ContainsFunc(s.records, func(r record.Record) bool { return r.Error != nil }) {
 		return ""
 	}
 	if s.equalBytes() {
@@ -38,8 +38,8 @@ func verdict(s section) string {
 
 // smallestWithin returns the record with the smallest cache whose error is at most e, the one with less
 // error among equals; nil where there is none.
-func smallestWithin(records []sim.Record, e float64) *sim.Record {
-	var best *sim.Record
+func smallestWithin(records []record.Record, e float64) *record.Record {
+	var best *record.Record
 	for i, r := range records {
 		if !competes(r) || !smaller(r) || r.Error == nil || r.Error.RelL2 > e {
 			continue

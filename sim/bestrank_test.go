@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"kvgauge/sim/trace"
+	"kvgauge/sim/record"
 )
 
 // TestBestRank costs the bytes of a latent of its rank and nothing beside, loses less with every rank, and
@@ -17,10 +17,10 @@ func TestBestRank(t *testing.T) {
 	for _, rank := range []int{full / 8, full / 4, full / 2, full} {
 		specs = append(specs, fmt.Sprintf("bestrank:rank=%d", rank), fmt.Sprintf("mla:rank=%d", rank))
 	}
-	recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{256}, Decode: 32})
+	recs := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{256}, Decode: new(32)})
 	for i := 0; i < len(recs); i += 2 {
 		b, m := recs[i], recs[i+1]
-		if b.Status != OK || *b.CacheBytes != *m.CacheBytes || *b.WeightBytes != 0 || codes(b) != "" || b.Error.Mass != nil {
+		if b.Status != record.OK || *b.CacheBytes != *m.CacheBytes || *b.WeightBytes != 0 || codes(b) != "" || b.Error.Mass != nil {
 			t.Errorf("%s: %s %s: %d bytes, %s %d; warnings %q", b.Pipeline, b.Status, b.Reason, *b.CacheBytes, m.Pipeline, *m.CacheBytes, codes(b))
 		}
 		if i > 0 && b.Error.RelL2 >= recs[i-2].Error.RelL2 {
@@ -43,16 +43,16 @@ func TestBestRankInPipelines(t *testing.T) {
 	}
 	tr := golden(t, "tiny")
 	recs := runCells(t, Options{
-		Traces: []*trace.Trace{tr}, Lengths: []int{96}, Decode: 16,
+		Traces: headers(tr), Lengths: []int{96}, Decode: new(16),
 		Pipelines: parse(t, "bestrank:rank=20+snapkv:budget=24+int8", "cla+bestrank:rank=20", "gqa:heads=2+bestrank", "bestrank:rank=129", "cla:calibrated=on+bestrank"),
 	})
 	for i, want := range []int64{4 * (24 + 16) * (20 + 2), 2 * 96 * 20 * 2, 4 * 96 * 16 * 2} {
-		if recs[i].Status != OK || *recs[i].CacheBytes != want {
+		if recs[i].Status != record.OK || *recs[i].CacheBytes != want {
 			t.Errorf("%s: %s %s, want %d bytes", recs[i].Pipeline, recs[i].Status, recs[i].Reason, want)
 		}
 	}
 	for i, want := range []string{"rank=129 is more than the 128 channels", "not rows that maps were fitted to"} {
-		if r := recs[3+i]; r.Status != Skipped || !strings.Contains(r.Reason, want) {
+		if r := recs[3+i]; r.Status != record.Skipped || !strings.Contains(r.Reason, want) {
 			t.Errorf("%s: %s %q, want %q", r.Pipeline, r.Status, r.Reason, want)
 		}
 	}

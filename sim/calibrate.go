@@ -9,21 +9,31 @@ import (
 	"kvgauge/sim/trace"
 )
 
-// calibration returns the text that maps are fitted on for a trace, nil where there is none.
-func (p *Plan) calibration(t *trace.Trace) *method.Calibration {
-	on := p.Calibrate[t]
+// calibrations are the texts that maps are fitted on, and what was fitted, by the trace that the maps are for.
+type calibrations struct {
+	on     map[*trace.Header]*trace.Trace
+	fitted map[*trace.Header]*method.Calibration
+}
+
+// newCalibrations finds the texts of a plan among the open traces.
+func newCalibrations(o Options, open map[*trace.Header]*trace.Trace) calibrations {
+	c := calibrations{map[*trace.Header]*trace.Trace{}, map[*trace.Header]*method.Calibration{}}
+	for t, on := range o.Calibrate {
+		c.on[t] = open[on]
+	}
+	return c
+}
+
+// of returns what is fitted for a trace, nil where there is no text to fit on.
+func (c *calibrations) of(t *trace.Header) *method.Calibration {
+	on := c.on[t]
 	if on == nil {
 		return nil
 	}
-	if c, ok := p.fits[t]; ok {
-		return c
+	if c.fitted[t] == nil {
+		c.fitted[t] = calibrate(on, on.Tokens)
 	}
-	c := calibrate(on, on.Tokens)
-	if p.fits == nil {
-		p.fits = map[*trace.Trace]*method.Calibration{}
-	}
-	p.fits[t] = c
-	return c
+	return c.fitted[t]
 }
 
 // calibrate fits on the first rows of a trace, and on its last queries, up to as many. With all rows these are theirs;
@@ -39,14 +49,14 @@ func calibrate(on *trace.Trace, rows int) *method.Calibration {
 			ls = append(ls, l)
 		}
 		queries := min(rows, on.Queries)
-		v := view(on, layers, ls, 0, rows, on.Tokens-queries, on.Tokens)
+		v := view(&on.Header, layers, ls, 0, rows, on.Tokens-queries, on.Tokens)
 		v.FirstQuery = rows - queries
 		return v, nil
 	}}
 }
 
 // Calibrates says why maps fitted on one trace cannot be those of another.
-func Calibrates(on, t *trace.Trace) error {
+func Calibrates(on, t *trace.Header) error {
 	switch {
 	case on.Model != t.Model:
 		return fmt.Errorf("%s is of model %s, %s of %s", on.Name, on.Model, t.Name, t.Model)

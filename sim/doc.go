@@ -1,13 +1,34 @@
 // Package sim is the experiment: it replays traces through pipelines of KV-cache reduction methods and
-// measures cache bytes, attention-output error and latency.
+// measures cache bytes, attention-output error and latency. Each file uses only files that stand before it here.
 //
-//  1. plan.go: traces x lengths x pipelines become cells, each of which runs or has a reason why not.
-//     memory.go and forecast.go (by trial.go) say what they will need; target.go sets their knobs in an equal-bytes run;
-//     external.go reads results that were made elsewhere.
-//  2. run.go: cells run one at a time, in plan order; each gives a Record (record.go).
-//  3. reference.go: float64 attention over the unreduced trace, once per trace and length.
-//  4. replay.go: one cell's prompt is reduced and its last tokens are decoded, layer by layer; errors.go
-//     compares the outputs with the reference. windows.go averages over prefixes.
-//  5. latency.go: each group's store as the error pass gets to it, flushed from the caches and timed against full's.
-//  6. folder.go: the output folder, whose records survive an interrupted run.
+// What is to be measured:
+//
+//	external.go   a result that was made elsewhere; external_file.go: read and checked
+//	options.go    what a run was asked for
+//	cell.go       a Cell: trace x pipeline x sequence length; a Plan: a list of them
+//	view.go       the rows of a trace as methods and stores are handed them
+//	shard.go      which cells are whose, where several machines share a plan
+//	memory.go     what cells need: bytes, and multiplications
+//	plan.go       NewPlan: which cells there are, and why some do not apply
+//
+// How it is measured:
+//
+//	rows.go       the row cache: layers of a trace, read once where they fit in memory
+//	reference.go  float64 attention over the unreduced trace, once per trace and length
+//	mass.go       the softmax mass that was attended
+//	accuracy.go   outputs against the reference
+//	machine.go    the testbed that steps are timed on
+//	latency.go    samples of decode steps beside those of the full cache
+//	tally.go      bytes of the stores
+//	calibrate.go  the texts that maps are fitted on
+//	replay.go     one cell: the prompt is reduced, the last tokens are decoded, layer by layer
+//	target.go     the knob of a cell, set to a number of bytes
+//	windows.go    means over prefixes
+//	result.go     from what a replay gives to a Record
+//	sweep.go      Load, Size, Run: a plan becomes records
+//	curve.go, trial.go, forecast.go   how long it will take
+//
+// Words: a step is one decoded token; a group of layers shares one store; full is the unreduced f16 cache; the
+// reference is exact attention over it; a knob is the parameter that sets a cache's size; a window of a cell is one of
+// the prefixes that it averages; a testbed is the machine with its roofline and a way to empty its caches.
 package sim

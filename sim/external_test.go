@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -61,7 +62,7 @@ func (f externalFile) write(t *testing.T) string {
 }
 
 // exported is the file of the kept positions of a record.
-func exported(rec Record) externalFile {
+func exported(rec record.Record) externalFile {
 	f := externalFile{map[string]string{
 		"format": "kvgauge-external", "version": "1", "trace_sha256": rec.TraceSHA256,
 		"seq_len": fmt.Sprint(rec.SeqLen), "decode": fmt.Sprint(rec.Decode),
@@ -128,7 +129,7 @@ func TestExternalScoresAsItsMethod(t *testing.T) {
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
 		for _, decode := range []int{0, 16} {
-			o := Options{Traces: []*trace.Trace{tr}, Lengths: []int{96}, Decode: decode, Kept: true}
+			o := Options{Traces: headers(tr), Lengths: []int{96}, Decode: new(decode), Kept: true}
 			o.Pipelines = parse(t, "snapkv:budget=24", "pyramidkv:budget=24", "snapkv:budget=24,layout=query", "random:budget=20")
 			for _, want := range runCells(t, o) {
 				o := o
@@ -146,12 +147,12 @@ func TestExternalScoresAsItsMethod(t *testing.T) {
 // TestExternalHoldsNothingOfAHead: a head may have dropped all of its prompt.
 func TestExternalHoldsNothingOfAHead(t *testing.T) {
 	tr := golden(t, "tiny")
-	o := Options{Traces: []*trace.Trace{tr}, Lengths: []int{96}, Decode: 16, Kept: true, Pipelines: parse(t, "snapkv:budget=24")}
+	o := Options{Traces: headers(tr), Lengths: []int{96}, Decode: new(16), Kept: true, Pipelines: parse(t, "snapkv:budget=24")}
 	rec := runCells(t, o)[0]
 	rec.Kept[1][0] = nil
 	o.Pipelines, o.Externals = nil, []*External{openExternal(t, "theirs", exported(rec).write(t), tr)}
 	got := runCells(t, o)[0]
-	if got.Status != OK || *got.CacheBytes != *rec.CacheBytes-24*4*int64(tr.HeadDim) || got.Error.RelL2 <= rec.Error.RelL2 {
+	if got.Status != record.OK || *got.CacheBytes != *rec.CacheBytes-24*4*int64(tr.HeadDim) || got.Error.RelL2 <= rec.Error.RelL2 {
 		t.Errorf("%s %s: %d bytes, error %g; with the head %d, %g", got.Status, got.Reason, *got.CacheBytes, got.Error.RelL2, *rec.CacheBytes, rec.Error.RelL2)
 	}
 }
@@ -161,7 +162,7 @@ func TestExternalRows(t *testing.T) {
 	tr := golden(t, "gqa")
 	same := reconstructed(t, tr, 96, 16, "12345", func(x float32) float32 { return x })
 	coarse := reconstructed(t, tr, 96, 16, "99", func(x float32) float32 { return float32(math.Round(float64(x)*4) / 4) })
-	o := Options{Traces: []*trace.Trace{tr}, Lengths: []int{96}, Decode: 16, Repeats: 2, Kept: true}
+	o := Options{Traces: headers(tr), Lengths: []int{96}, Decode: new(16), Repeats: 2, Kept: true}
 	o.Externals = []*External{openExternal(t, "same", same.write(t), tr), openExternal(t, "coarse", coarse.write(t), tr)}
 	recs := runCells(t, o)
 	if e := recs[0].Error.RelL2; !(e < 1e-5) || *recs[0].CacheBytes != 12345 {
@@ -180,9 +181,9 @@ func TestExternalRows(t *testing.T) {
 // TestExternalElsewhere: on other lengths and traces the row is skipped with the reason.
 func TestExternalElsewhere(t *testing.T) {
 	tiny, gqa := golden(t, "tiny"), golden(t, "gqa")
-	o := Options{Traces: []*trace.Trace{tiny}, Lengths: []int{96}, Decode: 16, Kept: true, Pipelines: parse(t, "snapkv:budget=24")}
+	o := Options{Traces: headers(tiny), Lengths: []int{96}, Decode: new(16), Kept: true, Pipelines: parse(t, "snapkv:budget=24")}
 	x := openExternal(t, "theirs", exported(runCells(t, o)[0]).write(t), tiny)
-	recs := runCells(t, Options{Traces: []*trace.Trace{tiny, gqa}, Lengths: []int{64, 96}, Decode: 16, Externals: []*External{x}})
+	recs := runCells(t, Options{Traces: headers(tiny, gqa), Lengths: []int{64, 96}, Decode: new(16), Externals: []*External{x}})
 	for i, want := range []string{"the external result is one at 96 tokens", "", "the external result is one on trace", "the external result is one on trace"} {
 		if recs[i].Reason != want {
 			t.Errorf("%s at %d: %q, want %q", recs[i].Trace, recs[i].SeqLen, recs[i].Reason, want)
@@ -193,7 +194,7 @@ func TestExternalElsewhere(t *testing.T) {
 // TestExternalRefused names the tensor or field that is wrong.
 func TestExternalRefused(t *testing.T) {
 	tr := golden(t, "tiny") // 4 layers of 4 heads
-	kept := exported(runCells(t, Options{Traces: []*trace.Trace{tr}, Lengths: []int{96}, Decode: 16, Kept: true, Pipelines: parse(t, "snapkv:budget=9")})[0])
+	kept := exported(runCells(t, Options{Traces: headers(tr), Lengths: []int{96}, Decode: new(16), Kept: true, Pipelines: parse(t, "snapkv:budget=9")})[0])
 	i32 := func(shape []int, data ...int32) externalTensorData { return externalTensorData{"I32", shape, data} }
 	set := func(name string, x externalTensorData) func(externalFile) {
 		return func(f externalFile) { f.tensors[name] = x }
@@ -269,7 +270,7 @@ func TestExternalRefused(t *testing.T) {
 // TestExternalPlan refuses a result that no cell of the run is for.
 func TestExternalPlan(t *testing.T) {
 	tr := golden(t, "tiny")
-	rec := runCells(t, Options{Traces: []*trace.Trace{tr}, Lengths: []int{96}, Decode: 16, Kept: true, Pipelines: parse(t, "snapkv:budget=24")})[0]
+	rec := runCells(t, Options{Traces: headers(tr), Lengths: []int{96}, Decode: new(16), Kept: true, Pipelines: parse(t, "snapkv:budget=24")})[0]
 	some := exported(rec)
 	delete(some.tensors, "layers.2.kept")
 	tests := []struct {
@@ -278,15 +279,15 @@ func TestExternalPlan(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
-		{"length", exported(rec), func(o *Options) { o.Lengths = []int{64} }, "metadata field seq_len: 96, want one of the run's lengths (--lengths 96)"},
-		{"decode", exported(rec), func(o *Options) { o.Decode = 8 }, "metadata field decode: 16, want the run's 8"},
+		{"length", exported(rec), func(o *Options) { o.Lengths = []int{64} }, "metadata field seq_len: 96, want one of the run's lengths (option lengths 96)"},
+		{"decode", exported(rec), func(o *Options) { o.Decode = new(8) }, "metadata field decode: 16, want the run's 8"},
 		{"layer", some, func(*Options) {}, "tensor layers.2.kept: missing"},
 		{"layer that is not measured", some, func(o *Options) { o.Layers = []int{0, 1} }, ""},
 		{"windows", exported(rec), func(o *Options) { o.Windows = 2 }, "want 1 window"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			o := Options{Traces: []*trace.Trace{tr}, Lengths: []int{96}, Decode: 16, Threads: 1, MaxMemory: 1 << 30}
+			o := Options{Traces: headers(tr), Lengths: []int{96}, Decode: new(16), Threads: 1, MaxMemory: 1 << 30}
 			o.Externals = []*External{openExternal(t, "theirs", tt.file.write(t), tr)}
 			tt.change(&o)
 			if _, err := NewPlan(o); (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {

@@ -1,8 +1,8 @@
 package sim
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"runtime"
 	"slices"
 	"time"
@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"kvgauge/sim/kernel"
-	"kvgauge/sim/method"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -21,40 +21,77 @@ type Forecast struct {
 	Total time.Duration
 }
 
-// Forecast tries each pipeline on one group of layers of each of its traces, at a few short lengths with few decoded
-// tokens, for half a second or somewhat more, and extends what it sees to the cells. It reads the rows that it needs.
-// Where latency is measured the machine must have been (MeasureMachine).
-func (p *Plan) Forecast(ctx context.Context) (Forecast, error) {
-	plan := *p
-	plan.Windows, plan.Kept, plan.fits = 1, false, map[*trace.Trace]*method.Calibration{}
+// NewForecast tries each pipeline on one group of layers of each of its traces, at a few short lengths with few decoded
+// tokens, for half a second or somewhat more, and extends what it sees to the cells. It reads the rows that it needs
+// from the open traces. t is nil where latency is not measured.
+func NewForecast(ctx context.Context, p Plan, open []*trace.Trace, t *Testbed) (Forecast, error) {
+	p.Windows, p.Kept = 1, false
 	f := &forecaster{
-		plan: &plan, pool: kernel.NewPool(p.Threads),
-		rows: map[*trace.Trace]*rows{}, refs: map[string]*reference{}, read: map[*trace.Trace][]seen{}, refRate: map[*trace.Trace]float64{},
-		samples: map[*trace.Trace][]float64{}, fits: map[tried][]seen{}, trials: map[tried]*trials{},
+		plan: p, open: byHeader(open), pool: kernel.NewPool(p.Threads), testbed: t,
+		rows: map[*trace.Header]*rows{}, refs: map[trialReference]*reference{}, read: map[*trace.Header][]seen{}, refRate: map[*trace.Header]float64{},
+		samples: map[*trace.Header][]float64{}, fits: map[tried][]seen{}, trials: map[tried]*trials{},
 	}
+	f.fitted = newCalibrations(p.Options, f.open)
 	defer f.pool.Close()
-	defer p.frugal()()
+	defer frugal(p.MaxMemory)()
 	warm := kernel.Written(warmHeap) // a run that has gone on for a while works in memory that was used before
 	runtime.KeepAlive(warm)
 	runtime.GC()
-	longest := plan.longest()
+	longest := p.longest()
 	if err := f.fit(ctx, longest); err != nil {
-		return Forecast{}, err
+		return Forecast{}, record.InOption("trace", err)
 	}
 	f.began = time.Now()
 	for _, n := range trialLengths {
 		for _, c := range longest {
 			if err := f.tryAt(ctx, c, n); err != nil {
-				return Forecast{}, err
+				return Forecast{}, record.InOption("trace", err)
 			}
 		}
 	}
 	return f.forecast(), nil
 }
 
+// longest returns the longest cell of each pipeline and trace, those with the most work first: they need longer trials
+// most.
+func (p *Plan) longest() []Cell {
+	var cells []Cell
+	for _, c := range p.Cells {
+		if c.Skip != "" || c.External != nil {
+			continue
+		}
+		i := slices.IndexFunc(cells, func(o Cell) bool { return o.Trace == c.Trace && o.Pipeline.Name == c.Pipeline.Name })
+		switch {
+		case i < 0:
+			cells = append(cells, c)
+		case c.SeqLen > cells[i].SeqLen:
+			cells[i] = c
+		}
+	}
+	slices.SortStableFunc(cells, func(a, b Cell) int { return cmp.Compare(b.Work, a.Work) })
+	return cells
+}
+
+// left is the time that is left for trials.
+func (f *forecaster) left() time.Duration { return forecastTime - time.Since(f.began) }
+
+// tryAt tries the pipeline of a cell at a length, or at its own where that is shorter. Every pipeline is tried once;
+// what comes after that must fit in what is left of the time.
+func (f *forecaster) tryAt(ctx context.Context, c Cell, n int) error {
+	k := c.tried()
+	if f.trials[k] == nil {
+		return f.try(ctx, c, min(n, c.SeqLen))
+	}
+	expected := 2 * (f.prompt(c, n) + trialDecode*f.at(k, stepParts, n, once, each) + f.at(k, setupParts, n, once, each) + trialSamples*f.at(k, sampleParts, n, once, each))
+	if n > c.SeqLen || expected > f.left().Seconds() {
+		return ctx.Err()
+	}
+	return f.try(ctx, c, n)
+}
+
 // forecast extends the trials to the cells of the plan.
 func (f *forecaster) forecast() Forecast {
-	p := f.plan
+	p := &f.plan
 	held := p.held()
 	out := Forecast{Cells: make([]time.Duration, len(p.Cells))}
 	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
@@ -67,14 +104,14 @@ func (f *forecaster) forecast() Forecast {
 		}
 		out.Load += seconds(float64(layers) * linear(f.read[t]).at(tokens))
 	}
-	rates := map[*trace.Trace][]float64{} // seconds for a multiplication of Cell.Work
-	fitted, referenced := map[tried]bool{}, map[string]bool{}
+	rates := map[*trace.Header][]float64{} // seconds for a multiplication of Cell.Work
+	fitted, referenced := map[tried]bool{}, map[referenceKey]bool{}
 	var untried []int
 	for i, c := range p.Cells {
 		if c.Skip != "" {
 			continue
 		}
-		k := tried{c.Trace, c.Pipeline.Name}
+		k := c.tried()
 		s := 0.0
 		if t := f.trials[k]; t != nil {
 			s = f.group(c)*float64(len(c.groups())) + linear(t.rest).at(c.SeqLen)
@@ -82,12 +119,12 @@ func (f *forecaster) forecast() Forecast {
 		} else {
 			untried = append(untried, i)
 		}
-		if p.calibrated(c) && !fitted[k] {
+		if c.calibrated(p.Options) && !fitted[k] {
 			fitted[k] = true
 			rounds := (len(c.groups()) + p.Threads - 1) / p.Threads // groups are fitted side by side
 			s += f.fitTime(c, p.Calibrate[c.Trace].Tokens) * float64(rounds)
 		}
-		ref := fmt.Sprint(slices.Index(p.Traces, c.Trace), c.SeqLen)
+		ref := c.reference()
 		if !referenced[ref] {
 			referenced[ref] = true
 			s += f.refRate[c.Trace] * float64(c.Reference)
@@ -148,8 +185,8 @@ func (f *forecaster) at(k tried, part func(*trials) []seen, n int, terms ...func
 
 // prompt is the seconds that deciding on the prompt of n tokens takes, for one group of layers.
 func (f *forecaster) prompt(c Cell, n int) float64 {
-	k := tried{c.Trace, c.Pipeline.Name}
-	if c.Pipeline.Fits() && !f.plan.calibrated(c) {
+	k := c.tried()
+	if c.Pipeline.Fits() && !c.calibrated(f.plan.Options) {
 		return fitCurve(f.trials[k].prompt, c.spectral()...).at(n)
 	}
 	return f.at(k, prompts, n, once, each, square)
@@ -157,7 +194,7 @@ func (f *forecaster) prompt(c Cell, n int) float64 {
 
 // group is the seconds of one group of layers of a cell.
 func (f *forecaster) group(c Cell) float64 {
-	n, k := c.SeqLen, tried{c.Trace, c.Pipeline.Name}
+	n, k := c.SeqLen, c.tried()
 	s := float64(max(1, c.Windows)) * (f.prompt(c, n) + float64(c.steps())*f.at(k, stepParts, n, once, each))
 	if !c.timed(f.plan.Options) || f.trials[k].sample == nil {
 		return s
@@ -188,5 +225,5 @@ func (c Cell) spectral() []func(n float64) float64 {
 
 // fitTime is the seconds that fitting on rows takes, for one group of layers.
 func (f *forecaster) fitTime(c Cell, rows int) float64 {
-	return fitCurve(f.fits[tried{c.Trace, c.Pipeline.Name}], c.spectral()...).at(rows)
+	return fitCurve(f.fits[c.tried()], c.spectral()...).at(rows)
 }

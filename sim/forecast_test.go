@@ -3,8 +3,6 @@ package sim
 import (
 	"math"
 	"testing"
-
-	"kvgauge/sim/trace"
 )
 
 func TestFitCurve(t *testing.T) {
@@ -45,15 +43,11 @@ func TestFitCurve(t *testing.T) {
 // TestForecast: every cell that runs has a time, those that are skipped have none, and trials leave no trace in the plan.
 func TestForecast(t *testing.T) {
 	first, second := golden(t, "tiny"), golden(t, "gqa")
-	plan, err := NewPlan(Options{
-		Traces: []*trace.Trace{first, second}, Pipelines: parse(t, everything...), Lengths: []int{64, 96}, Decode: -1,
+	plan := planned(t, Options{
+		Traces: headers(first, second), Pipelines: parse(t, everything...), Lengths: []int{64, 96},
 		Calibrate: itself(first), Threads: 2, MaxMemory: 1 << 34, Page: 16, Kept: true, Windows: 2,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	timed(plan, nil)
-	f, err := plan.Forecast(t.Context())
+	f, err := NewForecast(t.Context(), plan, plan.inputs(), bed(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +61,7 @@ func TestForecast(t *testing.T) {
 	if f.Total != total || f.Load <= 0 {
 		t.Errorf("%v to load, %v in all, want the sum %v", f.Load, f.Total, total)
 	}
-	if plan.rows != nil || plan.fits != nil || plan.Windows != 2 || !plan.Kept {
+	if plan.Windows != 2 || !plan.Kept {
 		t.Error("a forecast changes the plan")
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/method"
-	"kvgauge/sim/trace"
+	"kvgauge/sim/record"
 )
 
 func init() {
@@ -45,7 +45,7 @@ func TestCORMGoldens(t *testing.T) {
 		}
 		readJSON(t, filepath.Join("..", "testdata", "goldens", name, "corm.json"), &goldens)
 		decode := map[string]int{"prefill": 0, "prefill_decode32": 32, "stepwise": tr.Tokens - 1}
-		results := map[string]Record{}
+		results := map[string]record.Record{}
 		for _, g := range goldens {
 			spec := fmt.Sprintf("corm:agg=any,recent=%d,window=%d", g.Params.R, g.Params.W)
 			if g.Params.Granularity == "query_head" {
@@ -55,7 +55,7 @@ func TestCORMGoldens(t *testing.T) {
 			key := spec + g.Params.Mode
 			rec, ok := results[key]
 			if !ok {
-				rec = runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{tr.Tokens}, Decode: decode[g.Params.Mode], Kept: true})[0]
+				rec = runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, spec), Lengths: []int{tr.Tokens}, Decode: new(decode[g.Params.Mode]), Kept: true})[0]
 				results[key] = rec
 			}
 			kept := rec.Kept

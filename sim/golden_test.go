@@ -4,13 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"kvgauge/sim/kernel"
+
 	"kvgauge/sim/method"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -109,13 +114,13 @@ func TestGoldens(t *testing.T) {
 				specs = append(specs, spec)
 			}
 		}
-		results := map[string]Record{}
-		for _, rec := range runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, specs...), Lengths: []int{tr.Tokens}, Kept: true}) {
+		results := map[string]record.Record{}
+		for _, rec := range runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, specs...), Lengths: []int{tr.Tokens}, Kept: true, Decode: new(0)}) {
 			results[rec.Pipeline] = rec
 		}
 		for spec, records := range goldens {
 			rec := results[parse(t, spec)[0].Name]
-			if rec.Status != OK {
+			if rec.Status != record.OK {
 				t.Errorf("%s: %s: %s", spec, rec.Status, rec.Reason)
 				continue
 			}
@@ -127,7 +132,7 @@ func TestGoldens(t *testing.T) {
 }
 
 // check compares the kept entries of one head.
-func (g goldenRecord) check(t *testing.T, rec Record) {
+func (g goldenRecord) check(t *testing.T, rec record.Record) {
 	heads := rec.Kept[g.Layer]
 	got := heads[g.KVHead]
 	if g.QHead != nil && len(heads) > rec.KVHeads {
@@ -165,7 +170,7 @@ func TestGoldenErrors(t *testing.T) {
 		if spec == "" {
 			continue
 		}
-		rec := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{tr.Tokens}, Decode: 32})[0]
+		rec := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, spec), Lengths: []int{tr.Tokens}, Decode: new(32)})[0]
 		if got := rec.Error.RelL2Layers[g.Layer]; got < g.RelL2-1e-3 || got > g.RelL2+1e-3 {
 			t.Errorf("%s layer %d: rel_l2 %g, want %g", spec, g.Layer, got, g.RelL2)
 		}
@@ -209,24 +214,78 @@ func parse(t *testing.T, specs ...string) []*method.Pipeline {
 }
 
 // runCells runs a plan without latency on two threads, unless the options say otherwise.
-func runCells(t *testing.T, o Options) []Record {
+func runCells(t *testing.T, o Options) []record.Record {
 	t.Helper()
 	o.NoLatency = o.Repeats == 0
 	o.Threads = max(1, o.Threads)
 	o.MaxMemory, o.Page = 1<<34, 16
+	sweep := ready(t, o)
+	var records []record.Record
+	if err := sweep.Run(context.Background(), bed(nil), func(r record.Record) error { records = append(records, r); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+// opened are the traces whose headers tests plan with.
+var opened sync.Map
+
+// headers returns those of open traces.
+func headers(ts ...*trace.Trace) []*trace.Header {
+	var hs []*trace.Header
+	for _, t := range ts {
+		opened.Store(&t.Header, t)
+		hs = append(hs, &t.Header)
+	}
+	return hs
+}
+
+// inputs are the open traces of a plan.
+func (p Plan) inputs() []*trace.Trace {
+	var ts []*trace.Trace
+	for _, h := range slices.Concat(p.Traces, slices.Collect(maps.Values(p.Calibrate))) {
+		if t, ok := opened.Load(h); ok {
+			ts = append(ts, t.(*trace.Trace))
+		}
+	}
+	return ts
+}
+
+// planned lays out cells.
+func planned(t *testing.T, o Options) Plan {
+	t.Helper()
 	plan, err := NewPlan(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := plan.Load(context.Background()); err != nil {
+	return plan
+}
+
+// ready is a sweep of the options that can run.
+func ready(t *testing.T, o Options) *Sweep {
+	t.Helper()
+	plan := planned(t, o)
+	loaded, err := Load(context.Background(), plan, plan.inputs())
+	if err != nil {
 		t.Fatal(err)
 	}
-	timed(plan, nil)
-	var records []Record
-	if err := Run(context.Background(), plan, func(r Record) error { records = append(records, r); return nil }); err != nil {
+	sweep, err := loaded.Size(context.Background())
+	if err != nil {
 		t.Fatal(err)
 	}
-	return records
+	return sweep
+}
+
+// bed is a machine whose caches flush empties; it may be nil.
+func bed(flush func([][]byte)) *Testbed {
+	return &Testbed{
+		Roofline: kernel.Roofline{ReadGBs: 10, GFLOPs: 100}, Flushing: kernel.Flushing{Cold: true},
+		flush: func(_ *kernel.Pool, buffers [][]byte) {
+			if flush != nil {
+				flush(buffers)
+			}
+		},
+	}
 }
 
 // parseError is why a pipeline is refused.

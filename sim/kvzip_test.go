@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -15,9 +16,9 @@ func TestKVzip(t *testing.T) {
 	const first, last, budget = 120, 199, 20
 	tr := golden(t, "gqa")
 	specs := parse(t, "full", "kvzip:budget=20", "kvzip:budget=20,level=pair-uniform", "kvzip:budget=100%", "kvzip:budget=100%,level=pair-uniform")
-	o := Options{Traces: []*trace.Trace{tr}, Pipelines: specs, Lengths: []int{300}, Decode: 20, Kept: true}
+	o := Options{Traces: headers(tr), Pipelines: specs, Lengths: []int{300}, Decode: new(20), Kept: true}
 	for _, r := range runCells(t, o)[1:] {
-		if r.Status != Skipped || !strings.Contains(r.Reason, "repeat_span") {
+		if r.Status != record.Skipped || !strings.Contains(r.Reason, "repeat_span") {
 			t.Errorf("%s without a second pass: %s %q", r.Pipeline, r.Status, r.Reason)
 		}
 	}
@@ -66,11 +67,11 @@ func TestKVzip(t *testing.T) {
 		}
 	}
 	o.Lengths = []int{200}
-	if r := runCells(t, o)[1]; r.Status != Skipped || !strings.Contains(r.Reason, "after the prompt") {
+	if r := runCells(t, o)[1]; r.Status != record.Skipped || !strings.Contains(r.Reason, "after the prompt") {
 		t.Errorf("a pass beyond the prompt: %s %q", r.Status, r.Reason)
 	}
 	o.Lengths, o.Layers = []int{300}, tr.Layers[1:]
-	if r := runCells(t, o); r[1].Status != Skipped || !strings.Contains(r[1].Reason, "one threshold over all layers") || r[2].Status != OK {
+	if r := runCells(t, o); r[1].Status != record.Skipped || !strings.Contains(r[1].Reason, "one threshold over all layers") || r[2].Status != record.OK {
 		t.Errorf("a part of the layers: %s %q, uniform %s %q", r[1].Status, r[1].Reason, r[2].Status, r[2].Reason)
 	}
 }

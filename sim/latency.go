@@ -10,6 +10,7 @@ import (
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -21,7 +22,6 @@ const (
 	leastSamples = 6
 	mostSamples  = 50
 	mostTime     = 250 * time.Millisecond
-	usualSamples = 25
 	closeRatio   = 0.03
 	// noisyRatio is how far the interval of a ratio may reach before it is called noisy.
 	noisyRatio = 0.2
@@ -29,22 +29,15 @@ const (
 	overhead = 50 * time.Microsecond
 )
 
-// MeasureMachine takes some hundredths of a second to measure what the machine can do, and whether memory can be
-// dropped from its caches. A plan whose cells are timed needs it before it runs.
-func (p *Plan) MeasureMachine(m Machine) {
-	pool := kernel.NewPool(p.Threads)
-	defer pool.Close()
-	flusher := kernel.NewCacheFlusher(pool, m.LLC)
-	limits := kernel.MeasureRoofline(pool, flusher)
-	p.Limits, p.Flushing, p.flush = &limits, &flusher.Flushing, flusher.Flush
-}
-
 // timing takes the latency of a cell, one group of layers after the other, as the error pass gets to them: the
 // stores of all layers need never be held together. A sample is the sum over the layers.
 //
 // Before each layer's part of a step all that it reads is dropped from the caches: between two layers real decoding
 // streams weights.
 type timing struct {
+	cell    Cell
+	pool    *kernel.Pool
+	testbed *Testbed
 	repeats int             // samples; 0: as many as the first group needs
 	ours    []time.Duration // of the pipeline
 	full    []time.Duration // of the unreduced cache, in turns with ours
@@ -55,13 +48,13 @@ type timing struct {
 }
 
 // newTiming is that of a cell.
-func newTiming(c Cell, o Options) *timing {
-	return &timing{repeats: o.Repeats, out: make([]float32, c.Trace.QHeads*c.Trace.HeadDim)}
+func newTiming(c Cell, o Options, pool *kernel.Pool, t *Testbed) *timing {
+	return &timing{cell: c, pool: pool, testbed: t, repeats: o.Repeats, out: make([]float32, c.Trace.QHeads*c.Trace.HeadDim)}
 }
 
 // steps is how many of the last decode steps of a cell are timed.
-func (t *timing) steps(c Cell) int {
-	n := min(timedSteps, c.Decode)
+func (t *timing) steps() int {
+	n := min(timedSteps, t.cell.Decode)
 	if t.repeats > 0 {
 		n = min(n, t.repeats)
 	}
@@ -77,13 +70,13 @@ type reader struct {
 
 // time takes the samples of a group of layers. The store has been decoded to the end and is as before when it
 // holds what start does, which is its copy from before the timed steps.
-func (p *replay) time(ctx context.Context, store, start *cache.Store, group []int, layers []*trace.Layer) error {
-	t, n := p.timing, p.timing.steps(p.cell)
+func (t *timing) time(ctx context.Context, store, start *cache.Store, group []int, layers []*trace.Layer) error {
+	n := t.steps()
 	entered := time.Now()
 	own := reader{store: store, layers: group}
 	var full []reader
 	for i, l := range layers {
-		s, err := fullStore(p.cell, group[i], l, n, p.pool)
+		s, err := fullStore(t.cell, group[i], l, n, t.pool)
 		if err != nil {
 			return err
 		}
@@ -92,7 +85,7 @@ func (p *replay) time(ctx context.Context, store, start *cache.Store, group []in
 	for i := range n {
 		var toks []token
 		for k, l := range layers {
-			tok := step(p.cell, l, p.cell.steps()-n+i)
+			tok := step(t.cell, l, t.cell.steps()-n+i)
 			toks, full[k].toks = append(toks, tok), append(full[k].toks, []token{tok})
 		}
 		own.toks = append(own.toks, toks)
@@ -102,7 +95,7 @@ func (p *replay) time(ctx context.Context, store, start *cache.Store, group []in
 		runtime.GC() // what the prompt left must not be collected beside the samples
 	}
 	t.setup += time.Since(entered)
-	began, share := time.Now(), mostTime*time.Duration(len(group))/time.Duration(len(p.cell.Layers))
+	began, share := time.Now(), mostTime*time.Duration(len(group))/time.Duration(len(t.cell.Layers))
 	for i := 0; ; i++ {
 		if first && t.enough(time.Since(began), share) || !first && i == len(t.ours) {
 			t.sampling += time.Since(began)
@@ -114,12 +107,12 @@ func (p *replay) time(ctx context.Context, store, start *cache.Store, group []in
 		if i%n == 0 {
 			store.CopyFrom(start)
 		}
-		ours, theirs := p.sample(&own, i%n), time.Duration(0)
+		ours, theirs := t.sample(&own, i%n), time.Duration(0)
 		for k := range full {
 			if i > 0 && i%n == 0 {
 				full[k].store.Rewind(n)
 			}
-			theirs += p.sample(&full[k], i%n)
+			theirs += t.sample(&full[k], i%n)
 		}
 		if first {
 			t.ours, t.full = append(t.ours, 0), append(t.full, 0)
@@ -130,11 +123,10 @@ func (p *replay) time(ctx context.Context, store, start *cache.Store, group []in
 }
 
 // sample times one step of the layers of a store, each of which finds it in memory.
-func (p *replay) sample(r *reader, step int) (took time.Duration) {
-	t := p.timing
+func (t *timing) sample(r *reader, step int) (took time.Duration) {
 	for i, layer := range r.layers {
 		t.buffers = r.store.Buffers(t.buffers[:0])
-		p.plan.flush(p.pool, t.buffers)
+		t.testbed.flush(t.pool, t.buffers)
 		tok := &r.toks[step][i]
 		start := time.Now()
 		// The same append succeeded in the error pass.
@@ -187,10 +179,10 @@ func summary(xs []float64) median {
 // reach is the longer side of the interval, as a share of the median.
 func (m median) reach() float64 { return max(m.of-m.lo, m.hi-m.of) / m.of }
 
-// latency sums the samples up. traffic and flops are the bytes and operations of a step, all layers together.
-func (p *replay) latency() *Latency {
-	t := p.timing
-	l := &Latency{CompressNS: p.compress.Nanoseconds(), Threads: p.pool.Threads(), Kernel: kernel.Name, Cold: p.plan.Flushing.Cold}
+// latency sums the samples up. compress is the time that the prompt took once, traffic and flops are the bytes and
+// operations of a step, all layers together.
+func (t *timing) latency(compress time.Duration, traffic, flops int64) *record.Latency {
+	l := &record.Latency{CompressNS: compress.Nanoseconds(), Threads: t.pool.Threads(), Kernel: kernel.Name, Cold: t.testbed.Flushing.Cold}
 	var ns []float64
 	for i, d := range t.ours {
 		ns = append(ns, float64(d.Nanoseconds()))
@@ -203,19 +195,18 @@ func (p *replay) latency() *Latency {
 		l.LoNS, l.HiNS, l.RatioLo, l.RatioHi = &lo, &hi, &ratio.lo, &ratio.hi
 		l.Noisy = ratio.reach() > noisyRatio
 	}
-	l.Bound = p.bound(time.Duration(l.MedianNS))
+	l.Bound = bound(time.Duration(l.MedianNS), traffic, flops, t.testbed.Roofline)
 	return l
 }
 
-// bound says what a step of that time is bound by on this machine: overhead where it is too short to tell,
-// else memory or compute, whichever needs longer for the step's bytes or operations at the measured limit.
-func (p *replay) bound(step time.Duration) *string {
-	limits := p.plan.Limits
+// bound says what a step of that time is bound by on a machine: overhead where it is too short to tell, else memory or
+// compute, whichever needs longer for the step's bytes or operations at the roofline.
+func bound(step time.Duration, traffic, flops int64, roof kernel.Roofline) *string {
 	by := "memory"
 	switch {
 	case step < overhead:
 		by = "overhead"
-	case float64(p.flops)/limits.GFLOPs > float64(p.traffic)/limits.ReadGBs:
+	case float64(flops)/roof.GFLOPs > float64(traffic)/roof.ReadGBs:
 		by = "compute"
 	}
 	return &by

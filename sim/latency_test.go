@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"kvgauge/sim/kernel"
-	"kvgauge/sim/trace"
+	"kvgauge/sim/record"
 )
 
 func TestBound(t *testing.T) {
-	limits := &kernel.Roofline{ReadGBs: 10, GFLOPs: 100} // a byte takes as long as ten operations
+	roof := kernel.Roofline{ReadGBs: 10, GFLOPs: 100} // a byte takes as long as ten operations
 	tests := []struct {
 		step           time.Duration
 		traffic, flops int64
@@ -22,8 +22,7 @@ func TestBound(t *testing.T) {
 		{50 * time.Microsecond, 1000, 10001, "compute"},
 	}
 	for _, tt := range tests {
-		p := &replay{runner: &runner{plan: &Plan{Limits: limits}}, traffic: tt.traffic, flops: tt.flops}
-		if got := *p.bound(tt.step); got != tt.want {
+		if got := *bound(tt.step, tt.traffic, tt.flops, roof); got != tt.want {
 			t.Errorf("%v for %d bytes and %d operations: %s, want %s", tt.step, tt.traffic, tt.flops, got, tt.want)
 		}
 	}
@@ -70,35 +69,23 @@ func TestEnough(t *testing.T) {
 // TestLatencyFigures holds the figures of a record against samples whose medians are known.
 func TestLatencyFigures(t *testing.T) {
 	const ms = time.Millisecond
-	p := &replay{
-		runner:   &runner{plan: &Plan{Limits: &kernel.Roofline{ReadGBs: 1, GFLOPs: 1}, Flushing: &kernel.Flushing{Cold: true}}},
-		compress: 7 * ms,
-		timing:   &timing{ours: []time.Duration{1 * ms, 2 * ms, 3 * ms, 4 * ms, 5 * ms, 9 * ms}, full: []time.Duration{2 * ms, 4 * ms, 4 * ms, 8 * ms, 10 * ms, 9 * ms}},
-		traffic:  1,
+	tm := &timing{
+		testbed: &Testbed{Roofline: kernel.Roofline{ReadGBs: 1, GFLOPs: 1}, Flushing: kernel.Flushing{Cold: true}},
+		ours:    []time.Duration{1 * ms, 2 * ms, 3 * ms, 4 * ms, 5 * ms, 9 * ms}, full: []time.Duration{2 * ms, 4 * ms, 4 * ms, 8 * ms, 10 * ms, 9 * ms},
 	}
-	l := p.latency() // ratios 0.5 0.5 0.75 0.5 0.5 1
+	l := tm.latency(7*ms, 1, 0) // ratios 0.5 0.5 0.75 0.5 0.5 1
 	if l.MedianNS != 3.5e6 || l.MeanNS != 4e6 || *l.LoNS != 1e6 || *l.HiNS != 9e6 || l.CompressNS != 7e6 || !l.Cold || *l.Bound != "memory" ||
 		l.RatioToFull != 0.5 || *l.RatioLo != 0.5 || *l.RatioHi != 1 || !l.Noisy ||
 		!slices.Equal(l.StepNS, []int64{1e6, 2e6, 3e6, 4e6, 5e6, 9e6}) || !slices.Equal(l.FullStepNS, []int64{2e6, 4e6, 4e6, 8e6, 10e6, 9e6}) {
 		t.Errorf("%+v", l)
 	}
-	p.timing.ours[5], p.timing.ours[2] = 5*ms, 2*ms // the ratios lie within 0.5 to 0.56
-	if l := p.latency(); l.Noisy || math.Abs(*l.RatioHi-5.0/9) > 1e-12 {
+	tm.ours[5], tm.ours[2] = 5*ms, 2*ms // the ratios lie within 0.5 to 0.56
+	if l := tm.latency(7*ms, 1, 0); l.Noisy || math.Abs(*l.RatioHi-5.0/9) > 1e-12 {
 		t.Errorf("%+v", l)
 	}
-	p.timing.ours, p.timing.full = p.timing.ours[:5], p.timing.full[:5]
-	if l := p.latency(); l.LoNS != nil || l.HiNS != nil || l.RatioLo != nil || l.RatioHi != nil || l.Noisy {
+	tm.ours, tm.full = tm.ours[:5], tm.full[:5]
+	if l := tm.latency(7*ms, 1, 0); l.LoNS != nil || l.HiNS != nil || l.RatioLo != nil || l.RatioHi != nil || l.Noisy {
 		t.Errorf("an interval of 5 samples: %+v", l)
-	}
-}
-
-// timed makes a plan ready to be timed, on a machine whose caches flush empties; it may be nil.
-func timed(p *Plan, flush func([][]byte)) {
-	p.Limits, p.Flushing = &kernel.Roofline{ReadGBs: 10, GFLOPs: 100}, &kernel.Flushing{Cold: true}
-	p.flush = func(_ *kernel.Pool, buffers [][]byte) {
-		if flush != nil {
-			flush(buffers)
-		}
 	}
 }
 
@@ -107,31 +94,25 @@ func timed(p *Plan, flush func([][]byte)) {
 func TestFlushedIsWhatIsHeld(t *testing.T) {
 	tr := golden(t, "tiny")
 	const samples = 16 // the decoded tokens
-	plan, err := NewPlan(Options{
-		Traces: []*trace.Trace{tr}, Pipelines: parse(t, everything...), Lengths: []int{96}, Decode: 16, Repeats: samples,
+	sweep := ready(t, Options{
+		Traces: headers(tr), Pipelines: parse(t, everything...), Lengths: []int{96}, Decode: new(16), Repeats: samples,
 		Calibrate: itself(tr), Threads: 1, MaxMemory: 1 << 34, Page: 16,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := plan.Load(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	var flushed []int64 // bytes of each flush of the cell
-	timed(plan, func(buffers [][]byte) {
+	b := bed(func(buffers [][]byte) {
 		n := 0
 		for _, b := range buffers {
 			n += len(b)
 		}
 		flushed = append(flushed, int64(n))
 	})
-	r := &runner{plan: plan}
-	for _, c := range plan.Cells {
+	r := &runner{sweep: sweep, testbed: b}
+	for _, c := range sweep.plan.Cells {
 		flushed = nil
 		rec, err := r.cell(t.Context(), c)
-		if err != nil || rec.Status == Failed {
+		if err != nil || rec.Status == record.Failed {
 			t.Fatal(c.Pipeline.Name, rec.Reason, err)
-		} else if rec.Status == Skipped {
+		} else if rec.Status == record.Skipped {
 			continue
 		}
 		l := rec.Latency
@@ -164,27 +145,21 @@ func TestFlushedIsWhatIsHeld(t *testing.T) {
 // that are what they were.
 func TestStepsAreTakenAgain(t *testing.T) {
 	tr := golden(t, "tiny")
-	plan, err := NewPlan(Options{
-		Traces: []*trace.Trace{tr}, Pipelines: parse(t, "full", "h2o", "corm:recent=16,window=16", "kivi:group=8,residual=16", "minicache:start=0", "quest:budget=30"),
-		Lengths: []int{96}, Decode: 18, Repeats: 40, Threads: 1, MaxMemory: 1 << 34, Page: 16, Layers: []int{0, 1},
+	sweep := ready(t, Options{
+		Traces: headers(tr), Pipelines: parse(t, "full", "h2o", "corm:recent=16,window=16", "kivi:group=8,residual=16", "minicache:start=0", "quest:budget=30"),
+		Lengths: []int{96}, Decode: new(18), Repeats: 40, Threads: 1, MaxMemory: 1 << 34, Page: 16, Layers: []int{0, 1},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := plan.Load(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range plan.Cells {
+	for _, c := range sweep.plan.Cells {
 		var lengths [][]int // [flush] of the buffers
-		timed(plan, func(buffers [][]byte) {
+		b := bed(func(buffers [][]byte) {
 			var ns []int
 			for _, b := range buffers {
 				ns = append(ns, len(b))
 			}
 			lengths = append(lengths, ns)
 		})
-		r := &runner{plan: plan}
-		if rec, err := r.cell(t.Context(), c); err != nil || rec.Status != OK {
+		r := &runner{sweep: sweep, testbed: b}
+		if rec, err := r.cell(t.Context(), c); err != nil || rec.Status != record.OK {
 			t.Fatal(c.Pipeline.Name, rec.Reason, err)
 		}
 		pass := timedSteps * 2 * len(c.groups()[0]) // flushes until a step comes again
@@ -200,7 +175,7 @@ func TestStepsAreTakenAgain(t *testing.T) {
 // TestTimingLeavesErrorsAsTheyAre: bytes and errors are those of a cell that is not timed.
 func TestTimingLeavesErrorsAsTheyAre(t *testing.T) {
 	tr := golden(t, "tiny")
-	o := Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "full", "corm:recent=16,window=16", "h2o", "cla+int8", "minicache"), Lengths: []int{96}, Decode: 16, Kept: true}
+	o := Options{Traces: headers(tr), Pipelines: parse(t, "full", "corm:recent=16,window=16", "h2o", "cla+int8", "minicache"), Lengths: []int{96}, Decode: new(16), Kept: true}
 	plain := runCells(t, o)
 	o.Repeats = 7
 	for i, r := range runCells(t, o) {

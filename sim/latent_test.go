@@ -7,6 +7,7 @@ import (
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/method"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -15,11 +16,11 @@ func TestFullRankIsExact(t *testing.T) {
 	for name, rank := range map[string]string{"tiny": "128", "gqa": "128"} {
 		tr := golden(t, name)
 		recs := runCells(t, Options{
-			Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Lengths: []int{96}, Decode: 16,
+			Traces: headers(tr), Calibrate: itself(tr), Lengths: []int{96}, Decode: new(16),
 			Pipelines: parse(t, "mla:rank="+rank, "mla:rank="+rank+",rope=pre", "cla:factor=1+mla:rank="+rank),
 		})
 		for _, r := range recs {
-			if r.Status != OK || r.Error.RelL2 > 2e-3 {
+			if r.Status != record.OK || r.Error.RelL2 > 2e-3 {
 				t.Errorf("%s %s: %s %s rel_l2 %+v", name, r.Pipeline, r.Status, r.Reason, r.Error)
 			}
 		}
@@ -43,9 +44,9 @@ func TestErrorOfLatentFallsWithRank(t *testing.T) {
 		for _, rank := range []string{"32", "96", "256"} {
 			specs = append(specs, "mla:rank="+rank+",rope="+rope)
 		}
-		recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{256}, Decode: 16, Layers: layers})
+		recs := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{256}, Decode: new(16), Layers: layers})
 		for i, r := range recs {
-			if r.Status != OK || r.Error.RelL2 < 1e-4 || i > 0 && r.Error.RelL2 >= recs[i-1].Error.RelL2 {
+			if r.Status != record.OK || r.Error.RelL2 < 1e-4 || i > 0 && r.Error.RelL2 >= recs[i-1].Error.RelL2 {
 				t.Errorf("%s: %s %s %+v", r.Pipeline, r.Status, r.Reason, r.Error)
 			}
 		}
@@ -56,7 +57,7 @@ func TestErrorOfLatentFallsWithRank(t *testing.T) {
 func TestProducersReadTheirOwnRows(t *testing.T) {
 	tr := golden(t, "gqa")
 	recs := runCells(t, Options{
-		Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Lengths: []int{320}, Decode: 32,
+		Traces: headers(tr), Calibrate: itself(tr), Lengths: []int{320}, Decode: new(32),
 		Pipelines: parse(t, "full", "cla", "cla:calibrated=on", "cla:factor=3"),
 	})
 	producers := map[string][]int{"cla": {0, 2, 4}, "cla:calibrated=on": {0, 2, 4}, "cla:factor=3": {0, 3}}
@@ -78,7 +79,7 @@ func TestCalibratedIsNotWorse(t *testing.T) {
 	}
 	for _, name := range []string{"bytelm", "stories260k"} {
 		tr := openTrace(t, name)
-		o := Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Lengths: []int{tr.Tokens}, Decode: 64}
+		o := Options{Traces: headers(tr), Calibrate: itself(tr), Lengths: []int{tr.Tokens}, Decode: new(64)}
 		for _, spec := range []string{"mqa", "gqa", "cla", "cla:factor=3"} {
 			with := spec + ":calibrated=on"
 			if spec == "cla:factor=3" {
@@ -99,7 +100,7 @@ func TestCalibratedIsNotWorse(t *testing.T) {
 // TestFittedOnSequence charges maps that were fitted on the prompt to the cache, and says so.
 func TestFittedOnSequence(t *testing.T) {
 	tr := golden(t, "gqa")
-	rec := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "mla:rank=40"), Lengths: []int{48}, Decode: 16})[0]
+	rec := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "mla:rank=40"), Lengths: []int{48}, Decode: new(16)})[0]
 	maps := int64(6 * 40 * 2 * 2 * 32 * 2) // layers, rank, keys and values, heads, channels, bytes
 	rows := int64(6 * 48 * 40 * 2)
 	if *rec.CacheBytes != maps+rows || *rec.MetadataBytes != maps || *rec.WeightBytes != 0 {
@@ -117,7 +118,7 @@ func TestAbsorbedEqualsExpanded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Cell{Trace: tr, SeqLen: 200, Decode: 1, Layers: []int{2}, Pipeline: parse(t, "mla:rank=40")[0]}
+	c := Cell{Trace: &tr.Header, SeqLen: 200, Decode: 1, Layers: []int{2}, Pipeline: parse(t, "mla:rank=40")[0]}
 	prompt, future := views(c, c.Layers, []*trace.Layer{l})
 	ds, reduced, err := c.Pipeline.Decide(c.forMethod(1, nil), prompt, future, nil)
 	if err != nil {
@@ -173,8 +174,8 @@ func TestAbsorbedEqualsExpanded(t *testing.T) {
 // TestSplitGroupIsSkipped: a cell with part of a group of layers has the reason.
 func TestSplitGroupIsSkipped(t *testing.T) {
 	tr := golden(t, "gqa")
-	recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "full,cla,cla:factor=3"), Lengths: []int{96}, Decode: 16, Layers: []int{0, 1, 2, 3}})
-	if recs[1].Status != OK || recs[2].Status != Skipped || recs[2].Reason != "layers 3, 4, 5 share a cache; only 3 of them are here" {
+	recs := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "full,cla,cla:factor=3"), Lengths: []int{96}, Decode: new(16), Layers: []int{0, 1, 2, 3}})
+	if recs[1].Status != record.OK || recs[2].Status != record.Skipped || recs[2].Reason != "layers 3, 4, 5 share a cache; only 3 of them are here" {
 		t.Errorf("%s %q, %s %q", recs[1].Status, recs[1].Reason, recs[2].Status, recs[2].Reason)
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"kvgauge/sim/trace"
+	"kvgauge/sim/record"
 )
 
 // TestLearnedStatistics: those of another text are weights, those of the prompt belong to the cache and say so;
@@ -19,7 +19,7 @@ func TestLearnedStatistics(t *testing.T) {
 			"qfilters:recent=0":                     len(tr.Layers) * tr.KVHeads * tr.HeadDim * 4,
 		} {
 			stats, rows := int64(stats), int64(len(tr.Layers)*tr.KVHeads*(24+16)*tr.HeadDim*4)
-			o := Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec+",budget=24", spec+",budget=100%", "full"), Lengths: []int{96}, Decode: 16, Kept: true}
+			o := Options{Traces: headers(tr), Pipelines: parse(t, spec+",budget=24", spec+",budget=100%", "full"), Lengths: []int{96}, Decode: new(16), Kept: true}
 			own := runCells(t, o)
 			o.Calibrate = itself(tr)
 			other := runCells(t, o)
@@ -29,7 +29,7 @@ func TestLearnedStatistics(t *testing.T) {
 			if r := other[0]; *r.CacheBytes != rows || *r.MetadataBytes != 0 || *r.WeightBytes != stats || codes(r) != "" {
 				t.Errorf("%s: %s learned on another text: cache %d, metadata %d, weights %d, warnings %s", name, spec, *r.CacheBytes, *r.MetadataBytes, *r.WeightBytes, codes(r))
 			}
-			for _, recs := range [][]Record{own, other} {
+			for _, recs := range [][]record.Record{own, other} {
 				if a, b := recs[1], recs[2]; *a.CacheBytes != *b.CacheBytes || !slices.Equal(a.Error.RelL2Layers, b.Error.RelL2Layers) || codes(a) != "budget-above-length" {
 					t.Errorf("%s: %s with room for everything: %d bytes, errors %v, warnings %s", name, spec, *a.CacheBytes, a.Error.RelL2Layers, codes(a))
 				}

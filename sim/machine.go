@@ -8,18 +8,10 @@ import (
 
 	"github.com/klauspost/cpuid/v2"
 	"github.com/pbnjay/memory"
-)
 
-// Machine is where a run was measured.
-type Machine struct {
-	OS     string `json:"os"`
-	Arch   string `json:"arch"`
-	CPU    string `json:"cpu"`
-	Cores  int    `json:"cores"`
-	Memory uint64 `json:"memory_bytes"`
-	LLC    int64  `json:"llc_bytes"` // last-level cache
-	Go     string `json:"go"`
-}
+	"kvgauge/sim/kernel"
+	"kvgauge/sim/record"
+)
 
 // fallbackLLC is taken for the last-level cache where the processor names none that can be true, as on some
 // virtual machines.
@@ -35,8 +27,8 @@ func llc() int64 {
 }
 
 // ThisMachine describes the machine that the program runs on.
-func ThisMachine() Machine {
-	return Machine{
+func ThisMachine() record.Machine {
+	return record.Machine{
 		OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuid.CPU.BrandName, Cores: runtime.NumCPU(),
 		Memory: memory.TotalMemory(), LLC: llc(), Go: runtime.Version(),
 	}
@@ -55,4 +47,20 @@ func Resident() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.Sys)
+}
+
+// Testbed is the machine as steps are timed on it: what it can do at most, and how its caches are emptied.
+type Testbed struct {
+	Roofline kernel.Roofline
+	Flushing kernel.Flushing
+	flush    func(*kernel.Pool, [][]byte) // drops memory from the caches
+}
+
+// MeasureMachine takes some hundredths of a second to find out what a machine can do with so many threads, and whether
+// memory can be dropped from its caches.
+func MeasureMachine(m record.Machine, threads int) *Testbed {
+	pool := kernel.NewPool(threads)
+	defer pool.Close()
+	flusher := kernel.NewCacheFlusher(pool, m.LLC)
+	return &Testbed{Roofline: kernel.MeasureRoofline(pool, flusher), Flushing: flusher.Flushing, flush: flusher.Flush}
 }

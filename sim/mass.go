@@ -9,9 +9,6 @@ import (
 	"kvgauge/sim/trace"
 )
 
-// massRows is how many keys are multiplied at a time: their logits with 64 queries take half a MiB.
-const massRows = 1024
-
 // mass is the exact softmax probability of the entries that steps attended. Steps note their entries, a bit each;
 // the probabilities of the keys that any of them attended are computed for all steps of a layer together: a product
 // of matrices takes a fraction of the time of single logits.

@@ -22,7 +22,7 @@ func TestMass(t *testing.T) {
 	}
 	// Queries that resemble each other ignore the same keys.
 	l := &trace.Layer{K: [][]float32{rows(0)}, V: [][]float32{rows(0)}, Q: [][]float32{rows(2), rows(-2)}}
-	c := Cell{SeqLen: n, Decode: decode, Trace: &trace.Trace{Header: trace.Header{QHeads: heads, KVHeads: 1, HeadDim: dim, Scale: scale}}}
+	c := Cell{SeqLen: n, Decode: decode, Trace: &trace.Header{QHeads: heads, KVHeads: 1, HeadDim: dim, Scale: scale}}
 	ref := exact(c, l, nil)
 	for h, minor := range ref.minor {
 		ignored := 0

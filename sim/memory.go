@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"runtime"
 	"runtime/debug"
 
@@ -20,14 +21,16 @@ const (
 	waiting = ballast * garbage / 100
 	// pieces is the percentage of what lives that the allocator holds besides, in pieces too small for what is next.
 	pieces = 15
+	// usualSamples is how many samples of latency a cell takes, where their number is not given.
+	usualSamples = 25
 	// taskStep is what the memory of a printed task is rounded up to.
 	taskStep = 64 << 20
 )
 
 // frugal keeps the heap near what lives in it, and within the memory allowed, until restore is called.
-func (p *Plan) frugal() (restore func()) {
+func frugal(allowed int64) (restore func()) {
 	kept := make([]byte, ballast)
-	limit, percent := debug.SetMemoryLimit(max(p.MaxMemory, leastMemoryLimit)+ballast), debug.SetGCPercent(garbage)
+	limit, percent := debug.SetMemoryLimit(max(allowed, leastMemoryLimit)+ballast), debug.SetGCPercent(garbage)
 	return func() {
 		runtime.KeepAlive(kept)
 		debug.SetMemoryLimit(limit)
@@ -69,29 +72,20 @@ func (c Cell) memory(o Options) int64 {
 	return collected(live)
 }
 
-// timed says whether latency is measured in the cell.
-func (c Cell) timed(o Options) bool { return !o.NoLatency && c.Decode > 0 && !c.External.dense() }
-
-// shared is the most layers that share a store.
-func (c Cell) shared() int64 {
-	n := 1
-	for _, group := range c.groups() {
-		n = max(n, len(group))
-	}
-	return int64(n)
-}
-
 // groupMaps bounds what the fitted maps of one group of layers take, in float32.
 func (c Cell) groupMaps(o Options) int64 {
 	return 4 * int64(c.Pipeline.MapNumbers(c.forMethod(o.Seed, nil)))
 }
 
-// maps bounds what the run keeps of maps fitted on calibration traces, for all of its cells.
-func (p *Plan) maps() int64 {
+// calibrated says whether the cell's pipeline fits maps on another trace.
+func (c Cell) calibrated(o Options) bool { return o.Calibrate[c.Trace] != nil && c.Pipeline.Fits() }
+
+// mapBytes bounds what a run keeps of maps fitted on calibration traces, for all of its cells.
+func (p *Plan) mapBytes() int64 {
 	of := map[tried]int64{}
 	for _, c := range p.Cells {
-		if c.Skip == "" && p.calibrated(c) {
-			of[tried{c.Trace, c.Pipeline.Name}] = c.groupMaps(p.Options) * int64(len(c.groups()))
+		if c.Skip == "" && c.calibrated(p.Options) {
+			of[c.tried()] = c.groupMaps(p.Options) * int64(len(c.groups()))
 		}
 	}
 	total := int64(0)
@@ -109,15 +103,15 @@ func (c Cell) rowBytes() int64 {
 
 // held says which traces keep their rows in memory, in float32, and what these take: in the order of the
 // traces, those that leave room for the dearest cell.
-func (p *Plan) held() map[*trace.Trace]int64 {
-	left, need := p.MaxMemory, map[*trace.Trace]int64{}
+func (p *Plan) held() map[*trace.Header]int64 {
+	left, need := p.MaxMemory, map[*trace.Header]int64{}
 	for _, c := range p.Cells {
 		if c.Skip == "" {
 			left = min(left, p.MaxMemory-c.Memory)
 			need[c.Trace] = max(need[c.Trace], c.rowBytes()*int64(len(c.Layers)))
 		}
 	}
-	left -= collected(p.maps())
+	left -= collected(p.mapBytes())
 	for _, t := range p.Traces {
 		if collected(need[t]) > left {
 			delete(need, t)
@@ -128,7 +122,7 @@ func (p *Plan) held() map[*trace.Trace]int64 {
 	return need
 }
 
-// RowBytes is what Load keeps in memory: the rows of all traces, as far as the memory allowed goes.
+// RowBytes is what a run holds of rows: those of all traces, as far as the memory allowed goes.
 func (p *Plan) RowBytes() int64 {
 	total := int64(0)
 	for _, n := range p.held() {
@@ -142,7 +136,10 @@ func (p *Plan) RowBytes() int64 {
 // machine is measured with, and the cell's own. A cell that is skipped takes none.
 func (p *Plan) Memory(before, after int64) (cells []int64, most int64) {
 	held := p.held()
-	all := before + waiting + collected(p.RowBytes()+p.maps()) + fileBytes(p.Traces)
+	all := before + waiting + collected(p.RowBytes()+p.mapBytes())
+	for _, t := range p.Traces {
+		all += t.Embedded
+	}
 	timed := false
 	for _, c := range p.Cells {
 		n := int64(0)
@@ -167,14 +164,6 @@ func (p *Plan) Memory(before, after int64) (cells []int64, most int64) {
 	return cells, all + max(most, after)
 }
 
-// fileBytes is what the traces inside the program take once they have been read: their pages of it.
-func fileBytes(traces []*trace.Trace) (total int64) {
-	for _, t := range traces {
-		total += t.Embedded
-	}
-	return total
-}
-
 // TaskMemory returns the bytes that a process which runs a part of the plan, on any machine, may need: those of its
 // heap, which are its --max-memory, and those of all. allowed is the --max-memory that was asked for; 0 takes what the
 // dearest cell needs, with all rows and maps. before is what a process takes before it plans. It draws nothing.
@@ -185,7 +174,7 @@ func (p *Plan) TaskMemory(allowed, before int64) (heap, task int64) {
 				heap = max(heap, c.Memory)
 			}
 		}
-		heap = stepped(heap + collected(p.RowBytes()+p.maps()))
+		heap = stepped(heap + collected(p.RowBytes()+p.mapBytes()))
 	}
 	_, task = p.Memory(before, 0)
 	return heap, stepped(max(task, heap+before+waiting))
@@ -193,3 +182,19 @@ func (p *Plan) TaskMemory(allowed, before int64) (heap, task int64) {
 
 // stepped is a number of bytes rounded up.
 func stepped(n int64) int64 { return (n + taskStep - 1) / taskStep * taskStep }
+
+// estimate bounds the memory that the cell needs, and counts its multiplications roughly: those of scoring, decoding
+// and latency, and of the reference with its look at the recent prompt queries. Counts depend on the trace and the
+// options alone: shards are cut by them, the same way on every machine.
+func (c *Cell) estimate(o Options) {
+	t := c.Trace
+	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
+	h, d, windows := int64(t.QHeads), int64(t.HeadDim), int64(c.Windows)
+	c.Memory = collected(c.shared()*c.rowBytes()) + c.memory(o)
+	timed := int64(0)
+	if c.timed(o) {
+		timed = 4 * int64(cmp.Or(o.Repeats, usualSamples))
+	}
+	c.Work = layers * h * n * d * (windows*2*steps + timed)
+	c.Reference = layers * h * n * d * windows * (2*steps + min(lateWindow, n/4))
+}

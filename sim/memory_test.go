@@ -12,8 +12,8 @@ import (
 func TestTaskMemory(t *testing.T) {
 	const mib, gib, before = 1 << 20, 1 << 30, 20 << 20
 	const rest = before + waiting
-	small := &trace.Trace{}
-	large := &trace.Trace{Header: trace.Header{QHeads: 2, KVHeads: 1, HeadDim: 64}} // 1 GiB in 1 << 20 tokens of a layer
+	small := &trace.Header{}
+	large := &trace.Header{QHeads: 2, KVHeads: 1, HeadDim: 64} // 1 GiB in 1 << 20 tokens of a layer
 	pipeline := parse(t, "full")[0]
 	rows := Cell{Trace: large, Pipeline: pipeline, Layers: []int{0}, SeqLen: 1 << 20, Memory: 2 * gib}
 	tests := []struct {
@@ -36,7 +36,7 @@ func TestTaskMemory(t *testing.T) {
 				c.Trace, c.Pipeline, c.Layers, c.SeqLen = small, pipeline, []int{0}, 1
 			}
 			p.Cells = append(p.Cells, c)
-			p.Traces = []*trace.Trace{small, large}
+			p.Traces = []*trace.Header{small, large}
 		}
 		if heap, task := p.TaskMemory(tt.allowed, before); heap != tt.heap || task != tt.task {
 			t.Errorf("%s: heap %d, task %d MiB, want %d, %d", tt.name, heap>>20, task>>20, tt.heap>>20, tt.task>>20)
@@ -48,17 +48,13 @@ func TestTaskMemory(t *testing.T) {
 func TestMemory(t *testing.T) {
 	const before = 1000
 	tr := golden(t, "tiny")
-	plan := func(change func(*Options)) *Plan {
+	plan := func(change func(*Options)) Plan {
 		o := Options{
-			Traces: []*trace.Trace{tr}, Pipelines: parse(t, "full", "mha", "gqa:heads=3", "mla:rank=40"), Lengths: []int{64, 96},
-			Decode: 16, Threads: 1, MaxMemory: 1 << 40, NoLatency: true,
+			Traces: headers(tr), Pipelines: parse(t, "full", "mha", "gqa:heads=3", "mla:rank=40"), Lengths: []int{64, 96},
+			Decode: new(16), Threads: 1, MaxMemory: 1 << 40, NoLatency: true,
 		}
 		change(&o)
-		p, err := NewPlan(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
+		return planned(t, o)
 	}
 	held := plan(func(*Options) {})
 	cells, most := held.Memory(before, 500)
@@ -97,7 +93,7 @@ func TestMemory(t *testing.T) {
 	}
 	fitted := plan(func(o *Options) { o.Calibrate = itself(tr) })
 	// mla's maps of all layers: 40 latent channels from and to the 2*4*16 of keys and values, in float32.
-	if maps, want := fitted.maps(), int64(len(tr.Layers)*2*40*2*4*16*4); maps != want {
+	if maps, want := fitted.mapBytes(), int64(len(tr.Layers)*2*40*2*4*16*4); maps != want {
 		t.Errorf("%d bytes of maps, want %d", maps, want)
 	}
 }

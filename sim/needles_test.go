@@ -3,14 +3,12 @@ package sim
 import (
 	"fmt"
 	"testing"
-
-	"kvgauge/sim/trace"
 )
 
 // TestNeedles: the oracle holds every needle that is asked for in the decode window, and full has them all.
 func TestNeedles(t *testing.T) {
 	tr := openTrace(t, "synth")
-	for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "full,oracle"), Lengths: []int{128, 512, 1024}, Decode: -1}) {
+	for _, r := range runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "full,oracle"), Lengths: []int{128, 512, 1024}}) {
 		if r.Error.Recall == nil || *r.Error.Recall != 1 {
 			t.Errorf("%s at %d: recall %v", r.Pipeline, r.SeqLen, r.Error.Recall)
 		}
@@ -38,7 +36,7 @@ func TestRecallOfDecodedNeedles(t *testing.T) {
 	if decoded == 0 || found == 0 || found == asked {
 		t.Fatalf("%g needles, %g within reach, %g decoded: want some of each kind", asked, found, decoded)
 	}
-	r := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, fmt.Sprintf("streamingllm:recent=%d", recent)), Lengths: []int{tokens}, Decode: decode})[0]
+	r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, fmt.Sprintf("streamingllm:recent=%d", recent)), Lengths: []int{tokens}, Decode: new(decode)})[0]
 	if got := known(r.Error.Recall); len(got) == 0 || got[0] != found/asked {
 		t.Errorf("recall %v, want %g of %g", got, found, asked)
 	}

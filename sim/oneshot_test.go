@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"kvgauge/sim/trace"
+	"kvgauge/sim/record"
 )
 
 // TestOneShotBytes holds the bytes of methods that evict at the end of the prompt against the closed formulas,
@@ -45,8 +45,8 @@ func TestOneShotBytes(t *testing.T) {
 			for s := range formulas {
 				specs = append(specs, s)
 			}
-			for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{n}, Decode: decode}) {
-				if r.Status != OK {
+			for _, r := range runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{n}, Decode: new(decode)}) {
+				if r.Status != record.OK {
 					t.Errorf("%s %s at %d: %s", name, r.Pipeline, n, r.Reason)
 					continue
 				}
@@ -61,7 +61,7 @@ func TestOneShotBytes(t *testing.T) {
 // TestAdaKVLosesLittleToRounding: a layer holds its budget up to half an entry a head, window included.
 func TestAdaKVLosesLittleToRounding(t *testing.T) {
 	tr := golden(t, "gqa")
-	for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "adakv:budget=40", "adakv:alpha=0.5,budget=71", "adakv:budget=90,layout=query"), Lengths: []int{320}, Kept: true}) {
+	for _, r := range runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "adakv:budget=40", "adakv:alpha=0.5,budget=71", "adakv:budget=90,layout=query"), Lengths: []int{320}, Kept: true, Decode: new(0)}) {
 		budget := map[int]int{0: 40, 1: 71, 2: 90}[slices.IndexFunc([]string{"=40", "=71", "=90"}, func(s string) bool { return strings.Contains(r.Pipeline, s) })]
 		for l, heads := range r.Kept {
 			n, differ := 0, false
@@ -82,7 +82,7 @@ func TestAdaKVLosesLittleToRounding(t *testing.T) {
 // TestCakeNeedsAllLayers: it must see them all, and the peak is that of a server that holds them until then.
 func TestCakeNeedsAllLayers(t *testing.T) {
 	tr := golden(t, "tiny") // 4 layers, 4 heads of 16
-	o := Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "full", "cake:budget=24,window=8"), Lengths: []int{96}, Decode: 16, Kept: true}
+	o := Options{Traces: headers(tr), Pipelines: parse(t, "full", "cake:budget=24,window=8"), Lengths: []int{96}, Decode: new(16), Kept: true}
 	r := runCells(t, o)[1]
 	if want := int64(4 * 80 * 4 * 16 * 4); *r.PeakBytes != want {
 		t.Errorf("peak_bytes %d, want the whole prompt's %d", *r.PeakBytes, want)
@@ -103,7 +103,7 @@ func TestCakeNeedsAllLayers(t *testing.T) {
 		t.Errorf("layers hold %d entries together, want %d", total, 4*24)
 	}
 	o.Layers = []int{0, 2}
-	if r := runCells(t, o)[1]; r.Status != Skipped || r.Reason != "shares one budget out over all layers: want those 4, not 2 of them" {
+	if r := runCells(t, o)[1]; r.Status != record.Skipped || r.Reason != "shares one budget out over all layers: want those 4, not 2 of them" {
 		t.Errorf("half the layers: %s: %s", r.Status, r.Reason)
 	}
 }

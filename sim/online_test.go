@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"kvgauge/sim/method"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -45,8 +48,8 @@ func TestOnlineBytesFormula(t *testing.T) {
 				"dsa:index=oracle,topk=20":              {layers * n * g * row, layers * min(n, 20) * g * row},
 			}
 			specs := slices.Sorted(maps.Keys(want))
-			for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{n}, Decode: decode}) {
-				if r.Status != OK {
+			for _, r := range runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{n}, Decode: new(decode)}) {
+				if r.Status != record.OK {
 					t.Errorf("%s %s at %d: %s", name, r.Pipeline, n, r.Reason)
 					continue
 				}
@@ -68,13 +71,13 @@ func TestOnlineBytesFormula(t *testing.T) {
 func TestQuestTraffic(t *testing.T) {
 	tr := golden(t, "tiny") // 4 layers, 4 heads of 16, no groups
 	const n, page, row, bounds = 96, 4, 64, 64
-	r := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "quest:budget=20,page=4"), Lengths: []int{n}, Decode: 16})[0]
+	r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "quest:budget=20,page=4"), Lengths: []int{n}, Decode: new(16)})[0]
 	want := int64(2*4*n*row + 2*4*(n/page*bounds+20*row)) // layers 0 and 1 in full
 	if *r.TrafficBytes != want {
 		t.Errorf("traffic %d, want %d", *r.TrafficBytes, want)
 	}
 	grouped := golden(t, "gqa")
-	for _, r := range runCells(t, Options{Traces: []*trace.Trace{grouped}, Pipelines: parse(t, "quest:budget=64,dense=99"), Lengths: []int{320}, Decode: 16}) {
+	for _, r := range runCells(t, Options{Traces: headers(grouped), Pipelines: parse(t, "quest:budget=64,dense=99"), Lengths: []int{320}, Decode: new(16)}) {
 		perLayer := func(entries int64) int64 { return 6 * 2 * (20*4*32 + entries*4*32) }
 		if *r.TrafficBytes < perLayer(64) || *r.TrafficBytes > perLayer(4*64) || *r.TrafficBytes >= *r.CacheBytes {
 			t.Errorf("traffic %d is not between one page set and four a KV head", *r.TrafficBytes)
@@ -88,8 +91,8 @@ func TestRocketBytes(t *testing.T) {
 	layers, g, d := len(tr.Layers), tr.KVHeads, tr.HeadDim
 	for _, tt := range []struct{ budget, decode int }{{60, 16}, {100, 16}, {150, 8}, {40, 4}} {
 		spec := fmt.Sprintf("rocketkv:budget=%d,window=8", tt.budget)
-		r := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{320}, Decode: tt.decode, Kept: true})[0]
-		if r.Status != OK {
+		r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, spec), Lengths: []int{320}, Decode: new(tt.decode), Kept: true})[0]
+		if r.Status != record.OK {
 			t.Errorf("%s: %s", spec, r.Reason)
 			continue
 		}
@@ -125,8 +128,8 @@ func TestRocketPageBytes(t *testing.T) {
 		{60, 4, 5, 76, 20}, {60, 4, 19, 76, 76}, {61, 4, 64, 77, 77}, {100, 16, 2, 116, 32}, {304, 8, 3, 320, 24},
 	} {
 		spec := fmt.Sprintf("rocketkv:budget=%d,page=%d,preset=trtllm,topk=%d,window=8", tt.budget, tt.page, tt.top)
-		r := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{320}, Decode: 16, Kept: true})[0]
-		if r.Status != OK || len(r.Kept[0][0]) != tt.budget {
+		r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, spec), Lengths: []int{320}, Decode: new(16), Kept: true})[0]
+		if r.Status != record.OK || len(r.Kept[0][0]) != tt.budget {
 			t.Fatalf("%s: %s, the prompt keeps %d", spec, r.Reason, len(r.Kept[0][0]))
 		}
 		bounds := (tt.kept + tt.page - 1) / tt.page * 2 * d
@@ -138,48 +141,30 @@ func TestRocketPageBytes(t *testing.T) {
 	}
 }
 
-// TestReadingEverythingEqualsFull wants full's outputs, bit for bit, of what keeps and reads all.
-func TestReadingEverythingEqualsFull(t *testing.T) {
-	tr := golden(t, "tiny")
-	specs := []string{
-		"full", "h2o:budget=100%", "h2o:budget=100%,variant=kvcache-factory", "tova:budget=100%", "scissorhands:budget=100%", "rkv:budget=100%,interval=4",
-		"snapkv:budget=100%,interval=4", "duoattention", "duoattention:full=100%,recent=5,sinks=1", "quest:budget=100%", "rocketkv:budget=100%", "rocketkv:budget=100%,preset=trtllm", "dsa", "dsa:index=oracle,topk=96",
-	}
-	records := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{50, 96}, Decode: 16})
-	for i, r := range records {
-		full := records[i/len(specs)*len(specs)]
-		if r.Status != OK || !slices.Equal(r.Error.RelL2Layers, full.Error.RelL2Layers) || r.Error.MaxAbs != full.Error.MaxAbs {
-			t.Errorf("%s at %d: %s, errors %+v, full has %v", r.Pipeline, r.SeqLen, r.Reason, r.Error, full.Error.RelL2Layers)
-		}
-		if m := r.Error.Mass; m != nil && math.Abs(*m-1) > 1e-9 {
-			t.Errorf("%s at %d: holds %g of the mass", r.Pipeline, r.SeqLen, *m)
-		}
-	}
-}
-
 // TestLargerBudgetKeepsMore: of the prompt, and in each head.
 func TestLargerBudgetKeepsMore(t *testing.T) {
 	t.Parallel()
 	tr := golden(t, "gqa")
-	for _, spec := range []string{"h2o", "h2o:variant=kvcache-factory", "h2o:variant=pyramidkv", "h2o:variant=kvpress", "tova", "tova:variant=kvpress", "scissorhands", "rkv", "snapkv:interval=16", "rocketkv:window=8", "rocketkv:preset=trtllm,window=8"} {
-		counts := make([]int, tr.KVHeads*len(tr.Layers))
-		var specs []string
-		for _, budget := range []int{33, 40, 80, 81, 200, 319, 400} {
-			sep := ":"
-			if strings.Contains(spec, ":") {
-				sep = ","
-			}
-			specs = append(specs, fmt.Sprintf("%s%sbudget=%d", spec, sep, budget))
+	tr.Repeat = trace.Span{First: 40, Last: 70}
+	counts := map[string]int{} // by pipeline without its budget, layer and head
+	var budgets []method.Entries
+	for _, n := range []int{33, 40, 80, 81, 200, 319, 400} {
+		budgets = append(budgets, method.Entries{Count: n})
+	}
+	ps := alone(t, budgets, method.Eviction, method.Selection, method.Bound)
+	ps = slices.DeleteFunc(ps, func(p *method.Pipeline) bool { return p.Traits()&method.Uneven != 0 })
+	budget := regexp.MustCompile(`budget=\d+,?`)
+	for _, r := range runCells(t, Options{Traces: headers(tr), Pipelines: ps, Lengths: []int{320}, Decode: new(16), Kept: true}) {
+		if r.Status != record.OK {
+			t.Errorf("%s: %s", r.Pipeline, r.Reason)
 		}
-		for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, specs...), Lengths: []int{320}, Decode: 16, Kept: true}) {
-			for l, heads := range r.Kept {
-				for j, pos := range heads {
-					if at := l*tr.KVHeads + j; len(pos) < counts[at] {
-						t.Errorf("%s: keeps %d entries, a smaller budget %d", r.Pipeline, len(pos), counts[at])
-					} else {
-						counts[at] = len(pos)
-					}
+		for l, heads := range r.Kept {
+			for j, pos := range heads {
+				at := fmt.Sprint(budget.ReplaceAllString(r.Pipeline, ""), l, j)
+				if len(pos) < counts[at] {
+					t.Errorf("%s: keeps %d entries, a smaller budget %d", r.Pipeline, len(pos), counts[at])
 				}
+				counts[at] = len(pos)
 			}
 		}
 	}
@@ -189,7 +174,7 @@ func TestLargerBudgetKeepsMore(t *testing.T) {
 func TestIndexOracleHoldsMostMass(t *testing.T) {
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
-		recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, "dsa:index=oracle,topk=30", "dsa:topk=30", "dsa:dim=16,topk=30", "tova:budget=29", "streamingllm:budget=30"), Lengths: []int{96}, Decode: 20})
+		recs := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, "dsa:index=oracle,topk=30", "dsa:topk=30", "dsa:dim=16,topk=30", "tova:budget=29", "streamingllm:budget=30"), Lengths: []int{96}, Decode: new(20)})
 		for _, r := range recs[1:] {
 			if *r.Error.Mass > *recs[0].Error.Mass+1e-6 {
 				t.Errorf("%s holds %g of the mass, the oracle %g", r.Pipeline, *r.Error.Mass, *recs[0].Error.Mass)
@@ -202,38 +187,49 @@ func TestIndexOracleHoldsMostMass(t *testing.T) {
 func TestSelectionAfterMovingEntries(t *testing.T) {
 	tr := golden(t, "tiny")
 	for _, spec := range []string{"h2o+quest", "tova+quest", "corm+quest", "streamingllm+quest", "duoattention+quest", "snapkv:interval=4+quest", "snapkv+rocketkv", "snapkv+dsa", "rkv+dsa"} {
-		_, err := NewPlan(Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{96}, Decode: 16, MaxMemory: 1 << 30, Threads: 1})
+		_, err := NewPlan(Options{Traces: headers(tr), Pipelines: parse(t, spec), Lengths: []int{96}, Decode: new(16), MaxMemory: 1 << 30, Threads: 1})
 		if err == nil {
 			t.Errorf("%s is planned", spec)
 		}
 	}
 	for _, spec := range []string{"snapkv+quest", "pyramidkv+int8+quest", "h2o:variant=kvpress+quest:page=4"} {
-		if _, err := NewPlan(Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{96}, Decode: 16, MaxMemory: 1 << 30, Threads: 1}); err != nil {
+		if _, err := NewPlan(Options{Traces: headers(tr), Pipelines: parse(t, spec), Lengths: []int{96}, Decode: new(16), MaxMemory: 1 << 30, Threads: 1}); err != nil {
 			t.Errorf("%s: %v", spec, err)
 		}
 	}
 }
 
-// TestSelectionKnowsWhatMoves: whatever loses an entry while decoding is refused before a selection.
+// TestSelectionKnowsWhatMoves: whatever loses an entry while decoding is refused before every selection.
 func TestSelectionKnowsWhatMoves(t *testing.T) {
 	tr := golden(t, "gqa")
-	var alone, selected []string
-	for _, p := range parse(t, "eviction", "snapkv:interval=8", "duoattention:recent=30,sinks=2", "rkv:interval=8") {
-		alone, selected = append(alone, p.Name), append(selected, p.Name+"+quest:page=4")
-	}
-	run := func(specs []string) []Record {
-		return runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, specs...), Lengths: []int{320}, Decode: 32, Kept: true})
-	}
-	after := run(selected)
-	for i, r := range run(alone) {
+	tr.Repeat = trace.Span{First: 40, Last: 70}
+	o := Options{Traces: headers(tr), Pipelines: alone(t, []method.Entries{{Percent: 25}}, method.Eviction), Lengths: []int{320}, Decode: new(32), Kept: true}
+	var moving []string
+	for _, r := range runCells(t, o) {
 		moved := false
 		for l := range r.Kept {
 			for j, kept := range r.Kept[l] {
 				moved = moved || len(r.KeptFinal[l][j]) < len(kept)+32
 			}
 		}
-		if moved && after[i].Status != Skipped {
-			t.Errorf("%s loses entries while decoding, yet a selection may follow it", r.Pipeline)
+		if moved {
+			moving = append(moving, r.Pipeline)
+		}
+	}
+	o.Pipelines = parse(t, "full")
+	for _, index := range parse(t, string(method.Selection)) {
+		for _, before := range moving {
+			o.Pipelines = append(o.Pipelines, parse(t, before+"+"+index.Name)...)
+		}
+	}
+	o.MaxMemory, o.Threads = 1<<34, 1
+	plan, err := NewPlan(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range plan.Cells[1:] {
+		if c.Skip == "" {
+			t.Errorf("%s: entries are lost while decoding, yet a selection may follow", c.Pipeline.Name)
 		}
 	}
 }
@@ -243,10 +239,10 @@ func TestSelectionKnowsWhatMoves(t *testing.T) {
 func TestSelectionReadsTurnedKeys(t *testing.T) {
 	tr := golden(t, "gqa")
 	specs := []string{"q8_0:rotate=off+dsa:dim=16,topk=60", "q8_0:block=32+dsa:dim=16,topk=60", "q8_0:rotate=off+dsa:index=oracle,topk=60", "q8_0:block=32+dsa:index=oracle,topk=60"}
-	recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{320}, Decode: 16})
+	recs := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{320}, Decode: new(16)})
 	for i := 0; i < len(recs); i += 2 {
 		off, on := recs[i], recs[i+1]
-		if off.Status != OK || on.Status != OK {
+		if off.Status != record.OK || on.Status != record.OK {
 			t.Fatalf("%s: %s, %s: %s", off.Pipeline, off.Reason, on.Pipeline, on.Reason)
 		}
 		if math.Abs(*off.Error.Mass-*on.Error.Mass) > 0.01 {

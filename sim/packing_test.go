@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"kvgauge/sim/method"
-	"kvgauge/sim/trace"
+	"kvgauge/sim/record"
 )
 
 // TestPackedBytesFormula holds the bytes of latents of groups, of narrow keys and of shared directions, summed
@@ -63,15 +63,15 @@ func TestPackedBytesFormula(t *testing.T) {
 				specs = append(specs, s)
 			}
 			slices.Sort(specs)
-			for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{n}, Decode: decode}) {
-				if r.Status != OK {
+			for _, r := range runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{n}, Decode: new(decode)}) {
+				if r.Status != record.OK {
 					t.Errorf("%s %s at %d: %s", name, r.Pipeline, n, r.Reason)
 					continue
 				}
 				if want := int64(formulas[r.Pipeline]); *r.CacheBytes != want {
 					t.Errorf("%s %s at %d: cache_bytes %d, want %d", name, r.Pipeline, n, *r.CacheBytes, want)
 				}
-				if !strings.Contains(r.Pipeline, "cla") && !strings.Contains(r.Pipeline, "xkv") && !strings.Contains(r.Pipeline, "minicache") && *r.TrafficBytes != *r.CacheBytes {
+				if stores := parse(t, r.Pipeline)[0].Groups(r.Layers, r.NumLayers); len(stores) == layers && *r.TrafficBytes != *r.CacheBytes {
 					t.Errorf("%s %s at %d: traffic %d, want the cache's %d", name, r.Pipeline, n, *r.TrafficBytes, *r.CacheBytes)
 				}
 			}
@@ -90,9 +90,9 @@ func TestPackedIdentities(t *testing.T) {
 			"full", "think:ratio=0", "think:ratio=0.02", "minicache:retain=100%", "lowrank:" + full, "lowrank:rope=post," + full,
 			"lowrank:kind=xkv,layers=1," + full, "lowrank:kind=xkv," + two, "think:ratio=0+int8", "int8",
 		}
-		recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{96}, Decode: 16})
+		recs := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{96}, Decode: new(16)})
 		for _, r := range recs[:8] {
-			if r.Status != OK || r.Error.RelL2 > 2e-3 {
+			if r.Status != record.OK || r.Error.RelL2 > 2e-3 {
 				t.Errorf("%s %s: %s %s rel_l2 %+v", name, r.Pipeline, r.Status, r.Reason, r.Error)
 			}
 		}
@@ -116,9 +116,9 @@ func TestErrorFallsWithWhatIsKept(t *testing.T) {
 		{"lowrank:k_rank=32,rope=post,v_rank=64", "lowrank:k_rank=64,rope=post,v_rank=64", "lowrank:k_rank=112,rope=post,v_rank=112"},
 		{"lowrank:k_rank=16,kind=xkv,v_rank=16", "lowrank:k_rank=32,kind=xkv,v_rank=64", "lowrank:k_rank=64,kind=xkv,v_rank=128"},
 	} {
-		recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{256}, Decode: 16})
+		recs := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, specs...), Lengths: []int{256}, Decode: new(16)})
 		for i, r := range recs {
-			if r.Status != OK || r.Error.RelL2 < 1e-4 || i > 0 && r.Error.RelL2 >= recs[i-1].Error.RelL2 {
+			if r.Status != record.OK || r.Error.RelL2 < 1e-4 || i > 0 && r.Error.RelL2 >= recs[i-1].Error.RelL2 {
 				t.Errorf("%s: %s %s %+v", r.Pipeline, r.Status, r.Reason, r.Error)
 			}
 		}
@@ -128,7 +128,7 @@ func TestErrorFallsWithWhatIsKept(t *testing.T) {
 // TestRotationCostsRank: keys in the latent before the rotary embedding lose less than as they are cached.
 func TestRotationCostsRank(t *testing.T) {
 	tr := openTrace(t, "bytelm")
-	recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, "lowrank", "lowrank:rope=post"), Lengths: []int{256}, Decode: 16})
+	recs := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, "lowrank", "lowrank:rope=post"), Lengths: []int{256}, Decode: new(16)})
 	if recs[0].Error.RelL2 >= recs[1].Error.RelL2 || *recs[0].CacheBytes != *recs[1].CacheBytes || *recs[0].WeightBytes != *recs[1].WeightBytes {
 		t.Errorf("before the embedding %g at %d bytes, after it %g at %d", recs[0].Error.RelL2, *recs[0].CacheBytes, recs[1].Error.RelL2, *recs[1].CacheBytes)
 	}
@@ -137,7 +137,7 @@ func TestRotationCostsRank(t *testing.T) {
 // TestLowerLayersDoNotMerge: below the first pair the error is full's.
 func TestLowerLayersDoNotMerge(t *testing.T) {
 	tr := golden(t, "gqa") // 6 layers: 3 stays alone, 4 and 5 merge
-	recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "full", "minicache", "minicache:start=2"), Lengths: []int{320}, Decode: 16})
+	recs := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "full", "minicache", "minicache:start=2"), Lengths: []int{320}, Decode: new(16)})
 	for i, alone := range []int{6, 4, 2} {
 		for l, e := range recs[i].Error.RelL2Layers {
 			if floor := e == recs[0].Error.RelL2Layers[l]; floor != (l < alone) {
@@ -151,7 +151,7 @@ func TestLowerLayersDoNotMerge(t *testing.T) {
 // sequence shrinks.
 func TestBasisOfSequenceIsCharged(t *testing.T) {
 	tr := openTrace(t, "bytelm")
-	recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, "lowrank:k_rank=16,kind=xkv,v_rank=16"), Lengths: []int{192, 256, 512}, Decode: 16})
+	recs := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, "lowrank:k_rank=16,kind=xkv,v_rank=16"), Lengths: []int{192, 256, 512}, Decode: new(16)})
 	basis := int64(3 * 32 * 2 * 8 * 32 * 2) // groups, ranks, layers of a group, heads, channels, bytes
 	last := 1.0
 	for _, r := range recs {
@@ -192,15 +192,15 @@ func TestPackingsThatDoNotCombine(t *testing.T) {
 	for _, tt := range tests {
 		specs = append(specs, tt.spec)
 	}
-	recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, append(specs, "full")...), Lengths: []int{320}, Decode: 16})
+	recs := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, append(specs, "full")...), Lengths: []int{320}, Decode: new(16)})
 	for i, tt := range tests {
-		if r := recs[i]; (r.Status == OK) != (tt.reason == "") || !strings.Contains(r.Reason, tt.reason) {
+		if r := recs[i]; (r.Status == record.OK) != (tt.reason == "") || !strings.Contains(r.Reason, tt.reason) {
 			t.Errorf("%s: %s %q, want %q", r.Pipeline, r.Status, r.Reason, tt.reason)
 		}
 	}
-	recs = runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "minicache,lowrank:kind=xkv,full"), Lengths: []int{320}, Decode: 16, Layers: []int{0, 1, 4}})
+	recs = runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "minicache,lowrank:kind=xkv,full"), Lengths: []int{320}, Decode: new(16), Layers: []int{0, 1, 4}})
 	for i, want := range []string{"layers 4 and 5 share directions; only 4 is here", "layers 4, 5 share a cache; only 4 of them are here"} {
-		if recs[i].Status != Skipped || recs[i].Reason != want {
+		if recs[i].Status != record.Skipped || recs[i].Reason != want {
 			t.Errorf("%s: %s %q, want %q", recs[i].Pipeline, recs[i].Status, recs[i].Reason, want)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -53,7 +54,7 @@ func TestQuantisedBytes(t *testing.T) {
 			}
 			formulas["turboquant:boundary=1"] = g * ((layers-2)*turbo(d/2+2, d/2+4) + 2*n*4*d)
 			for spec, r := range cells(t, tr, n, decode, formulas) {
-				if want := int64(formulas[spec]); r.Status != OK || *r.CacheBytes != want {
+				if want := int64(formulas[spec]); r.Status != record.OK || *r.CacheBytes != want {
 					t.Errorf("%s %s at %d: %s %s %d bytes, want %d", name, spec, n, r.Status, r.Reason, *r.CacheBytes, want)
 				}
 			}
@@ -62,14 +63,14 @@ func TestQuantisedBytes(t *testing.T) {
 }
 
 // cells runs the pipelines that are the keys, without latency.
-func cells(t *testing.T, tr *trace.Trace, n, decode int, specs map[string]int) map[string]Record {
+func cells(t *testing.T, tr *trace.Trace, n, decode int, specs map[string]int) map[string]record.Record {
 	t.Helper()
 	var list []string
 	for s := range specs {
 		list = append(list, s)
 	}
-	records := map[string]Record{}
-	for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, list...), Lengths: []int{n}, Decode: decode}) {
+	records := map[string]record.Record{}
+	for _, r := range runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, list...), Lengths: []int{n}, Decode: new(decode)}) {
 		records[r.Pipeline] = r
 		if r.CacheBytes == nil {
 			t.Fatalf("%s: %s %s", r.Pipeline, r.Status, r.Reason)
@@ -83,7 +84,7 @@ func TestKIVIThresholds(t *testing.T) {
 	tr := golden(t, "tiny")
 	const residual, d = 16, 16
 	for n := 2; n <= 4*residual+1; n++ {
-		r := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "kivi:group=8,residual=16"), Lengths: []int{n}, Decode: min(5, n-1)})[0]
+		r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "kivi:group=8,residual=16"), Lengths: []int{n}, Decode: new(min(5, n-1))})[0]
 		packedK, packedV := n/residual*residual, max(0, n-residual)
 		want := int64(len(tr.Layers) * tr.KVHeads * ((packedK+packedV)*(d/4+4*d/8) + (2*n-packedK-packedV)*d*2))
 		if *r.CacheBytes != want {
@@ -100,8 +101,8 @@ func TestKIVIThresholds(t *testing.T) {
 func TestCompositionsStoreTheProduct(t *testing.T) {
 	tr := golden(t, "gqa")
 	const n, decode, d = 320, 32, 32
-	cell := func(spec string) Record {
-		return runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, spec), Lengths: []int{n}, Decode: decode, Kept: true})[0]
+	cell := func(spec string) record.Record {
+		return runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, spec), Lengths: []int{n}, Decode: new(decode), Kept: true})[0]
 	}
 	for _, tt := range []struct {
 		before, format string
@@ -116,7 +117,7 @@ func TestCompositionsStoreTheProduct(t *testing.T) {
 		{"corm:recent=16,window=16", "fp8", 64},
 	} {
 		plain, packed := cell(tt.before), cell(tt.before+"+"+tt.format)
-		if packed.Status != OK {
+		if packed.Status != record.OK {
 			t.Errorf("%s: %s", packed.Pipeline, packed.Reason)
 			continue
 		}
@@ -145,8 +146,8 @@ func TestCompositionsStoreTheProduct(t *testing.T) {
 func TestDroppingFromGroups(t *testing.T) {
 	tr := golden(t, "gqa")
 	for _, spec := range []string{"corm:recent=16,window=16+kivi:group=8,residual=16", "mqa+cla+corm:recent=16,window=16+kivi:group=8,residual=16", "streamingllm:recent=40+kivi:group=8,residual=16", "corm:recent=16,window=16+int4:axis=channel,group=8"} {
-		r := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{320}, Decode: 64, Kept: true})[0]
-		if r.Status != OK || math.IsNaN(r.Error.RelL2) {
+		r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, spec), Lengths: []int{320}, Decode: new(64), Kept: true})[0]
+		if r.Status != record.OK || math.IsNaN(r.Error.RelL2) {
 			t.Fatalf("%s: %s %s", spec, r.Status, r.Reason)
 		}
 		entries, stores := 0, 0
@@ -165,7 +166,7 @@ func TestDroppingFromGroups(t *testing.T) {
 		if *r.CacheBytes < least || *r.CacheBytes > most {
 			t.Errorf("%s: %d bytes for %d entries, want %d to %d", spec, *r.CacheBytes, entries, least, most)
 		}
-		if plain := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec[:strings.LastIndex(spec, "+")]), Lengths: []int{320}, Decode: 64})[0]; *r.CacheBytes >= *plain.CacheBytes {
+		if plain := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, spec[:strings.LastIndex(spec, "+")]), Lengths: []int{320}, Decode: new(64)})[0]; *r.CacheBytes >= *plain.CacheBytes {
 			t.Errorf("%s: %d bytes, %d without the format", spec, *r.CacheBytes, *plain.CacheBytes)
 		}
 	}
@@ -181,8 +182,8 @@ func TestQuantisedErrors(t *testing.T) {
 		"turboquant:boundary=0", "turboquant:boundary=0,preset=k3v4_nc", "turboquant:boundary=0,preset=3bit_nc",
 		"turboquant:boundary=0,qjl=on", "turboquant:boundary=0,preset=3bit_nc,qjl=on",
 	}
-	for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, specs...), Lengths: []int{512}, Decode: 32}) {
-		if r.Status != OK {
+	for _, r := range runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, specs...), Lengths: []int{512}, Decode: new(32)}) {
+		if r.Status != record.OK {
 			t.Fatalf("%s: %s", r.Pipeline, r.Reason)
 		}
 		rel[r.Pipeline] = r.Error.RelL2
@@ -231,8 +232,8 @@ func TestUnfitFormats(t *testing.T) {
 	}
 	for _, tt := range tests {
 		tr := golden(t, tt.trace)
-		r := runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, "full", tt.spec), Lengths: []int{96}, Decode: 16})[1]
-		if r.Status != Skipped || r.Reason != tt.want {
+		r := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, "full", tt.spec), Lengths: []int{96}, Decode: new(16)})[1]
+		if r.Status != record.Skipped || r.Reason != tt.want {
 			t.Errorf("%s on %s: %s %q, want %q", tt.spec, tt.trace, r.Status, r.Reason, tt.want)
 		}
 	}
@@ -243,7 +244,7 @@ func TestRollOverGroups(t *testing.T) {
 	tr := golden(t, "gqa")
 	var rels []float64
 	for _, spec := range []string{"streamingllm:roll=on", "streamingllm:roll=on+kivi:bits=4,group=8,residual=16", "streamingllm:roll=on+int4:axis=channel,group=8"} {
-		r := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, spec), Lengths: []int{320}, Decode: 64})[0]
+		r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, spec), Lengths: []int{320}, Decode: new(64)})[0]
 		rels = append(rels, r.Error.RelL2)
 	}
 	for _, e := range rels[1:] {
@@ -263,7 +264,7 @@ func TestKVarN(t *testing.T) {
 		tile         int
 	}{{"kvarn", 4, 2, 128}, {"kvarn:preset=k4v4_g128", 4, 4, 128}, {"kvarn:preset=k4v2_g64", 4, 2, 64}} {
 		for _, n := range []int{100, 128, 191, 192, 255, 256, 320} {
-			recs := runCells(t, Options{Traces: []*trace.Trace{tr}, Pipelines: parse(t, "full", tt.spec), Lengths: []int{n}, Decode: 16})
+			recs := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "full", tt.spec), Lengths: []int{n}, Decode: new(16)})
 			r, packed := recs[1], max(0, n-128)/tt.tile
 			perTile := d*tt.tile*(tt.keys+tt.values)/8 + 2*(2*d+tt.tile) + 2*(d+2*tt.tile)
 			if want := int64(layers * g * (packed*perTile + (n-packed*tt.tile)*4*d)); *r.CacheBytes != want {

@@ -9,12 +9,8 @@ import (
 	"kvgauge/sim/trace"
 )
 
-const (
-	// lateWindow is how many of the last prompt queries decide which keys are minor, at most.
-	lateWindow = 256
-	// lateBatch is how many of them are looked at together; it bounds memory.
-	lateBatch = 32
-)
+// massRows is how many keys are multiplied at a time: their logits with 64 queries take half a MiB.
+const massRows = 1024
 
 // reference is float64 attention over the unreduced trace, for one trace and length.
 type reference struct {
@@ -50,7 +46,7 @@ func newReference(ctx context.Context, c Cell, r *rows, pool *kernel.Pool) (*ref
 // exact computes the reference of one layer, its heads in parallel.
 func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 	t := c.Trace
-	heads, d, steps, prompt := t.QHeads, t.HeadDim, c.steps(), c.SeqLen-c.Decode
+	heads, d, steps, prompt := t.QHeads, t.HeadDim, c.steps(), c.prompt()
 	e := &exactLayer{
 		out: make([]float64, steps*heads*d), lse: make([]float64, steps*heads), minor: make([][]bool, heads),
 	}
@@ -89,19 +85,10 @@ func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 	return e
 }
 
-// sees is how many keys each compared query sees.
-func (c Cell) sees() []int {
-	sees := make([]int, c.steps())
-	for s := range sees {
-		sees[s] = c.firstStep() + s + 1
-	}
-	return sees
-}
-
 // minor finds the prompt keys that none of the last window prompt queries gave a probability of 1/t or
 // more, t being the query's own 1-based position.
 func minor(c Cell, l *trace.Layer, h, window int) []bool {
-	t, prompt := c.Trace, c.SeqLen-c.Decode
+	t, prompt := c.Trace, c.prompt()
 	d := t.HeadDim
 	k := l.K[h/(t.QHeads/t.KVHeads)][:prompt*d]
 	m := make([]bool, prompt)

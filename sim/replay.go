@@ -8,67 +8,65 @@ import (
 	"time"
 
 	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
 	"kvgauge/sim/method"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
 // replay is one cell's error pass: group by group of layers, the prompt is reduced and the last tokens
 // are decoded. Memory does not grow with the number of layers.
 type replay struct {
-	*runner
-	cell   Cell
-	timing *timing // nil: the cell is not timed
-	sizing bool    // only the bytes are wanted: no output is compared
+	cell        Cell
+	options     Options
+	pool        *kernel.Pool
+	rows        *rows
+	calibration *method.Calibration // nil: maps are fitted on the prompt
+	ref         *reference          // nil: only the bytes are wanted, no output is compared
+	timing      *timing             // nil: the cell is not timed
 
 	errors   accumulator
-	compress time.Duration // of the prompt
-	decoding time.Duration // the last tokens, compared with the reference
-
-	once      int64   // bytes kept between steps, once for all layers
-	metadata  int64   // the same, with those of each store
-	weights   int64   // maps fitted on another text of the model
-	prefilled int64   // bytes of the groups reduced so far, after the prompt
-	peak      int64   // largest during prefill
-	perStep   []int64 // [step] bytes of all groups after the append
-	observed  map[int][]float64
-	final     int64
-	paged     int64
-	traffic   int64
-	flops     int64 // of the last step
-	dropped   bool  // a stage of the pipeline dropped an entry, or a step left one out
+	observed map[int][]float64
+	measurement
 }
 
-// run replays all layers and fills the record, latency apart.
-func (p *replay) run(ctx context.Context, rec *Record) error {
-	c := p.cell
-	p.errors = newAccumulator(c)
-	if err := p.layers(ctx, rec); err != nil {
-		return err
+// measurement is what a replay gives.
+type measurement struct {
+	tally
+	accuracy        *record.ErrorStats
+	kept, keptFinal [][][]int32 // where they are asked for
+	warnings        []record.Warning
+	compress        time.Duration // of the prompt
+	decoding        time.Duration // of the last tokens, compared with the reference
+	latency         *record.Latency
+}
+
+// run replays all layers.
+func (p *replay) run(ctx context.Context) (measurement, error) {
+	for _, w := range p.cell.Warnings {
+		p.warn(w)
 	}
-	stats, err := p.errors.stats()
-	if err != nil {
-		return err
+	p.errors = newAccumulator(p.cell)
+	if err := p.layers(ctx); err != nil {
+		return measurement{}, err
 	}
-	rec.Error = stats
-	full := c.fullBytes()
-	for _, n := range p.perStep {
-		p.peak = max(p.peak, n)
+	var err error
+	if p.accuracy, err = p.errors.stats(); err != nil {
+		return measurement{}, err
 	}
-	p.metadata += p.once
-	bytes := func(n int64) *int64 { n += p.once; return &n }
-	rec.CacheBytes, rec.PagedBytes, rec.PeakBytes, rec.TrafficBytes = bytes(p.final), bytes(p.paged), bytes(p.peak), bytes(p.traffic)
-	metadata, weights := p.metadata, p.weights // records outlive the replay and its stores
-	rec.CacheBytesFull, rec.MetadataBytes, rec.WeightBytes = &full, &metadata, &weights
-	if c.Pipeline.Partial && !p.dropped && !slices.ContainsFunc(rec.Warnings, func(w Warning) bool { return w.Code == "budget-above-length" }) {
-		rec.warn(cache.Warning{Code: "nothing-evicted", Text: "no entry was evicted: the cache is as large as full's, and so is what a step reads"})
+	if p.cell.Pipeline.Partial && !p.dropped && !p.warned("budget-above-length") {
+		p.warn(cache.Warning{Code: "nothing-evicted", Text: "no entry was evicted: the cache is as large as full's, and so is what a step reads"})
 	}
-	return nil
+	if p.timing != nil {
+		p.latency = p.timing.latency(p.compress, p.traffic, p.flops)
+	}
+	return p.measurement, nil
 }
 
 // layers replays all groups of layers.
-func (p *replay) layers(ctx context.Context, rec *Record) error {
+func (p *replay) layers(ctx context.Context) error {
 	p.perStep = make([]int64, p.cell.steps())
-	if err := p.fit(ctx); err != nil {
+	if err := p.fitMaps(ctx); err != nil {
 		return err
 	}
 	if p.cell.Pipeline.Observes() {
@@ -77,32 +75,28 @@ func (p *replay) layers(ctx context.Context, rec *Record) error {
 		}
 	}
 	for _, group := range p.cell.groups() {
-		if err := p.group(ctx, group, rec); err != nil {
+		if err := p.group(ctx, group); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fit fits the maps of all groups on the calibration trace, side by side: the decompositions that it takes run on one
-// thread each. What was fitted for another cell is there already.
-func (p *replay) fit(ctx context.Context) error {
-	c, on := p.cell, p.plan.calibration(p.cell.Trace)
-	if on == nil {
+// fitMaps fits the maps of all groups on the calibration trace, side by side: the decompositions that it takes run on
+// one thread each. What was fitted for another cell is there already.
+func (p *replay) fitMaps(ctx context.Context) error {
+	if p.calibration == nil {
 		return nil
 	}
-	groups := c.groups()
+	groups := p.cell.groups()
 	errs := make([]error, len(groups))
 	p.pool.Run(len(groups), func(_, i int) {
 		if errs[i] = ctx.Err(); errs[i] == nil {
-			_, errs[i] = c.Pipeline.Prepare(c.forMethod(p.plan.Seed, nil), on, groups[i])
+			_, errs[i] = p.cell.Pipeline.Prepare(p.cell.forMethod(p.options.Seed, nil), p.calibration, groups[i])
 		}
 	})
 	return cmp.Or(errs...)
 }
-
-// groups returns the layers that share a store.
-func (c Cell) groups() [][]int { return c.Pipeline.Groups(c.Layers, c.Trace.NumLayers) }
 
 // groupRows is what is known of one group of layers before its cache is reduced.
 type groupRows struct {
@@ -115,7 +109,7 @@ type groupRows struct {
 // read reads a group of layers.
 func (p *replay) read(group []int) (groupRows, error) {
 	c := p.cell
-	r := groupRows{known: c.forMethod(p.plan.Seed, p.pool)}
+	r := groupRows{known: c.forMethod(p.options.Seed, p.pool)}
 	r.known.Observed = p.observed
 	for _, n := range group {
 		l, err := p.rows.layer(n, c.SeqLen)
@@ -129,14 +123,8 @@ func (p *replay) read(group []int) (groupRows, error) {
 	}
 	r.view, r.future = views(c, group, r.layers)
 	var err error
-	r.prepared, err = c.Pipeline.Prepare(r.known, p.plan.calibration(c.Trace), group)
+	r.prepared, err = c.Pipeline.Prepare(r.known, p.calibration, group)
 	return r, err
-}
-
-// whole is what the prompt of one layer takes unreduced.
-func (p *replay) whole() int64 {
-	c := p.cell
-	return 4 * int64(c.SeqLen-c.Decode) * int64(c.Trace.KVHeads) * int64(c.Trace.HeadDim)
 }
 
 // observe shows the pipeline all layers, one group after the other, before it decides on any. A server would
@@ -156,14 +144,14 @@ func (p *replay) observe(ctx context.Context) error {
 			return err
 		}
 		p.compress += time.Since(start)
-		p.peak += p.whole()
+		p.peak += p.cell.layerBytes(p.cell.prompt())
 	}
 	p.observed = seen
 	return nil
 }
 
 // group replays the layers of one store.
-func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
+func (p *replay) group(ctx context.Context, group []int) error {
 	c := p.cell
 	r, err := p.read(group)
 	if err != nil {
@@ -179,19 +167,14 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 	if err != nil {
 		return fmt.Errorf("layer %d: %w", group[0], err)
 	}
-
-	p.once = 0
 	for _, d := range decisions {
-		p.once += int64(d.MetaPerCache)
-		p.weights += d.Weights
 		for _, w := range d.Warnings {
-			rec.warn(w)
+			p.warn(w)
 		}
 	}
-	p.peak = max(p.peak, p.prefilled+int64(store.Producers())*p.whole()) // other layers of the group make no rows
-	p.prefilled += store.Bytes()
-	if p.plan.Kept {
-		rec.Kept = append(rec.Kept, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
+	p.decided(c, decisions, store)
+	if p.options.Kept {
+		p.kept = append(p.kept, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}
 	start = time.Now()
 	before, err := p.decode(ctx, store, r.layers, group)
@@ -199,19 +182,12 @@ func (p *replay) group(ctx context.Context, group []int, rec *Record) error {
 	if err != nil {
 		return err
 	}
-	p.final += store.Bytes()
-	p.metadata += store.Metadata()
-	p.paged += store.Paged(p.plan.Page)
-	p.traffic += store.Traffic()
-	p.flops += store.FLOPs()
-	if p.plan.Kept {
-		rec.KeptFinal = append(rec.KeptFinal, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
-	}
-	for h := range store.Heads() {
-		p.dropped = p.dropped || store.Selects() || len(store.Pos(h)) < c.SeqLen
+	p.decoded(c, store, p.options.Page)
+	if p.options.Kept {
+		p.keptFinal = append(p.keptFinal, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}
 	if p.timing != nil {
-		return p.time(ctx, store, before, group, r.layers)
+		return p.timing.time(ctx, store, before, group, r.layers)
 	}
 	return nil
 }
@@ -226,7 +202,7 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if p.timing != nil && i == c.steps()-p.timing.steps(c) {
+		if p.timing != nil && i == c.steps()-p.timing.steps() {
 			start := time.Now()
 			before = store.Clone()
 			took := time.Since(start)
@@ -240,10 +216,10 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 					return nil, fmt.Errorf("layer %d: token %d: %w", group[n], tok.pos, err)
 				}
 			}
-			if !p.sizing || store.Watched() {
+			if p.ref != nil || store.Watched() {
 				store.Attend(group[n], tok.pos, tok.q, out)
 			}
-			if !p.sizing {
+			if p.ref != nil {
 				p.errors.add(p.pool, p.ref.layers[group[n]], group[n], i, store, out)
 			}
 			if n == len(layers)-1 {
@@ -254,7 +230,7 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 			}
 		}
 	}
-	if !p.sizing && c.Pipeline.Partial {
+	if p.ref != nil && c.Pipeline.Partial {
 		for n, l := range layers {
 			p.errors.mass.add(p.pool, p.ref.layers[group[n]], group[n], l)
 		}
@@ -263,8 +239,13 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 }
 
 // warn adds a warning once: layers often warn alike.
-func (r *Record) warn(w cache.Warning) {
-	if !slices.Contains(r.Warnings, Warning(w)) {
-		r.Warnings = append(r.Warnings, Warning(w))
+func (m *measurement) warn(w cache.Warning) {
+	if !slices.Contains(m.warnings, record.Warning(w)) {
+		m.warnings = append(m.warnings, record.Warning(w))
 	}
+}
+
+// warned says whether there is a warning of the code.
+func (m *measurement) warned(code string) bool {
+	return slices.ContainsFunc(m.warnings, func(w record.Warning) bool { return w.Code == code })
 }

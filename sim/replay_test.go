@@ -6,14 +6,13 @@ import (
 	"weak"
 
 	"kvgauge/sim/kernel"
-	"kvgauge/sim/trace"
 )
 
 // TestBytesWithoutDecode: with nothing decoded, what is read once and what is held at the end is the whole cache,
 // ragged lengths, ring and maps included, even where it is larger than that of the trace's own heads.
 func TestBytesWithoutDecode(t *testing.T) {
 	o := Options{
-		Traces: []*trace.Trace{golden(t, "gqa")}, Lengths: []int{96}, Decode: 0, Kept: true,
+		Traces: headers(golden(t, "gqa")), Lengths: []int{96}, Decode: new(0), Kept: true,
 		Pipelines: parse(t, "full", "mha", "adakv", "streamingllm", "int8", "h2o", "adakv+int8"),
 	}
 	for _, r := range runCells(t, o) {
@@ -29,27 +28,24 @@ func TestBytesWithoutDecode(t *testing.T) {
 // TestRecordHoldsNoStores: a run keeps its records, and nothing of the replays that they are of may stay with them.
 func TestRecordHoldsNoStores(t *testing.T) {
 	tr := golden(t, "tiny")
-	plan, err := NewPlan(Options{
-		Traces: []*trace.Trace{tr}, Pipelines: parse(t, "snapkv:budget=24"), Lengths: []int{96}, Decode: 16, Repeats: 5,
+	sweep := ready(t, Options{
+		Traces: headers(tr), Pipelines: parse(t, "snapkv:budget=24"), Lengths: []int{96}, Decode: new(16), Repeats: 5,
 		Threads: 1, MaxMemory: 1 << 34, Page: 16,
 	})
+	pool := kernel.NewPool(1)
+	defer pool.Close()
+	c := sweep.plan.Cells[0]
+	p := sweep.replay(c, pool)
+	var err error
+	if p.ref, err = newReference(t.Context(), c, p.rows, pool); err != nil {
+		t.Fatal(err)
+	}
+	p.timing = newTiming(c, sweep.plan.Options, pool, bed(nil))
+	m, err := p.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := plan.Load(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	timed(plan, nil)
-	r := &runner{plan: plan, pool: kernel.NewPool(1), rows: plan.rows[tr], refs: map[int]*reference{}}
-	defer r.pool.Close()
-	p := &replay{cell: plan.Cells[0], runner: r, timing: newTiming(plan.Cells[0], plan.Options)}
-	rec, err := plan.blank(p.cell)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.compare(t.Context(), p, &rec); err != nil {
-		t.Fatal(err)
-	}
+	rec := m.record(c.blank(sweep.plan.Options, ""), c)
 	held := weak.Make(p)
 	p = nil
 	runtime.GC()

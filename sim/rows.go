@@ -3,8 +3,6 @@ package sim
 import (
 	"context"
 
-	"kvgauge/sim/cache"
-	"kvgauge/sim/kernel"
 	"kvgauge/sim/trace"
 )
 
@@ -17,30 +15,20 @@ type rows struct {
 	held   map[int]*trace.Layer
 }
 
-// Load reads every row that the plan's cells use, so that a trace that is cut short or holds a NaN is
-// found before anything is measured or written. It keeps those of the traces that RowBytes counts.
-func (p *Plan) Load(ctx context.Context) error {
-	defer p.frugal()()
-	p.rows = map[*trace.Trace]*rows{}
-	held := p.held()
-	for _, t := range p.Traces {
-		r := &rows{trace: t, held: map[int]*trace.Layer{}}
-		_, r.hold = held[t]
-		var layers []int
-		for _, c := range p.Cells {
-			if c.Trace == t && c.Skip == "" {
-				r.tokens, layers = max(r.tokens, c.SeqLen), c.Layers
-			}
+// newRows are those of a trace, at most so many.
+func newRows(t *trace.Trace, tokens int, hold bool) *rows {
+	return &rows{trace: t, tokens: tokens, hold: hold, held: map[int]*trace.Layer{}}
+}
+
+// load reads layers once.
+func (r *rows) load(ctx context.Context, layers []int) error {
+	for _, layer := range layers {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		for _, layer := range layers {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if _, err := r.layer(layer, r.tokens); err != nil {
-				return err
-			}
+		if _, err := r.layer(layer, r.tokens); err != nil {
+			return err
 		}
-		p.rows[t] = r
 	}
 	return nil
 }
@@ -59,67 +47,4 @@ func (r *rows) layer(layer, tokens int) (*trace.Layer, error) {
 		r.held[layer] = l
 	}
 	return l.Prefix(tokens, r.trace.HeadDim), nil
-}
-
-// views splits the rows of a group of layers at the end of the prompt. The future of a cell without
-// decoding is the last prompt query.
-func views(c Cell, group []int, layers []*trace.Layer) (prompt, future *cache.View) {
-	p := c.SeqLen - c.Decode
-	return view(c.Trace, group, layers, 0, p, layers[0].FirstQuery, p), view(c.Trace, group, layers, p, c.SeqLen, c.firstStep(), c.SeqLen)
-}
-
-// view holds the rows lo to hi of a group of layers, and the queries qlo to qhi.
-func view(t *trace.Trace, group []int, layers []*trace.Layer, lo, hi, qlo, qhi int) *cache.View {
-	d := t.HeadDim
-	v := &cache.View{
-		Layers: group, Dim: d, VDim: d, Scale: t.Scale, FirstQuery: qlo,
-		Rope: kernel.Rope{InvFreq: t.Rope.InvFreq, GPTJ: t.Rope.Style == "gptj"},
-	}
-	pos := make([]int32, hi-lo)
-	for i := range pos {
-		pos[i] = int32(lo + i)
-	}
-	for i, l := range layers {
-		var k, val, q [][]float32
-		for j := range t.KVHeads {
-			k, val = append(k, l.K[j][lo*d:hi*d]), append(val, l.V[j][lo*d:hi*d])
-		}
-		first := l.FirstQuery
-		for h := range t.QHeads {
-			q = append(q, l.Q[h][(qlo-first)*d:max(qlo, qhi)*d-first*d])
-		}
-		v.Q = append(v.Q, q)
-		if i > 0 {
-			v.Peers = append(v.Peers, cache.Peer{K: k, V: val})
-			continue
-		}
-		v.K, v.V = k, val
-		for range k {
-			v.Pos = append(v.Pos, pos)
-		}
-	}
-	return v
-}
-
-// token is the rows of one token as the decode loop hands them to a store.
-type token struct {
-	pos  int
-	k, v [][]float32 // [kv_head][dim]
-	q    []float32   // [q_head*dim]
-}
-
-// step returns the token of the i-th compared query of a layer.
-func step(c Cell, l *trace.Layer, i int) token {
-	t := c.Trace
-	d, pos := t.HeadDim, c.firstStep()+i
-	tok := token{pos: pos, k: make([][]float32, t.KVHeads), v: make([][]float32, t.KVHeads)}
-	for j := range t.KVHeads {
-		tok.k[j] = l.K[j][pos*d : (pos+1)*d]
-		tok.v[j] = l.V[j][pos*d : (pos+1)*d]
-	}
-	row := pos - l.FirstQuery
-	for h := range t.QHeads {
-		tok.q = append(tok.q, l.Q[h][row*d:(row+1)*d]...)
-	}
-	return tok
 }

@@ -3,12 +3,7 @@ package sim
 import (
 	"cmp"
 	"slices"
-
-	"kvgauge/sim/trace"
 )
-
-// Shard is one part of a plan that several machines share. The zero Shard is the whole plan.
-type Shard struct{ Index, Count int }
 
 // positions returns the places of the shard's cells in a plan, ascending. Every machine that lays out the
 // same plan splits it the same way: expected costs are whole numbers, of traces and options alone.
@@ -17,24 +12,20 @@ type Shard struct{ Index, Count int }
 // a trace and length also pays for their reference, so cells that share one stay together where that does
 // not delay the end.
 func (s Shard) positions(cells []Cell) []int {
-	type reference struct {
-		trace  *trace.Trace
-		seqLen int
-	}
 	order := make([]int, len(cells))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(cells[b].Work, cells[a].Work) })
 	load := make([]int64, s.Count)
-	has := make([]map[reference]bool, s.Count)
+	has := make([]map[referenceKey]bool, s.Count)
 	for i := range has {
-		has[i] = map[reference]bool{}
+		has[i] = map[referenceKey]bool{}
 	}
 	mine := []int{}
 	for _, i := range order {
 		c := cells[i]
-		ref := reference{c.Trace, c.SeqLen}
+		ref := c.reference()
 		with := func(shard int) int64 {
 			if has[shard][ref] {
 				return load[shard] + c.Work

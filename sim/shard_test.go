@@ -15,7 +15,7 @@ import (
 // TestShardsCoverThePlan: every cell is in one shard, and no shard has much more to do than another.
 func TestShardsCoverThePlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		traces := []*trace.Trace{{}, {}, {}}
+		traces := []*trace.Header{{}, {}, {}}
 		var cells []Cell
 		for range rapid.IntRange(1, 60).Draw(t, "cells") {
 			c := Cell{Trace: rapid.SampledFrom(traces).Draw(t, "trace"), SeqLen: rapid.SampledFrom([]int{128, 256}).Draw(t, "length")}
@@ -65,9 +65,9 @@ func TestShardsAreThoseOfEveryMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan := func(shard Shard, threads int, memory int64) *Plan {
+	plan := func(shard Shard, threads int, memory int64) Plan {
 		p, err := NewPlan(Options{
-			Traces: []*trace.Trace{tr}, Pipelines: pipelines, Lengths: []int{48, 64, 96}, Decode: 16, Repeats: 4, Seed: 1,
+			Traces: headers(tr), Pipelines: pipelines, Lengths: []int{48, 64, 96}, Decode: new(16), Repeats: 4, Seed: 1,
 			Threads: threads, MaxMemory: memory, Page: 16, Shard: shard,
 		})
 		if err != nil {

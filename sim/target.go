@@ -4,69 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 )
 
-// Target is the size that every pipeline's cache is set to in an equal-bytes run.
-type Target struct {
-	Share float64 // of the full cache's bytes; 0: Bytes
-	Bytes int64
-}
-
-// of is the target in bytes, for a full cache of so many.
-func (t Target) of(full int64) int64 {
-	if t.Share > 0 {
-		return int64(t.Share * float64(full))
-	}
-	return t.Bytes
-}
-
 // offTarget is how far below the target a cache may be without a warning, as a share of the target.
 const offTarget = 0.01
 
-// Size sets the knob of each cell's pipeline to the largest cache that is not above the target. Sizes are those
-// of stores that are built from the cell's own rows, prompt and decoded tokens, as the measurement builds
-// them; no output is compared with the reference. A cell whose pipeline has no knob stays as it is where it
-// fits. It comes after Load, and fails where nothing is left to run.
-func (p *Plan) Size(ctx context.Context) error {
-	if p.AtBytes == nil {
-		return nil
-	}
-	pool := kernel.NewPool(p.Threads)
-	defer pool.Close()
-	r := &runner{plan: p, pool: pool}
-	seen := map[string]bool{}
-	var cells []Cell
-	for _, c := range p.Cells {
-		if c.Skip == "" {
-			if err := r.size(ctx, &c); err != nil {
-				return err
-			}
-			if why := c.fit(p.Seed); c.Skip == "" && why != nil {
-				c.Skip = why.Error()
-			}
-		}
-		// Knobs may meet: gqa and gqa:heads=1 at the size of one head.
-		key := fmt.Sprint(slices.Index(p.Traces, c.Trace), c.SeqLen, c.Pipeline.Name)
-		if !seen[key] {
-			cells = append(cells, c)
-		}
-		seen[key] = true
-	}
-	p.Cells = cells
-	return p.checkCells()
+// sizer sets cells to the size of an equal-bytes run. Sizes are those of stores that are built from the cell's own
+// rows, prompt and decoded tokens, as the measurement builds them; no output is compared with the reference.
+type sizer struct {
+	options Options
+	pool    *kernel.Pool
+	replay  func(Cell) *replay // that compares nothing
 }
 
 // size sets the knob of one cell, or says in Skip why it does not fit.
-func (r *runner) size(ctx context.Context, c *Cell) error {
-	r.rows = r.plan.rows[c.Trace]
-	c.Target = r.plan.AtBytes.of(c.fullBytes())
-	knob, ok := c.Pipeline.Knob(c.forMethod(r.plan.Seed, r.pool))
+func (s *sizer) size(ctx context.Context, c *Cell) error {
+	c.Target = s.options.AtBytes.of(c.fullBytes())
+	knob, ok := c.Pipeline.Knob(c.forMethod(s.options.Seed, s.pool))
 	if !ok {
-		return r.sizeFixed(ctx, c)
+		return s.sizeFixed(ctx, c)
 	}
 	found, err := search(len(knob.Settings), c.Target, func(i int) (int64, error) {
 		set := *c
@@ -74,7 +33,7 @@ func (r *runner) size(ctx context.Context, c *Cell) error {
 		if set.Pipeline, err = knob.Set(i); err != nil {
 			return 0, err
 		}
-		return r.bytes(ctx, set)
+		return s.bytes(ctx, set)
 	})
 	switch {
 	case ctx.Err() != nil:
@@ -90,7 +49,7 @@ func (r *runner) size(ctx context.Context, c *Cell) error {
 	if err != nil {
 		return err
 	}
-	if why := set.Fit(c.forMethod(r.plan.Seed, nil)); why != nil {
+	if why := set.Fit(c.forMethod(s.options.Seed, nil)); why != nil {
 		c.Skip = fmt.Sprintf("no setting of %s fits the target of %d bytes: %v", knob.Param, c.Target, why)
 		return nil
 	}
@@ -104,12 +63,12 @@ func (r *runner) size(ctx context.Context, c *Cell) error {
 }
 
 // sizeFixed skips a cell without a knob whose cache is above the target.
-func (r *runner) sizeFixed(ctx context.Context, c *Cell) error {
-	if why := c.Pipeline.Fit(c.forMethod(r.plan.Seed, nil)); why != nil {
+func (s *sizer) sizeFixed(ctx context.Context, c *Cell) error {
+	if why := c.Pipeline.Fit(c.forMethod(s.options.Seed, nil)); why != nil {
 		c.Skip = why.Error()
 		return nil
 	}
-	n, err := r.bytes(ctx, *c)
+	n, err := s.bytes(ctx, *c)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -138,18 +97,18 @@ func (c *Cell) checkTarget(n int64, why string) {
 var errUnfit = errors.New("the setting does not apply")
 
 // bytes are the cache bytes of a cell, as its record would have them.
-func (r *runner) bytes(ctx context.Context, c Cell) (int64, error) {
-	if err := c.Pipeline.Fit(c.forMethod(r.plan.Seed, nil)); err != nil {
+func (s *sizer) bytes(ctx context.Context, c Cell) (int64, error) {
+	if err := c.Pipeline.Fit(c.forMethod(s.options.Seed, nil)); err != nil {
 		return 0, fmt.Errorf("%w: %w", errUnfit, err)
 	}
 	if c.External.dense() {
 		return c.External.bytes, nil
 	}
-	p := &replay{cell: c, runner: r, sizing: true}
-	if err := p.layers(ctx, &Record{}); err != nil {
+	p := s.replay(c)
+	if err := p.layers(ctx); err != nil {
 		return 0, err
 	}
-	return p.final + p.once, nil
+	return p.cacheBytes(), nil
 }
 
 // setting is one setting of a knob, by its index, with the cache bytes that it makes.

@@ -9,25 +9,16 @@ import (
 	"testing"
 
 	"kvgauge/sim/method"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
 // sized runs cells at a target size.
-func sized(t *testing.T, o Options, target Target) []Record {
+func sized(t *testing.T, o Options, target Target) []record.Record {
 	t.Helper()
 	o.AtBytes, o.NoLatency, o.Threads, o.MaxMemory, o.Page = &target, true, max(1, o.Threads), 1<<34, 16
-	plan, err := NewPlan(o)
-	if err == nil {
-		err = plan.Load(context.Background())
-	}
-	if err == nil {
-		err = plan.Size(context.Background())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var records []Record
-	if err := Run(context.Background(), plan, func(r Record) error { records = append(records, r); return nil }); err != nil {
+	var records []record.Record
+	if err := ready(t, o).Run(context.Background(), nil, func(r record.Record) error { records = append(records, r); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return records
@@ -77,11 +68,11 @@ func TestLargestCacheWithinTarget(t *testing.T) {
 				specs = append(specs, s)
 			}
 		}
-		o := Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Lengths: []int{96}, Decode: 16}
+		o := Options{Traces: headers(tr), Calibrate: itself(tr), Lengths: []int{96}, Decode: new(16)}
 		o.Pipelines = parse(t, specs...)
 		all := map[string]int64{}
 		for _, r := range runCells(t, o) {
-			if r.Status == OK {
+			if r.Status == record.OK {
 				all[r.Pipeline] = *r.CacheBytes
 			}
 		}
@@ -97,11 +88,11 @@ func TestLargestCacheWithinTarget(t *testing.T) {
 			}
 			switch {
 			case largest == 0:
-				if rec.Status != Skipped || !strings.Contains(rec.Reason, "target of") {
+				if rec.Status != record.Skipped || !strings.Contains(rec.Reason, "target of") {
 					t.Errorf("%s at %g: %s %q, want it skipped", spec, share, rec.Pipeline, rec.Reason)
 				}
 				continue
-			case rec.Status != OK || *rec.CacheBytes != largest || all[rec.Pipeline] != largest || *rec.TargetBytes != target:
+			case rec.Status != record.OK || *rec.CacheBytes != largest || all[rec.Pipeline] != largest || *rec.TargetBytes != target:
 				t.Errorf("%s at %g: %s %s %+v bytes, want %d of %d", spec, share, rec.Pipeline, rec.Reason, rec.CacheBytes, largest, target)
 				continue
 			}
@@ -116,7 +107,7 @@ func TestLargestCacheWithinTarget(t *testing.T) {
 // TestSizesWithoutKnob: a pipeline whose knob is given, or that has none, stays or is skipped.
 func TestSizesWithoutKnob(t *testing.T) {
 	tr := golden(t, "tiny")
-	o := Options{Traces: []*trace.Trace{tr}, Lengths: []int{96}, Decode: 16}
+	o := Options{Traces: headers(tr), Lengths: []int{96}, Decode: new(16)}
 	o.Pipelines = parse(t, "full", "int4", "snapkv:budget=12", "streamingllm:recent=8", "gqa", "gqa:heads=1", "snapkv:budget=70")
 	recs := sized(t, o, Target{Bytes: 40000}) // of 98304
 	want := []string{
@@ -125,8 +116,8 @@ func TestSizesWithoutKnob(t *testing.T) {
 	}
 	for i, r := range recs {
 		name, text, _ := strings.Cut(want[i], ": ")
-		ok := r.Pipeline == name && (r.Status == OK && fmt.Sprint(*r.CacheBytes) == text || r.Status == Skipped && strings.Contains(r.Reason, text))
-		if !ok || r.Status == OK && !strings.Contains(codes(r), "size-off-target") {
+		ok := r.Pipeline == name && (r.Status == record.OK && fmt.Sprint(*r.CacheBytes) == text || r.Status == record.Skipped && strings.Contains(r.Reason, text))
+		if !ok || r.Status == record.OK && !strings.Contains(codes(r), "size-off-target") {
 			t.Errorf("%s: %s %q %s, want %s", r.Pipeline, r.Status, r.Reason, codes(r), want[i])
 		}
 	}
@@ -139,7 +130,7 @@ func TestSizesWithoutKnob(t *testing.T) {
 func TestSizesDoNotDependOnThreads(t *testing.T) {
 	t.Parallel()
 	tr := golden(t, "gqa")
-	o := Options{Traces: []*trace.Trace{tr}, Lengths: []int{200}, Decode: -1, Pipelines: parse(t, "all")}
+	o := Options{Traces: headers(tr), Lengths: []int{200}, Pipelines: parse(t, "all")}
 	if long() {
 		o.Lengths = append(o.Lengths, 320)
 	}
@@ -158,16 +149,15 @@ func TestSizesDoNotDependOnThreads(t *testing.T) {
 // TestNothingFits is an error of the run.
 func TestNothingFits(t *testing.T) {
 	tr := golden(t, "tiny")
-	o := Options{Traces: []*trace.Trace{tr}, Lengths: []int{96}, Decode: 16, Pipelines: parse(t, "full,snapkv"), AtBytes: &Target{Bytes: 100}, Threads: 1, MaxMemory: 1 << 30, Page: 16}
-	plan, err := NewPlan(o)
+	o := Options{Traces: headers(tr), Lengths: []int{96}, Decode: new(16), Pipelines: parse(t, "full,snapkv"), AtBytes: &Target{Bytes: 100}, Threads: 1, MaxMemory: 1 << 30, Page: 16}
+	plan := planned(t, o)
+	loaded, err := Load(context.Background(), plan, plan.inputs())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := plan.Load(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	if err := plan.Size(context.Background()); !errors.Is(err, ErrNothing) {
-		t.Errorf("error %v, want %v", err, ErrNothing)
+	_, err = loaded.Size(context.Background())
+	if in := (*record.InputError)(nil); !errors.As(err, &in) || !strings.HasPrefix(err.Error(), "nothing to run: ") {
+		t.Errorf("error %v, want that there is nothing to run", err)
 	}
 }
 
@@ -210,14 +200,6 @@ func TestSearch(t *testing.T) {
 // fall. Settings that a method refuses come first.
 func TestSettingsAscend(t *testing.T) {
 	t.Parallel()
-	specs := []string{
-		"think:window=8", "think:window=79", "think:window=200", "think:window=8+int8", "minicache:retain=80%", "minicache:retain=0%",
-		"lowrank:rope=post", "lowrank:kind=xkv", "lowrank:kind=xkv,layers=3", "lowrank:v_rank=5", "duoattention:recent=8,sinks=2",
-		"kivi:group=8,residual=16", "turboquant:boundary=1", "turboquant:boundary=1,qjl=on", "rocketkv:window=8", "rocketkv:preset=trtllm,window=8", "kvzip:level=pair-uniform",
-	}
-	for _, info := range method.All() {
-		specs = append(specs, info.Name)
-	}
 	measured := 4 // of a knob's settings, about
 	if long() {
 		measured = 16
@@ -225,8 +207,9 @@ func TestSettingsAscend(t *testing.T) {
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
 		tr.Repeat = trace.Span{First: 40, Last: 70} // so that every method has what it needs
-		for _, p := range parse(t, specs...) {
-			c := Cell{Trace: tr, Pipeline: p, SeqLen: 96, Decode: 16, Layers: tr.Layers, Windows: 1}
+		combined := parse(t, "think:window=8+int8", "snapkv+adakv")
+		for _, p := range append(alone(t, []method.Entries{{Percent: 25}}), combined...) {
+			c := Cell{Trace: &tr.Header, Pipeline: p, SeqLen: 96, Decode: 16, Layers: tr.Layers, Windows: 1}
 			knob, ok := p.Knob(c.forMethod(1, nil))
 			if !ok {
 				continue
@@ -245,10 +228,10 @@ func TestSettingsAscend(t *testing.T) {
 					some = append(some, set)
 				}
 			}
-			for _, r := range runCells(t, Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Lengths: []int{96}, Decode: 16, Pipelines: some})[1:] {
+			for _, r := range runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Lengths: []int{96}, Decode: new(16), Pipelines: some})[1:] {
 				switch {
-				case r.Status == Skipped && last == 0:
-				case r.Status != OK || *r.CacheBytes < last:
+				case r.Status == record.Skipped && last == 0:
+				case r.Status != record.OK || *r.CacheBytes < last:
 					t.Errorf("%s: %s %s %s: %v bytes after %d", name, r.Pipeline, r.Status, r.Reason, r.CacheBytes, last)
 				default:
 					last = *r.CacheBytes

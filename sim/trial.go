@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"kvgauge/sim/kernel"
@@ -33,12 +32,6 @@ var (
 	trialRows = []int{128, 256}
 )
 
-// tried is a pipeline on a trace.
-type tried struct {
-	trace    *trace.Trace
-	pipeline string
-}
-
 // trials are what the parts of a trial took, by the length of the sequence, for one group of layers.
 type trials struct {
 	prompt []seen // deciding and building
@@ -48,43 +41,29 @@ type trials struct {
 	rest   []seen // once, for all groups
 }
 
+// trialReference is what trials that share a reference have in common.
+type trialReference struct {
+	referenceKey
+	layers string
+}
+
 // forecaster tries the pipelines of a plan on one group of layers of each trace.
 type forecaster struct {
-	plan  *Plan
-	pool  *kernel.Pool
-	began time.Time
+	plan    Plan
+	open    map[*trace.Header]*trace.Trace
+	pool    *kernel.Pool
+	testbed *Testbed // nil where nothing is timed
+	began   time.Time
 
-	rows    map[*trace.Trace]*rows
-	refs    map[string]*reference
-	read    map[*trace.Trace][]seen    // a layer
-	refRate map[*trace.Trace]float64   // seconds for a multiplication of Cell.Reference
-	samples map[*trace.Trace][]float64 // that trials took until their ratios agreed
-	fits    map[tried][]seen           // of one group of layers, by the rows of the calibration trace
+	rows    map[*trace.Header]*rows
+	refs    map[trialReference]*reference
+	read    map[*trace.Header][]seen    // a layer
+	refRate map[*trace.Header]float64   // seconds for a multiplication of Cell.Reference
+	samples map[*trace.Header][]float64 // that trials took until their ratios agreed
+	fitted  calibrations
+	fits    map[tried][]seen // of one group of layers, by the rows of the calibration trace
 	trials  map[tried]*trials
 }
-
-// longest returns the longest cell of each pipeline and trace, those with the most work first: they need longer trials
-// most.
-func (p *Plan) longest() []Cell {
-	var cells []Cell
-	for _, c := range p.Cells {
-		if c.Skip != "" || c.External != nil {
-			continue
-		}
-		i := slices.IndexFunc(cells, func(o Cell) bool { return o.Trace == c.Trace && o.Pipeline.Name == c.Pipeline.Name })
-		switch {
-		case i < 0:
-			cells = append(cells, c)
-		case c.SeqLen > cells[i].SeqLen:
-			cells[i] = c
-		}
-	}
-	slices.SortStableFunc(cells, func(a, b Cell) int { return cmp.Compare(b.Work, a.Work) })
-	return cells
-}
-
-// left is the time that is left for trials.
-func (f *forecaster) left() time.Duration { return forecastTime - time.Since(f.began) }
 
 // middle is the group of layers that stands for all.
 func (c Cell) middle() []int {
@@ -92,18 +71,15 @@ func (c Cell) middle() []int {
 	return groups[len(groups)/2]
 }
 
-// calibrated says whether the pipeline fits maps on another trace.
-func (p *Plan) calibrated(c Cell) bool { return p.Calibrate[c.Trace] != nil && c.Pipeline.Fits() }
-
 // fit fits the maps of one group of layers on a few rows. Trials then fit theirs on a few rows, too: what they hold does
 // not matter.
 func (f *forecaster) fit(ctx context.Context, longest []Cell) error {
 	for _, c := range longest {
 		on := f.plan.Calibrate[c.Trace]
-		if !f.plan.calibrated(c) {
+		if !c.calibrated(f.plan.Options) {
 			continue
 		}
-		k := tried{c.Trace, c.Pipeline.Name}
+		k := c.tried()
 		for _, rows := range trialRows {
 			rows = min(rows, on.Tokens)
 			var took []seen
@@ -129,27 +105,13 @@ func (f *forecaster) fit(ctx context.Context, longest []Cell) error {
 func (f *forecaster) sideBySide(c Cell, rows int) error {
 	errs := make([]error, f.pool.Threads())
 	f.pool.Run(len(errs), func(_, i int) {
-		fits := calibrate(f.plan.Calibrate[c.Trace], rows)
+		fits := calibrate(f.fitted.on[c.Trace], rows)
 		if i == 0 {
-			f.plan.fits[c.Trace] = fits
+			f.fitted.fitted[c.Trace] = fits
 		}
 		_, errs[i] = c.Pipeline.Prepare(c.forMethod(f.plan.Seed, nil), fits, c.middle())
 	})
 	return cmp.Or(errs...)
-}
-
-// tryAt tries the pipeline of a cell at a length, or at its own where that is shorter. Every pipeline is tried once;
-// what comes after that must fit in what is left of the time.
-func (f *forecaster) tryAt(ctx context.Context, c Cell, n int) error {
-	k := tried{c.Trace, c.Pipeline.Name}
-	if f.trials[k] == nil {
-		return f.try(ctx, c, min(n, c.SeqLen))
-	}
-	expected := 2 * (f.prompt(c, n) + trialDecode*f.at(k, stepParts, n, once, each) + f.at(k, setupParts, n, once, each) + trialSamples*f.at(k, sampleParts, n, once, each))
-	if n > c.SeqLen || expected > f.left().Seconds() {
-		return ctx.Err()
-	}
-	return f.try(ctx, c, n)
 }
 
 // try makes a trial, where the pipeline applies at that length.
@@ -158,26 +120,26 @@ func (f *forecaster) try(ctx context.Context, c Cell, n int) error {
 	decode := c.Decode
 	c.Decode = min(c.Decode, trialDecode, n/2)
 	c.SeqLen, c.Windows, c.Layers = n, 1, c.middle()
-	if c.SeqLen-c.Decode < 1 || c.Trace.FirstQuery() > c.firstStep() || c.fit(o.Seed) != nil {
+	if c.prompt() < 1 || c.Trace.FirstQuery() > c.firstStep() || c.applies(o.Seed) != nil {
 		return ctx.Err()
 	}
 	r, ref, err := f.known(ctx, c, decode)
 	if err != nil {
 		return err
 	}
-	k, run := tried{c.Trace, c.Pipeline.Name}, &runner{plan: f.plan, pool: f.pool, trace: c.Trace, seqLen: n, rows: r, refs: map[int]*reference{n: ref}}
+	k := c.tried()
 	counts := c.timed(o) && len(f.samples[c.Trace]) < countedTrials && n > trialLengths[0]
 	least := trials{}
 	for i := range 2 { // the first of a length finds memory that was never used
-		p := &replay{cell: c, runner: run}
+		p := &replay{cell: c, options: o, pool: f.pool, rows: r, calibration: f.fitted.of(c.Trace), ref: ref}
 		if c.timed(o) {
-			p.timing = newTiming(c, o)
+			p.timing = newTiming(c, o, f.pool, f.testbed)
 			if i == 0 || !counts {
 				p.timing.repeats = trialSamples
 			}
 		}
 		start := time.Now()
-		if err := p.compare(ctx, p, &Record{}); err != nil {
+		if _, err := p.run(ctx); err != nil {
 			return ctx.Err() // else the run will say it
 		}
 		rest := time.Since(start) - p.compress - p.decoding
@@ -218,7 +180,7 @@ func shorter(have []seen, n int, took time.Duration, parts int) []seen {
 func (f *forecaster) known(ctx context.Context, c Cell, decode int) (*rows, *reference, error) {
 	r := f.rows[c.Trace]
 	if r == nil || r.tokens != c.SeqLen {
-		r = &rows{trace: c.Trace, tokens: c.SeqLen, hold: true, held: map[int]*trace.Layer{}}
+		r = newRows(f.open[c.Trace], c.SeqLen, true)
 		f.rows[c.Trace] = r
 	}
 	for _, layer := range c.Layers {
@@ -231,7 +193,7 @@ func (f *forecaster) known(ctx context.Context, c Cell, decode int) (*rows, *ref
 		}
 		f.read[c.Trace] = append(f.read[c.Trace], seen{c.SeqLen, time.Since(start).Seconds()})
 	}
-	key := fmt.Sprint(slices.Index(f.plan.Traces, c.Trace), c.SeqLen, c.Decode, c.Layers)
+	key := trialReference{c.reference(), fmt.Sprint(c.Layers)}
 	if f.refs[key] == nil {
 		ref, err := newReference(ctx, c, r, f.pool)
 		if err != nil {

@@ -4,19 +4,19 @@ import (
 	"reflect"
 	"testing"
 
-	"kvgauge/sim/trace"
+	"kvgauge/sim/record"
 )
 
 // TestTriAttentionWhileDecoding: deciding on what is stored once a token is through is deciding on a prompt of so
 // many tokens, and the cache that grew to budget + interval entries shrinks to the budget.
 func TestTriAttentionWhileDecoding(t *testing.T) {
 	tr := golden(t, "gqa")
-	run := func(spec string, decode int) Record {
-		o := Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, spec), Lengths: []int{96}, Decode: decode, Kept: true}
+	run := func(spec string, decode int) record.Record {
+		o := Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, spec), Lengths: []int{96}, Decode: new(decode), Kept: true}
 		return runCells(t, o)[0]
 	}
 	late, once := run("triattention:budget=85,interval=16", 16), run("triattention:budget=85,interval=0", 0)
-	if late.Status != OK || len(late.Kept[0][0]) != 80 || len(once.Kept[0][0]) != 85 || !reflect.DeepEqual(late.KeptFinal, once.Kept) {
+	if late.Status != record.OK || len(late.Kept[0][0]) != 80 || len(once.Kept[0][0]) != 85 || !reflect.DeepEqual(late.KeptFinal, once.Kept) {
 		t.Errorf("%s %s: at token 96 keeps %v, a prompt of 96 keeps %v", late.Status, late.Reason, late.KeptFinal, once.Kept)
 	}
 	if codes(late) != "decided-again" || codes(once) != "" {
@@ -24,7 +24,7 @@ func TestTriAttentionWhileDecoding(t *testing.T) {
 	}
 	row := int64(len(tr.Layers) * tr.KVHeads * tr.HeadDim * 4)
 	for _, decode := range []int{15, 16} { // from token 81 to 96, the first to be a multiple of 16 after the prompt
-		o := Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: parse(t, "triattention:budget=24,interval=16"), Lengths: []int{80 + decode}, Decode: decode}
+		o := Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, "triattention:budget=24,interval=16"), Lengths: []int{80 + decode}, Decode: new(decode)}
 		r := runCells(t, o)[0]
 		held, read := int64(24+decode)*row, int64(24+decode)*row
 		if decode == 16 {
@@ -41,7 +41,7 @@ func TestTriAttentionWhileDecoding(t *testing.T) {
 func TestTriAttentionSharedSets(t *testing.T) {
 	tr := golden(t, "gqa")
 	pipelines := parse(t, "triattention:budget=24,interval=0,mode=union", "triattention:budget=24,interval=0,mode=per_head", "cla+triattention:budget=24,interval=0,mode=union")
-	o := Options{Traces: []*trace.Trace{tr}, Calibrate: itself(tr), Pipelines: pipelines, Lengths: []int{96}, Decode: 16, Kept: true}
+	o := Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: pipelines, Lengths: []int{96}, Decode: new(16), Kept: true}
 	for i, r := range runCells(t, o) {
 		differ := false
 		for _, heads := range r.Kept {
@@ -61,7 +61,7 @@ func TestTriAttentionSharedSets(t *testing.T) {
 	}
 	o.Layers, o.Pipelines = tr.Layers[:2], append(parse(t, "full"), pipelines[:2]...)
 	for _, r := range runCells(t, o)[1:] {
-		if r.Status != Skipped || r.Reason != "keeps the same entries in all layers: want those 6, not 2 of them" {
+		if r.Status != record.Skipped || r.Reason != "keeps the same entries in all layers: want those 6, not 2 of them" {
 			t.Errorf("%s on two layers: %s: %s", r.Pipeline, r.Status, r.Reason)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -13,7 +14,7 @@ import (
 // entries; all else is that of the longest.
 func TestWindows(t *testing.T) {
 	tr := golden(t, "tiny")
-	o := Options{Traces: []*trace.Trace{tr}, Lengths: []int{96}, Decode: 16, Kept: true, Windows: 3, Pipelines: parse(t, "full", "snapkv:budget=20%", "mqa+streamingllm:budget=30")}
+	o := Options{Traces: headers(tr), Lengths: []int{96}, Decode: new(16), Kept: true, Windows: 3, Pipelines: parse(t, "full", "snapkv:budget=20%", "mqa+streamingllm:budget=30")}
 	got := runCells(t, o)
 	o.Windows = 1
 	longest := runCells(t, o)
@@ -21,7 +22,7 @@ func TestWindows(t *testing.T) {
 		var each []float64
 		var layer1, mass float64
 		for _, n := range []int{96, 80, 64} {
-			r := runCells(t, Options{Traces: o.Traces, Lengths: []int{n}, Decode: 16, Pipelines: parse(t, spec)})[0]
+			r := runCells(t, Options{Traces: o.Traces, Lengths: []int{n}, Decode: new(16), Pipelines: parse(t, spec)})[0]
 			each = append(each, r.Error.RelL2)
 			layer1 += r.Error.RelL2Layers[1] / 3
 			if r.Error.Mass != nil {
@@ -75,12 +76,12 @@ func TestWindowsEnd(t *testing.T) {
 		{calib, 512, 16, 9, 4},
 	}
 	for _, tt := range tests {
-		c := Cell{Trace: tt.tr, SeqLen: tt.n, Decode: tt.decode}
+		c := Cell{Trace: &tt.tr.Header, SeqLen: tt.n, Decode: tt.decode}
 		if got := c.windows(tt.asked); got != tt.want {
 			t.Errorf("%d tokens, %d decoded, %d asked for: %d, want %d", tt.n, tt.decode, tt.asked, got, tt.want)
 		}
 	}
-	o := Options{Traces: []*trace.Trace{calib}, Lengths: []int{512}, Decode: 16, Windows: 9, Pipelines: parse(t, "full", "snapkv:window=17")}
+	o := Options{Traces: headers(calib), Lengths: []int{512}, Decode: new(16), Windows: 9, Pipelines: parse(t, "full", "snapkv:window=17")}
 	recs := runCells(t, o)
 	if codes(recs[0]) != "clamped" || recs[0].Windows != 4 {
 		t.Errorf("%d windows, warnings %q", recs[0].Windows, codes(recs[0]))
@@ -97,7 +98,7 @@ func TestInterval(t *testing.T) {
 		for i := range xs {
 			xs[i] = float64(i)
 		}
-		mean, half := Interval(xs)
+		mean, half := record.Interval(xs)
 		std := math.Sqrt(float64(n*(n+1)) / 12)
 		if !near(mean, float64(n-1)/2) || math.Abs(half/(quantile*std/math.Sqrt(float64(n)))-1) > 1e-5 {
 			t.Errorf("%d values: %g ± %g", n, mean, half)

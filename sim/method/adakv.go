@@ -21,6 +21,9 @@ func init() {
 			Param{Name: "normalize", Kind: Choice, Default: "on", Choices: []string{"on", "off"}, Help: "weigh a head's scores by the share of them in its best entries before heads are compared; kvpress does not"},
 			Param{Name: "variant", Kind: Choice, Default: "kvcache-factory", Choices: []string{"kvcache-factory", "kvpress"}, Help: "whose budgets"},
 		),
+		Variants: []string{"layout=query", "normalize=off,pool=avg", "variant=kvpress", "window=5"},
+		Combined: []string{"snapkv+adakv", "pyramidkv+adakv", "cla+adakv", "mla:rank=40+adakv"},
+		Traits:   always(Uneven),
 		New: func(a Args) (Method, error) {
 			o := newObservation(a)
 			m := adaKV{o, snapKV{o}, a.Real("alpha"), a["normalize"] == "on", a["variant"] == "kvpress"}
@@ -32,25 +35,22 @@ func init() {
 	})
 }
 
-// adaKV gives the heads of a layer budgets of their own, so that the store is ragged: it must keep where each
-// head's entries begin, an int32 a head and one for the end.
+// adaKV is adaptive budgets of heads, Ada-KV (Feng et al. 2024): it gives the heads of a layer budgets of their own,
+// so that the store is ragged: it must keep where each head's entries begin, an int32 a head and one for the end.
 //
 // Differs: head budgets are rounded after the floor was truncated, as the code does, so that a layer holds a
 // few entries fewer than its budget, at a prompt of exactly the budget too. kvpress masks what it drops and
 // saves no memory; here its choice is dropped. The official code repeats K and V to the query heads; the
 // default here decides per KV head.
 type adaKV struct {
-	observation         // base's
-	base        sharer  // whose entries are given to the heads
-	alpha       float64 // share of them that is not
+	observation               // base's
+	base        layerBudgeter // whose entries are given to the heads
+	alpha       float64       // share of them that is not
 	normalize   bool
 	kvpress     bool
 }
 
-var (
-	_ Method  = adaKV{}
-	_ Wrapper = adaKV{}
-)
+var _ wrapper = adaKV{}
 
 // pressed is snapKV with the budget rounded as kvpress does.
 type pressed struct{ snapKV }
@@ -61,9 +61,9 @@ func (p pressed) entries(c Cell, v *cache.View) (int, []cache.Warning) {
 	return budget, aboveLength(budget, v.Rows(0), "prompt")
 }
 
-// Around takes scores and the layer's entries from the method before: snapkv+adakv, pyramidkv+adakv.
-func (m adaKV) Around(base Method) (Method, bool) {
-	b, ok := base.(sharer)
+// around takes scores and the layer's entries from the method before: snapkv+adakv, pyramidkv+adakv.
+func (m adaKV) around(base Method) (Method, bool) {
+	b, ok := base.(layerBudgeter)
 	if ok {
 		m.observation, m.base = b.observed(), b
 	}
@@ -93,12 +93,8 @@ func (m adaKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 // allot gives the layer's entries to its heads.
 func (m adaKV) allot(c Cell, v *cache.View) (d cache.Decision, a allotment) {
 	keep, warnings := m.base.entries(c, v)
-	d = m.stored(v)
+	d, heads, _ := laidOut(v, m.query)
 	d.Warnings = warnings
-	heads := v.Heads()
-	if m.query {
-		heads = v.QHeads()
-	}
 	d.MetaPerStore = 4 * int64(heads+1)
 	if keep >= m.whole(v.Rows(0)) {
 		return d, a

@@ -1,7 +1,6 @@
 package method
 
 import (
-	"errors"
 	"fmt"
 
 	"kvgauge/sim/cache"
@@ -21,16 +20,15 @@ func init() {
 	})
 }
 
-// bestRank stores the projection of [K | V], all heads side by side and not centred, on the leading right
-// singular vectors of the whole sequence, decoded tokens included. No linear latent of that rank holds more of
-// its energy, whatever text it was fitted on. The cache is charged for the rows, as that of any latent of
-// the rank, and not for the basis, which no server could have.
+// bestRank is a truncated singular value decomposition (Eckart and Young 1936): it stores the projection of [K | V],
+// all heads side by side and not centred, on the leading right singular vectors of the whole sequence, decoded tokens
+// included. No linear latent of that rank holds more of its energy, whatever text it was fitted on. The cache is
+// charged for the rows, as that of any latent of the rank, and not for the basis, which no server could have.
 type bestRank struct{ rank int }
 
 var (
-	_ Method = bestRank{}
-	_ Seer   = bestRank{}
-	_ Tuner  = bestRank{}
+	_ seer  = bestRank{}
+	_ tuner = bestRank{}
 )
 
 // of resolves the rank in a cell whose keys and values have full channels side by side.
@@ -45,24 +43,22 @@ func (m bestRank) of(full int) int {
 func (m bestRank) Fit(c Cell) (Cell, error) {
 	full := c.Heads * (c.Dim + c.VDim)
 	rank := m.of(full)
-	switch {
-	case c.Folded:
-		return c, errors.New("needs keys and values as the model makes them, not rows that maps were fitted to")
-	case rank > full:
-		return c, fmt.Errorf("rank=%d is more than the %d channels of all keys and values", rank, full)
+	err := unfitted(c, "needs keys and values as the model makes them, not rows that maps were fitted to")
+	if err == nil && rank > full {
+		err = fmt.Errorf("rank=%d is more than the %d channels of all keys and values", rank, full)
 	}
 	c.Heads, c.Dim, c.VDim, c.Folded, c.HasRope = 1, rank, rank, true, false
-	return c, nil
+	return c, err
 }
 
-// Settings are the ranks that save something.
-func (bestRank) Settings(c Cell) []string { return integers(1, c.Heads*(c.Dim+c.VDim)-1) }
+// settings are the ranks that save something.
+func (bestRank) settings(c Cell) []string { return integers(1, c.Heads*(c.Dim+c.VDim)-1) }
 
-// Decide keeps everything; a pipeline calls Foresee instead.
+// Decide keeps everything; a pipeline calls foresee instead.
 func (bestRank) Decide(Cell, *cache.View) (cache.Decision, error) { return cache.Decision{}, nil }
 
-// Foresee fits the basis on the prompt and what comes after it.
-func (m bestRank) Foresee(_ Cell, prompt, future *cache.View) (cache.Decision, error) {
+// foresee fits the basis on the prompt and what comes after it.
+func (m bestRank) foresee(_ Cell, prompt, future *cache.View) (cache.Decision, error) {
 	all := *prompt
 	all.K, all.V = joined(prompt.K, future.K), joined(prompt.V, future.V)
 	rank := m.of(prompt.Heads() * (prompt.Dim + prompt.VDim))

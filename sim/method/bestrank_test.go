@@ -50,7 +50,7 @@ func TestBestRankHoldsMostEnergy(t *testing.T) {
 		const heads, dim = 3, 4
 		prompt, future, other := gaussian(r, 30, heads, dim), gaussian(r, 10, heads, dim), gaussian(r, 40, heads, dim)
 		for _, rank := range []int{1, 5, 12, 24} {
-			d, err := bestRank{rank}.Foresee(Cell{}, prompt, future)
+			d, err := bestRank{rank}.foresee(Cell{}, prompt, future)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,7 +19,7 @@ func TestBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := Cell{Layers: v.Layers, NumLayers: 4, QHeads: v.QHeads(), HeadDim: v.Dim, RopeDims: 8, HasRope: true, Heads: v.Heads(), Dim: v.Dim, VDim: v.VDim, SeqLen: tokens}
-		d, err := ps[0].methods[0].(Fitter).FitMap(c, v)
+		d, err := ps[0].methods[0].(fitter).fitMap(c, v)
 		if err != nil {
 			t.Fatal(spec, err)
 		}

@@ -1,8 +1,10 @@
 package method
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
@@ -23,6 +25,9 @@ func init() {
 			{Name: "tau1", Kind: Real, Default: "1", Help: "a layer's preference takes the entropy to the power 1/tau1"},
 			{Name: "tau2", Kind: Real, Default: "1", Help: "and the variance to the power 1/tau2; the code's configurations tune both by model and budget"},
 		},
+		Variants: []string{"window=8"},
+		Combined: []string{"cla+cake:window=8", "mla:rank=40+cake:window=8"},
+		Traits:   always(Uneven),
 		New: func(a Args) (Method, error) {
 			return cake{
 				budget: a.Budget("budget"), window: a.Int("window"), kernel: a.Int("kernel"),
@@ -32,9 +37,9 @@ func init() {
 	})
 }
 
-// cake shares the budget of all layers out by their preference, and holds each layer to its share while
-// decoding: after a step the entries before the last window ones go that this step's query attended to least,
-// pooled over neighbours.
+// cake is cascading and adaptive eviction (Qin et al. 2025): it shares the budget of all layers out by their
+// preference, and holds each layer to its share while decoding: after a step the entries before the last window ones
+// go that this step's query attended to least, pooled over neighbours.
 //
 // Differs: the code pools, while decoding, over neighbours in the order in which its last top-k left the
 // entries; here they are neighbours in position. Where layers share a store it has one share, and while
@@ -45,10 +50,7 @@ type cake struct {
 	gamma, tau1, tau2 float64
 }
 
-var (
-	_ Method   = cake{}
-	_ Observer = cake{}
-)
+var _ observer = cake{}
 
 // Fit refuses what an observation does, and a part of a model.
 func (m cake) Fit(c Cell) (Cell, error) {
@@ -62,8 +64,8 @@ func (m cake) Fit(c Cell) (Cell, error) {
 // whole says whether a prompt of that many rows stays as it is.
 func (m cake) whole(c Cell, rows int) bool { return rows <= m.budget.Of(c.SeqLen)+m.window }
 
-// Observe returns the layer's preference: entropy and variance over queries of the attention before the window.
-func (m cake) Observe(c Cell, v *cache.View, _ any) ([]float64, error) {
+// observe returns the layer's preference: entropy and variance over queries of the attention before the window.
+func (m cake) observe(c Cell, v *cache.View, _ any) ([]float64, error) {
 	if m.whole(c, v.Rows(0)) {
 		return []float64{0}, nil
 	}
@@ -225,4 +227,62 @@ func (m cake) attention(v *cache.View, q []float32, j int) cakeAttention {
 		}
 	}
 	return a
+}
+
+// cakePolicy holds each head to share entries and a window. It keeps nothing between steps but memory.
+type cakePolicy struct {
+	share, window, kernel int
+	order                 []int32   // entries by position
+	scores, pooled        []float64 // in that order
+}
+
+// newCakePolicy makes one for heads of at most longest entries.
+func newCakePolicy(share, window, kernel, longest int) *cakePolicy {
+	return &cakePolicy{share, window, kernel, make([]int32, longest), make([]float64, longest), make([]float64, longest)}
+}
+
+// Watches says that probabilities are needed.
+func (*cakePolicy) Watches() bool { return true }
+
+// After drops what the last layer's query of this step attended to least.
+func (p *cakePolicy) After(s *cache.Step) {
+	if !s.Last {
+		return
+	}
+	for j := range s.Heads {
+		h := &s.Heads[j]
+		if n := len(h.Pos); n > p.share+p.window {
+			p.drop(h, n)
+		}
+	}
+}
+
+// drop names the entries of a head of n to drop.
+func (p *cakePolicy) drop(h *cache.StepHead, n int) {
+	order := p.order[:n]
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int { return cmp.Compare(h.Pos[a], h.Pos[b]) })
+	order = order[:n-p.window]
+	scores := p.scores[:len(order)]
+	for i, at := range order {
+		scores[i] = 0
+		for _, probs := range h.Probs {
+			scores[i] += float64(probs[at])
+		}
+	}
+	half := p.kernel / 2
+	for i := range scores {
+		var sum float64
+		for _, x := range scores[max(0, i-half):min(len(scores), i+half+1)] {
+			sum += x
+		}
+		p.pooled[order[i]] = sum
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(p.pooled[a], p.pooled[b]), cmp.Compare(h.Pos[b], h.Pos[a]))
+	})
+	h.Evict = append(h.Evict, order[:len(order)-p.share]...)
+	slices.Sort(h.Evict)
 }

@@ -41,7 +41,7 @@ func TestCakePreference(t *testing.T) {
 	v := rowsView(times([]float32{1, 2}, 20), times([]float32{1, 2}, 20))
 	v.Q[0] = append(v.Q[0], v.Q[0][0])
 	m := cake{budget: Entries{Count: 6}, window: 4, kernel: 1, gamma: 0, tau1: 2, tau2: 1e9} // variance to the power 0
-	got, err := m.Observe(Cell{SeqLen: 20}, v, nil)
+	got, err := m.observe(Cell{SeqLen: 20}, v, nil)
 	var want float64
 	for sees := 17; sees <= 20; sees++ {
 		p := 1 / float64(sees)

@@ -19,13 +19,14 @@ func init() {
 		Params: append(observationParams(),
 			Param{Name: "chunk", Default: "20", Min: 1, Max: 1 << 20, Help: "tokens of a chunk"},
 		),
-		New: func(a Args) (Method, error) { return chunkKV{newObservation(a), a.Int("chunk")}, nil },
+		Variants: []string{"chunk=7", "chunk=4,window=5"},
+		New:      func(a Args) (Method, error) { return chunkKV{newObservation(a), a.Int("chunk")}, nil },
 	})
 }
 
-// chunkKV keeps the same chunks in all heads of a layer. What is left after the last whole chunk competes by
-// its own mean, and chunks are counted, not entries: a layer holds up to a chunk less than its budget, and
-// never less than one chunk. A prompt below one chunk is reduced as snapkv would.
+// chunkKV is eviction of whole chunks (Liu et al. 2025): it keeps the same chunks in all heads of a layer. What is
+// left after the last whole chunk competes by its own mean, and chunks are counted, not entries: a layer holds up to
+// a chunk less than its budget, and never less than one chunk. A prompt below one chunk is reduced as snapkv would.
 //
 // Differs from the paper, as kvpress does: the window has the highest scores but is not protected, and no
 // layer reuses the chunks of another.
@@ -33,8 +34,6 @@ type chunkKV struct {
 	observation
 	chunk int
 }
-
-var _ Method = chunkKV{}
 
 // Decide keeps the best chunks.
 func (m chunkKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {

@@ -22,15 +22,19 @@ func init() {
 			{Name: "scores", Kind: Choice, Default: "mean", Choices: []string{"mean", "producer"}, Help: "eviction after it scores by the mean over a group's layers, or by the lowest"},
 			calibratedParam,
 		},
-		Knob: "factor",
-		Seed: []string{"cla", "cla:calibrated=on"},
-		New:  newCLA,
+		Knob:     "factor",
+		Seed:     []string{"cla", "cla:calibrated=on"},
+		Variants: []string{"factor=3", "pattern=keepends", "producers=0/1/4", "calibrated=on"},
+		Lossless: []string{"factor=1"},
+		Combined: []string{"mqa+cla:factor=3", "mqa:calibrated=on+cla:calibrated=on"},
+		Traits:   where("calibrated", "on", Recodes),
+		New:      newCLA,
 	})
 }
 
-// cla converts a model whose layers have caches of their own: a layer reads its producer's rows with its
-// own queries. That is what sharing costs without training for it; a model trained with shared layers is
-// another matter.
+// cla is cross-layer attention (Brandon et al. 2024), made of a model whose layers have caches of their own: a layer
+// reads its producer's rows with its own queries. That is what sharing costs without training for it; a model trained
+// with shared layers is another matter.
 type cla struct {
 	factor     int
 	pattern    string
@@ -40,10 +44,9 @@ type cla struct {
 }
 
 var (
-	_ Method  = cla{}
-	_ Grouper = cla{}
-	_ Fitter  = cla{}
-	_ Tuner   = cla{}
+	_ grouper = cla{}
+	_ fitter  = cla{}
+	_ tuner   = cla{}
 )
 
 func newCLA(a Args) (Method, error) {
@@ -95,8 +98,8 @@ func ranged(lo, hi int) []int {
 	return s
 }
 
-// Groups splits the layers by their producers. A cell that holds part of a group only cannot be measured.
-func (m cla) Groups(layers []int, numLayers int) ([][]int, error) {
+// groups splits the layers by their producers. A cell that holds part of a group only cannot be measured.
+func (m cla) groups(layers []int, numLayers int) ([][]int, error) {
 	starts := m.starts(numLayers)
 	var groups [][]int
 	for i, first := range starts {
@@ -126,16 +129,16 @@ func listed(layers []int) string {
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint(layers), " ", ", "), "[]")
 }
 
-// Settings are the factors that the cell holds whole groups of, those with the fewest groups first. Where the
+// settings are the factors that the cell holds whole groups of, those with the fewest groups first. Where the
 // producers do not follow from the factor there are none.
-func (m cla) Settings(c Cell) []string {
+func (m cla) settings(c Cell) []string {
 	if m.producers != nil || m.pattern == "densefront" || m.pattern == "denseback" {
 		return nil
 	}
 	groups := map[string]int{}
 	var settings []string
 	for m.factor = c.NumLayers; m.factor >= 1; m.factor-- {
-		if held, err := m.Groups(c.Layers, c.NumLayers); err == nil {
+		if held, err := m.groups(c.Layers, c.NumLayers); err == nil {
 			text := strconv.Itoa(m.factor)
 			groups[text] = len(held)
 			settings = append(settings, text)
@@ -147,15 +150,13 @@ func (m cla) Settings(c Cell) []string {
 
 // Fit refuses a cell with part of a group, and rows that the stage before made for each layer by fit.
 func (m cla) Fit(c Cell) (Cell, error) {
-	if _, err := m.Groups(c.Layers, c.NumLayers); err != nil {
+	if _, err := m.groups(c.Layers, c.NumLayers); err != nil {
 		return c, err
 	}
-	if c.Folded && !m.calibrated {
-		return c, fmt.Errorf("heads were shared with maps fitted for each layer: cla after it needs calibrated=on")
+	if !m.calibrated {
+		return c, unfitted(c, "heads were shared with maps fitted for each layer: cla after it needs calibrated=on")
 	}
-	if m.calibrated {
-		c.Heads, c.Dim, c.VDim, c.Folded, c.HasRope = 1, c.Heads*c.Dim, c.Heads*c.VDim, true, false
-	}
+	c.Heads, c.Dim, c.VDim, c.Folded, c.HasRope = 1, c.Heads*c.Dim, c.Heads*c.VDim, true, false
 	return c, nil
 }
 
@@ -164,12 +165,12 @@ func (m cla) Decide(Cell, *cache.View) (cache.Decision, error) {
 	return cache.Decision{Merge: true, Producer: m.producer}, nil
 }
 
-// Fits says whether maps between layers are fitted.
-func (m cla) Fits() bool { return m.calibrated }
+// fits says whether maps between layers are fitted.
+func (m cla) fits() bool { return m.calibrated }
 
-// FitMap fits the rows of each layer of the group by maps of the producer's: keys by maps across heads that
+// fitMap fits the rows of each layer of the group by maps of the producer's: keys by maps across heads that
 // commute with the rotary embedding, values by any. A query head then reads all stored heads at once.
-func (m cla) FitMap(c Cell, on *cache.View) (cache.Decision, error) {
+func (m cla) fitMap(c Cell, on *cache.View) (cache.Decision, error) {
 	fold := cache.Linear{Encode: cache.Concat{}, Group: on.Group(), Key: map[int][]cache.Matrix{}, Value: map[int][]cache.Matrix{}}
 	numbers := 0
 	for i, layer := range on.Layers {

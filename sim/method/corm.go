@@ -1,7 +1,6 @@
 package method
 
 import (
-	"fmt"
 	"math"
 
 	"kvgauge/sim/cache"
@@ -22,6 +21,12 @@ func init() {
 			{Name: "layout", Kind: Choice, Default: "kv", Choices: []string{"kv", "query"}, Help: "one kept set per KV head, or per query head with K and V repeated"},
 		},
 		Seed: []string{"corm", "corm:recent=auto,window=auto"},
+		Variants: []string{
+			"recent=16,window=16", "recent=8,window=8", "agg=mean,recent=auto,threshold=n,window=auto",
+			"layout=query,recent=20,window=20",
+		},
+		Lossless: []string{"", "recent=96,window=10"},
+		Combined: []string{"cla+corm:recent=16,window=16", "mla:rank=40+corm:recent=16,window=16"},
 		New: func(a Args) (Method, error) {
 			return corm{
 				window: a.Int("window"), recent: a.Int("recent"), mean: a["agg"] == "mean",
@@ -31,10 +36,11 @@ func init() {
 	})
 }
 
-// corm evicts an entry as soon as it was minor (probability below 1/t at step t) to each of the last
-// window queries, unless it is among the last recent ones. A query before the entry counts as minor. The
-// last step at which an entry was important, 4 bytes an entry, decides exactly as the paper's queue of window
-// boolean rows does. Probabilities are in float32, at the end of the prompt as in decode steps.
+// corm is eviction of long-term minor keys (Dai et al. 2024): it evicts an entry as soon as it was minor (probability
+// below 1/t at step t) to each of the last window queries, unless it is among the last recent ones. A query before
+// the entry counts as minor. The last step at which an entry was important, 4 bytes an entry, decides exactly as the
+// paper's queue of window boolean rows does. Probabilities are in float32, at the end of the prompt as in decode
+// steps.
 //
 // Differs: the paper is silent on groups of query heads; the default keeps an entry that any query head of
 // the group needs. Where the paper says "the last r steps" and "the last w queries" (with w = r in its
@@ -45,8 +51,6 @@ type corm struct {
 	held           bool
 	query          bool
 }
-
-var _ Method = corm{}
 
 // equal is how far below 1/t a probability counts as equal to it: rounding must not evict what is exactly
 // average.
@@ -62,14 +66,15 @@ func (m corm) Fit(c Cell) (Cell, error) {
 		first = max(0, r+1-w)
 		goes = c.SeqLen >= max(r+1, w)
 	}
-	if goes && c.FirstQuery > first {
-		return c, fmt.Errorf("needs the prompt queries from token %d on, which vote; the trace holds those from token %d on", first, c.FirstQuery)
+	var err error
+	if goes {
+		err = queriesFrom(c, first, "the prompt queries from token %d on, which vote", first)
 	}
 	if m.query {
 		c.Heads = c.QHeads
 	}
 	c.Moving = true
-	return c, nil
+	return c, err
 }
 
 // spans resolves auto: a sixteenth of the prompt, at least 8.
@@ -88,16 +93,11 @@ func (m corm) spans(prompt int) (window, recent int) {
 // Decide evicts once at the end of the prompt, by all of its queries where they are fewer than the window, and hands
 // the vote to the decode steps, which evict once there have been as many tokens as the window.
 func (m corm) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	rows, heads, group := v.Rows(0), v.Heads(), v.Group()
+	rows := v.Rows(0)
 	w, r := m.spans(rows)
 	policy := cormPolicy{window: w, recent: r, mean: m.mean, held: m.held}
-	d := cache.Decision{Policy: policy}
-	if m.query {
-		heads, group = v.QHeads(), 1
-		if v.Group() > 1 {
-			d.Map = repeat(v.Heads(), v.Group())
-		}
-	}
+	d, heads, group := laidOut(v, m.query)
+	d.Policy = policy
 	d.Keep, d.Notes = make([][]int32, heads), make([][]uint32, heads)
 	w, r = min(w, v.Queries()), min(r, rows)
 	c.Pool.Run(heads, func(_, j int) {
@@ -117,25 +117,23 @@ type cormPolicy struct {
 	mean, held     bool
 }
 
-var _ cache.Policy = cormPolicy{}
-
 // lastImportant returns for each prompt row the number, from 1, of the last of the last w tokens to whose
 // query it was important, 0 where it was to none. The query heads are group ones from first on, in every layer
 // that shares the store.
 func (p cormPolicy) lastImportant(v *cache.View, first, group, w int) []uint32 {
 	notes := make([]uint32, v.Rows(0))
 	join, n := p.joined(group * len(v.Q))
-	promptShares(v, first, group, w, join, func(t int, share []float32) {
-		noteImportant(notes, share, leastShare(n, t), uint32(t))
+	promptProbabilities(v, first, group, w, join, func(t int, probs []float32) {
+		noteImportant(notes, probs, leastProbability(n, t), uint32(t))
 	})
 	return notes
 }
 
-// joined returns how the probabilities x of one more query head come into the shares y of those before it, and
-// how many heads' shares the shares of so many heads are a sum of.
+// joined returns how the probabilities x of one more query head come into those of the heads before it, y, and
+// how many heads' probabilities the result for so many heads is the sum of.
 func (p cormPolicy) joined(heads int) (join func(x, y []float32), n int) {
 	if p.mean {
-		return addShares, heads
+		return addProbabilities, heads
 	}
 	return kernel.Max, 1
 }
@@ -167,18 +165,18 @@ func (p cormPolicy) After(s *cache.Step) {
 
 // note writes token beside every entry of a head that is important at step t.
 func (p cormPolicy) note(h *cache.StepHead, t int, token uint32) {
-	share := h.Probs[0]
+	all := h.Probs[0]
 	join, n := p.joined(len(h.Probs))
 	for _, probs := range h.Probs[1:] {
-		join(probs, share)
+		join(probs, all)
 	}
-	noteImportant(h.Notes, share, leastShare(n, t), token)
+	noteImportant(h.Notes, all, leastProbability(n, t), token)
 }
 
-// noteImportant writes token beside the entries whose share is least or more.
-func noteImportant(notes []uint32, share []float32, least float32, token uint32) {
-	notes = notes[:len(share)]
-	for i, x := range share {
+// noteImportant writes token beside the entries whose probability is least or more.
+func noteImportant(notes []uint32, probs []float32, least float32, token uint32) {
+	notes = notes[:len(probs)]
+	for i, x := range probs {
 		last := notes[i]
 		if x >= least {
 			last = token
@@ -187,9 +185,9 @@ func noteImportant(notes []uint32, share []float32, least float32, token uint32)
 	}
 }
 
-// leastShare is the smallest float32 that is important at step t as the sum of the shares of some query heads. Each
+// leastProbability is the smallest float32 that is important at step t as the sum over some query heads. Each
 // addition may have rounded it down by 2^-24 of itself.
-func leastShare(heads, t int) float32 {
+func leastProbability(heads, t int) float32 {
 	want := (equal - float64(heads-1)*0x1p-24) * float64(heads) / float64(t)
 	least := float32(want)
 	if float64(least) < want {

@@ -49,7 +49,7 @@ func TestLeastShare(t *testing.T) {
 				sum += 1 / float32(tokens)
 				less += 0.9999 / float32(tokens)
 			}
-			least := leastShare(heads, tokens)
+			least := leastProbability(heads, tokens)
 			if sum < least {
 				t.Fatalf("%d heads, %d tokens: %g, the sum of equal shares, is below %g", heads, tokens, sum, least)
 			}

@@ -10,11 +10,13 @@ import (
 func init() {
 	Register(Info{
 		Name: "criticalkv", Family: Eviction,
-		Summary: "half the entries by snapkv's scores, half by these times the size of the value",
-		Reduces: "entries",
-		Paper:   "Feng et al. 2025, arXiv:2502.03805",
-		Code:    "NVIDIA/kvpress kvpress/presses/criticalkv_press.py (CriticalKVPress, CriticalAdaKVPress)",
-		Params:  observationParams(),
+		Summary:  "half the entries by snapkv's scores, half by these times the size of the value",
+		Reduces:  "entries",
+		Paper:    "Feng et al. 2025, arXiv:2502.03805",
+		Code:     "NVIDIA/kvpress kvpress/presses/criticalkv_press.py (CriticalKVPress, CriticalAdaKVPress)",
+		Params:   observationParams(),
+		Variants: []string{"window=5"},
+		Combined: []string{"adakv+criticalkv", "adakv:variant=kvpress,window=5+criticalkv", "mqa+criticalkv"},
 		New: func(a Args) (Method, error) {
 			o := newObservation(a)
 			return criticalKV{evenly{o, snapKV{o}}}, nil
@@ -22,24 +24,21 @@ func init() {
 	})
 }
 
-// criticalKV keeps, in a first stage, the best half of the budget by score; then it fills up by the score
-// times what a value can change in the layer's output.
+// criticalKV is selection by the perturbation of the output (Feng et al. 2025): it keeps, in a first stage, the best
+// half of the budget by score; then it fills up by the score times what a value can change in the layer's output.
 //
 // Differs: that is the L1 norm of the value after the output projection, the mean over a group's query heads.
 // A trace holds no projection, so that the value's own norm stands for it, which a warning says.
 type criticalKV struct{ allotter }
 
-var (
-	_ Method  = criticalKV{}
-	_ Wrapper = criticalKV{}
-)
+var _ wrapper = criticalKV{}
 
-// Around takes scores and budgets from the method before: adakv+criticalkv, pyramidkv+criticalkv.
-func (m criticalKV) Around(base Method) (Method, bool) {
+// around takes scores and budgets from the method before: adakv+criticalkv, pyramidkv+criticalkv.
+func (m criticalKV) around(base Method) (Method, bool) {
 	switch b := base.(type) {
 	case adaKV:
 		return criticalKV{b}, true
-	case sharer:
+	case layerBudgeter:
 		return criticalKV{evenly{b.observed(), b}}, true
 	}
 	return nil, false

@@ -22,8 +22,8 @@ func init() {
 	})
 }
 
-// cur stands in for the leverage scores of a CUR decomposition: a key's and a value's share of the squared
-// lengths in its window, multiplied. It needs no queries.
+// cur stands in for the leverage scores of a CUR decomposition (Sengupta et al. 2025): a key's and a value's share of
+// the squared lengths in its window, multiplied. It needs no queries.
 //
 // Differs from the paper, as kvpress does by default: lengths stand for leverage, without a random projection.
 type cur struct {
@@ -31,10 +31,8 @@ type cur struct {
 	sinks, window int
 }
 
-var _ Method = cur{}
-
 // Fit refuses a budget that the sinks fill.
-func (m cur) Fit(c Cell) (Cell, error) { return c, spare(c, m.budget, m.sinks, "sinks") }
+func (m cur) Fit(c Cell) (Cell, error) { return c, roomFor(c, m.sinks, "sinks", m.budget) }
 
 // Decide keeps the sinks and the best of the rest of each head.
 func (m cur) Decide(c Cell, v *cache.View) (cache.Decision, error) {

@@ -2,7 +2,6 @@ package method
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -22,15 +21,18 @@ func init() {
 			{Name: "sinks", Default: "64", Max: 1 << 20, Help: "first tokens that stay in the other heads"},
 			{Name: "recent", Default: "256", Min: 1, Max: 1 << 30, Help: "last tokens that stay in them, the current one included"},
 		},
-		Knob: "full",
+		Knob:     "full",
+		Variants: []string{"recent=20,sinks=4", "recent=8,sinks=2"},
+		Lossless: []string{"", "full=100%,recent=5,sinks=1"},
 		New: func(a Args) (Method, error) {
 			return duoAttention{a.Share("full"), a.Int("sinks"), a.Int("recent")}, nil
 		},
 	})
 }
 
-// duoAttention splits the KV heads of a layer into retrieval heads, which keep everything, and streaming
-// heads, which keep sinks and recent tokens and make room before each append.
+// duoAttention is retrieval and streaming heads (Xiao et al. 2024): it splits the KV heads of a layer into retrieval
+// heads, which keep everything, and streaming heads, which keep sinks and recent tokens and make room before each
+// append.
 //
 // Differs: the paper learns a gate per head by training on synthetic retrieval, and thresholds it over the
 // whole model. On a trace the retrieval heads of each layer are those that pay least attention to sinks and
@@ -40,26 +42,24 @@ type duoAttention struct {
 	sinks, recent int
 }
 
-var (
-	_ Method = duoAttention{}
-	_ Tuner  = duoAttention{}
-)
+var _ tuner = duoAttention{}
 
 // Fit accepts every cell: what queries the trace holds decide.
 func (m duoAttention) Fit(c Cell) (Cell, error) {
-	if n := m.whole(c.Heads); n > 0 && n < c.Heads && c.FirstQuery >= c.Prompt() {
-		return c, fmt.Errorf("needs queries of the prompt to tell retrieval heads; the trace holds those from token %d on", c.FirstQuery)
+	var err error
+	if n := m.whole(c.Heads); n > 0 && n < c.Heads {
+		err = queriesFrom(c, c.Prompt()-1, "queries of the prompt to tell retrieval heads")
 	}
 	c.Moving = true
-	return c, nil
+	return c, err
 }
 
 // whole is how many of a layer's heads keep everything.
 func (m duoAttention) whole(heads int) int { return int(math.Round(m.full * float64(heads))) }
 
-// Settings are the shares of every number of heads, in tenths of a percent: less than half a head in up to a
+// settings are the shares of every number of heads, in tenths of a percent: less than half a head in up to a
 // thousand.
-func (m duoAttention) Settings(c Cell) []string {
+func (m duoAttention) settings(c Cell) []string {
 	var shares []string
 	for n := range c.Heads + 1 {
 		share := math.Round(1000*float64(n)/float64(c.Heads)) / 10
@@ -109,12 +109,12 @@ func (m duoAttention) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 func (m duoAttention) local(v *cache.View, j int) float64 {
 	group := v.Group()
 	var mass float64
-	promptShares(v, j*group, group, v.Queries(), addShares, func(t int, share []float32) {
+	promptProbabilities(v, j*group, group, v.Queries(), addProbabilities, func(t int, probs []float32) {
 		sinks := min(t, m.sinks)
-		for _, x := range share[:sinks] {
+		for _, x := range probs[:sinks] {
 			mass += float64(x)
 		}
-		for _, x := range share[max(sinks, t-m.recent):] {
+		for _, x := range probs[max(sinks, t-m.recent):] {
 			mass += float64(x)
 		}
 	})

@@ -2,11 +2,9 @@ package method
 
 import (
 	"errors"
-	"fmt"
 	"math"
 
 	"kvgauge/sim/cache"
-	"kvgauge/sim/kernel"
 )
 
 func init() {
@@ -21,50 +19,46 @@ func init() {
 			{Name: "future", Default: "512", Min: 1, Max: 1 << 20, Help: "positions after the prompt that the rotary embedding is averaged over"},
 			{Name: "sinks", Default: "4", Max: 1 << 20, Help: "first tokens that stay, and whose queries do not count"},
 		},
+		Variants: []string{"future=3"},
+		Combined: []string{"cla+expectedattention"},
 		New: func(a Args) (Method, error) {
 			return expectedAttention{a.Budget("budget"), a.Int("future"), a.Int("sinks")}, nil
 		},
 	})
 }
 
-// expectedAttention takes queries before the rotary embedding for normally distributed, and turns their mean
-// and covariance by the mean rotation of the positions to come. The expected attention of a key is then that
-// of a log-normal variable, and its score is this times the length of its value.
+// expectedAttention is the attention expected of future queries (Devoto et al. 2025): it takes queries before the
+// rotary embedding for normally distributed, and rotates their mean and covariance by the mean rotation of the
+// positions to come. The expected attention of a key is then that of a log-normal variable, and its score is this
+// times the length of its value.
 type expectedAttention struct {
 	budget        Entries
 	future, sinks int
 }
 
-var _ Method = expectedAttention{}
-
 // Fit refuses a budget that the sinks fill, a trace without the prompt's queries, and keys that stages before
-// have turned into something else.
+// have made into something else.
 func (m expectedAttention) Fit(c Cell) (Cell, error) {
-	budget := m.budget.Of(c.SeqLen)
-	switch err := spare(c, m.budget, m.sinks, "sinks"); {
-	case err != nil:
+	switch err := roomFor(c, m.sinks, "sinks", m.budget); {
+	case err != nil || m.budget.Of(c.SeqLen) >= c.Prompt():
 		return c, err
-	case budget >= c.Prompt():
-		return c, nil
 	case !c.HasRope:
 		return c, errors.New("needs keys under a rotary embedding whose frequencies the trace names")
-	case c.FirstQuery > m.sinks:
-		return c, fmt.Errorf("needs the prompt's queries from token %d on; the trace holds those from token %d on", m.sinks, c.FirstQuery)
 	}
-	return c, nil
+	return c, queriesFrom(c, m.sinks, "the prompt's queries from token %d on", m.sinks)
 }
 
 // Decide keeps the sinks and the best of the rest.
 func (m expectedAttention) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	var turn []complex128
+	var rotation []complex128
 	if m.budget.Of(c.SeqLen) < v.Rows(0) {
-		turn = m.turn(v)
+		rotation = m.meanRotation(v)
 	}
-	return keepBest(c, v, m.budget.Of(c.SeqLen), func(j int) []float64 { return m.scores(v, j, turn) }), nil
+	return keepBest(c, v, m.budget.Of(c.SeqLen), func(j int) []float64 { return m.scores(v, j, rotation) }), nil
 }
 
-// turn is the mean rotation of the positions to come, for each pair of channels.
-func (m expectedAttention) turn(v *cache.View) []complex128 {
+// meanRotation is the mean rotation of the positions to come, for each pair of channels.
+func (m expectedAttention) meanRotation(v *cache.View) []complex128 {
 	mean := make([]complex128, len(v.Rope.InvFreq))
 	for p, w := range v.Rope.InvFreq {
 		for n := range m.future {
@@ -76,12 +70,12 @@ func (m expectedAttention) turn(v *cache.View) []complex128 {
 }
 
 // scores returns those of a stored head's rows: the mean over the query heads that read them.
-func (m expectedAttention) scores(v *cache.View, j int, turn []complex128) []float64 {
+func (m expectedAttention) scores(v *cache.View, j int, rotation []complex128) []float64 {
 	rows, group := v.Rows(j), v.Group()
 	scores := make([]float64, rows)
 	for _, layer := range v.Q {
 		for _, q := range layer[j*group : (j+1)*group] {
-			mean, cov := m.queries(v, q, turn)
+			mean, cov := m.queries(v, q, rotation)
 			for i, p := range expected(v.K[j][m.sinks*v.Dim:], mean, cov, v.Scale) {
 				scores[m.sinks+i] += p / float64(group*len(v.Q))
 			}
@@ -98,8 +92,8 @@ func (m expectedAttention) scores(v *cache.View, j int, turn []complex128) []flo
 }
 
 // queries returns the mean [dim] and the covariance [dim][dim] of a query head's queries, sinks apart, as
-// the positions to come turn them. The covariance divides by their number.
-func (m expectedAttention) queries(v *cache.View, q []float32, turn []complex128) (mean []float64, cov [][]float64) {
+// the positions to come rotate them. The covariance divides by their number.
+func (m expectedAttention) queries(v *cache.View, q []float32, rotation []complex128) (mean []float64, cov [][]float64) {
 	dim, n := v.Dim, v.Tokens()-m.sinks
 	still := make([]float64, 0, n*dim) // before the rotary embedding
 	mean = make([]float64, dim)
@@ -136,7 +130,7 @@ func (m expectedAttention) queries(v *cache.View, q []float32, turn []complex128
 			cov[e][d] = cov[d][e]
 		}
 	}
-	for p, z := range turn {
+	for p, z := range rotation {
 		rotate(v.Rope, mean, p, z)
 		for _, x := range cov { // times R transposed
 			rotate(v.Rope, x, p, z)
@@ -150,20 +144,12 @@ func (m expectedAttention) queries(v *cache.View, q []float32, turn []complex128
 	return mean, cov
 }
 
-// rotate multiplies pair p of a row, read as a complex number, by z.
-func rotate(r kernel.Rope, x []float64, p int, z complex128) {
-	a, b := r.Pair(p)
-	y := complex(x[a], x[b]) * z
-	x[a], x[b] = real(y), imag(y)
-}
-
 // expected returns the softmax over the keys k [rows][dim] of their expected logits: with queries of that mean
 // and covariance, scale*k.mean + scale*scale*k.cov.k/2.
 func expected(k []float32, mean []float64, cov [][]float64, scale float64) []float64 {
 	dim := len(mean)
 	out := make([]float64, len(k)/dim)
 	x := make([]float64, dim)
-	largest, total := math.Inf(-1), 0.0
 	for i := range out {
 		for d, a := range row(k, dim, i) {
 			x[d] = float64(a) * scale
@@ -175,14 +161,7 @@ func expected(k []float32, mean []float64, cov [][]float64, scale float64) []flo
 			}
 			out[i] += a * (mean[d] + s/2)
 		}
-		largest = max(largest, out[i])
 	}
-	for i := range out {
-		out[i] = math.Exp(out[i] - largest)
-		total += out[i]
-	}
-	for i := range out {
-		out[i] /= total
-	}
+	softmax(out)
 	return out
 }

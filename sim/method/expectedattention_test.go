@@ -26,7 +26,7 @@ func TestExpectedOfOneQuery(t *testing.T) {
 		next := append([]float32(nil), still...)
 		v.Rope.Rotate(next, rows)
 		m := expectedAttention{future: 1, sinks: sinks}
-		mean, cov := m.queries(v, same, m.turn(v))
+		mean, cov := m.queries(v, same, m.meanRotation(v))
 		got := expected(v.K[0][sinks*8:], mean, cov, v.Scale)
 		logits, lse := kernel.LogitsExact(next, 8, v.Scale, v.K[0][sinks*8:], []int{rows - sinks})
 		for i := range got {
@@ -76,7 +76,7 @@ func TestExpectedQueries(t *testing.T) {
 	cov.Scale(1/float64(rows-sinks), &cov)
 	turned.Product(turn, &cov, turn.T())
 	mean.Mul(&mean, turn.T())
-	gotMean, gotCov := m.queries(v, v.Q[0][1], m.turn(v))
+	gotMean, gotCov := m.queries(v, v.Q[0][1], m.meanRotation(v))
 	for d := range dim {
 		if math.Abs(gotMean[d]-mean.At(0, d)) > 1e-5 {
 			t.Errorf("mean %d: %g, want %g", d, gotMean[d], mean.At(0, d))

@@ -13,6 +13,7 @@ func init() {
 			{Name: "scale", Kind: Choice, Default: "none", Choices: []string{"none", "token"}, Help: "none stores values as they are, cut at the largest code; token adds an f16 scale for each key and value"},
 			{Name: "format", Kind: Choice, Default: "e4m3", Choices: []string{"e4m3", "e5m2"}, Help: "bits of the exponent and of the fraction"},
 		},
+		Variants: []string{"format=e5m2,scale=token"},
 		New: func(a Args) (Method, error) {
 			scale := kernel.NoScale
 			if a["scale"] == "token" {

@@ -32,17 +32,20 @@ func init() {
 			{Name: "heads", Min: 1, Max: 1 << 16, Auto: "largest proper divisor of the trace's KV heads", Help: "KV heads to keep"},
 			initParam, calibratedParam,
 		},
-		Knob: "heads",
-		Seed: []string{"gqa"},
+		Knob:     "heads",
+		Seed:     []string{"gqa"},
+		Variants: []string{"heads=1", "init=random", "calibrated=on,heads=1"},
+		Lossless: []string{"heads=4"},
+		Traits:   where("heads", "", Large),
 		New: func(a Args) (Method, error) {
 			return gqa{heads: a.Int("heads"), init: a["init"], calibrated: a["calibrated"] == "on"}, nil
 		},
 	})
 }
 
-// gqa stores heads KV heads; head c stands for consecutive heads of the trace, c*(G/heads) and those
-// after it. Pooling rows after the rotary embedding equals pooling the projection weights, since the
-// embedding turns all heads of a position alike.
+// gqa is grouped-query attention (Ainslie et al. 2023): it stores heads KV heads; head c stands for consecutive heads
+// of the trace, c*(G/heads) and those after it. Pooling rows after the rotary embedding equals pooling the projection
+// weights, since the embedding rotates all heads of a position alike.
 type gqa struct {
 	heads int // 0: the largest proper divisor of the trace's
 	init  string
@@ -52,9 +55,8 @@ type gqa struct {
 }
 
 var (
-	_ Method = gqa{}
-	_ Fitter = gqa{}
-	_ Tuner  = gqa{}
+	_ fitter = gqa{}
+	_ tuner  = gqa{}
 )
 
 // Fit refuses a number of heads that does not divide the trace's, and the default where it would be mqa.
@@ -71,8 +73,8 @@ func (m gqa) Fit(c Cell) (Cell, error) {
 	return c, nil
 }
 
-// Settings are the divisors of the KV heads.
-func (gqa) Settings(c Cell) []string {
+// settings are the divisors of the KV heads.
+func (gqa) settings(c Cell) []string {
 	return slices.DeleteFunc(integers(1, c.Heads), func(text string) bool {
 		n, _ := strconv.Atoi(text)
 		return c.Heads%n != 0
@@ -96,20 +98,20 @@ func (m gqa) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	if m.target(v.Heads()) == v.Heads() {
 		return cache.Decision{}, nil
 	}
-	return cache.Decision{Map: m.pool(c, v)}, nil
+	return cache.Decision{Map: m.headMap(c, v)}, nil
 }
 
-// Fits says whether maps are fitted.
-func (m gqa) Fits() bool { return m.calibrated }
+// fits says whether maps are fitted.
+func (m gqa) fits() bool { return m.calibrated }
 
-// FitMap fits each head's maps on the pooled rows, for every layer that the view holds.
-func (m gqa) FitMap(cell Cell, on *cache.View) (cache.Decision, error) {
+// fitMap fits each head's maps on the pooled rows, for every layer that the view holds.
+func (m gqa) fitMap(cell Cell, on *cache.View) (cache.Decision, error) {
 	if m.target(on.Heads()) == on.Heads() {
 		return cache.Decision{}, nil
 	}
-	pool := m.pool(cell, on)
-	pooled := on.Apply(cache.Decision{Map: pool})
-	fold := cache.Linear{Encode: pool, Group: on.Group(), Key: map[int][]cache.Matrix{}, Value: map[int][]cache.Matrix{}}
+	shared := m.headMap(cell, on)
+	pooled := on.Apply(cache.Decision{Map: shared})
+	fold := cache.Linear{Encode: shared, Group: on.Group(), Key: map[int][]cache.Matrix{}, Value: map[int][]cache.Matrix{}}
 	numbers := 0
 	for i, layer := range on.Layers {
 		k, v, sharedK, sharedV := on.K, on.V, pooled.K, pooled.V
@@ -145,8 +147,8 @@ func (m gqa) FitMap(cell Cell, on *cache.View) (cache.Decision, error) {
 	return cache.Decision{Map: fold, Weights: 2 * int64(numbers)}, nil
 }
 
-// pool returns the map that makes the shared heads.
-func (m gqa) pool(c Cell, v *cache.View) cache.Map {
+// headMap returns the map that makes the shared heads.
+func (m gqa) headMap(c Cell, v *cache.View) cache.Map {
 	heads := m.target(v.Heads())
 	size := v.Heads() / heads
 	var of [][]int
@@ -174,8 +176,6 @@ type noise struct {
 
 // moments are the mean and standard deviation of each dimension.
 type moments struct{ mean, std []float64 }
-
-var _ cache.Map = noise{}
 
 // newNoise measures the moments of each group's rows in the prompt.
 func newNoise(seed uint64, v *cache.View, of [][]int) noise {

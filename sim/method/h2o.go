@@ -24,14 +24,18 @@ func init() {
 			{Name: "agg", Kind: Choice, Default: "mean", Choices: []string{"mean", "max", "sum"}, Help: "scores of a group's query heads to one"},
 			{Name: "layout", Kind: Choice, Default: "kv", Choices: []string{"kv", "query"}, Help: "one kept set per KV head, or per query head with K and V repeated"},
 		},
-		New: newH2O,
+		Variants: []string{
+			"agg=max", "layout=query", "heavy=20", "variant=kvcache-factory", "variant=pyramidkv", "variant=kvpress",
+		},
+		Combined: []string{"cla+h2o"},
+		New:      newH2O,
 	})
 }
 
-// h2o scores an entry by the sum of the probabilities that all queries so far gave it. At the end of the
-// prompt that is the column sum of the causal attention matrix, gone through by rows; each decoded token adds
-// its own row to the entries that are left, and then the one with the lowest score among those that are not
-// recent goes. The score of an entry is a float32 beside it.
+// h2o is the heavy-hitter oracle (Zhang et al. 2023): it scores an entry by its accumulated attention, the sum of the
+// probabilities that all queries so far gave it. At the end of the prompt that is the column sum of the causal
+// attention matrix, gone through by rows; each decoded token adds its own row to the entries that are left, and then
+// the one with the lowest score among those that are not recent goes. The score of an entry is a float32 beside it.
 //
 // Variants of one decision at the end of the prompt, after which the cache grows: kvcache-factory keeps the
 // last window entries and the best of the others; pyramidkv does so with scores in which queries before the
@@ -48,8 +52,6 @@ type h2o struct {
 	agg           string
 	query         bool
 }
-
-var _ Method = h2o{}
 
 func newH2O(a Args) (Method, error) {
 	m := h2o{budget: a.Budget("budget"), heavy: -1, recent: -1, variant: a["variant"], window: a.Int("window"), agg: a["agg"], query: a["layout"] == "query"}
@@ -110,14 +112,14 @@ func (m h2o) Fit(c Cell) (Cell, error) {
 		case heavy+recent != b:
 			return c, fmt.Errorf("heavy + recent = %d is not the budget of %s", heavy+recent, m.budget.describe(c.SeqLen))
 		}
-	} else if protected := m.protects(b); b < protected+1 {
-		return c, fmt.Errorf("budget of %s is below window + 1 = %d", m.budget.describe(c.SeqLen), protected+1)
+	} else if err := roomFor(c, m.protects(b), "window", m.budget); err != nil {
+		return c, err
 	}
 	if m.query {
 		c.Heads = c.QHeads
 	}
 	if b < held {
-		return c, needsAllQueries(c)
+		return c, allQueries(c)
 	}
 	return c, nil
 }
@@ -125,14 +127,7 @@ func (m h2o) Fit(c Cell) (Cell, error) {
 // Decide evicts at the end of the prompt, and hands the scores to the decode steps of variant=online.
 func (m h2o) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
-	heads, group := v.Heads(), v.Group()
-	var d cache.Decision
-	if m.query {
-		heads, group = v.QHeads(), 1
-		if v.Group() > 1 {
-			d.Map = repeat(v.Heads(), v.Group())
-		}
-	}
+	d, heads, group := laidOut(v, m.query)
 	if m.online() {
 		d.Warnings = aboveLength(budget, c.SeqLen, "sequence")
 		d.Notes = make([][]uint32, heads)
@@ -212,8 +207,6 @@ type h2oPolicy struct {
 	scale          float32
 }
 
-var _ cache.Policy = h2oPolicy{}
-
 // Watches is true.
 func (h2oPolicy) Watches() bool { return true }
 
@@ -248,4 +241,39 @@ func (p h2oPolicy) After(s *cache.Step) {
 			h.Evict = append(h.Evict, int32(worst))
 		}
 	}
+}
+
+// columnSums returns the attention that each prompt row got from all prompt queries together, [query
+// head][rows], as the mean over the layers that share the store. With ahead queries before the last ahead ones
+// see the whole prompt, as if it were not causal; 0 is causal attention.
+func columnSums(c Cell, v *cache.View, ahead int) [][]float64 {
+	n := v.Rows(0)
+	keys := make([]kernel.Rows, v.Heads())
+	for j := range keys {
+		keys[j] = kernel.NewRows(kernel.F32, v.Dim, n)
+		for i := range n {
+			keys[j].Append(v.K[j][i*v.Dim : (i+1)*v.Dim])
+		}
+	}
+	sums := make([][]float64, v.QHeads())
+	q := make([]float32, n*v.Dim)
+	for h := range sums {
+		sums[h] = make([]float64, n)
+		k := &keys[h/v.Group()]
+		for _, layer := range v.Q {
+			for i, x := range layer[h] {
+				q[i] = x * float32(v.Scale)
+			}
+			first := 0
+			if ahead > 0 {
+				first = n - ahead
+				kernel.Causal(c.Pool, q[:first*v.Dim], n-1, k, k, nil, sums[h])
+			}
+			kernel.Causal(c.Pool, q[first*v.Dim:], first, k, k, nil, sums[h])
+		}
+		for i := range sums[h] {
+			sums[h][i] /= float64(len(v.Q))
+		}
+	}
+	return sums
 }

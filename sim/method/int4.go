@@ -12,7 +12,9 @@ func init() {
 			{Name: "group", Kind: Int, Default: "32", Min: 2, Max: 1024, Help: "channels of a row, or tokens of a channel, that share a scale and a minimum"},
 			{Name: "axis", Kind: Choice, Default: "token", Choices: []string{"token", "channel"}, Help: "whether scales belong to tokens or to channels"},
 		},
-		New: newInt4,
+		Variants: []string{"axis=channel,group=24", "group=8"},
+		Combined: []string{"snapkv+int4", "lowrank:kind=xkv+int4", "mla:rank=40+int4:axis=channel,group=8"},
+		New:      newInt4,
 	})
 }
 

@@ -8,6 +8,10 @@ func init() {
 		Summary: "8 bits a channel, one f16 scale for each key and each value",
 		Reduces: "bits",
 		Paper:   "no paper: symmetric round-to-nearest per token and KV head, as serving engines store it",
-		New:     func(Args) (Method, error) { return alike(kernel.Plain(kernel.Int8)), nil },
+		Combined: []string{
+			"corm+int8", "h2o+int8", "adakv+int8", "triattention:interval=8+int8", "duoattention:full=0%,recent=20+int8",
+			"cla:calibrated=on+mla:rank=40+snapkv+int8", "think:ratio=0.5,window=8+int8", "minicache+int8",
+		},
+		New: func(Args) (Method, error) { return alike(kernel.Plain(kernel.Int8)), nil },
 	})
 }

@@ -17,11 +17,13 @@ func init() {
 			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head"},
 			{Name: "block", Default: "0", Max: 1 << 30, Help: "prompt tokens that come in at a time, the best of them and of what is held staying; 0: all at once"},
 		},
-		New: func(a Args) (Method, error) { return keyDiff{a.Budget("budget"), a.Int("block")}, nil },
+		Variants: []string{"block=16"},
+		New:      func(a Args) (Method, error) { return keyDiff{a.Budget("budget"), a.Int("block")}, nil },
 	})
 }
 
-// keyDiff needs no queries. Keys are compared after the rotary embedding, as they are stored.
+// keyDiff is eviction by the similarity of keys (Park et al. 2025). It needs no queries. Keys are compared after the
+// rotary embedding, as they are stored.
 //
 // Differs: the paper compresses block by block while the prompt comes in, to bound memory; the default here
 // scores the whole prompt once, as kvpress does, and block=128 is the paper's way.
@@ -29,8 +31,6 @@ type keyDiff struct {
 	budget Entries
 	block  int
 }
-
-var _ Method = keyDiff{}
 
 // Fit accepts every cell.
 func (m keyDiff) Fit(c Cell) (Cell, error) { return c, nil }

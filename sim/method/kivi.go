@@ -20,14 +20,20 @@ func init() {
 			{Name: "group", Kind: Int, Default: "32", Min: 2, Max: 1024, Help: "tokens of a key channel, and channels of a value, that share a scale and a minimum"},
 			{Name: "residual", Kind: Int, Default: "128", Min: 2, Max: 1 << 16, Help: "tokens that wait in f16: keys until there are so many, values the latest so many; a multiple of group"},
 		},
-		Knob: "bits",
-		New:  newKIVI,
+		Knob:     "bits",
+		Variants: []string{"group=8,residual=16", "bits=4,residual=32"},
+		Combined: []string{
+			"mqa+cla+corm:recent=16,window=16+kivi:group=8,residual=16", "streamingllm:recent=20+kivi:group=8,residual=16",
+			"streamingllm:roll=on+kivi:group=8,residual=16",
+		},
+		New: newKIVI,
 	})
 }
 
-// newKIVI is the codec. The key residual is packed as a block when it is full, after the step's attention, and
-// so swings between 0 and residual-1 tokens; the value residual gives up its oldest token at each step. Rows are
-// quantised from their f16 values, at the prompt's end as while decoding.
+// newKIVI is the codec of KIVI, keys by channel and values by token (Liu et al. 2024). The key residual is packed as
+// a block when it is full, after the step's attention, and so swings between 0 and residual-1 tokens; the value
+// residual gives up its oldest token at each step. Rows are quantised from their f16 values, at the prompt's end as
+// while decoding.
 //
 // Groups of tokens are made of the entries that eviction kept, in position order. Where a policy or a ring drops
 // single entries while decoding, a group goes on with the entries that are left and the scales that it has: no

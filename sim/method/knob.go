@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// Tuner is a method whose knob does not take every value of its parameter, or not in the order of sizes.
-type Tuner interface {
-	// Settings are the values of the knob in a cell, from the smallest cache to the largest. Those that Fit
+// tuner is a method whose knob does not take every value of its parameter, or not in the order of sizes.
+type tuner interface {
+	// settings are the values of the knob in a cell, from the smallest cache to the largest. Those that Fit
 	// refuses come first or not at all.
-	Settings(c Cell) []string
+	settings(c Cell) []string
 }
 
 // Knob sets the size of a pipeline's cache: one parameter of one of its stages.
@@ -27,12 +27,16 @@ type Knob struct {
 func (p *Pipeline) Knob(c Cell) (Knob, bool) {
 	best := Knob{pipeline: p}
 	for i, s := range p.stages {
+		if p.wraps(i) {
+			continue
+		}
+		m := p.methods[p.at[i]]
 		if s.tunable() {
-			if settings := s.settings(p.methods[i], c); len(settings) > len(best.Settings) {
+			if settings := s.settings(m, c); len(settings) > len(best.Settings) {
 				best.Param, best.Settings, best.stage = s.info.Name+":"+s.info.Knob, settings, i
 			}
 		}
-		after, err := p.methods[i].Fit(c)
+		after, err := m.Fit(c)
 		switch {
 		case err == nil:
 			c = after
@@ -51,8 +55,8 @@ func (s stage) tunable() bool {
 
 // settings are the values of the stage's knob.
 func (s stage) settings(m Method, c Cell) []string {
-	if t, ok := m.(Tuner); ok {
-		return t.Settings(c)
+	if t, ok := m.(tuner); ok {
+		return t.settings(c)
 	}
 	p, _ := s.info.param(s.info.Knob)
 	switch p.Kind {
@@ -92,6 +96,9 @@ func (s stage) with(param, value string) stage {
 func (p *Pipeline) Counted(seqLen int) (*Pipeline, error) {
 	stages := slices.Clone(p.stages)
 	for i, s := range stages {
+		if p.wraps(i) {
+			continue
+		}
 		args := s.args(p.budget)
 		for _, param := range s.info.Params {
 			if param.Kind == Budget && args.Given(param.Name) {

@@ -52,3 +52,27 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestWrappedKnob: of a method and its wrapper the first has the budget, and what comes after has its own.
+func TestWrappedKnob(t *testing.T) {
+	ps, err := Parse([]string{"snapkv+adakv+criticalkv", "snapkv:budget=10+adakv+kivi"}, []Entries{{Percent: 25}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Cell{Layers: []int{0}, NumLayers: 1, QHeads: 1, HeadDim: 32, Heads: 1, Dim: 32, VDim: 32, SeqLen: 40}
+	for i, want := range []struct{ param, set, counted string }{
+		{"snapkv:budget", "snapkv:budget=40+adakv+criticalkv", "snapkv:budget=10+adakv+criticalkv"},
+		{"kivi:bits", "snapkv:budget=10+adakv+kivi:bits=4", "snapkv:budget=10+adakv+kivi"},
+	} {
+		knob, _ := ps[i].Knob(c)
+		if knob.Param != want.param {
+			t.Fatalf("%s has the knob %q", ps[i].Name, knob.Param)
+		}
+		if p, err := knob.Set(len(knob.Settings) - 1); err != nil || p.Name != want.set {
+			t.Errorf("%s at its largest: %v, %v", ps[i].Name, p, err)
+		}
+		if p, err := ps[i].Counted(40); err != nil || p.Name != want.counted {
+			t.Errorf("%s counted: %v, %v", ps[i].Name, p, err)
+		}
+	}
+}

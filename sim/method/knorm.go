@@ -19,14 +19,15 @@ func init() {
 			{Name: "recent", Default: "0", Max: 1 << 30, Help: "last prompt entries that are always among them"},
 			{Name: "skip", Kind: List, Max: 1 << 20, Auto: "none", Help: "layers left alone; KVCache-Factory's configuration skips 0/1"},
 		},
+		Variants: []string{"recent=9,skip=1/3", "recent=7"},
 		New: func(a Args) (Method, error) {
 			return knorm{a.Budget("budget"), a.Int("recent"), a.Ints("skip")}, nil
 		},
 	})
 }
 
-// knorm needs no queries: a short key is one that many queries attend to, as the paper observes. A rotation
-// keeps norms, so that keys are scored as they are stored.
+// knorm is eviction by the L2 norm of keys (Devoto et al. 2024). It needs no queries: a short key is one that many
+// queries attend to, as the paper observes. A rotation keeps norms, so that keys are scored as they are stored.
 //
 // Differs: no layer is skipped by default, as in kvpress, where KVCache-Factory's configuration leaves the
 // first two alone. Both codes protect nothing; recent is an addition.
@@ -36,10 +37,8 @@ type knorm struct {
 	skip   []int
 }
 
-var _ Method = knorm{}
-
 // Fit refuses a budget that the protected entries fill.
-func (m knorm) Fit(c Cell) (Cell, error) { return c, spare(c, m.budget, m.recent, "recent") }
+func (m knorm) Fit(c Cell) (Cell, error) { return c, roomFor(c, m.recent, "recent", m.budget) }
 
 // Decide keeps the shortest keys of each head.
 func (m knorm) Decide(c Cell, v *cache.View) (cache.Decision, error) {

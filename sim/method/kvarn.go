@@ -17,7 +17,9 @@ func init() {
 		Params: []Param{
 			{Name: "preset", Kind: Choice, Default: "k4v2_g128", Choices: []string{"k4v2_g128", "k4v4_g128", "k4v2_g64", "k4v4_g64"}, Help: "bits of keys and values, and tokens of a tile"},
 		},
-		Knob: "preset",
+		Knob:     "preset",
+		Variants: []string{"preset=k4v4_g64"},
+		Combined: []string{"corm:recent=16,window=16+kvarn:preset=k4v2_g64"},
 		New: func(a Args) (Method, error) {
 			var m kvarn
 			_, err := fmt.Sscanf(a["preset"], "k%dv%d_g%d", &m.keys, &m.values, &m.tile)
@@ -29,19 +31,16 @@ func init() {
 // kvarnSinks are the first tokens, which stay f16.
 const kvarnSinks = 128
 
-// kvarn packs a tile when its last token has been attended.
+// kvarn is variance-normalised quantisation (KVarN 2026): it packs a tile when its last token has been attended.
 //
 // Differs: the authors' code packs a full tile as the next step begins, which no step's attention can tell apart.
 type kvarn struct{ keys, values, tile int }
 
-var (
-	_ Method = kvarn{}
-	_ Tuner  = kvarn{}
-)
+var _ tuner = kvarn{}
 
-// Settings are the bits of values. Caches of smaller tiles are larger or smaller than these by the tokens that wait
+// settings are the bits of values. Caches of smaller tiles are larger or smaller than these by the tokens that wait
 // for a tile to fill.
-func (kvarn) Settings(Cell) []string { return []string{"k4v2_g128", "k4v4_g128"} }
+func (kvarn) settings(Cell) []string { return []string{"k4v2_g128", "k4v4_g128"} }
 
 // codec rotates whole rows.
 func (m kvarn) codec(c Cell) (cache.Codec, error) {
@@ -56,7 +55,7 @@ func (m kvarn) codec(c Cell) (cache.Codec, error) {
 }
 
 // Fit wants rows that can be rotated.
-func (m kvarn) Fit(c Cell) (Cell, error) { return c, fits(m.codec, c) }
+func (m kvarn) Fit(c Cell) (Cell, error) { return c, encodable(c, m.codec) }
 
 // Decide warns where a good part of the cache is f16, which flatters the error and spoils the size.
 func (m kvarn) Decide(c Cell, v *cache.View) (cache.Decision, error) {

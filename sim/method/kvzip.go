@@ -20,6 +20,8 @@ func init() {
 			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries of the context kept per KV head, with level=pair in the mean over heads and layers"},
 			{Name: "level", Kind: Choice, Default: "pair", Choices: []string{"pair", "pair-uniform"}, Help: "entries above one threshold over all layers and heads, or the best of each head"},
 		},
+		Variants: []string{"level=pair-uniform"},
+		Traits:   where("level", "pair", Uneven),
 		New: func(a Args) (Method, error) {
 			if a["level"] == "pair-uniform" {
 				return kvZipUniform{kvZip{a.Budget("budget")}}, nil
@@ -29,9 +31,9 @@ func init() {
 	})
 }
 
-// kvZip scores an entry by the largest probability that a query of a second pass over the context gives it. A
-// trace has such a pass where it names the tokens that repeat the context before them; no other attention
-// stands in for it.
+// kvZip is eviction by reconstruction of the context (Kim et al. 2025): it scores an entry by the largest probability
+// that a query of a second pass over the context gives it. A trace has such a pass where it names the tokens that
+// repeat the context before them; no other attention stands in for it.
 //
 // Differs: the pass is part of the trace's prompt, and the queries after it saw its keys: these stay. Its
 // queries see all keys up to themselves, where the official code shows them the system prompt, a chunk of
@@ -47,11 +49,7 @@ type kvZipPair struct{ kvZip }
 // kvZipUniform keeps the best entries of each head.
 type kvZipUniform struct{ kvZip }
 
-var (
-	_ Method   = kvZipPair{}
-	_ Observer = kvZipPair{}
-	_ Method   = kvZipUniform{}
-)
+var _ observer = kvZipPair{}
 
 // Fit refuses a trace without a second pass in the prompt.
 func (m kvZip) Fit(c Cell) (Cell, error) {
@@ -60,10 +58,8 @@ func (m kvZip) Fit(c Cell) (Cell, error) {
 		return c, errors.New("needs queries of a second pass over the context: the trace's metadata has no repeat_span")
 	case c.RepeatEnd > c.Prompt():
 		return c, fmt.Errorf("the second pass over the context ends at token %d, after the prompt of %d", c.RepeatEnd-1, c.Prompt())
-	case c.FirstQuery > c.Repeat:
-		return c, fmt.Errorf("needs the queries from token %d on; the trace holds those from token %d on", c.Repeat, c.FirstQuery)
 	}
-	return c, nil
+	return c, queriesFrom(c, c.Repeat, "the queries from token %d on", c.Repeat)
 }
 
 // whole says whether the whole context stays.
@@ -94,8 +90,8 @@ func (m kvZipPair) Fit(c Cell) (Cell, error) {
 	return m.kvZip.Fit(c)
 }
 
-// Observe returns the scores of the layer's context: [stored head * context + entry].
-func (m kvZipPair) Observe(c Cell, v *cache.View, _ any) ([]float64, error) {
+// observe returns the scores of the layer's context: [stored head * context + entry].
+func (m kvZipPair) observe(c Cell, v *cache.View, _ any) ([]float64, error) {
 	if m.whole(c) {
 		return nil, nil
 	}
@@ -129,7 +125,7 @@ func (m kvZipPair) threshold(c Cell) float64 {
 	for _, scores := range c.Observed {
 		all = append(all, scores...)
 	}
-	return highest(all, m.budget.Of(c.SeqLen)*len(all)/c.Repeat)
+	return kthHighest(all, m.budget.Of(c.SeqLen)*len(all)/c.Repeat)
 }
 
 // scores are the largest probabilities of a stored head's rows before the second pass.

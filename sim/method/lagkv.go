@@ -21,15 +21,16 @@ func init() {
 			{Name: "sinks", Default: "4", Max: 1 << 20, Help: "first tokens that score highest"},
 			{Name: "lag", Default: "128", Min: 1, Max: 1 << 20, Help: "tokens of a part; each part is measured against the next"},
 		},
+		Variants: []string{"lag=16"},
 		New: func(a Args) (Method, error) {
 			return lagKV{a.Budget("budget"), a.Int("sinks"), a.Int("lag")}, nil
 		},
 	})
 }
 
-// lagKV needs no queries. The tokens after the sinks are cut into parts of lag tokens, and a part's score is a
-// rank within it, so that parts give up as many entries each. The last whole part and what is left behind it
-// score highest, as the sinks do.
+// lagKV is lag-relative scoring (Liang et al. 2025). It needs no queries. The tokens after the sinks are cut into
+// parts of lag tokens, and a part's score is a rank within it, so that parts give up as many entries each. The last
+// whole part and what is left behind it score highest, as the sinks do.
 //
 // Differs from the paper, as kvpress does: the prompt is compressed once, at its end, to a given number of
 // entries.
@@ -38,10 +39,8 @@ type lagKV struct {
 	sinks, lag int
 }
 
-var _ Method = lagKV{}
-
 // Fit refuses a budget that the sinks fill.
-func (m lagKV) Fit(c Cell) (Cell, error) { return c, spare(c, m.budget, m.sinks, "sinks") }
+func (m lagKV) Fit(c Cell) (Cell, error) { return c, roomFor(c, m.sinks, "sinks", m.budget) }
 
 // Decide keeps the highest ranks of each head. Entries that score the same go by position.
 func (m lagKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
@@ -100,7 +99,6 @@ func (m lagKV) spread(x []float32, dim, lo int) []float64 {
 	}
 	out := make([]float64, m.lag)
 	scaled := make([]float64, dim)
-	var sum float64
 	for i := range out {
 		var mean, squares float64
 		for d, a := range row(x, dim, lo+i) {
@@ -112,14 +110,7 @@ func (m lagKV) spread(x []float32, dim, lo int) []float64 {
 		}
 		out[i] = math.Sqrt(squares / float64(dim-1)) // the sample's
 	}
-	largest := slices.Max(out)
-	for i := range out {
-		out[i] = math.Exp(out[i] - largest)
-		sum += out[i]
-	}
-	for i := range out {
-		out[i] /= sum
-	}
+	softmax(out)
 	return out
 }
 

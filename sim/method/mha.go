@@ -5,19 +5,19 @@ import "kvgauge/sim/cache"
 func init() {
 	Register(Info{
 		Name: "mha", Family: Sharing,
-		Summary: "a KV head for every query head: what a grouped cache costs when it is repeated",
-		Reduces: "heads",
-		Paper:   "Vaswani et al. 2017, arXiv:1706.03762",
-		Seed:    []string{"mha"},
-		New:     func(Args) (Method, error) { return mha{}, nil },
+		Summary:  "a KV head for every query head: what a grouped cache costs when it is repeated",
+		Reduces:  "heads",
+		Paper:    "Vaswani et al. 2017, arXiv:1706.03762",
+		Seed:     []string{"mha"},
+		Lossless: []string{""},
+		New:      func(Args) (Method, error) { return mha{}, nil },
 	})
 }
 
-// mha stores as many heads as there are query heads. On a trace with fewer KV heads each is repeated for
-// its group: outputs equal those of full, bytes are larger by the size of a group.
+// mha is multi-head attention (Vaswani et al. 2017): it stores as many heads as there are query heads. On a trace
+// with fewer KV heads each is repeated for its group: outputs equal those of full, bytes are larger by the size of a
+// group.
 type mha struct{}
-
-var _ Method = mha{}
 
 // Fit accepts every cell.
 func (mha) Fit(c Cell) (Cell, error) {

@@ -1,7 +1,6 @@
 package method
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -22,13 +21,15 @@ func init() {
 			{Name: "t", Kind: Fraction, Default: "0.6", Help: "where the shared direction lies between the lower layer's (0) and the upper's (1)"},
 			{Name: "retain", Kind: Share, Default: "5%", Help: "prompt rows of each head that stay unmerged in both layers, those with the largest angles"},
 		},
-		Knob: "start",
-		New:  newMiniCache,
+		Knob:     "start",
+		Variants: []string{"retain=0%", "retain=80%"},
+		Combined: []string{"snapkv+minicache", "mqa+minicache:start=0"},
+		New:      newMiniCache,
 	})
 }
 
-// miniCache merges once, at the end of the prompt; decoded rows are stored by each layer. Keys and values
-// choose the rows that stay apart.
+// miniCache is depth-wise merging by spherical interpolation (Liu et al. 2024): it merges once, at the end of the
+// prompt; decoded rows are stored by each layer. Keys and values choose the rows that stay apart.
 //
 // Differs: the repository's code stores the shared direction of every token, of retained ones too, and its
 // runtime ports retain values where keys are retained; the paper retains tokens by a threshold on the angle,
@@ -40,9 +41,8 @@ type miniCache struct {
 }
 
 var (
-	_ Method  = miniCache{}
-	_ Grouper = miniCache{}
-	_ Tuner   = miniCache{}
+	_ grouper = miniCache{}
+	_ tuner   = miniCache{}
 )
 
 func newMiniCache(a Args) (Method, error) {
@@ -62,8 +62,8 @@ func (m miniCache) first(n int) int {
 	return start + (n-start)%2
 }
 
-// Groups makes pairs from the first layer up. A cell that holds half of a pair cannot be measured.
-func (m miniCache) Groups(layers []int, numLayers int) ([][]int, error) {
+// groups makes pairs from the first layer up. A cell that holds half of a pair cannot be measured.
+func (m miniCache) groups(layers []int, numLayers int) ([][]int, error) {
 	var groups [][]int
 	first := m.first(numLayers)
 	for i := 0; i < len(layers); i++ {
@@ -84,27 +84,22 @@ func (m miniCache) Groups(layers []int, numLayers int) ([][]int, error) {
 
 // Fit refuses a cell with half of a pair or with none, and rows that cannot be packed.
 func (m miniCache) Fit(c Cell) (Cell, error) {
-	groups, err := m.Groups(c.Layers, c.NumLayers)
+	groups, err := m.groups(c.Layers, c.NumLayers)
 	switch {
 	case err != nil:
 		return c, err
 	case !slices.ContainsFunc(groups, func(g []int) bool { return len(g) == 2 }):
 		return c, fmt.Errorf("layers merge from %d up; none of them is here", m.first(c.NumLayers))
-	case c.Rebuilt || c.Latent:
-		return c, errors.New("a latent row is key and value at once, or keys are rebuilt from it: layers share directions of keys and of values")
-	case c.Packed:
-		return c, errors.New("keys lack channels of their own in each layer: their directions cannot be shared")
-	case c.Moving:
-		return c, errors.New("entries are dropped or overwritten while decoding: prompt rows cannot be packed")
 	}
+	err = mergeable(c)
 	c.Packed = true
-	return c, nil
+	return c, err
 }
 
-// Settings are the first layers of a pair that the cell holds no half of. With every pair that merges the cache
+// settings are the first layers of a pair that the cell holds no half of. With every pair that merges the cache
 // is smaller, unless the rows that stay apart cost more than merging saves: in f16, of 4 bytes a channel that two
 // layers take, 2 and a magnitude of 4 bytes for each row, and 4 and an index besides where it stays apart.
-func (m miniCache) Settings(c Cell) []string {
+func (m miniCache) settings(c Cell) []string {
 	var starts []string
 	for start := c.NumLayers % 2; start < c.NumLayers; start += 2 {
 		m.start = start

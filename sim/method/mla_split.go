@@ -145,7 +145,7 @@ func (m *splitRope) Buffers(dst [][]byte) [][]byte {
 }
 
 // partialDims returns the channels of MHA2MLA: in every head the same number of pairs, chosen by frequency
-// (the first pairs turn fastest) or, head by head, by the mean of |q_p| |k_p|.
+// (the first pairs rotate fastest) or, head by head, by the mean of |q_p| |k_p|.
 func partialDims(on *cache.View, ropeDim int, choice string) []int {
 	pairs, keep := len(on.Rope.InvFreq), ropeDim/2
 	var dims []int

@@ -17,10 +17,11 @@ func init() {
 		Params: []Param{
 			{Name: "block", Kind: Choice, Default: "16", Choices: []string{"16", "32"}, Help: "channels that share a scale"},
 		},
+		Variants: []string{"block=32"},
 		New: func(a Args) (Method, error) {
 			width, _ := strconv.Atoi(a["block"])
 			l := kernel.Blockwise(kernel.MX4(width))
-			return codec(func(c Cell) (cache.Codec, error) { return cache.Codec{K: l, V: l}, whole(c, width) }), nil
+			return codec(func(c Cell) (cache.Codec, error) { return cache.Codec{K: l, V: l}, wholeBlocks(c, width) }), nil
 		},
 	})
 }

@@ -16,21 +16,22 @@ func init() {
 			{Name: "fourover6", Kind: Choice, Default: "off", Choices: []string{"on", "off"}, Help: "let the largest magnitude of a block stand at 4 where that has the smaller squared error"},
 			{Name: "global", Kind: Choice, Default: "amax", Choices: []string{"amax", "1"}, Help: "the global scale: the prompt's largest magnitude stands at the end of the range, or 1 as a checkpoint without scales has it"},
 		},
-		New: func(a Args) (Method, error) { return nvFP4{a["fourover6"] == "on", a["global"] == "amax"}, nil },
+		Variants: []string{"fourover6=on", "global=1"},
+		Combined: []string{"snapkv+nvfp4"},
+		New:      func(a Args) (Method, error) { return nvFP4{a["fourover6"] == "on", a["global"] == "amax"}, nil },
 	})
 }
 
-// nvFP4 stores keys and values with global scales of their own.
+// nvFP4 is block floating point with two levels of scales (NVIDIA; Cook et al. 2025): it stores keys and values with
+// global scales of their own.
 //
 // Differs: the kernel multiplies by approximate reciprocals; here values are divided. The paper on four over six
 // puts the largest block scale at 256, so that it can grow by half; here it stands at 448 with and without, so that
 // the two differ by that choice alone, and the blocks of the very largest values have only one.
 type nvFP4 struct{ fourOverSix, calibrated bool }
 
-var _ Method = nvFP4{}
-
 // Fit wants whole blocks.
-func (nvFP4) Fit(c Cell) (Cell, error) { return c, whole(c, 16) }
+func (nvFP4) Fit(c Cell) (Cell, error) { return c, wholeBlocks(c, 16) }
 
 // Decide takes the global scales from the rows that the prompt leaves.
 func (m nvFP4) Decide(_ Cell, v *cache.View) (cache.Decision, error) {

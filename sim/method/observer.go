@@ -1,34 +1,30 @@
 package method
 
-import (
-	"fmt"
+import "kvgauge/sim/cache"
 
-	"kvgauge/sim/cache"
-)
-
-// Observer is a method that must have seen all layers before it decides on any of them.
-type Observer interface {
-	// Observe returns what the method has to know of one group of layers when it decides on the others.
-	// Decide finds it in the cell. A Learner is given what it learned of these layers.
-	Observe(c Cell, v *cache.View, learned any) ([]float64, error)
+// observer is a method that must have seen all layers before it decides on any of them.
+type observer interface {
+	// observe returns what the method has to know of one group of layers when it decides on the others.
+	// Decide finds it in the cell. A learner is given what it learned of these layers.
+	observe(c Cell, v *cache.View, learned any) ([]float64, error)
 }
 
-// Observes says whether a stage of the pipeline is an Observer: Observe is then called for each group of
+// Observes says whether a stage of the pipeline is an observer: Observe is then called for each group of
 // layers before Decide is for any.
 func (p *Pipeline) Observes() bool { return p.observer() >= 0 }
 
-// observer returns the stage that is an Observer, or -1. Methods that decide the same thing do not combine,
+// observer returns the stage that is an observer, or -1. Methods that decide the same thing do not combine,
 // so that there is no other.
 func (p *Pipeline) observer() int {
 	for i, m := range p.methods {
-		if _, ok := m.(Observer); ok {
+		if _, ok := m.(observer); ok {
 			return i
 		}
 	}
 	return -1
 }
 
-// Observe shows the pipeline's Observer the rows of one group of layers as the stages before it leave them.
+// Observe shows the pipeline's observer the rows of one group of layers as the stages before it leave them.
 func (p *Pipeline) Observe(c Cell, prompt *cache.View, prepared []*cache.Decision) ([]float64, error) {
 	at := p.observer()
 	for i := range p.methods[:at] {
@@ -40,20 +36,12 @@ func (p *Pipeline) Observe(c Cell, prompt *cache.View, prepared []*cache.Decisio
 		c = c.after(d)
 	}
 	var learned any
-	if l, ok := p.methods[at].(Learner); ok {
+	if l, ok := p.methods[at].(learner); ok {
 		d, err := fitted(l, c, prompt, prepared[at])
 		if err != nil {
 			return nil, err
 		}
 		learned = d.Learned
 	}
-	return p.methods[at].(Observer).Observe(c, prompt, learned)
-}
-
-// wholeModel refuses a part of a model to a method that decides over all layers, for the reason given.
-func wholeModel(c Cell, why string) error {
-	if len(c.Layers) != c.NumLayers {
-		return fmt.Errorf("%s: want those %d, not %d of them", why, c.NumLayers, len(c.Layers))
-	}
-	return nil
+	return p.methods[at].(observer).observe(c, prompt, learned)
 }

@@ -3,18 +3,48 @@ package method
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"kvgauge/sim/cache"
 )
 
-// oneShots are the methods that choose entries at the end of the prompt, one a set of parameters; each takes a
-// budget besides.
-var oneShots = []string{
-	"snapkv:window=5", "pyramidkv:window=5", "adakv:window=5", "adakv:normalize=off,pool=avg,window=5", "adakv:variant=kvpress,window=5",
-	"knorm", "knorm:recent=7", "keydiff", "keydiff:block=16", "expectedattention:future=9", "chunkkv:chunk=4,window=5",
-	"lagkv:lag=10", "lagkv:lag=64", "qfilters", "qfilters:recent=7", "criticalkv:window=5", "cur", "adakv:window=5+criticalkv", "adakv:variant=kvpress,window=5+criticalkv",
+// oneShots are the pipelines that choose entries by a budget at the end of the prompt, before which nothing is mapped,
+// and keep all that follow: their names with each of some budgets. Bounds look elsewhere.
+func oneShots(t *testing.T, budgets ...int) []string {
+	t.Helper()
+	var entries []Entries
+	for _, n := range budgets {
+		entries = append(entries, Entries{Count: n})
+	}
+	var specs []string
+	for _, i := range All() {
+		specs = append(specs, i.Specs()...)
+	}
+	ps, err := Parse(specs, entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ps = slices.DeleteFunc(ps, func(p *Pipeline) bool {
+		c, err := p.methods[0].Fit(promptCell(randomView(t, 60)))
+		r, again := p.methods[0].(repeater)
+		if again {
+			every, _ := r.every()
+			again = every > 0
+		}
+		return err != nil || len(p.methods) > 1 || p.stages[0].info.Family != Eviction || p.stages[0].open() == "" || c.Moving || again
+	})
+	if len(ps) < 25*len(budgets) {
+		t.Fatalf("only %d pipelines", len(ps))
+	}
+	return names(ps)
+}
+
+// promptCell is that of a view which is the whole prompt.
+func promptCell(v *cache.View) Cell {
+	return Cell{Layers: v.Layers, NumLayers: 1, QHeads: v.QHeads(), Heads: v.Heads(), Dim: v.Dim, VDim: v.VDim, SeqLen: v.Rows(0), HasRope: true}
 }
 
 // decided runs a pipeline of one place on a view that is the whole prompt.
@@ -24,9 +54,16 @@ func decided(t *testing.T, spec string, v *cache.View) cache.Decision {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Cell{Layers: v.Layers, NumLayers: 1, QHeads: v.QHeads(), Heads: v.Heads(), Dim: v.Dim, VDim: v.VDim, SeqLen: v.Rows(0), HasRope: true}
+	c := promptCell(v)
 	if err := ps[0].Fit(c); err != nil {
 		t.Fatalf("%s: %v", spec, err)
+	}
+	if ps[0].Observes() {
+		seen, err := ps[0].Observe(c, v, make([]*cache.Decision, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Observed = map[int][]float64{v.Layers[0]: seen}
 	}
 	d, _, err := ps[0].Decide(c, v, v, nil)
 	if err != nil {
@@ -55,24 +92,26 @@ func entriesOf(keep [][]int32) (n int) {
 // TestLargerBudgetKeepsNoFewer, and one above the prompt keeps all. Rounding may cost adakv an entry a head.
 func TestLargerBudgetKeepsNoFewer(t *testing.T) {
 	v := randomView(t, 60)
-	for _, spec := range oneShots {
-		before := 0
-		for budget := 12; budget < 60; budget += 4 {
-			d := decided(t, withBudget(spec, budget), v)
-			n := entriesOf(d.Keep)
-			if n < before {
-				t.Errorf("%s: budget %d keeps %d entries, a smaller one %d", spec, budget, n, before)
+	budget := regexp.MustCompile(`budget=\d+`)
+	before := map[string]int{}
+	for _, spec := range oneShots(t, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 61) {
+		d := decided(t, spec, v)
+		if strings.Contains(spec, "budget=61") {
+			if d.Keep != nil && entriesOf(d.Keep) != len(d.Keep)*60 || len(d.Warnings) != 1 || d.Warnings[0].Code != "budget-above-length" {
+				t.Errorf("%s of 60: keeps %v, warnings %v", spec, d.Keep, d.Warnings)
 			}
-			for j, keep := range d.Keep {
-				if !slices.IsSorted(keep) || len(slices.Compact(slices.Clone(keep))) != len(keep) || keep[0] < 0 || keep[len(keep)-1] >= 60 {
-					t.Errorf("%s, budget %d: head %d keeps %v", spec, budget, j, keep)
-				}
+			continue
+		}
+		n, of := entriesOf(d.Keep), budget.ReplaceAllString(spec, "")
+		if n < before[of] {
+			t.Errorf("%s keeps %d entries, a smaller budget %d", spec, n, before[of])
+		}
+		for j, keep := range d.Keep {
+			if !slices.IsSorted(keep) || len(slices.Compact(slices.Clone(keep))) != len(keep) || keep[0] < 0 || keep[len(keep)-1] >= 60 {
+				t.Errorf("%s: head %d keeps %v", spec, j, keep)
 			}
-			before = n
 		}
-		if d := decided(t, withBudget(spec, 61), v); d.Keep != nil || len(d.Warnings) != 1 || d.Warnings[0].Code != "budget-above-length" {
-			t.Errorf("%s, budget 61 of 60: keeps %v, warnings %v", spec, d.Keep, d.Warnings)
-		}
+		before[of] = n
 	}
 }
 
@@ -83,9 +122,10 @@ func TestHeadsAreInterchangeable(t *testing.T) {
 	swapped.K, swapped.V = [][]float32{v.K[1], v.K[0]}, [][]float32{v.V[1], v.V[0]}
 	q := v.Q[0]
 	swapped.Q = [][][]float32{{q[2], q[3], q[0], q[1]}}
-	for _, spec := range oneShots {
-		a, b := decided(t, withBudget(spec, 23), v).Keep, decided(t, withBudget(spec, 23), &swapped).Keep
-		if !slices.Equal(a[0], b[1]) || !slices.Equal(a[1], b[0]) {
+	half := func(heads [][]int32, n int) [][]int32 { return heads[n*len(heads)/2 : (n+1)*len(heads)/2] } // heads of a KV head
+	for _, spec := range oneShots(t, 23) {
+		a, b := decided(t, spec, v).Keep, decided(t, spec, &swapped).Keep
+		if !slices.EqualFunc(half(a, 0), half(b, 1), slices.Equal) || !slices.EqualFunc(half(a, 1), half(b, 0), slices.Equal) {
 			t.Errorf("%s: %v, with the heads swapped %v", spec, a, b)
 		}
 	}
@@ -95,17 +135,24 @@ func TestHeadsAreInterchangeable(t *testing.T) {
 func TestRepeatedHeadsAgree(t *testing.T) {
 	v := randomView(t, 60)
 	v.Q = [][][]float32{v.Q[0][:2]}
-	for _, spec := range []string{"adakv:budget=23,window=5", "chunkkv:budget=23,chunk=4,window=5", "criticalkv:budget=23,window=5"} {
-		a, b := decided(t, spec, v).Keep, decided(t, spec+",layout=query", v).Keep
-		for j := range a {
-			if !slices.Equal(a[j], b[j]) {
-				t.Errorf("%s head %d: %v, with layout=query %v", spec, j, a[j], b[j])
-			}
+	compared := 0
+	for _, spec := range oneShots(t, 23) {
+		of, more, _ := strings.Cut(spec, "+")
+		if info, _ := Lookup(of[:strings.Index(of, ":")]); more != "" || strings.Contains(spec, "layout") || !slices.ContainsFunc(info.Params, func(p Param) bool { return p.Name == "layout" }) {
+			continue
 		}
+		compared++
+		a, b := decided(t, spec, v).Keep, decided(t, spec+",layout=query", v).Keep
+		if !slices.EqualFunc(a, b, slices.Equal) {
+			t.Errorf("%s: %v, with layout=query %v", spec, a, b)
+		}
+	}
+	if compared < 5 {
+		t.Errorf("only %d pipelines know a layout", compared)
 	}
 }
 
-// TestQueriesDoNotMatter to the methods that look at keys and values alone.
+// TestQueriesDoNotMatter to the methods that take a trace without queries of the prompt.
 func TestQueriesDoNotMatter(t *testing.T) {
 	v := randomView(t, 60)
 	scaled := *v
@@ -117,11 +164,20 @@ func TestQueriesDoNotMatter(t *testing.T) {
 		}
 		scaled.Q[0] = append(scaled.Q[0], long)
 	}
-	for _, spec := range []string{"knorm", "keydiff", "lagkv:lag=10", "cur"} {
-		a, b := decided(t, withBudget(spec, 23), v).Keep, decided(t, withBudget(spec, 23), &scaled).Keep
-		if !slices.EqualFunc(a, b, slices.Equal) {
+	c := promptCell(v)
+	c.FirstQuery = c.SeqLen
+	compared := 0
+	for _, spec := range oneShots(t, 23) {
+		if ps, err := Parse([]string{spec}, []Entries{{Count: 23}}); err != nil || ps[0].Fit(c) != nil {
+			continue
+		}
+		compared++
+		if a, b := decided(t, spec, v).Keep, decided(t, spec, &scaled).Keep; !slices.EqualFunc(a, b, slices.Equal) {
 			t.Errorf("%s: %v, with longer queries %v", spec, a, b)
 		}
+	}
+	if compared < 4 {
+		t.Errorf("only %d pipelines need no queries", compared)
 	}
 }
 

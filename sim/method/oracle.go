@@ -21,32 +21,22 @@ func init() {
 	})
 }
 
-// oracle keeps, per KV head, the prompt entries with the largest exact probability summed over the
-// decoded queries and the query heads of the group. At equal counts per head no one-shot choice holds
-// more of that mass.
+// oracle is the upper bound of one-shot eviction: it keeps, per KV head, the prompt entries with the largest exact
+// probability summed over the decoded queries and the query heads of the group. At equal counts per head no one-shot
+// choice holds more of that mass.
 type oracle struct{ budget Entries }
 
-var (
-	_ Method = oracle{}
-	_ Seer   = oracle{}
-)
+var _ seer = oracle{}
 
 // Fit accepts every cell.
 func (oracle) Fit(c Cell) (Cell, error) { return c, nil }
 
-// Decide keeps everything; a pipeline calls Foresee instead.
+// Decide keeps everything; a pipeline calls foresee instead.
 func (oracle) Decide(Cell, *cache.View) (cache.Decision, error) { return cache.Decision{}, nil }
 
-// Foresee keeps the entries that matter most.
-func (m oracle) Foresee(c Cell, prompt, future *cache.View) (cache.Decision, error) {
-	budget, rows := m.budget.Of(c.SeqLen), prompt.Rows(0)
-	d := cache.Decision{Warnings: aboveLength(budget, rows, "prompt")}
-	if budget >= rows {
-		return d, nil
-	}
-	d.Keep = make([][]int32, prompt.Heads())
-	c.Pool.Run(len(d.Keep), func(_, j int) { d.Keep[j] = topK(mass(prompt, future, j), budget) })
-	return d, nil
+// foresee keeps the entries that matter most.
+func (m oracle) foresee(c Cell, prompt, future *cache.View) (cache.Decision, error) {
+	return keepBest(c, prompt, m.budget.Of(c.SeqLen), func(j int) []float64 { return mass(prompt, future, j) }), nil
 }
 
 // mass sums, for each prompt row of a stored head, its exact probability over the future queries.

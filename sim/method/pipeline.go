@@ -15,6 +15,7 @@ type Pipeline struct {
 	Family  string // the methods' families joined by +
 	Partial bool   // its cache lacks, or its steps do not read, entries that the full cache has
 	stages  []stage
+	at      []int   // [stage] its method, of a wrapper the one before it
 	budget  Entries // of the stages that name none
 	methods []Method
 	names   []string // [stage] canonical
@@ -25,7 +26,7 @@ type Pipeline struct {
 func build(stages []stage, budget Entries) (*Pipeline, error) {
 	p := &Pipeline{stages: stages, budget: budget}
 	var families []string
-	var groups Grouper
+	var groups grouper
 	shares := 0 // the stage of groups
 	for i, s := range stages {
 		args := s.args(budget)
@@ -33,7 +34,7 @@ func build(stages []stage, budget Entries) (*Pipeline, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.info.Name, err)
 		}
-		if g, ok := m.(Grouper); ok {
+		if g, ok := m.(grouper); ok {
 			if groups != nil {
 				return nil, fmt.Errorf("%s and %s do not combine: both make layers share a cache", stages[shares].info.Name, s.info.Name)
 			}
@@ -44,12 +45,14 @@ func build(stages []stage, budget Entries) (*Pipeline, error) {
 			if wrapped, err := p.wrap(m, s, args); err != nil {
 				return nil, err
 			} else if wrapped {
+				p.at = append(p.at, len(p.methods)-1)
 				continue
 			}
 			if err := follows(stages[i-1].info, s.info); err != nil {
 				return nil, err
 			}
 		}
+		p.at = append(p.at, len(p.methods))
 		p.methods = append(p.methods, m)
 		p.partial = append(p.partial, s.info.acts().partial())
 		p.Partial = p.Partial || s.info.acts().partial()
@@ -59,24 +62,11 @@ func build(stages []stage, budget Entries) (*Pipeline, error) {
 	return p, nil
 }
 
-// follows says why a method may not come after another.
-func follows(a, b Info) error {
-	switch {
-	case a.Family == Baseline || b.Family == Baseline:
-		return fmt.Errorf("%s and %s do not combine: a baseline reduces nothing and stands alone", a.Name, b.Name)
-	case a.place() == b.place():
-		return fmt.Errorf("%s and %s do not combine: both decide the same thing (%s)", a.Name, b.Name, b.Reduces)
-	case a.place() > b.place():
-		return fmt.Errorf("%s (%s) cannot come after %s (%s): write %s+%s", b.Name, b.Family, a.Name, a.Family, b.Name, a.Name)
-	}
-	return nil
-}
-
 // Groups splits layers into those that share a store.
 func (p *Pipeline) Groups(layers []int, numLayers int) [][]int {
 	for _, m := range p.methods {
-		if g, ok := m.(Grouper); ok {
-			if groups, err := g.Groups(layers, numLayers); err == nil {
+		if g, ok := m.(grouper); ok {
+			if groups, err := g.groups(layers, numLayers); err == nil {
 				return groups
 			}
 		}
@@ -93,14 +83,16 @@ func (p *Pipeline) Groups(layers []int, numLayers int) [][]int {
 func (p *Pipeline) Fit(c Cell) error {
 	var err error
 	for i, m := range p.methods {
-		if c.Rebuilt && p.partial[i] {
-			return fmt.Errorf("%s needs the keys that a step reads, but %s rebuilds them at every step", p.names[i], p.names[i-1])
+		if i > 0 && p.partial[i] {
+			if err = storedKeys(c, p.names[i], p.names[i-1]); err != nil {
+				return err
+			}
 		}
 		if c, err = m.Fit(c); err != nil {
 			return err
 		}
-		if r, ok := m.(Repeater); ok {
-			every, _ := r.Every()
+		if r, ok := m.(repeater); ok {
+			every, _ := r.every()
 			c.Moving = c.Moving || every > 0
 		}
 		c.Thinned = c.Thinned || p.partial[i]
@@ -128,8 +120,8 @@ func (p *Pipeline) Fits() bool { return slices.ContainsFunc(p.methods, fitsMaps)
 
 // fitsMaps says whether a method fits something, as its parameters are.
 func fitsMaps(m Method) bool {
-	f, ok := m.(Fitter)
-	return ok && f.Fits()
+	f, ok := m.(fitter)
+	return ok && f.fits()
 }
 
 // MapNumbers bounds how many numbers the maps take that the stages fit for one group of layers: matrices to the rows
@@ -141,7 +133,7 @@ func (p *Pipeline) MapNumbers(c Cell) int {
 		if err != nil {
 			return n
 		}
-		if _, learns := m.(Learner); fitsMaps(m) && !learns {
+		if _, learns := m.(learner); fitsMaps(m) && !learns {
 			width := after.Dim
 			if !after.Latent {
 				width += after.VDim
@@ -206,7 +198,7 @@ func (p *Pipeline) Prepare(c Cell, on *Calibration, layers []int) ([]*cache.Deci
 				}
 			}
 			if fitsMaps(m) {
-				d, err = m.(Fitter).FitMap(c, view)
+				d, err = m.(fitter).fitMap(c, view)
 			} else {
 				d, err = m.Decide(c, view)
 				d = cache.Decision{Map: d.Map, Merge: d.Merge}
@@ -253,8 +245,8 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.
 		if err != nil {
 			return nil, nil, err
 		}
-		if r, ok := p.methods[i].(Repeater); ok {
-			d = repeated(d, c, p.methods[i], r)
+		if r, ok := p.methods[i].(repeater); ok {
+			d = redeciding(d, c, p.methods[i], r)
 		}
 		decisions = append(decisions, d)
 		if i == len(p.methods)-1 {
@@ -271,29 +263,29 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.
 func (p *Pipeline) decide(i int, c Cell, prompt, future *cache.View, prepared []*cache.Decision) (cache.Decision, error) {
 	m := p.methods[i]
 	if fitsMaps(m) {
-		f := m.(Fitter)
+		f := m.(fitter)
 		var known *cache.Decision
 		if prepared != nil {
 			known = prepared[i]
 		}
 		d, err := fitted(f, c, prompt, known)
-		if l, ok := m.(Learner); ok && err == nil {
-			return l.Apply(c, prompt, d)
+		if l, ok := m.(learner); ok && err == nil {
+			return l.apply(c, prompt, d)
 		}
 		return d, err
 	}
-	if s, ok := m.(Seer); ok {
-		return s.Foresee(c, prompt, future)
+	if s, ok := m.(seer); ok {
+		return s.foresee(c, prompt, future)
 	}
 	return m.Decide(c, prompt)
 }
 
 // fitted returns what was fitted on another text, or else fits on the prompt.
-func fitted(f Fitter, c Cell, prompt *cache.View, prepared *cache.Decision) (cache.Decision, error) {
+func fitted(f fitter, c Cell, prompt *cache.View, prepared *cache.Decision) (cache.Decision, error) {
 	if prepared != nil {
 		return *prepared, nil
 	}
-	d, err := f.FitMap(c, prompt)
+	d, err := f.fitMap(c, prompt)
 	return onSequence(d), err
 }
 

@@ -23,15 +23,20 @@ func init() {
 			intervalParam,
 		),
 		Seed: []string{"pyramidkv"},
+		Variants: []string{
+			"shape=flat", "shape=inverted", "rounding=exact", "rounding=exact,shape=flat", "variant=kvpress", "window=5",
+			"interval=8,layout=query",
+		},
+		Traits: always(Uneven),
 		New: func(a Args) (Method, error) {
 			return pyramidKV{newObservation(a), a.Int("beta"), a["shape"], a["rounding"], a["variant"]}, nil
 		},
 	})
 }
 
-// pyramidKV is SnapKV with a budget that falls arithmetically from the first to the last layer of the
-// model. Layers are counted by the model's own numbers, so that a trace that holds some of them gets the
-// budgets that they have in the whole model.
+// pyramidKV is pyramidal budgets (Cai et al. 2024): SnapKV with a budget that falls arithmetically from the first to
+// the last layer of the model. Layers are counted by the model's own numbers, so that a trace that holds some of them
+// gets the budgets that they have in the whole model.
 //
 // Differs from the paper, as the code does: the step is floored, so that the total exceeds the budget.
 type pyramidKV struct {
@@ -40,19 +45,16 @@ type pyramidKV struct {
 	shape, rounding, variant string
 }
 
-var (
-	_ Method = pyramidKV{}
-	_ Tuner  = pyramidKV{}
-)
+var _ tuner = pyramidKV{}
 
-// Settings are the budgets by the entries that their schedules keep in the cell's layers: where the floored
+// settings are the budgets by the entries that their schedules keep in the cell's layers: where the floored
 // step rises by one, a larger budget keeps fewer.
-func (m pyramidKV) Settings(c Cell) []string {
+func (m pyramidKV) settings(c Cell) []string {
 	total := map[string]int{}
 	settings := integers(m.window+1, c.Prompt())
 	for i, text := range settings {
 		m.budget = Entries{Count: m.window + 1 + i}
-		keep := uniform(c.NumLayers, c.Prompt())
+		keep := slices.Repeat([]int{c.Prompt()}, c.NumLayers)
 		if m.budget.Count < c.Prompt() {
 			keep, _ = m.schedule(c, c.Prompt())
 		}
@@ -114,7 +116,10 @@ func (m pyramidKV) factory(c Cell, rows int) ([]int, []cache.Warning) {
 	layers, prefix := c.NumLayers, rows-m.window
 	base := m.budget.Of(c.SeqLen) - m.window
 	if rows < 2*base || layers == 1 {
-		return uniform(layers, base+m.window), uniformWarning(rows, "twice the budget before the window", 2*base)
+		return slices.Repeat([]int{base + m.window}, layers), []cache.Warning{{
+			Code: "schedule-uniform",
+			Text: fmt.Sprintf("prompt of %d tokens is below twice the budget before the window, %d: every layer keeps the same", rows, 2*base),
+		}}
 	}
 	low := base / m.beta
 	high := 2*base - low
@@ -177,7 +182,7 @@ func (m pyramidKV) kvpress(c Cell, rows int) ([]int, []cache.Warning) {
 		low = 2*base - high
 	}
 	if !(float64(rows) >= high && high >= low && low >= window) || layers == 1 {
-		return uniform(layers, int(math.RoundToEven(even))), []cache.Warning{{
+		return slices.Repeat([]int{int(math.RoundToEven(even))}, layers), []cache.Warning{{
 			Code: "schedule-uniform",
 			Text: fmt.Sprintf("the smallest layer would keep %.0f entries, below the window of %d: every layer keeps the same", low, m.window),
 		}}
@@ -188,22 +193,6 @@ func (m pyramidKV) kvpress(c Cell, rows int) ([]int, []cache.Warning) {
 		keep[l] = int(math.RoundToEven(high - float64(float64(l)*step)))
 	}
 	return keep, warnings
-}
-
-// uniform is the schedule without a pyramid.
-func uniform(layers, n int) []int {
-	keep := make([]int, layers)
-	for l := range keep {
-		keep[l] = n
-	}
-	return keep
-}
-
-func uniformWarning(rows int, what string, bound int) []cache.Warning {
-	return []cache.Warning{{
-		Code: "schedule-uniform",
-		Text: fmt.Sprintf("prompt of %d tokens is below %s, %d: every layer keeps the same", rows, what, bound),
-	}}
 }
 
 func clampedWarning(high, prefix int) []cache.Warning {

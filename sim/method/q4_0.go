@@ -10,12 +10,14 @@ import (
 func init() {
 	Register(Info{
 		Name: "q4_0", Family: Quantisation,
-		Summary: "ggml's blocks of 32 channels: 4 bits a channel and an f16 scale, after a Hadamard rotation",
-		Reduces: "bits",
-		Paper:   "no paper: ggml block format, and the rotation that llama.cpp puts before a quantised cache",
-		Code:    "ggml-org/llama.cpp ggml/src/ggml-quants.c (quantize_row_q4_0_ref), src/llama-kv-cache.cpp",
-		Params:  ggmlParams(),
-		New:     func(a Args) (Method, error) { return newGGML(a, kernel.Q4()) },
+		Summary:  "ggml's blocks of 32 channels: 4 bits a channel and an f16 scale, after a Hadamard rotation",
+		Reduces:  "bits",
+		Paper:    "no paper: ggml block format, and the rotation that llama.cpp puts before a quantised cache",
+		Code:     "ggml-org/llama.cpp ggml/src/ggml-quants.c (quantize_row_q4_0_ref), src/llama-kv-cache.cpp",
+		Params:   ggmlParams(),
+		Variants: []string{"block=32"},
+		Traits:   where("block", "auto", Large),
+		New:      func(a Args) (Method, error) { return newGGML(a, kernel.Q4()) },
 	})
 }
 
@@ -38,7 +40,7 @@ func newGGML(a Args, format *kernel.Blocks) (Method, error) {
 	}
 	return codec(func(c Cell) (cache.Codec, error) {
 		d := cache.Codec{K: kernel.Blockwise(format), V: kernel.Blockwise(format)}
-		if err := whole(c, format.Width); err != nil || !rotate {
+		if err := wholeBlocks(c, format.Width); err != nil || !rotate {
 			return d, err
 		}
 		k, v := block, block
@@ -49,6 +51,6 @@ func newGGML(a Args, format *kernel.Blocks) (Method, error) {
 			k, v = c.Dim&-c.Dim, 64
 		}
 		d.HadamardK, d.HadamardV = &kernel.Hadamard{Block: k}, &kernel.Hadamard{Block: v}
-		return d, whole(c, k)
+		return d, wholeBlocks(c, k)
 	}), nil
 }

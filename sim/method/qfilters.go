@@ -1,8 +1,8 @@
 package method
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"math"
 
 	"gonum.org/v1/gonum/mat"
@@ -21,13 +21,16 @@ func init() {
 			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head"},
 			{Name: "recent", Default: "0", Max: 1 << 30, Help: "last prompt entries that are always among them; the example of the authors' code keeps 64"},
 		},
-		New: func(a Args) (Method, error) { return qFilters{a.Budget("budget"), a.Int("recent")}, nil },
+		Variants: []string{"recent=9"},
+		Combined: []string{"cla+qfilters", "mla:rank=40+qfilters"},
+		New:      func(a Args) (Method, error) { return qFilters{a.Budget("budget"), a.Int("recent")}, nil },
 	})
 }
 
-// qFilters scores a key by its product with a filter that a text of the model tells once for all: the mean over
-// a KV head's group of the first right singular vectors of its heads' queries, after the rotary embedding and
-// not centred, each turned to where most of the queries are. It needs no recent queries.
+// qFilters is eviction by projection on query filters (Godey et al. 2025): it scores a key by its product with a
+// filter that a text of the model tells once for all: the mean over a KV head's group of the first right singular
+// vectors of its heads' queries, after the rotary embedding and not centred, each with the sign that points to where
+// most of the queries are. It needs no recent queries.
 //
 // Differs: published filters are made of 3,000 queries a head, drawn from several texts; here of all that the one text
 // holds. The authors' cache cuts again at each decoded token; here the prompt is cut once, at its end, as in
@@ -37,30 +40,28 @@ type qFilters struct {
 	recent int
 }
 
-var (
-	_ Method  = qFilters{}
-	_ Learner = qFilters{}
-)
+var _ learner = qFilters{}
 
 // Fit refuses a budget that the protected entries fill, and a trace without the prompt's queries.
 func (m qFilters) Fit(c Cell) (Cell, error) {
-	if m.budget.Of(c.SeqLen) < c.Prompt() && c.FirstQuery >= c.Prompt() {
-		return c, fmt.Errorf("needs queries of the prompt; the trace holds those from token %d on", c.FirstQuery)
+	var err error
+	if m.budget.Of(c.SeqLen) < c.Prompt() {
+		err = someQueries(c)
 	}
-	return c, spare(c, m.budget, m.recent, "recent")
+	return c, cmp.Or(err, roomFor(c, m.recent, "recent", m.budget))
 }
 
-// Fits says that filters are learned.
-func (qFilters) Fits() bool { return true }
+// fits says that filters are learned.
+func (qFilters) fits() bool { return true }
 
 // Decide is not called: filters are always learned.
 func (qFilters) Decide(Cell, *cache.View) (cache.Decision, error) {
 	return cache.Decision{}, errors.New("qfilters: no filters")
 }
 
-// FitMap learns a filter for each stored head, [head][dim] of 4 bytes a channel. Layers that share a cache share
+// fitMap learns a filter for each stored head, [head][dim] of 4 bytes a channel. Layers that share a cache share
 // it.
-func (qFilters) FitMap(c Cell, on *cache.View) (cache.Decision, error) {
+func (qFilters) fitMap(c Cell, on *cache.View) (cache.Decision, error) {
 	filters := make([][]float32, on.Heads())
 	c.Pool.Run(len(filters), func(_, j int) {
 		sum := make([]float64, on.Dim)
@@ -78,7 +79,7 @@ func (qFilters) FitMap(c Cell, on *cache.View) (cache.Decision, error) {
 	return cache.Decision{Learned: filters, Weights: 4 * int64(on.Heads()*on.Dim)}, nil
 }
 
-// mainDirection returns the first right singular vector of rows [n][dim], turned so that more than half of them
+// mainDirection returns the first right singular vector of rows [n][dim], with the sign that makes more than half of them
 // have a positive product with it; where it is half, so that the sum of the products is not negative. Of no
 // rows it is zero.
 func mainDirection(rows []float32, dim int) []float64 {
@@ -104,8 +105,8 @@ func mainDirection(rows []float32, dim int) []float64 {
 	return direction
 }
 
-// Apply keeps the best keys of each head.
-func (m qFilters) Apply(c Cell, v *cache.View, learned cache.Decision) (cache.Decision, error) {
+// apply keeps the best keys of each head.
+func (m qFilters) apply(c Cell, v *cache.View, learned cache.Decision) (cache.Decision, error) {
 	filters := learned.Learned.([][]float32)
 	kept := keepBest(c, v, m.budget.Of(c.SeqLen), func(j int) []float64 {
 		scores := make([]float64, v.Rows(j))

@@ -107,7 +107,7 @@ func TestFilterOfLayersThatShare(t *testing.T) {
 	v := rowsView([][]float32{{1, 0}, {0, 1}}, times([]float32{1}, 2))
 	v.Layers = []int{0, 1}
 	v.Q = [][][]float32{{{1, 0, 1, 0}}, {{0, 3, 0, 3}}}
-	d, err := qFilters{}.FitMap(Cell{}, v)
+	d, err := qFilters{}.fitMap(Cell{}, v)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package method
 
 import (
-	"errors"
 	"slices"
 
 	"kvgauge/sim/cache"
@@ -20,17 +19,22 @@ func init() {
 			{Name: "page", Default: "16", Min: 1, Max: 1 << 20, Help: "entries of a page"},
 			{Name: "dense", Kind: List, Default: "0/1", Max: 1 << 20, Help: "layers read in full"},
 		},
+		Variants: []string{"dense=3,page=4", "page=4"},
+		Combined: []string{
+			"cla+quest:budget=30", "mla:rank=40+quest:budget=30", "snapkv+int8+quest:budget=30,page=4",
+			"turboquant:qjl=on+quest:budget=30",
+		},
 		New: func(a Args) (Method, error) {
 			return quest{a.Budget("budget"), a.Int("page"), a.Ints("dense")}, nil
 		},
 	})
 }
 
-// quest keeps, per page of entries and KV head, the largest and the smallest value of each channel of its keys.
-// No logit of a page exceeds the sum over channels of the larger of q*max and q*min; each query head reads the
-// pages with the largest of these bounds and no others, not even the current token's. Query heads of a
-// group choose apart: what several of them read comes from memory once. Layers read in full keep the bounds
-// too, as the official kernels do.
+// quest is query-aware selection of pages (Tang et al. 2024). It keeps, per page of entries and KV head, the largest
+// and the smallest value of each channel of its keys. No logit of a page exceeds the sum over channels of the larger
+// of q*max and q*min; each query head reads the pages with the largest of these bounds and no others, not even the
+// current token's. Query heads of a group choose apart: what several of them read comes from memory once. Layers read
+// in full keep the bounds too, as the official kernels do.
 //
 // Differs: where the budget holds all entries all are read; the evaluation code rounds the budget down to
 // whole pages first, and may leave out the last.
@@ -40,25 +44,8 @@ type quest struct {
 	dense  []int
 }
 
-var _ Method = quest{}
-
 // Fit refuses entries that move.
-func (m quest) Fit(c Cell) (Cell, error) {
-	return c, still(c)
-}
-
-// still says why an index of the entries cannot be kept.
-func still(c Cell) error {
-	switch {
-	case c.Moving:
-		return errors.New("keeps an index of the entries, which must not move: the stage before drops or overwrites entries while decoding")
-	case c.Packed:
-		return errors.New("keeps an index of the keys, but those of the prompt are packed")
-	case c.Grouped:
-		return errors.New("reads single rows, but rows share scales or wait to be packed")
-	}
-	return nil
-}
+func (m quest) Fit(c Cell) (Cell, error) { return c, indexable(c) }
 
 // Decide leaves the choice to the steps.
 func (m quest) Decide(c Cell, _ *cache.View) (cache.Decision, error) {
@@ -74,8 +61,6 @@ type questSelector struct {
 	budget, page int
 	dense        []int
 }
-
-var _ cache.Selector = questSelector{}
 
 // PerQueryHead is true.
 func (questSelector) PerQueryHead() bool { return true }
@@ -101,8 +86,6 @@ type questIndex struct {
 	scratch      *kernel.Scratch
 }
 
-var _ cache.Index = (*questIndex)(nil)
-
 // Select reads everything in dense layers, and the best pages in the others.
 func (x *questIndex) Select(r *cache.Reading) {
 	if slices.Contains(x.dense, r.Layer) || slices.Max(x.entries) <= x.budget {
@@ -119,7 +102,7 @@ func (x *questIndex) Select(r *cache.Reading) {
 		kernel.Scores(x.q, b, 0, pages, x.scratch, x.scores, x.most)
 		r.Bytes += b.Bytes()
 		for g := range x.group {
-			x.chosen = largest(x.scores[g*x.most:g*x.most+pages], x.count(x.entries[j]), x.room, x.chosen[:0])
+			x.chosen = appendTopK(x.scores[g*x.most:g*x.most+pages], x.count(x.entries[j]), x.room, x.chosen[:0])
 			r.Selected[j*x.group+g] = x.pick(j, x.chosen, r.Selected[j*x.group+g])
 		}
 	}

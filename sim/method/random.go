@@ -1,8 +1,6 @@
 package method
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"slices"
 
 	"kvgauge/sim/cache"
@@ -18,28 +16,23 @@ func init() {
 			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head"},
 			{Name: "recent", Default: "0", Max: 1 << 30, Help: "last prompt entries that are always among them"},
 		},
-		Seed: []string{"random"},
+		Seed:     []string{"random"},
+		Variants: []string{"recent=9"},
 		New: func(a Args) (Method, error) {
 			return random{a.Budget("budget"), a.Int("recent")}, nil
 		},
 	})
 }
 
-// random keeps entries drawn uniformly without replacement, per layer and KV head.
+// random is uniform sampling, the lower bound: it keeps entries drawn uniformly without replacement, per layer and KV
+// head.
 type random struct {
 	budget Entries
 	recent int
 }
 
-var _ Method = random{}
-
 // Fit refuses a budget that the protected entries fill.
-func (m random) Fit(c Cell) (Cell, error) {
-	if m.budget.Of(c.SeqLen) < m.recent+1 {
-		return c, fmt.Errorf("budget of %s is below recent + 1 = %d", m.budget.describe(c.SeqLen), m.recent+1)
-	}
-	return c, nil
-}
+func (m random) Fit(c Cell) (Cell, error) { return c, roomFor(c, m.recent, "recent", m.budget) }
 
 // Decide draws the entries of each head.
 func (m random) Decide(c Cell, v *cache.View) (cache.Decision, error) {
@@ -57,9 +50,4 @@ func (m random) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 		d.Keep = append(d.Keep, append(keep, span(rows-m.recent, rows)...))
 	}
 	return d, nil
-}
-
-// stream is a source of random numbers of its own for a layer, head and position.
-func stream(seed uint64, layer, head, pos int) *rand.Rand {
-	return rand.New(rand.NewPCG(seed, uint64(layer)<<48|uint64(head)<<32|uint64(pos)))
 }

@@ -2,7 +2,6 @@ package method
 
 import (
 	"errors"
-	"fmt"
 	"math"
 
 	"kvgauge/sim/cache"
@@ -23,13 +22,15 @@ func init() {
 			{Name: "lambda", Kind: Real, Default: "0.07", Help: "weight of importance, at most 1; redundancy has the rest"},
 			{Name: "interval", Default: "128", Min: 1, Max: 1 << 20, Help: "decides again each time so many tokens of the sequence are through"},
 		},
-		New: newRKV,
+		Variants: []string{"interval=16", "interval=8"},
+		Combined: []string{"cla+rkv:interval=8"},
+		New:      newRKV,
 	})
 }
 
-// rkv ranks the entries before the window by lambda times importance less 1-lambda times redundancy, at the
-// end of the prompt and then again after every interval-th token; the step that ends an interval still attends
-// over all that is stored.
+// rkv is redundancy-aware eviction (Cai et al. 2025): it ranks the entries before the window by lambda times
+// importance less 1-lambda times redundancy, at the end of the prompt and then again after every interval-th token;
+// the step that ends an interval still attends over all that is stored.
 //
 // Importance: the logits of the last queries, the largest over the query heads of the group, then a softmax
 // over the entries before the window alone, the mean over the queries and maximum pooling. Redundancy: the
@@ -45,10 +46,7 @@ type rkv struct {
 	interval       int
 }
 
-var (
-	_ Method   = rkv{}
-	_ Repeater = rkv{}
-)
+var _ repeater = rkv{}
 
 // similar is the cosine above which two keys count as the same.
 const similar = 0.5
@@ -61,20 +59,12 @@ func newRKV(a Args) (Method, error) {
 	return m, nil
 }
 
-// Every is the interval.
-func (m rkv) Every() (tokens, queries int) { return m.interval, m.window }
+// every is the interval.
+func (m rkv) every() (tokens, queries int) { return m.interval, m.window }
 
 // Fit refuses a budget that leaves nothing to choose, and a trace without the window's queries.
 func (m rkv) Fit(c Cell) (Cell, error) {
-	b := m.budget.Of(c.SeqLen)
-	switch {
-	case b < m.window+1:
-		return c, fmt.Errorf("budget of %s is below window + 1 = %d", m.budget.describe(c.SeqLen), m.window+1)
-	case b <= c.SeqLen && c.FirstQuery > max(0, c.Prompt()-m.window):
-		return c, fmt.Errorf("needs the last %d prompt queries, from token %d on; the trace holds those from token %d on",
-			m.window, max(0, c.Prompt()-m.window), c.FirstQuery)
-	}
-	return c, nil
+	return observation{budget: m.budget, window: m.window}.fit(c, c.SeqLen+1)
 }
 
 // Decide keeps the best budget - window entries and the window.
@@ -148,16 +138,12 @@ func redundancy(k []float32, dim int) []float64 {
 	units := kernel.NewRows(kernel.F32, dim, n)
 	flat := make([]float32, n*dim)
 	for i := range n {
-		row := flat[i*dim : (i+1)*dim]
-		var square float64
-		for _, x := range k[i*dim : (i+1)*dim] {
-			square += float64(x) * float64(x)
+		key, unit := row(k, dim, i), row(flat, dim, i)
+		norm := float32(math.Sqrt(square(key))) + 1e-8
+		for d, x := range key {
+			unit[d] = x / norm
 		}
-		norm := float32(math.Sqrt(square)) + 1e-8
-		for d, x := range k[i*dim : (i+1)*dim] {
-			row[d] = x / norm
-		}
-		units.Append(row)
+		units.Append(unit)
 	}
 	const batch = 32
 	scratch := kernel.NewScratch(batch, dim)

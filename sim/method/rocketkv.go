@@ -25,7 +25,13 @@ func init() {
 			{Name: "topr", Default: "128", Min: 1, Max: 1 << 20, Help: "trtllm: channels of the queries that a step chooses by; at most those there are"},
 		},
 		Knob: "budget",
-		New:  newRocketKV,
+		Variants: []string{
+			"window=8", "budget=40,window=8", "preset=trtllm,window=8", "budget=20,preset=trtllm,topk=3,topr=5,window=8",
+			"budget=40,page=3,preset=trtllm,topk=5,topr=20,window=8",
+		},
+		Combined: []string{"mla:rank=40+rocketkv:budget=40,preset=trtllm,topk=5,window=8"},
+		Traits:   where("preset", "nvlabs", AsksDecode),
+		New:      newRocketKV,
 	})
 }
 
@@ -35,7 +41,7 @@ func newRocketKV(a Args) (Method, error) {
 	switch {
 	case a["preset"] == "trtllm":
 		return rocketTRT{
-			prompt: observation{budget: m.budget, window: m.window, kernel: m.kernel, pool: "max", agg: "sum", before: true},
+			prompt: observation{budget: m.budget, window: m.window, kernel: m.kernel, pooling: "max", agg: "sum", before: true},
 			read:   rocketPages{page: a.Int("page"), top: a.Int("topk"), channels: a.Int("topr")},
 		}, nil
 	case a["page"] != "4" || a["topk"] != "64" || a["topr"] != "128":
@@ -44,10 +50,10 @@ func newRocketKV(a Args) (Method, error) {
 	return m, nil
 }
 
-// rocketKV splits the compression that the budget asks for between an eviction at the end of the prompt, which
-// is SnapKV's with sums and a wide pooling, and a choice at each step. The choice scores chunks of entries by
-// the bounds of their keys over the channels in which the group's queries are largest, and reads the best
-// entries, one set per KV head.
+// rocketKV is two-stage compression (Behnam et al. 2025): it splits the compression that the budget asks for between
+// an eviction at the end of the prompt, which is SnapKV's with sums and a wide pooling, and a choice at each step.
+// The choice scores chunks of entries by the bounds of their keys over the channels in which the group's queries are
+// largest, and reads the best entries, one set per KV head.
 //
 // What a decoded token needs is left room for: the prompt keeps the capacity less the tokens to be decoded.
 type rocketKV struct {
@@ -55,10 +61,7 @@ type rocketKV struct {
 	window, kernel int
 }
 
-var (
-	_ Method = rocketKV{}
-	_ Tuner  = rocketKV{}
-)
+var _ tuner = rocketKV{}
 
 // rocketPlan is how the compression is split.
 type rocketPlan struct {
@@ -88,31 +91,20 @@ func (m rocketKV) plan(c Cell) (p rocketPlan, compress bool) {
 	return p, true
 }
 
-// Settings are the budgets that do not hold the prompt. From there on nothing is evicted and nothing chosen, so that
+// settings are the budgets that do not hold the prompt. From there on nothing is evicted and nothing chosen, so that
 // the cache is smaller by the bounds of the chunks.
-func (rocketKV) Settings(c Cell) []string { return integers(1, c.Prompt()-1) }
+func (rocketKV) settings(c Cell) []string { return integers(1, c.Prompt()-1) }
 
 // Fit refuses entries that move or are gone, and a prompt that keeps no more than its window.
 func (m rocketKV) Fit(c Cell) (Cell, error) {
 	p, compress := m.plan(c)
-	switch {
-	case alone(c) != nil:
-		return c, alone(c)
-	case compress && p.prompt <= m.window:
+	switch err := onlyEviction(c); {
+	case err != nil || !compress:
+		return c, err
+	case p.prompt <= m.window:
 		return c, fmt.Errorf("budget of %s leaves the prompt %d entries, not more than the window of %d", m.budget.describe(c.SeqLen), p.prompt, m.window)
-	case compress && c.FirstQuery > c.Prompt()-m.window:
-		return c, fmt.Errorf("needs the last %d prompt queries, from token %d on; the trace holds those from token %d on",
-			m.window, c.Prompt()-m.window, c.FirstQuery)
 	}
-	return c, nil
-}
-
-// alone says why a cell is not for a method that evicts and then keeps an index.
-func alone(c Cell) error {
-	if c.Moving || c.Thinned {
-		return errors.New("evicts for itself and does not come after another eviction")
-	}
-	return still(c)
+	return c, lastQueries(c, m.window)
 }
 
 // Decide evicts and leaves the choice to the steps.
@@ -121,7 +113,7 @@ func (m rocketKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	if !compress {
 		return cache.Decision{Warnings: aboveLength(m.budget.Of(c.SeqLen), c.Prompt(), "prompt")}, nil
 	}
-	snap := observation{window: m.window, kernel: m.kernel, pool: "max", agg: "sum"}
+	snap := observation{window: m.window, kernel: m.kernel, pooling: "max", agg: "sum"}
 	d := snap.decide(c, v, p.prompt)
 	d.Select = rocketSelector(p)
 	return d, nil

@@ -11,8 +11,6 @@ import (
 // rocketSelector reads the entries with the best estimates.
 type rocketSelector rocketPlan
 
-var _ cache.Selector = rocketSelector{}
-
 // PerQueryHead is false: one set per KV head.
 func (rocketSelector) PerQueryHead() bool { return false }
 
@@ -58,8 +56,6 @@ type rocketHead struct {
 	n         int      // entries
 }
 
-var _ cache.Index = (*rocketIndex)(nil)
-
 // Append widens the bounds of a head's last chunk, or starts one.
 func (x *rocketIndex) Append(head int, key []float32) {
 	h := &x.heads[head]
@@ -94,7 +90,7 @@ func (x *rocketIndex) Select(r *cache.Reading) {
 		for i := range entries {
 			entries[i] = x.mean[i/x.chunk]
 		}
-		r.Selected[j] = largest(entries, x.top, x.room, r.Selected[j])
+		r.Selected[j] = appendTopK(entries, x.top, x.room, r.Selected[j])
 	}
 }
 
@@ -103,14 +99,8 @@ func (x *rocketIndex) Select(r *cache.Reading) {
 // that the sum of q points to. An estimate's temperature makes up for the channels that are left out.
 func (x *rocketIndex) score(h *rocketHead, q []float32) {
 	n := x.held(h)
-	for d := range x.weight {
-		var sum float32
-		for g := range x.group {
-			sum += abs(q[g*x.dim+d])
-		}
-		x.weight[d] = sum
-	}
-	x.channels = largest(x.weight, x.width, x.room, x.channels[:0])
+	magnitudes(x.weight, q)
+	x.channels = appendTopK(x.weight, x.width, x.room, x.channels[:0])
 	clear(x.estimates)
 	line := x.line[:n]
 	for g := range x.group {
@@ -155,19 +145,11 @@ func (x *rocketIndex) temperature(q []float32) float32 {
 // bounds are those of a channel that the group's queries point to, by chunk.
 func (x *rocketIndex) bounds(h *rocketHead, q []float32, d int) []uint16 {
 	bounds := h.high
-	if h.low != nil {
-		var sum float32
-		for g := range x.group {
-			sum += q[g*x.dim+d]
-		}
-		if sum <= 0 {
-			bounds = h.low
-		}
+	if h.low != nil && sumOver(q, x.dim, d) <= 0 {
+		bounds = h.low
 	}
 	return bounds[d*x.chunks : (d+1)*x.chunks]
 }
-
-func abs(x float32) float32 { return max(x, -x) }
 
 // Bytes is what the bounds of the chunks take.
 func (x *rocketIndex) Bytes() int64 {
@@ -197,4 +179,22 @@ func (x *rocketIndex) CopyFrom(o cache.Index) {
 		copy(x.heads[j].low, from.low)
 		x.heads[j].n = from.n
 	}
+}
+
+// magnitudes writes the sum of |q| over a group's queries, by channel.
+func magnitudes(dst, q []float32) {
+	clear(dst)
+	for ; len(q) > 0; q = q[len(dst):] {
+		for d := range dst {
+			dst[d] += abs(q[d])
+		}
+	}
+}
+
+// sumOver is that of channel d over a group's queries.
+func sumOver(q []float32, dim, d int) (sum float32) {
+	for ; d < len(q); d += dim {
+		sum += q[d]
+	}
+	return sum
 }

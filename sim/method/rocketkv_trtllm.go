@@ -17,17 +17,14 @@ type rocketTRT struct {
 	read   rocketPages
 }
 
-var (
-	_ Method = rocketTRT{}
-	_ Tuner  = rocketTRT{}
-)
+var _ tuner = rocketTRT{}
 
-// Settings are the budgets up to the prompt.
-func (rocketTRT) Settings(c Cell) []string { return integers(1, c.Prompt()) }
+// settings are the budgets up to the prompt.
+func (rocketTRT) settings(c Cell) []string { return integers(1, c.Prompt()) }
 
 // Fit refuses entries that move or are gone, and what an observation does.
 func (m rocketTRT) Fit(c Cell) (Cell, error) {
-	if err := alone(c); err != nil {
+	if err := onlyEviction(c); err != nil {
 		return c, err
 	}
 	return m.prompt.Fit(c)
@@ -48,8 +45,6 @@ type rocketPages struct {
 	top      int // pages that a step reads
 	channels int // of the queries that an estimate counts
 }
-
-var _ cache.Selector = rocketPages{}
 
 // PerQueryHead is false: one set per KV head.
 func (rocketPages) PerQueryHead() bool { return false }
@@ -84,8 +79,6 @@ type rocketPageIndex struct {
 	largest, inverse []float32
 }
 
-var _ cache.Index = (*rocketPageIndex)(nil)
-
 // Select reads all bounds, and the best pages of each head. The code leaves channels out of the queries, not of
 // what it reads.
 func (x *rocketPageIndex) Select(r *cache.Reading) {
@@ -107,7 +100,7 @@ func (x *rocketPageIndex) Select(r *cache.Reading) {
 			p := x.estimates[g*x.stride : g*x.stride+n]
 			addSoftmax(p, x.largest, x.inverse, mean)
 		}
-		x.chosen = largest(mean, x.top, x.room, x.chosen[:0])
+		x.chosen = appendTopK(mean, x.top, x.room, x.chosen[:0])
 		r.Selected[j] = x.pick(j, x.chosen, r.Selected[j])
 	}
 }
@@ -116,13 +109,8 @@ func (x *rocketPageIndex) Select(r *cache.Reading) {
 // count are those with the largest sum of |q| over the group; in each the bound counts that the sum of q points
 // to. Queries are rounded before the softmax scale, which is taken to be that of the channels.
 func (x *rocketPageIndex) point(q []float32) {
-	for d := range x.weight {
-		x.weight[d] = 0
-		for g := range x.group {
-			x.weight[d] += abs(q[g*x.dim+d])
-		}
-	}
-	x.chosen = largest(x.weight, x.channels, x.room, x.chosen[:0])
+	magnitudes(x.weight, q)
+	x.chosen = appendTopK(x.weight, x.channels, x.room, x.chosen[:0])
 	scale := float32(math.Sqrt(float64(x.dim)))
 	for g := range x.group {
 		clear(x.row)
@@ -140,11 +128,7 @@ func (x *rocketPageIndex) point(q []float32) {
 
 // bound is where a page's row has the bound of channel d that a group's queries point to.
 func (x *rocketPageIndex) bound(q []float32, d int) int {
-	var sum float32
-	for g := range x.group {
-		sum += q[g*x.dim+d]
-	}
-	if sum > 0 {
+	if sumOver(q, x.dim, d) > 0 {
 		return d
 	}
 	return x.dim + d

@@ -24,16 +24,17 @@ func init() {
 			{Name: "drop", Min: 1, Max: 1 << 30, Auto: "half of the budget", Help: "entries dropped at a time"},
 			{Name: "mode", Kind: Choice, Default: "count", Choices: []string{"count", "sum"}, Help: "queries that gave an entry less than 1/tokens, or the sum of the probabilities"},
 		},
+		Variants: []string{"history=20,mode=sum,recent=3", "history=10"},
 		New: func(a Args) (Method, error) {
 			return scissorhands{a.Budget("budget"), a.Int("history"), a.Int("recent"), a.Int("drop"), a["mode"] == "sum"}, nil
 		},
 	})
 }
 
-// scissorhands counts, per entry, the last queries whose probability for it was below 1/t at step t, as the
-// mean over the query heads of the group. When the entries of a head reach the budget, the drop of them with
-// the highest counts go, recent ones apart; then the cache grows again. What is kept per entry is the count, or
-// with mode=sum the sum of its probabilities, 4 bytes.
+// scissorhands is the persistence of importance (Liu et al. 2023): it counts, per entry, the last queries whose
+// probability for it was below 1/t at step t, as the mean over the query heads of the group. When the entries of a
+// head reach the budget, the drop of them with the highest counts go, recent ones apart; then the cache grows again.
+// What is kept per entry is the count, or with mode=sum the sum of its probabilities, 4 bytes.
 //
 // Differs: no official code was found. A query counts for the entries that it sees, so that young ones are not
 // held to have been passed over before they existed. Where fewer than history steps lie between two drops
@@ -44,14 +45,11 @@ type scissorhands struct {
 	sum                   bool
 }
 
-var (
-	_ Method = scissorhands{}
-	_ Tuner  = scissorhands{}
-)
+var _ tuner = scissorhands{}
 
-// Settings are the budgets that leave no fewer entries at the end of the cell than every smaller one: a larger budget
+// settings are the budgets that leave no fewer entries at the end of the cell than every smaller one: a larger budget
 // may have dropped half of them just before.
-func (m scissorhands) Settings(c Cell) []string {
+func (m scissorhands) settings(c Cell) []string {
 	var settings []string
 	most := 0
 	for b := 1; b <= c.SeqLen; b++ {
@@ -103,8 +101,8 @@ func (m scissorhands) Fit(c Cell) (Cell, error) {
 		return c, fmt.Errorf("budget of %s less %d dropped leaves %d entries, below recent = %d", m.budget.describe(c.SeqLen), m.dropped(b), left, m.recent)
 	}
 	c.Moving = true
-	if first := c.Prompt() - m.counted(b, c.Prompt()); b < c.SeqLen && first < c.FirstQuery {
-		return c, fmt.Errorf("needs the prompt queries from token %d on; the trace holds those from token %d on", first, c.FirstQuery)
+	if first := c.Prompt() - m.counted(b, c.Prompt()); b < c.SeqLen {
+		return c, queriesFrom(c, first, "the prompt queries from token %d on", first)
 	}
 	return c, nil
 }
@@ -156,14 +154,14 @@ func (m scissorhands) note(x float64) uint32 {
 }
 
 // count returns, for each prompt row of a stored head, how many of the last n queries gave it less than an
-// equal share, or the sum of their shares. A share is the mean over the group and the layers that share.
+// equal share, or the sum of their probabilities. One is the mean over the group and the layers that share.
 func (m scissorhands) count(v *cache.View, j, n int) []float64 {
 	group := v.Group()
 	heads := group * len(v.Q)
 	counts := make([]float64, v.Rows(0))
-	promptShares(v, j*group, group, n, addShares, func(t int, share []float32) {
-		least := leastShare(heads, t)
-		for i, x := range share {
+	promptProbabilities(v, j*group, group, n, addProbabilities, func(t int, probs []float32) {
+		least := leastProbability(heads, t)
+		for i, x := range probs {
 			if m.sum {
 				counts[i] += float64(x) / float64(heads)
 			} else if x < least {
@@ -180,10 +178,8 @@ type scissorhandsPolicy struct {
 	budget, left    int
 	history, recent int
 	sum             bool
-	heads           int // query heads and layers that a share is the mean of
+	heads           int // query heads and layers that a probability is the mean of
 }
-
-var _ cache.Policy = scissorhandsPolicy{}
 
 // Watches is true.
 func (scissorhandsPolicy) Watches() bool { return true }
@@ -211,7 +207,7 @@ func (p scissorhandsPolicy) After(s *cache.Step) {
 // count brings the notes up to date.
 func (p scissorhandsPolicy) count(h *cache.StepHead, t int) {
 	notes := h.Notes[:len(h.Score)]
-	least := leastShare(p.heads, t)
+	least := leastProbability(p.heads, t)
 	for i, x := range h.Score {
 		if p.sum {
 			notes[i] = math.Float32bits(math.Float32frombits(notes[i]) + x/float32(p.heads))

@@ -25,7 +25,7 @@ func TestLargest(t *testing.T) {
 		slices.SortStableFunc(want, func(a, b int32) int { return cmp.Compare(scores[b], scores[a]) })
 		want = want[:k]
 		slices.Sort(want)
-		if got := largest(scores, k, make([]float32, len(scores)), nil); !slices.Equal(got, want) {
+		if got := appendTopK(scores, k, make([]float32, len(scores)), nil); !slices.Equal(got, want) {
 			t.Fatalf("%d largest of %v: %v, want %v", k, scores, got, want)
 		}
 	}
@@ -172,7 +172,7 @@ func TestIndexWithoutQueries(t *testing.T) {
 	for _, q := range v.Q[0] {
 		clear(q)
 	}
-	if _, err := (dsa{top: 20, dim: 8}).FitMap(Cell{}, v); err != nil {
+	if _, err := (dsa{top: 20, dim: 8}).fitMap(Cell{}, v); err != nil {
 		t.Error(err)
 	}
 }
@@ -180,7 +180,7 @@ func TestIndexWithoutQueries(t *testing.T) {
 // TestIndexOfEverything: an index of full width ranks by the sum of all heads' logits, up to its 8 bits.
 func TestIndexOfEverything(t *testing.T) {
 	v := head(sequence(2, 2, 80), 80)
-	d, err := dsa{top: 20, dim: 32}.FitMap(Cell{}, v)
+	d, err := dsa{top: 20, dim: 32}.fitMap(Cell{}, v)
 	if err != nil {
 		t.Fatal(err)
 	}

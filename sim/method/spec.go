@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"kvgauge/sim/record"
 )
 
 // Parse reads pipelines as the command line gives them. Each argument is a comma-separated list of
@@ -16,7 +18,7 @@ import (
 func Parse(args []string, budgets []Entries) ([]*Pipeline, error) {
 	var pipelines []*Pipeline
 	for _, arg := range args {
-		for _, spec := range split(arg) {
+		for _, spec := range record.SplitPipelines(arg) {
 			specs := set(spec)
 			if specs == nil {
 				specs = []string{spec}
@@ -24,7 +26,7 @@ func Parse(args []string, budgets []Entries) ([]*Pipeline, error) {
 			for _, s := range specs {
 				ps, err := expand(s, budgets)
 				if err != nil {
-					return nil, err
+					return nil, record.Input(fmt.Errorf("pipeline %q: %w", s, err))
 				}
 				pipelines = append(pipelines, ps...)
 			}
@@ -38,33 +40,14 @@ func Parse(args []string, budgets []Entries) ([]*Pipeline, error) {
 	}), nil
 }
 
-// split cuts an argument into the specs of pipelines.
-func split(arg string) []string {
-	var specs []string
-	for _, piece := range strings.Split(arg, ",") {
-		at := strings.IndexAny(piece, ":=+")
-		if at < 0 || piece[at] != '=' || len(specs) == 0 {
-			specs = append(specs, piece)
-			continue
-		}
-		last := &specs[len(specs)-1]
-		sep := ","
-		if stage := (*last)[strings.LastIndex(*last, "+")+1:]; !strings.Contains(stage, ":") {
-			sep = ":"
-		}
-		*last += sep + piece
-	}
-	return specs
-}
-
 // expand makes one pipeline of a spec, or one a budget where a stage names none.
 func expand(spec string, budgets []Entries) ([]*Pipeline, error) {
 	var stages []stage
 	open := false
-	for _, text := range strings.Split(spec, "+") {
-		s, err := parseStage(text)
+	for _, named := range record.ParsePipeline(spec) {
+		s, err := newStage(named)
 		if err != nil {
-			return nil, fmt.Errorf("pipeline %q: %w", spec, err)
+			return nil, err
 		}
 		stages = append(stages, s)
 		open = open || s.open() != ""
@@ -76,7 +59,7 @@ func expand(spec string, budgets []Entries) ([]*Pipeline, error) {
 	for _, b := range budgets {
 		p, err := build(stages, b)
 		if err != nil {
-			return nil, fmt.Errorf("pipeline %q: %w", spec, err)
+			return nil, err
 		}
 		pipelines = append(pipelines, p)
 	}
@@ -89,21 +72,18 @@ type stage struct {
 	given Args
 }
 
-// parseStage reads name or name:key=value,key=value.
-func parseStage(text string) (stage, error) {
-	name, params, colon := strings.Cut(text, ":")
+// newStage finds the method that a pipeline's name gives, and checks its parameters.
+func newStage(named record.Stage) (stage, error) {
+	name := named.Method
 	info, ok := Lookup(name)
 	if !ok {
 		return stage{}, unknown(name)
 	}
 	s := stage{info, Args{}}
-	if !colon {
-		return s, nil
-	}
-	for _, kv := range strings.Split(params, ",") {
-		key, value, ok := strings.Cut(kv, "=")
-		if !ok || key == "" || value == "" {
-			return s, fmt.Errorf("%s: %q: want key=value", name, kv)
+	for _, given := range named.Params {
+		key, value := given.Key(), given.Value()
+		if key == "" || value == "" {
+			return s, fmt.Errorf("%s: %q: want key=value", name, given)
 		}
 		p, ok := info.param(key)
 		if !ok {
@@ -131,7 +111,7 @@ func unknown(name string) error {
 		names = append(names, i.Name)
 	}
 	hint := ""
-	if n := nearest(name, append(names, Sets()...)); n != "" {
+	if n := record.Nearest(name, append(names, Sets()...)); n != "" {
 		hint = fmt.Sprintf(", did you mean %s?", n)
 	}
 	return fmt.Errorf("unknown method %q%s (see kvgauge list methods)", name, hint)
@@ -146,7 +126,7 @@ func (s stage) unknownParam(key string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("%s takes no parameters, not %q", s.info.Name, key)
 	}
-	if n := nearest(key, names); n != "" {
+	if n := record.Nearest(key, names); n != "" {
 		return fmt.Errorf("%s has no parameter %q, did you mean %s?", s.info.Name, key, n)
 	}
 	return fmt.Errorf("%s has no parameter %q; it has %s", s.info.Name, key, strings.Join(names, ", "))
@@ -180,15 +160,12 @@ func (s stage) args(budget Entries) Args {
 // canonical is the stage's name with the parameters that differ from their defaults, sorted, and with
 // its budget.
 func (s stage) canonical(args Args) string {
-	var kvs []string
+	var kvs []record.Param
 	for _, p := range s.info.Params {
 		if args.Given(p.Name) && args[p.Name] != p.Default {
-			kvs = append(kvs, p.Name+"="+args[p.Name])
+			kvs = append(kvs, record.Param(p.Name+"="+args[p.Name]))
 		}
 	}
-	if len(kvs) == 0 {
-		return s.info.Name
-	}
 	slices.Sort(kvs)
-	return s.info.Name + ":" + strings.Join(kvs, ",")
+	return record.Stage{Method: s.info.Name, Params: kvs}.String()
 }

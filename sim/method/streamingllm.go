@@ -21,13 +21,17 @@ func init() {
 			{Name: "recent", Min: 1, Max: 1 << 30, Auto: "budget - sinks", Help: "last tokens that stay, the current one included"},
 			{Name: "roll", Kind: Choice, Default: "off", Choices: []string{"off", "on"}, Help: "positions by cache slot, as in the paper, or as in the trace"},
 		},
-		Seed: []string{"streamingllm"},
-		New:  newStreamingLLM,
+		Seed:     []string{"streamingllm"},
+		Variants: []string{"roll=on", "sinks=0", "recent=20"},
+		Lossless: []string{"recent=92"},
+		Combined: []string{"mqa+streamingllm"},
+		New:      newStreamingLLM,
 	})
 }
 
-// streamingLLM makes room before each append, so that the budget includes the current token and is never
-// exceeded. The decision needs no scores; what it must keep between steps is one write index.
+// streamingLLM is attention sinks and a rolling window (Xiao et al. 2023). It makes room before each append, so that
+// the budget includes the current token and is never exceeded. The decision needs no scores; what it must keep
+// between steps is one write index.
 //
 // Differs: the official code always numbers positions by cache slot (roll=on). On a trace within the
 // model's training length that changes logits which the reference computes without it, so the default
@@ -37,8 +41,6 @@ type streamingLLM struct {
 	sinks  int
 	roll   bool
 }
-
-var _ Method = streamingLLM{}
 
 // newStreamingLLM takes a budget, or the number of recent tokens in its place.
 func newStreamingLLM(a Args) (Method, error) {
@@ -55,14 +57,12 @@ func newStreamingLLM(a Args) (Method, error) {
 
 // Fit refuses a budget that leaves no recent token, and rolling without a rotary embedding.
 func (m streamingLLM) Fit(c Cell) (Cell, error) {
-	switch b := m.budget.Of(c.SeqLen); {
-	case b < m.sinks+1:
-		return c, fmt.Errorf("budget of %s is below sinks + 1 = %d", m.budget.describe(c.SeqLen), m.sinks+1)
-	case m.roll && !c.HasRope:
-		return c, errors.New("roll=on needs the rotary embedding's frequencies, which the trace does not name")
+	err := roomFor(c, m.sinks, "sinks", m.budget)
+	if err == nil && m.roll && !c.HasRope {
+		err = errors.New("roll=on needs the rotary embedding's frequencies, which the trace does not name")
 	}
 	c.Moving, c.Rolled = true, m.roll
-	return c, nil
+	return c, err
 }
 
 // Decide cuts the prompt to the budget and lets the rest of the sequence go round.

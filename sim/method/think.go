@@ -1,7 +1,7 @@
 package method
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -21,14 +21,18 @@ func init() {
 			{Name: "ratio", Kind: Fraction, Default: "0.4", Help: "part of a key's channels that is dropped, below 1"},
 			{Name: "window", Default: "32", Min: 1, Max: 1 << 20, Help: "last prompt queries that score, and last prompt keys that keep all channels"},
 		},
-		Knob: "ratio",
-		New:  newThinK,
+		Knob:     "ratio",
+		Variants: []string{"window=8", "window=79", "window=200"},
+		Lossless: []string{"ratio=0"},
+		Combined: []string{"snapkv+think:window=8", "cla+think", "lowrank:rope=post+think:window=8"},
+		New:      newThinK,
 	})
 }
 
-// thinK drops the floor(d*ratio) channels of a KV head's keys with the least product of the mean square of
-// the last queries and of the keys. The last window keys of the prompt, and those that are decoded, keep all;
-// pruned keys are stored narrower, and the queries read them with the same channels.
+// thinK is query-driven channel pruning (Xu et al. 2024): it drops the floor(d*ratio) channels of a KV head's keys
+// with the least product of the mean square of the last queries and of the keys. The last window keys of the prompt,
+// and those that are decoded, keep all; pruned keys are stored narrower, and the queries read them with the same
+// channels.
 //
 // Differs: the official code repeats keys to the query heads and prunes each apart; here a KV head is pruned
 // by the mean over its group, as kvpress has it, which in turn prunes every key and only sets the channels to
@@ -38,10 +42,7 @@ type thinK struct {
 	window int
 }
 
-var (
-	_ Method = thinK{}
-	_ Tuner  = thinK{}
-)
+var _ tuner = thinK{}
 
 func newThinK(a Args) (Method, error) {
 	m := thinK{a.Real("ratio"), a.Int("window")}
@@ -54,25 +55,14 @@ func newThinK(a Args) (Method, error) {
 // Fit refuses rows whose keys are not stored as queries read them, entries that come and go, and a trace
 // without the window's queries.
 func (m thinK) Fit(c Cell) (Cell, error) {
-	first := c.Prompt() - min(m.window, c.Prompt())
-	switch {
-	case c.Rebuilt:
-		return c, errors.New("keys are rebuilt at every step: none of their channels is stored")
-	case c.Latent:
-		return c, errors.New("a latent row is key and value at once: its channels cannot be dropped from the key alone")
-	case c.Moving:
-		return c, errors.New("entries are dropped or overwritten while decoding: prompt keys cannot be packed")
-	case c.FirstQuery > first:
-		return c, fmt.Errorf("needs the last %d prompt queries, from token %d on; the trace holds those from token %d on",
-			m.window, first, c.FirstQuery)
-	}
+	err := cmp.Or(prunable(c), lastQueries(c, m.window))
 	c.Packed = true
-	return c, nil
+	return c, err
 }
 
-// Settings are the ratios of every number of channels, but for those that save less than it costs to say which
+// settings are the ratios of every number of channels, but for those that save less than it costs to say which
 // channels stay, a bit each.
-func (m thinK) Settings(c Cell) []string {
+func (m thinK) settings(c Cell) []string {
 	var ratios []string
 	narrow := c.Prompt() - m.window
 	for drop := c.Dim - 1; drop > 0; drop-- {

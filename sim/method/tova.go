@@ -1,7 +1,6 @@
 package method
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
@@ -20,13 +19,16 @@ func init() {
 			{Name: "budget", Kind: Budget, Auto: "--budget", Help: "entries kept per KV head"},
 			{Name: "variant", Kind: Choice, Default: "online", Choices: []string{"online", "kvpress"}, Help: "evicting at every step, or once at the end of the prompt with the last token kept"},
 		},
-		New: func(a Args) (Method, error) { return tova{a.Budget("budget"), a["variant"] == "kvpress"}, nil },
+		Variants: []string{"variant=kvpress"},
+		Combined: []string{"cla+tova", "mla:rank=40+tova"},
+		Traits:   where("variant", "online", DropsNewest),
+		New:      func(a Args) (Method, error) { return tova{a.Budget("budget"), a["variant"] == "kvpress"}, nil },
 	})
 }
 
-// tova ranks entries by the mean over all query heads of the layer of the last query's probabilities, and
-// keeps one set for the layer. Nothing is remembered from step to step, and nothing is protected: the newest
-// entry may go at once. The prompt is cut once, by its last query.
+// tova is token omission via attention (Oren et al. 2024): it ranks entries by the mean over all query heads of the
+// layer of the last query's probabilities, and keeps one set for the layer. Nothing is remembered from step to step,
+// and nothing is protected: the newest entry may go at once. The prompt is cut once, by its last query.
 //
 // The variant kvpress decides at the end of the prompt alone, and keeps the last token.
 type tova struct {
@@ -34,13 +36,11 @@ type tova struct {
 	kvpress bool
 }
 
-var _ Method = tova{}
-
 // Fit refuses a trace without the last prompt query.
 func (m tova) Fit(c Cell) (Cell, error) {
 	c.Moving = !m.kvpress
-	if last := c.Prompt() - 1; m.budget.Of(c.SeqLen) < c.Prompt() && c.FirstQuery > last {
-		return c, fmt.Errorf("needs the query of token %d, the last of the prompt; the trace holds those from token %d on", last, c.FirstQuery)
+	if last := c.Prompt() - 1; m.budget.Of(c.SeqLen) < c.Prompt() {
+		return c, queriesFrom(c, last, "the query of token %d, the last of the prompt", last)
 	}
 	return c, nil
 }
@@ -84,8 +84,6 @@ func lastQuery(v *cache.View) []float64 {
 
 // tovaPolicy drops the entry that the current query attends to least.
 type tovaPolicy struct{ budget int }
-
-var _ cache.Policy = tovaPolicy{}
 
 // Watches is true.
 func (tovaPolicy) Watches() bool { return true }

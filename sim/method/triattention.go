@@ -1,9 +1,11 @@
 package method
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/cmplx"
+	"slices"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
@@ -22,15 +24,19 @@ func init() {
 			{Name: "mode", Kind: Choice, Default: "per_layer_head", Choices: []string{"per_layer_head", "per_head", "union"}, Help: "one kept set for each KV head of each layer, one for each KV head in all layers, or one for the model"},
 			{Name: "interval", Default: "128", Max: 1 << 20, Help: "decides again each time so many tokens of the sequence are through; 0, which sets of all layers need: once, at the end of the prompt"},
 		},
-		New: newTriAttention,
+		Variants: []string{"agg=max,interval=8", "interval=0", "interval=0,mode=union", "interval=0,mode=per_head"},
+		Combined: []string{"cla+triattention:interval=0,mode=per_head", "cla+triattention:interval=8"},
+		Traits:   always(DropsNewest),
+		New:      newTriAttention,
 	})
 }
 
-// triAttention scores a key by the mean query of each head before the rotary embedding, which a text of the model
-// tells once for all: pair by pair what that query would make of the key from 1, 2, 4, ... 65,536 positions after
-// the prompt, and the key's length times how far single queries exceed their mean. It needs no recent queries.
-// Scores are standardised over the keys of a query head; a KV head takes the maximum of its group. At the end of
-// the prompt and after every interval-th token the best entries stay; no recent ones are spared.
+// triAttention is eviction by a trigonometric series (Mao et al. 2026). It scores a key by the mean query of each
+// head before the rotary embedding, which a text of the model tells once for all: pair by pair what that query would
+// make of the key from 1, 2, 4, ... 65,536 positions after the prompt, and the key's length times how far single
+// queries exceed their mean. It needs no recent queries. Scores are standardised over the keys of a query head; a KV
+// head takes the maximum of its group. At the end of the prompt and after every interval-th token the best entries
+// stay; no recent ones are spared.
 //
 // Differs: the official code leaves the prompt alone, and keeps one set for the model by default (mode=union). Here
 // the prompt is cut at its end, and each KV head of each layer keeps a set of its own, which needs no more than
@@ -44,10 +50,7 @@ type triAttention struct {
 	stats    [][]queryStats // [layer of the group][query head], once they are learned
 }
 
-var (
-	_ Method  = triAttention{}
-	_ Learner = triAttention{}
-)
+var _ learner = triAttention{}
 
 // offsets are how far after the prompt keys are scored.
 const offsets = 17 // 1, 2, 4, ... 65,536
@@ -81,26 +84,21 @@ func (m triAttention) whole(c Cell) bool {
 // Fit refuses keys that are not those of single heads under a rotary embedding, and a trace without queries.
 func (m triAttention) Fit(c Cell) (Cell, error) {
 	c.Moving = c.Moving || m.interval > 0
-	switch {
-	case m.whole(c):
+	if m.whole(c) {
 		return c, nil
-	case !c.HasRope || c.Folded:
-		return c, errRope
-	case c.FirstQuery >= c.Prompt():
-		return c, fmt.Errorf("needs queries of the prompt; the trace holds those from token %d on", c.FirstQuery)
 	}
-	return c, nil
+	return c, cmp.Or(ownRotation(c), someQueries(c))
 }
 
-// Fits says that statistics are learned.
-func (triAttention) Fits() bool { return true }
+// fits says that statistics are learned.
+func (triAttention) fits() bool { return true }
 
 // Decide keeps the best entries of every KV head by the statistics, which Apply puts in place.
 func (m triAttention) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	keep := make([][]int32, v.Heads())
-	turns := turnsAfter(v.Rope, v.Tokens())
+	rotations := rotationsAfter(v.Rope, v.Tokens())
 	c.Pool.Run(v.Heads(), func(_, j int) {
-		scores := aggregate(m.ofHead(v, j, turns), "sum") // over layers that share, the sum ranks as the mean
+		scores := aggregate(m.ofHead(v, j, rotations), "sum") // over layers that share, the sum ranks as the mean
 		keep[j] = topK(scores, m.budget.Of(c.SeqLen))
 	})
 	return cache.Decision{Keep: keep}, nil
@@ -113,8 +111,8 @@ type queryStats struct {
 	still  []float64    // [channel without rotation] mean
 }
 
-// FitMap learns the statistics: 12 bytes a pair and query head, 4 a channel without rotation.
-func (m triAttention) FitMap(_ Cell, on *cache.View) (cache.Decision, error) {
+// fitMap learns the statistics: 12 bytes a pair and query head, 4 a channel without rotation.
+func (m triAttention) fitMap(_ Cell, on *cache.View) (cache.Decision, error) {
 	var stats [][]queryStats // [layer of the group][query head]
 	pairs := len(on.Rope.InvFreq)
 	for _, layer := range on.Q {
@@ -149,14 +147,8 @@ func statsOf(on *cache.View, q []float32) queryStats {
 	return s
 }
 
-// pairOf reads a frequency pair as a complex number.
-func pairOf(r kernel.Rope, row []float32, p int) complex128 {
-	re, im := r.Pair(p)
-	return complex(float64(row[re]), float64(row[im]))
-}
-
-// Apply decides on the prompt, and again while decoding.
-func (m triAttention) Apply(c Cell, v *cache.View, learned cache.Decision) (cache.Decision, error) {
+// apply decides on the prompt, and again while decoding.
+func (m triAttention) apply(c Cell, v *cache.View, learned cache.Decision) (cache.Decision, error) {
 	if m.whole(c) {
 		tokens, what := m.most(c)
 		return cache.Decision{Warnings: aboveLength(m.budget.Of(c.SeqLen), tokens, what)}, nil
@@ -170,7 +162,7 @@ func (m triAttention) Apply(c Cell, v *cache.View, learned cache.Decision) (cach
 	d = learned
 	d.Learned, d.Keep = nil, keep
 	if m.interval > 0 {
-		d.Policy = again{m, c, m.interval}
+		d.Policy = redecider{m, c, m.interval}
 		d.Warnings = append(d.Warnings, decidedAgain(c, m.interval)...)
 	}
 	return d, nil
@@ -178,37 +170,37 @@ func (m triAttention) Apply(c Cell, v *cache.View, learned cache.Decision) (cach
 
 // ofHead returns the standardised scores of a stored head's rows, the maximum over the query heads that read it:
 // [layer of the group][row].
-func (m triAttention) ofHead(v *cache.View, j int, turns [][]complex128) [][]float64 {
+func (m triAttention) ofHead(v *cache.View, j int, rotations [][]complex128) [][]float64 {
 	var layers [][]float64
 	for _, heads := range m.stats {
 		var group [][]float64
 		for h := j * v.Group(); h < (j+1)*v.Group(); h++ {
-			group = append(group, standardised(m.scores(v, j, heads[h], turns)))
+			group = append(group, standardised(m.scores(v, j, heads[h], rotations)))
 		}
 		layers = append(layers, aggregate(group, "max"))
 	}
 	return layers
 }
 
-// turnsAfter are the rotations of the positions that keys are scored at, [offset][pair].
-func turnsAfter(r kernel.Rope, tokens int) [][]complex128 {
-	var turns [][]complex128
+// rotationsAfter are the rotations of the positions that keys are scored at, [offset][pair].
+func rotationsAfter(r kernel.Rope, tokens int) [][]complex128 {
+	var rotations [][]complex128
 	for n := range offsets {
 		var at []complex128
 		for _, w := range r.InvFreq {
 			at = append(at, cmplx.Rect(1, float64(tokens+1<<n)*w))
 		}
-		turns = append(turns, at)
+		rotations = append(rotations, at)
 	}
-	return turns
+	return rotations
 }
 
 // scores are those of a stored head's keys for one query head. Keys are taken as they are cached: the rotation
 // of their own position is in them.
-func (m triAttention) scores(v *cache.View, j int, s queryStats, turns [][]complex128) []float64 {
+func (m triAttention) scores(v *cache.View, j int, s queryStats, rotations [][]complex128) []float64 {
 	pairs := len(s.mean)
-	queries := make([][]complex128, 0, len(turns)) // the mean query at each position
-	for _, at := range turns {
+	queries := make([][]complex128, 0, len(rotations)) // the mean query at each position
+	for _, at := range rotations {
 		q := make([]complex128, pairs)
 		for p := range q {
 			q[p] = s.mean[p] * at[p]
@@ -259,4 +251,75 @@ func standardised(x []float64) []float64 {
 		x[i] = (x[i] - mean) / std
 	}
 	return x
+}
+
+// triAttentionShared keeps the same entries in all layers: one set for each KV head, by the mean over layers, or
+// one for the model, by the maximum over all heads and layers.
+//
+// The official code has every query head of every layer nominate its best for the model's set, and takes the best
+// nominees. That is the best of all: n nominees of the head that ranks an entry highest rank no lower.
+type triAttentionShared struct {
+	triAttention
+	union bool
+}
+
+var (
+	_ learner  = triAttentionShared{}
+	_ observer = triAttentionShared{}
+)
+
+// Fit refuses a part of a model.
+func (m triAttentionShared) Fit(c Cell) (Cell, error) {
+	if err := wholeModel(c, "keeps the same entries in all layers"); err != nil {
+		return c, err
+	}
+	return m.triAttention.Fit(c)
+}
+
+// over is how scores of layers become one; where they are added up, the sum ranks as the mean.
+func (m triAttentionShared) over() string {
+	if m.union {
+		return "max"
+	}
+	return "sum"
+}
+
+// observe returns the scores of the prompt's rows over the layers of the group, of one head after the other, or
+// over all heads.
+func (m triAttentionShared) observe(c Cell, v *cache.View, learned any) ([]float64, error) {
+	if m.whole(c) {
+		return nil, nil
+	}
+	m.stats = learned.([][]queryStats)
+	rotations := rotationsAfter(v.Rope, v.Tokens())
+	heads := make([][]float64, v.Heads())
+	c.Pool.Run(v.Heads(), func(_, j int) { heads[j] = aggregate(m.ofHead(v, j, rotations), m.over()) })
+	if m.union {
+		return aggregate(heads, "max"), nil
+	}
+	return slices.Concat(heads...), nil
+}
+
+// apply keeps the best entries by what was observed of all layers.
+func (m triAttentionShared) apply(c Cell, v *cache.View, learned cache.Decision) (cache.Decision, error) {
+	if m.whole(c) {
+		return m.triAttention.apply(c, v, learned)
+	}
+	var layers [][]float64
+	for _, l := range c.Layers {
+		if scores, ok := c.Observed[l]; ok {
+			layers = append(layers, scores)
+		}
+	}
+	scores := aggregate(layers, m.over())
+	d, budget := learned, m.budget.Of(c.SeqLen)
+	d.Learned = nil
+	for j := range v.Heads() {
+		of := scores
+		if !m.union {
+			of = scores[j*v.Rows(j) : (j+1)*v.Rows(j)]
+		}
+		d.Keep = append(d.Keep, topK(of, budget))
+	}
+	return d, nil
 }

@@ -21,7 +21,7 @@ func TestTriAttentionScores(t *testing.T) {
 	const rows = 40
 	v := randomView(t, rows)
 	s := statsOf(v, v.Q[0][1])
-	turns := turnsAfter(v.Rope, rows)
+	turns := rotationsAfter(v.Rope, rows)
 	plain := unrotated(v)
 	for agg, m := range map[string]triAttention{"mean": {}, "max": {max: true}} {
 		got := m.scores(v, 1, s, turns)
@@ -67,7 +67,7 @@ func TestTriAttentionOfConstantQueries(t *testing.T) {
 		copy(q, still)
 		v.Rope.Rotate(q, float64(i))
 	}
-	got := triAttention{}.scores(v, 0, statsOf(v, v.Q[0][0]), turnsAfter(v.Rope, rows))
+	got := triAttention{}.scores(v, 0, statsOf(v, v.Q[0][0]), rotationsAfter(v.Rope, rows))
 	for i := range rows {
 		var want float64
 		for n := range offsets {
@@ -98,7 +98,7 @@ func TestTriAttentionSets(t *testing.T) {
 		for j := range mean {
 			top := slices.Repeat([]float64{math.Inf(-1)}, rows)
 			for h := 2 * j; h < 2*j+2; h++ {
-				z := standardised(m.scores(v, j, statsOf(v, v.Q[0][h]), turnsAfter(v.Rope, rows)))
+				z := standardised(m.scores(v, j, statsOf(v, v.Q[0][h]), rotationsAfter(v.Rope, rows)))
 				for _, i := range topK(z, budget) {
 					nominees[i] = true
 				}
@@ -127,9 +127,9 @@ func TestTriAttentionSets(t *testing.T) {
 		m := triAttentionShared{m, union}
 		var learned []cache.Decision
 		for _, v := range views {
-			d, err := m.FitMap(c, v)
+			d, err := m.fitMap(c, v)
 			if err == nil {
-				c.Observed[v.Layers[0]], err = m.Observe(c, v, d.Learned)
+				c.Observed[v.Layers[0]], err = m.observe(c, v, d.Learned)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -137,7 +137,7 @@ func TestTriAttentionSets(t *testing.T) {
 			learned = append(learned, d)
 		}
 		for l, v := range views {
-			if d, err := m.Apply(c, v, learned[l]); err != nil || !reflect.DeepEqual(d.Keep, keep) {
+			if d, err := m.apply(c, v, learned[l]); err != nil || !reflect.DeepEqual(d.Keep, keep) {
 				t.Errorf("union %t: layer %d keeps %v, %v, want %v", union, l, d.Keep, err, keep)
 			}
 		}

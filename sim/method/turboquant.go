@@ -22,11 +22,18 @@ func init() {
 			{Name: "qjl", Kind: Choice, Default: "off", Choices: []string{"off", "on"}, Help: "one bit of a key's code is the sign of a random product with what the others leave: logits are right on average, and vary more; engines leave it out on purpose"},
 		},
 		Knob: "preset",
-		New:  newTurboQuant,
+		Variants: []string{
+			"boundary=1", "boundary=1,preset=3bit_nc", "preset=k3v4_nc", "preset=k8v4", "qjl=on", "boundary=1,qjl=on",
+		},
+		Combined: []string{
+			"corm:recent=16,window=16+turboquant:boundary=1,preset=3bit_nc,qjl=on", "rkv:interval=16+turboquant:qjl=on",
+		},
+		New: newTurboQuant,
 	})
 }
 
-// turboQuant stores keys and values in formats of their own.
+// turboQuant is quantisation by codebooks after a rotation (Zandieh et al. 2025): it stores keys and values in
+// formats of their own.
 //
 // With sketch keys take the second stage of the paper, its TurboQuant_prod: codes of one bit less, without the
 // correction of the norm, and a sketch of what they leave. The directions of the sketch come of the run's seed, the
@@ -42,10 +49,7 @@ type turboQuant struct {
 	sketch       bool
 }
 
-var (
-	_ Method = turboQuant{}
-	_ Tuner  = turboQuant{}
-)
+var _ tuner = turboQuant{}
 
 func newTurboQuant(a Args) (Method, error) {
 	m := map[string]turboQuant{
@@ -59,8 +63,8 @@ func newTurboQuant(a Args) (Method, error) {
 	return m, nil
 }
 
-// Settings are the presets, those with a codebook where keys are sketched.
-func (m turboQuant) Settings(Cell) []string {
+// settings are the presets, those with a codebook where keys are sketched.
+func (m turboQuant) settings(Cell) []string {
 	presets := []string{"3bit_nc", "k3v4_nc", "4bit_nc"}
 	if m.sketch {
 		return presets
@@ -96,7 +100,7 @@ func (m turboQuant) Fit(c Cell) (Cell, error) {
 	case m.sketch && c.Latent:
 		return c, errors.New("qjl=on makes up for coarser codes in logits alone, but a latent row is values too: want qjl=off")
 	}
-	return c, fits(m.codec, c)
+	return c, encodable(c, m.codec)
 }
 
 // Decide leaves the boundary layers alone; layers that share a cache with one are boundary layers too.

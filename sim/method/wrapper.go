@@ -7,24 +7,21 @@ import (
 	"kvgauge/sim/cache"
 )
 
-// Wrapper is a method that may stand behind one that decides the same thing, as in snapkv+adakv: the two decide
+// wrapper is a method that may stand behind one that decides the same thing, as in snapkv+adakv: the two decide
 // together, in one place of the pipeline.
-type Wrapper interface {
-	// Around returns the method that both make, and false where the one before is not of its kind.
-	Around(base Method) (Method, bool)
+type wrapper interface {
+	// around returns the method that both make, and false where the one before is not of its kind.
+	around(base Method) (Method, bool)
 }
 
-// sharer is a method that scores by an observation and keeps as many entries of each head of a layer.
-type sharer interface {
+// layerBudgeter is a method that scores by an observation and keeps as many entries of each head of a layer.
+type layerBudgeter interface {
 	observed() observation
 	// entries is how many each head keeps, the window included; the prompt's rows or more are all.
 	entries(c Cell, v *cache.View) (int, []cache.Warning)
 }
 
-var (
-	_ sharer = snapKV{}
-	_ sharer = pyramidKV{}
-)
+var _ layerBudgeter = pyramidKV{}
 
 // allotter is a method that scores by an observation and gives each head a budget.
 type allotter interface {
@@ -32,11 +29,6 @@ type allotter interface {
 	// allot returns the decision that lays out the store, and what each head is given.
 	allot(c Cell, v *cache.View) (cache.Decision, allotment)
 }
-
-var (
-	_ allotter = adaKV{}
-	_ allotter = evenly{}
-)
 
 // allotment is what the heads of a layer are given.
 type allotment struct {
@@ -48,7 +40,7 @@ type allotment struct {
 // evenly gives each head what base gives the layer.
 type evenly struct {
 	observation // base's
-	base        sharer
+	base        layerBudgeter
 }
 
 // allot gives all heads the same.
@@ -64,15 +56,15 @@ func (e evenly) allot(c Cell, v *cache.View) (d cache.Decision, a allotment) {
 	return d, a
 }
 
-// wrap puts a stage's method around the last one, if it is a Wrapper of it. What both have parameters for is
+// wrap puts a stage's method around the last one, if it is a wrapper of it. What both have parameters for is
 // the base's to say.
 func (p *Pipeline) wrap(m Method, s stage, args Args) (wrapped bool, err error) {
-	w, ok := m.(Wrapper)
+	w, ok := m.(wrapper)
 	if !ok {
 		return false, nil
 	}
 	last := len(p.methods) - 1
-	both, ok := w.Around(p.methods[last])
+	both, ok := w.around(p.methods[last])
 	if !ok {
 		return false, nil
 	}
@@ -86,3 +78,6 @@ func (p *Pipeline) wrap(m Method, s stage, args Args) (wrapped bool, err error) 
 	p.names[last] += "+" + s.canonical(args)
 	return true, nil
 }
+
+// wraps says whether a stage is a wrapper of the one before it, from which it takes the budget.
+func (p *Pipeline) wraps(stage int) bool { return stage > 0 && p.at[stage] == p.at[stage-1] }

@@ -58,7 +58,7 @@ func TestBuiltinSummaries(t *testing.T) {
 		if len(tr.Layers) == tr.NumLayers {
 			want = append(want, fmt.Sprintf("all %d layers", tr.NumLayers))
 		} else {
-			want = append(want, fmt.Sprintf("layers %s of %d", held(tr.Layers), tr.NumLayers))
+			want = append(want, fmt.Sprintf("layers %s of %d", strings.Trim(fmt.Sprint(tr.Layers), "[]"), tr.NumLayers))
 		}
 		if tr.KVHeads != tr.QHeads {
 			want = append(want, fmt.Sprintf("%d KV heads", tr.KVHeads))

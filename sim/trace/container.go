@@ -7,6 +7,8 @@ import (
 	"io"
 	"regexp"
 	"slices"
+
+	"kvgauge/sim/record"
 )
 
 // container is the source behind a safetensors file, an npz archive or a folder of npy files: named
@@ -55,7 +57,7 @@ func (c *container) read(layer, tokens int) (*Layer, error) {
 	k, ok := c.tensors[name+"k"]
 	if !ok {
 		layers, _ := layerNumbers(c.tensors) // checked when the trace was opened
-		return nil, fmt.Errorf("layer %d: not held, want one of %s", layer, held(layers))
+		return nil, fmt.Errorf("layer %d: not held, want one of %s", layer, record.LayerList(layers))
 	}
 	l := &Layer{FirstQuery: k.shape[0] - c.tensors[name+"q"].shape[0]}
 	var err error

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // Bounds on what a trace may say of itself, far above any model.
@@ -144,6 +143,3 @@ func (h *Header) setInvFreq(c *container) error {
 	}
 	return nil
 }
-
-// held lists layers as errors show them.
-func held(layers []int) string { return strings.Trim(fmt.Sprint(layers), "[]") }

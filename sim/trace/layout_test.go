@@ -142,7 +142,7 @@ func TestMetadataRefused(t *testing.T) {
 		{"needles", `[{"layer":2,"kv_head":0,"key":1}]`, "needle 0: want layer, kv_head, key and query"},
 		{"needles", `[null]`, "needle 0: want layer, kv_head, key and query"},
 		{"needles", `[{"layer":2,"kv_head":0,"key":1,"query":2,"head":1}]`, "unknown field"},
-		{"needles", `[{"layer":2,"kv_head":0,"key":1,"query":2},{"layer":3,"kv_head":0,"key":1,"query":2}]`, "needle 1: layer 3, want one of those held: 2 5"},
+		{"needles", `[{"layer":2,"kv_head":0,"key":1,"query":2},{"layer":3,"kv_head":0,"key":1,"query":2}]`, "needle 1: layer 3, want one of those held: 2,5"},
 		{"needles", `[{"layer":2,"kv_head":2,"key":1,"query":2}]`, "needle 0: kv_head 2, want 0 to 1"},
 		{"needles", `[{"layer":2,"kv_head":-1,"key":1,"query":2}]`, "needle 0: kv_head -1, want 0 to 1"},
 		{"needles", `[{"layer":2,"kv_head":0,"key":-1,"query":2}]`, "needle 0: key -1 and query 2, want positions from 0 to 5, the key first"},

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kvgauge/sim/record"
 )
 
 // What the metadata fields format and version must say.
@@ -166,7 +168,7 @@ func (h *Header) parseNeedles(text string) ([]Needle, error) {
 func (h *Header) checkNeedle(n Needle) error {
 	switch {
 	case !slices.Contains(h.Layers, n.Layer):
-		return fmt.Errorf("layer %d, want one of those held: %s", n.Layer, held(h.Layers))
+		return fmt.Errorf("layer %d, want one of those held: %s", n.Layer, record.LayerList(h.Layers))
 	case n.KVHead < 0 || n.KVHead >= h.KVHeads:
 		return fmt.Errorf("kv_head %d, want 0 to %d", n.KVHead, h.KVHeads-1)
 	case n.Key < 0 || n.Query >= h.Tokens || n.Key >= n.Query:

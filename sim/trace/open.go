@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
+	"kvgauge/sim/record"
 )
 
 // Options are what Open must know for traces that are made, not read.
@@ -20,7 +20,8 @@ type Options struct {
 // Open opens a built-in trace by its name, the synthetic trace (synth, synth:key=value,...), a .safetensors
 // or .npz file, or a folder of .npy files. Names come first: a file called smollm2 is ./smollm2. Everything
 // but the values of q, k and v is checked here; Read checks those.
-func Open(spec string, o Options) (*Trace, error) {
+func Open(spec string, o Options) (t *Trace, err error) {
+	defer func() { err = record.Input(err) }()
 	if spec == "synth" || strings.HasPrefix(spec, "synth:") {
 		return openSynth(spec, o)
 	}
@@ -40,8 +41,7 @@ func Open(spec string, o Options) (*Trace, error) {
 	if err != nil {
 		return nil, within("trace", spec, err)
 	}
-	t, err := newTrace(c)
-	if err != nil {
+	if t, err = newTrace(c); err != nil {
 		_ = c.close() // only read
 		return nil, within("trace", spec, err)
 	}
@@ -103,19 +103,8 @@ func cause(err error) error {
 
 // didYouMean offers the known name nearest to one that is not known.
 func didYouMean(name string) string {
-	if n := nearest(name, append(builtinNames(), "synth")); n != "" {
+	if n := record.Nearest(name, append(builtinNames(), "synth")); n != "" {
 		return ", did you mean " + n + "?"
 	}
 	return ""
-}
-
-// nearest returns the known name with the smallest edit distance, "" where none is near.
-func nearest(name string, known []string) string {
-	best, least := "", max(2, len(name)/3)+1
-	for _, n := range known {
-		if d := levenshtein.ComputeDistance(name, n); d < least {
-			best, least = n, d
-		}
-	}
-	return best
 }

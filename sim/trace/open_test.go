@@ -3,7 +3,6 @@ package trace
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -98,18 +97,6 @@ func TestOpenRefused(t *testing.T) {
 	for _, tt := range tests {
 		if _, err := Open(tt.spec, Options{}); err == nil || err.Error() != tt.want {
 			t.Errorf("%q: %v, want %s", tt.spec, err, tt.want)
-		}
-	}
-}
-
-func TestNearest(t *testing.T) {
-	known := []string{"layers", "tokens", "head_dim"}
-	for name, want := range map[string]string{
-		"layer": "layers", "layres": "layers", "token": "tokens", "headdim": "head_dim", "head-dm": "head_dim",
-		"something": "", "": "", "xyz": "", strings.Repeat("x", 40): "",
-	} {
-		if got := nearest(name, known); got != want {
-			t.Errorf("nearest to %q: %q, want %q", name, got, want)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func TestSafetensorsPrefix(t *testing.T) {
 		layer, tokens int
 		want          string
 	}{
-		{3, 1, "layer 3: not held, want one of 2 5"},
+		{3, 1, "layer 3: not held, want one of 2,5"},
 		{2, 0, "0 tokens asked for, it holds 6"},
 		{2, 7, "7 tokens asked for, it holds 6"},
 	} {

@@ -12,7 +12,11 @@
 // safetensors file of any of them. Package stats measures the same properties of any of them.
 package trace
 
-import "fmt"
+import (
+	"fmt"
+
+	"kvgauge/sim/record"
+)
 
 // Header is the shape and metadata of a trace: a plain value, which can be made and printed without a
 // trace being open. What is laid out before rows are read, such as a plan, needs no more than headers.
@@ -92,7 +96,7 @@ func (t *Trace) Read(layer, tokens int) (*Layer, error) {
 	}
 	l, err := t.src.read(layer, tokens)
 	if err != nil {
-		return nil, fmt.Errorf("trace %s: %w", t.Name, err)
+		return nil, record.Input(fmt.Errorf("trace %s: %w", t.Name, err))
 	}
 	return l, nil
 }

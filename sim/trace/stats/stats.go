@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -91,7 +92,7 @@ func measure(ctx context.Context, t *trace.Header, read func(layer, tokens int) 
 		o.Queries = defaultQueries
 	}
 	if o.Tokens < 1 || o.Tokens > t.Tokens {
-		return nil, fmt.Errorf("trace %s: %d tokens to measure, it holds %d", t.Name, o.Tokens, t.Tokens)
+		return nil, record.Input(fmt.Errorf("trace %s: %d tokens to measure, it holds %d", t.Name, o.Tokens, t.Tokens))
 	}
 	pool := kernel.NewPool(max(1, o.Threads))
 	defer pool.Close()

@@ -1,0 +1,206 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"kvgauge/sim/method"
+	"kvgauge/sim/record"
+	"kvgauge/sim/trace"
+)
+
+const (
+	externalFormat  = "kvgauge-external"
+	externalVersion = "1"
+)
+
+// externalName matches what an external result may be called: nothing of the grammar of pipelines.
+var externalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// externalTensor matches the tensors of a file.
+var externalTensor = regexp.MustCompile(`^layers\.(0|[1-9][0-9]{0,4})\.(kept|k|v)$`)
+
+// OpenExternal reads the file of a result on one of the traces and checks it against that trace. Positions are
+// read at once, reconstructed rows layer by layer when they are needed.
+func OpenExternal(name, path string, traces []*trace.Trace) (x *External, err error) {
+	defer func() { err = record.Input(err) }()
+	if !externalName.MatchString(name) {
+		return nil, fmt.Errorf("name %q: want letters, digits, dots, dashes and underscores", name)
+	}
+	if _, ok := method.Lookup(name); ok || slices.Contains(method.Sets(), name) {
+		return nil, fmt.Errorf("name %s: it is that of a method or set, want another", name)
+	}
+	f, err := trace.OpenTensors(path)
+	if err != nil {
+		return nil, err
+	}
+	if x, err = newExternal(name, f, traces); err != nil {
+		_ = f.Close() // only read
+		return nil, err
+	}
+	return x, nil
+}
+
+// newExternal checks metadata and tensors.
+func newExternal(name string, f *trace.Tensors, traces []*trace.Trace) (*External, error) {
+	x := &External{Name: name, file: f}
+	if err := x.setMetadata(traces); err != nil {
+		return nil, err
+	}
+	layers, err := x.layers()
+	if err != nil {
+		return nil, err
+	}
+	if x.kept == nil {
+		x.pipeline = method.NewExternal(name, dense{}, false)
+		return x, x.checkRows(layers)
+	}
+	for _, layer := range layers {
+		if x.kept[layer], err = x.readKept(layer); err != nil {
+			return nil, fmt.Errorf("tensor layers.%d.kept: %w", layer, err)
+		}
+	}
+	x.pipeline = method.NewExternal(name, constant{x}, true)
+	return x, nil
+}
+
+// setMetadata reads the metadata and finds the trace.
+func (x *External) setMetadata(traces []*trace.Trace) error {
+	for _, f := range [][2]string{{"format", externalFormat}, {"version", externalVersion}} {
+		if text, _ := x.file.Metadata(f[0]); text != f[1] {
+			return fmt.Errorf("metadata field %s: %q, want %s", f[0], text, f[1])
+		}
+	}
+	hash, _ := x.file.Metadata("trace_sha256")
+	var known []string
+	for _, t := range traces {
+		h, err := t.Hash()
+		if err != nil {
+			return fmt.Errorf("trace %s: %w", t.Name, err)
+		}
+		if h == hash {
+			x.trace = &t.Header
+		}
+		known = append(known, t.Name+" "+h)
+	}
+	if x.trace == nil {
+		return fmt.Errorf("metadata field trace_sha256: %q, want that of a trace of this run (%s)", hash, strings.Join(known, ", "))
+	}
+	var err error
+	if x.seqLen, err = x.natural("seq_len", 1, x.trace.Tokens); err != nil {
+		return err
+	}
+	x.decode, err = x.natural("decode", 0, x.seqLen-1)
+	return err
+}
+
+// natural reads a whole number of the metadata.
+func (x *External) natural(field string, least, most int) (int, error) {
+	text, _ := x.file.Metadata(field)
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		return 0, fmt.Errorf("metadata field %s: %q, want an integer from %d to %d", field, text, least, most)
+	}
+	return n, nil
+}
+
+// layers returns the layers that the file holds, ascending, and decides its form.
+func (x *External) layers() ([]int, error) {
+	forms := map[bool]string{} // a tensor of each form: kept or not
+	held := map[int]bool{}
+	for _, name := range x.file.Names() {
+		m := externalTensor.FindStringSubmatch(name)
+		if m == nil {
+			return nil, fmt.Errorf("tensor %q: unknown, want layers.N.kept, or layers.N.k and layers.N.v", name)
+		}
+		layer, _ := strconv.Atoi(m[1])
+		if !slices.Contains(x.trace.Layers, layer) {
+			return nil, fmt.Errorf("tensor %s: the trace holds no layer %d", name, layer)
+		}
+		held[layer] = true
+		forms[m[2] == "kept"] = name
+	}
+	switch {
+	case len(forms) == 0:
+		return nil, errors.New("no tensors, want layers.N.kept, or layers.N.k and layers.N.v")
+	case len(forms) == 2:
+		return nil, fmt.Errorf("tensors %s and %s: want kept positions or reconstructed rows, not both", forms[true], forms[false])
+	case forms[true] != "":
+		x.kept = map[int][][]int32{}
+	}
+	var layers []int
+	for _, l := range x.trace.Layers {
+		if held[l] {
+			layers = append(layers, l)
+		}
+	}
+	return layers, nil
+}
+
+// readKept reads the kept positions of a layer: [head][rows].
+func (x *External) readKept(layer int) ([][]int32, error) {
+	name := fmt.Sprintf("layers.%d.kept", layer)
+	t, shape, prompt := x.trace, x.file.Shape(name), x.seqLen-x.decode
+	if len(shape) != 2 || shape[0] != t.KVHeads && shape[0] != t.QHeads || shape[1] < 1 || shape[1] > prompt {
+		return nil, fmt.Errorf("shape %v, want [%d KV heads, 1 to %d positions]", shape, t.KVHeads, prompt)
+	}
+	all, err := x.file.Ints(name)
+	if err != nil {
+		return nil, err
+	}
+	kept := make([][]int32, shape[0])
+	for h := range kept {
+		row := all[h*shape[1] : (h+1)*shape[1]]
+		n := slices.Index(row, -1)
+		if n < 0 {
+			n = len(row)
+		}
+		for i, pos := range row {
+			switch {
+			case i >= n && pos != -1:
+				return nil, fmt.Errorf("head %d: %d after the padding, want -1 to the end", h, pos)
+			case i >= n:
+			case pos < 0 || int(pos) >= prompt:
+				return nil, fmt.Errorf("head %d: position %d, want 0 to %d", h, pos, prompt-1)
+			case i > 0 && pos <= row[i-1]:
+				return nil, fmt.Errorf("head %d: position %d after %d, want them to ascend", h, pos, row[i-1])
+			}
+		}
+		if n == 0 && x.decode == 0 {
+			return nil, fmt.Errorf("head %d: no position, want at least one where nothing is decoded", h)
+		}
+		kept[h] = row[:n]
+	}
+	return kept, nil
+}
+
+// checkRows checks the reconstructed form. Values are read once, so that one that is not finite is found before
+// anything is measured, and not kept.
+func (x *External) checkRows(layers []int) error {
+	declared, err := x.natural("cache_bytes", 0, math.MaxInt)
+	if err != nil {
+		return fmt.Errorf("%w: the bytes of the whole cache, which reconstructed rows do not tell", err)
+	}
+	x.bytes = int64(declared)
+	want := []int{x.seqLen, x.trace.KVHeads, x.trace.HeadDim}
+	for _, layer := range layers {
+		for _, kind := range []string{"k", "v"} {
+			name := fmt.Sprintf("layers.%d.%s", layer, kind)
+			switch shape := x.file.Shape(name); {
+			case shape == nil:
+				return fmt.Errorf("tensor %s: missing, want k and v of each layer", name)
+			case !slices.Equal(shape, want):
+				return fmt.Errorf("tensor %s: shape %v, want %v", name, shape, want)
+			}
+			if _, err := x.file.Rows(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+package record
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Key is what two records of the same cell share, wherever and whenever they were measured. Its fields
+// are those that the contract joins records on, and the model, so that rows of different models never meet.
+type Key struct {
+	TraceSHA256, Model, Pipeline string
+	Layers                       string // as fmt prints them
+	SeqLen, Decode, Windows      int
+	Seed                         uint64
+}
+
+// Key returns the key of the record's cell.
+func (r Record) Key() Key {
+	return Key{
+		TraceSHA256: r.TraceSHA256, Model: r.Model, Pipeline: r.Pipeline, Layers: fmt.Sprint(r.Layers),
+		SeqLen: r.SeqLen, Decode: r.Decode, Windows: r.Windows, Seed: r.Seed,
+	}
+}
+
+// Cell names the record's cell in messages.
+func (r Record) Cell() string {
+	return fmt.Sprintf("%s on %s at %d tokens", r.Pipeline, r.Trace, r.SeqLen)
+}
+
+// LayerList writes layer numbers as ranges: 0..3,8.
+func LayerList(layers []int) string {
+	var parts []string
+	for i := 0; i < len(layers); {
+		j := i
+		for j+1 < len(layers) && layers[j+1] == layers[j]+1 {
+			j++
+		}
+		part := strconv.Itoa(layers[i])
+		if j > i {
+			part += ".." + strconv.Itoa(layers[j])
+		}
+		parts, i = append(parts, part), j+1
+	}
+	return strings.Join(parts, ",")
+}

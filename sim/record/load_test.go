@@ -1,0 +1,163 @@
+package record
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// jsonl are records as a run writes them.
+func jsonl(t testing.TB, records []Record) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	for _, r := range records {
+		line, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(append(line, '\n'))
+	}
+	return b.Bytes()
+}
+
+// sample are the records of two lengths: what was measured is made up.
+func sample() []Record {
+	n, peak, median := int64(589824), int64(600000), int64(21000)
+	lo, hi, ratioLo, ratioHi := int64(20000), int64(22000), 0.9, 1.1
+	var records []Record
+	for _, length := range []int{128, 1024} {
+		records = append(records, Record{
+			Schema: Schema, Status: OK, Trace: "smollm2", TraceSHA256: strings.Repeat("ab", 32), Model: "m", Pipeline: "full", Family: "baseline",
+			SeqLen: length, Decode: 16, Windows: 1, Layers: []int{0, 3}, NumLayers: 30, QHeads: 9, KVHeads: 3, HeadDim: 64, Seed: 1,
+			CacheBytes: &n, CacheBytesFull: &n, PeakBytes: &peak, Warnings: []Warning{}, Version: "v0.0.0-test",
+			Error: &ErrorStats{RelL2: 0.25, Cosine: 0.5, RelL2Layers: []float64{0.1, 0.4}, RelL2Quarters: []float64{}},
+			Latency: &Latency{
+				StepNS: []int64{20000, 21000, 22000}, FullStepNS: []int64{21000, 21000, 21000}, MedianNS: median, MeanNS: median, LoNS: &lo, HiNS: &hi,
+				RatioToFull: 1, RatioLo: &ratioLo, RatioHi: &ratioHi, CompressNS: 1, Threads: 2, Kernel: "avx2",
+			},
+		})
+	}
+	return records
+}
+
+// TestLoad reads a folder and its file, whole and cut short at any byte of its last line.
+func TestLoad(t *testing.T) {
+	records := sample()
+	data := jsonl(t, records)
+	dir := t.TempDir()
+	file := filepath.Join(dir, RecordsFile)
+	if err := os.WriteFile(file, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, file} {
+		got, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, records) {
+			t.Errorf("%s: records changed", path)
+		}
+	}
+	last := bytes.LastIndexByte(data[:len(data)-1], '\n') + 1
+	for cut := last; cut < len(data); cut++ {
+		got, err := Read(bytes.NewReader(data[:cut]))
+		want := len(records) - 1
+		if cut == len(data)-1 {
+			want++ // only the line feed is missing
+		}
+		if err != nil || len(got) != want {
+			t.Fatalf("cut at byte %d of the last line: %d records, %v; want %d", cut-last, len(got), err, want)
+		}
+	}
+}
+
+func TestLoadMissing(t *testing.T) {
+	dir := t.TempDir()
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none"): "none: want a folder of a run or its records.jsonl: no such file or directory",
+		dir:                        "records.jsonl: want the records of a run: no such file or directory",
+	} {
+		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
+
+// TestReadRefuses names the line and the field of everything that is no record of this schema.
+func TestReadRefuses(t *testing.T) {
+	good := string(jsonl(t, sample()[:1]))
+	with := func(old, replacement string) string {
+		changed := strings.Replace(good, old, replacement, 1)
+		if changed == good {
+			t.Fatalf("no %q in the record", old)
+		}
+		return changed
+	}
+	for _, c := range []struct{ name, data, want string }{
+		{"empty", "", "no record in it, want at least one line"},
+		{"only a torn line", good[:100], "no record in it, want at least one line"},
+		{"blank line", good + "\n" + good, "line 2: empty, want a record"},
+		{"torn line within", good[:100] + "\n" + good, "line 1: a record that does not end"},
+		{"torn line that was ended", good + good[:100] + "\n", "line 2: a record that does not end"},
+		{"not JSON", good + "half", "line 2: not a record: invalid character 'h'"},
+		{"two on a line", strings.TrimSpace(good) + good, "line 1: more than one JSON value, want one record a line"},
+		{"array", "[]\n", "line 1: record: array, want record.Record"},
+		{"other schema", `{"schema":2,"status":7}` + "\n", "line 1: schema: 2, want 1"},
+		{"no schema", with(`"schema":1,`, ""), "line 1: schema: 0, want 1"},
+		{"unknown field", with(`"status"`, `"state":"ok","status"`), `line 1: not a record: json: unknown field "state"`},
+		{"wrong type", with(`"seq_len":128`, `"seq_len":"128"`), "line 1: seq_len: string, want int"},
+		{"wrong type below", with(`"rel_l2":`, `"rel_l2":"x","cosine":`), "line 1: error.rel_l2: string, want float64"},
+		{"fraction of a byte", with(`"cache_bytes":589824`, `"cache_bytes":1.5`), "line 1: cache_bytes: number 1.5, want int64"},
+		{"infinity", with(`"rel_l2":`, `"rel_l2":1e999,"cosine":`), "line 1: error.rel_l2: number 1e999, want float64"},
+		{"NaN", with(`"rel_l2":`, `"rel_l2":NaN,"cosine":`), "line 1: not a record: invalid character 'N'"},
+		{"status", with(`"status":"ok"`, `"status":"fine"`), `line 1: status: "fine", want ok, skipped or failed`},
+		{"no trace", with(`"trace":"smollm2"`, `"trace":""`), "line 1: trace: empty, want a name"},
+		{"no pipeline", with(`"pipeline":"full"`, `"pipeline":""`), "line 1: pipeline: empty"},
+		{"no family", with(`"family":"baseline"`, `"family":""`), "line 1: family: empty"},
+		{"no length", with(`"seq_len":128`, `"seq_len":0`), "line 1: seq_len: 0, want at least 1"},
+		{"long decode", with(`"decode":16`, `"decode":129`), "line 1: decode: 129, want 0 to seq_len 128"},
+		{"negative bytes", with(`"peak_bytes":`, `"peak_bytes":-1,"schema":1,"peak_bytes":-`), "line 1: peak_bytes: -"},
+		{"negative error", with(`"rel_l2":`, `"rel_l2":-`), "line 1: error.rel_l2: -"},
+		{"error beyond any axis", with(`"rel_l2":`, `"rel_l2":1e308,"cosine":`), "line 1: error.rel_l2: 1e+308, want 0 to 1e+100"},
+		{"interval beyond any axis", with(`"rel_l2_hi":null`, `"rel_l2_hi":1e308`), "line 1: error.rel_l2_hi: 1e+308, want 0 to 1e+100"},
+		{"negative error of a layer", with(`"rel_l2_layers":[`, `"rel_l2_layers":[-1,`), "line 1: error.rel_l2_layers[0]: -1, want 0 to 1e+100"},
+		{"ratio beyond any axis", with(`"ratio_to_full":`, `"ratio_to_full":1e308,"cold":true,"compress_ns":1,"mean_ns":`), "line 1: latency.ratio_to_full: 1e+308"},
+		{"interval", with(`"lo_ns":`, `"lo_ns":9`), "line 1: latency.lo_ns: 9"},
+		{"full's samples", with(`"full_step_ns":[`, `"full_step_ns":[1,`), "line 1: latency.full_step_ns: 4 samples, want one beside each of the 3 of step_ns"},
+		{"ratio below its interval", with(`"ratio_lo":`, `"ratio_lo":9`), "line 1: latency.ratio_lo: 9"},
+		{"ratio above its interval", with(`"ratio_hi":`, `"ratio_hi":-`), "line 1: latency.ratio_hi: -"},
+		{"sample", with(`"step_ns":[`, `"step_ns":[-5,`), "line 1: latency.step_ns[0]: -5, want 0 or more"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			records, err := Read(strings.NewReader(c.data))
+			if err == nil {
+				t.Fatalf("%d records and no error", len(records))
+			}
+			if !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+// endless is a file that never ends its first line.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+func TestReadLineLimit(t *testing.T) {
+	b := bufio.NewReader(endless{})
+	if _, _, err := readLine(b, 100_000); err == nil || err.Error() != "longer than 100000 bytes" {
+		t.Errorf("error %v", err)
+	}
+}
