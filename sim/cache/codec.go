@@ -1,7 +1,5 @@
 package cache
 
-import "kvgauge/sim/kernel"
-
 // coder is what a Store writes rows with.
 type coder struct {
 	k, v   []float32 // a row, transformed
@@ -13,26 +11,23 @@ type coder struct {
 func (c *Codec) grouped() bool { return c.K.Grouped() || c.V.Grouped() }
 
 // newCoder makes the memory.
-func (s *Store) newCoder() {
-	if s.shape.Latent {
-		s.codec.V, s.codec.HadamardV = kernel.Layout{}, s.codec.HadamardK
-	}
-	s.coder = coder{
+func (s *Store) newCoder() coder {
+	return coder{
 		k: make([]float32, s.shape.K), v: make([]float32, s.shape.V),
 		room: make([]float32, max(s.codec.K.Room(s.shape.K), s.codec.V.Room(s.shape.V))),
 	}
 }
 
-// transformed returns the rows of a token as they are stored. The result is valid until the next call.
-func (s *Store) transformed(k, v []float32) (tk, tv []float32) {
+// transformed returns the rows of a token as they are stored. The result is valid until the next call with the coder.
+func (s *Store) transformed(c *coder, k, v []float32) (tk, tv []float32) {
 	if h := s.codec.HadamardK; h != nil {
-		copy(s.coder.k, k)
-		k = s.coder.k
+		copy(c.k, k)
+		k = c.k
 		h.Transform(k)
 	}
 	if h := s.codec.HadamardV; h != nil {
-		copy(s.coder.v, v)
-		v = s.coder.v
+		copy(c.v, v)
+		v = c.v
 		h.Transform(v)
 	}
 	return k, v

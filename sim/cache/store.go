@@ -86,7 +86,10 @@ func Build(spec Spec) (*Store, error) {
 		s.meta += d.MetaPerStore
 	}
 	s.read = s.meta // until the first append, if there is one
-	s.newCoder()
+	if s.shape.Latent {
+		s.codec.V, s.codec.HadamardV = kernel.Layout{}, s.codec.HadamardK
+	}
+	s.coder = s.newCoder()
 	if packing != nil {
 		longest, err := s.encodePrompt(packing, v, spec.Decode)
 		if err != nil {
@@ -96,30 +99,42 @@ func Build(spec Spec) (*Store, error) {
 		return s, nil
 	}
 	longest := 0
-	for h := range v.K {
+	s.heads = make([]entries, v.Heads())
+	for h := range s.heads {
 		n := v.Rows(h)
 		most := n + spec.Decode
 		if s.goesRound(h) {
 			most = min(most, max(n, s.ring.Capacity))
 		}
 		longest = max(longest, most)
-		e := s.newEntries(most, notes != nil)
-		e.pos, e.built = append(e.pos, v.Pos[h]...), n
+		s.heads[h] = s.newEntries(most, notes != nil)
 		if notes != nil {
-			e.notes = append(e.notes, notes[h]...)
+			s.heads[h].notes = append(s.heads[h].notes, notes[h]...)
 		}
-		for i := range n {
-			k, val := s.transformed(v.K[h][i*v.Dim:(i+1)*v.Dim], v.V[h][i*v.VDim:(i+1)*v.VDim])
-			if !e.append(k, val, s.shape) || !e.flush(s.room, s.shape) {
-				return nil, ErrRange
-			}
-		}
-		s.heads = append(s.heads, e)
+	}
+	finite := make([]bool, len(s.heads))
+	spec.Pool.Run(len(s.heads), func(_, h int) { finite[h] = s.fill(h, v) })
+	if slices.Contains(finite, false) {
+		return nil, ErrRange
 	}
 	s.prepare(longest, spec.Pool, v.Rope)
 	s.keepQueries(v)
 	s.fillIndex()
 	return s, nil
+}
+
+// fill encodes a head's rows of the prompt.
+func (s *Store) fill(h int, v *View) (finite bool) {
+	e, c := &s.heads[h], s.newCoder()
+	e.pos, e.built = append(e.pos, v.Pos[h]...), v.Rows(h)
+	for i := range e.built {
+		k, val := v.rowOf(h, i)
+		k, val = s.transformed(&c, k, val)
+		if !e.append(k, val, s.shape) || !e.flush(c.room, s.shape) {
+			return false
+		}
+	}
+	return true
 }
 
 // newEntries makes room for n rows.
@@ -181,7 +196,7 @@ func (s *Store) Append(layer, pos int, k, v [][]float32) error {
 	ok := true
 	for h := range s.heads {
 		e := &s.heads[h]
-		k, v := s.transformed(k[h], v[h])
+		k, v := s.transformed(&s.coder, k[h], v[h])
 		i := s.slot(h)
 		if i < len(e.pos) && !s.codec.grouped() {
 			ok = e.set(i, k, v, s.shape) && ok

@@ -11,6 +11,7 @@ type View struct {
 	Latent bool        // a value is the first VDim channels of its key
 	Pos    [][]int32   // [head][row] token position of each row, ascending
 	K, V   [][]float32 // [head][rows*Dim], [head][rows*VDim]
+	at     [][]int32   // [head][row] which row of K and V it is; nil: all are, in order. Only Build sees any
 	Peers  []Peer      // what Layers[1:] would store if they did not share, until a map merges them
 	Q      [][][]float32
 	//     [layer of the group][query head][queries*Dim], those of tokens FirstQuery and later
@@ -48,6 +49,7 @@ func (v *View) Tokens() int { return v.FirstQuery + v.Queries() }
 // Apply returns the view as a decision leaves it, for the stage that follows.
 func (v *View) Apply(d Decision) *View {
 	w := v.Stored(d)
+	w.gather()
 	if f, ok := d.Map.(Fold); ok && !isRebuild(f) {
 		w.Q = v.folded(f, w.Dim)
 	}
@@ -57,7 +59,8 @@ func (v *View) Apply(d Decision) *View {
 	return w
 }
 
-// Stored is Apply without the queries, which stay as they are: what a store is built from.
+// Stored is what a store is built from: Apply without the queries, which stay as they are, and without a copy of the
+// rows that are kept.
 func (v *View) Stored(d Decision) *View {
 	w := *v
 	if d.Map != nil {
@@ -67,7 +70,14 @@ func (v *View) Stored(d Decision) *View {
 		w.Peers = nil
 	}
 	if d.Keep != nil {
-		w.applyKeep(d.Keep)
+		pos := make([][]int32, len(d.Keep))
+		for h, rows := range d.Keep {
+			pos[h] = make([]int32, len(rows))
+			for i, r := range rows {
+				pos[h][i] = w.Pos[h][r]
+			}
+		}
+		w.Pos, w.at = pos, d.Keep
 	}
 	return &w
 }
@@ -157,21 +167,26 @@ func (v *View) folded(f Fold, width int) [][][]float32 {
 	return folded
 }
 
-// applyKeep copies the kept rows of each head, in every layer that has rows of its own.
-func (v *View) applyKeep(keep [][]int32) {
-	pos := make([][]int32, len(keep))
-	for h, rows := range keep {
-		pos[h] = make([]int32, 0, len(rows))
-		for _, r := range rows {
-			pos[h] = append(pos[h], v.Pos[h][r])
-		}
+// gather copies the kept rows of each head, in every layer that has rows of its own.
+func (v *View) gather() {
+	if v.at == nil {
+		return
 	}
-	v.K, v.V, v.Pos = keptRows(v.K, keep, v.Dim), keptRows(v.V, keep, v.VDim), pos
+	v.K, v.V = keptRows(v.K, v.at, v.Dim), keptRows(v.V, v.at, v.VDim)
 	peers := v.Peers
 	v.Peers = nil
 	for _, p := range peers {
-		v.Peers = append(v.Peers, Peer{keptRows(p.K, keep, v.Dim), keptRows(p.V, keep, v.VDim)})
+		v.Peers = append(v.Peers, Peer{keptRows(p.K, v.at, v.Dim), keptRows(p.V, v.at, v.VDim)})
 	}
+	v.at = nil
+}
+
+// rowOf returns row i of a stored head.
+func (v *View) rowOf(head, i int) (k, val []float32) {
+	if v.at != nil {
+		i = int(v.at[head][i])
+	}
+	return v.K[head][i*v.Dim : (i+1)*v.Dim], v.V[head][i*v.VDim : (i+1)*v.VDim]
 }
 
 // keptRows copies the rows of each head that keep names.
