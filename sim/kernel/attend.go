@@ -214,5 +214,8 @@ var ones = slices.Repeat([]float32{1}, block)
 // Axpy adds p*x to y, which is as long.
 func Axpy(p float32, x, y []float32) { active.axpy(p, x, y) }
 
+// Dot returns the inner product of two vectors.
+func Dot(x, y []float32) float32 { return active.dot(x, y[:len(x)]) }
+
 // Max raises y to x, which is as long, where x is larger.
 func Max(x, y []float32) { active.maxInto(x, y) }

@@ -1,5 +1,7 @@
 package kernel
 
+import "slices"
+
 // Scores computes the logits of a batch of queries against rows lo to hi of one stored head:
 //
 //	out[s*stride+i-lo] = q[s] . k[i]
@@ -30,20 +32,66 @@ func Scores(q []float32, k *Rows, lo, hi int, s *Scratch, out []float32, stride 
 // q is [queries][k.Dim] and carries the softmax scale already.
 //
 // Where out is not nil it receives the attention outputs, [queries][v.Dim]. Where sums is not nil the
-// probabilities of each row, summed over the queries, are added to it, [rows]: two passes, since a
-// probability is known only after its query's maximum and sum are. Work is cut into tiles of block queries
-// by block rows; results do not depend on the number of threads.
+// probabilities of each row, summed over the queries, are added to it, [rows]: a tile of queries keeps its logits until
+// their maxima and sums are known. Work is cut into tiles of block queries by block rows; results do not depend on the
+// number of threads.
 func Causal(pool *Pool, q []float32, first int, k, v *Rows, out []float32, sums []float64) {
 	c := newCausal(q, first, k, v)
-	c.out, c.sums = out, sums
-	for range pool.Threads() {
-		c.scratch = append(c.scratch, NewScratch(block, max(k.Dim, v.Dim)))
+	c.out = out
+	tiles, wave := (c.queries+block-1)/block, sumTiles
+	if sums == nil {
+		wave = tiles
 	}
-	tiles := (c.queries + block - 1) / block
-	pool.Run(tiles, func(worker, i int) { c.attendTile((tiles-1-i)*block, c.scratch[worker]) }) // the longest first
-	if sums != nil {
-		pool.Run((c.seen(c.queries)+block-1)/block, func(worker, i int) { c.sumProbabilities(i*block, c.scratch[worker]) })
+	workers := make([]tileWorker, pool.Threads())
+	parts := make([][]float32, min(wave, tiles)) // [tile of a wave][rows]
+	for hi := tiles; hi > 0; hi -= wave {        // the longest first
+		n := min(wave, hi)
+		pool.Run(n, func(worker, i int) {
+			w := &workers[worker]
+			if w.scratch == nil {
+				w.scratch = NewScratch(block, max(k.Dim, v.Dim))
+			}
+			if sums == nil {
+				c.attendTile((hi-1-i)*block, w.scratch, nil, nil)
+				return
+			}
+			parts[i] = c.tileSums((hi-1-i)*block, w, parts[i])
+		})
+		if sums != nil {
+			for _, part := range parts[:n] {
+				for i, x := range part {
+					sums[i] += float64(x)
+				}
+			}
+		}
 	}
+}
+
+// sumTiles is how many tiles of queries sum their probabilities beside each other; it bounds memory.
+const sumTiles = 16
+
+// tileWorker is what a worker of Causal keeps from tile to tile.
+type tileWorker struct {
+	scratch *Scratch
+	logits  []float32 // [blocks of rows][block queries][block] those of a tile
+}
+
+// tileSums returns the probabilities of the rows, summed over a tile of queries, in the memory of part where that does.
+func (c *causal) tileSums(lo int, w *tileWorker, part []float32) []float32 {
+	_, queries, sees := c.tile(lo)
+	rows := (sees + block - 1) / block * block
+	if len(w.logits) < rows*block {
+		w.logits = make([]float32, rows*block)
+	}
+	c.attendTile(lo, w.scratch, nil, w.logits)
+	part = slices.Grow(part[:0], rows)[:rows]
+	s := w.scratch
+	for at := 0; at < sees; at += block {
+		n := min(block, sees-at)
+		kScale := active.rowScales(c.k, at, n, s.ones[:n], s.kScale)
+		active.sumProbabilities(w.logits[at*block:], n, queries, kScale, c.max[lo:], c.inverse[lo:], part[at:])
+	}
+	return part[:sees]
 }
 
 // causal is causal attention of some queries of one head.
@@ -53,9 +101,6 @@ type causal struct {
 	queries int
 	k, v    *Rows
 	out     []float32
-	sums    []float64
-	record  []Partial  // [query] where not nil, their Logits receive those of the query
-	scratch []*Scratch // [worker]
 
 	max, inverse []float32 // [query] largest logit, and the inverse of the sum of exp(logit-max)
 }
@@ -75,16 +120,21 @@ func (c *causal) tile(lo int) (q []float32, queries, sees int) {
 // seen is how many rows the query before query s sees.
 func (c *causal) seen(s int) int { return min(c.k.Len(), c.first+s) }
 
-// attendTile runs the online softmax of a tile of queries over all rows that they see.
-func (c *causal) attendTile(lo int, s *Scratch) {
+// attendTile runs the online softmax of a tile of queries over all rows that they see. Where they are not nil, the
+// Logits of record [query of the tile] receive those of the queries, and logits [blocks of rows][block queries][block]
+// those of each block, without the scales of the rows.
+func (c *causal) attendTile(lo int, s *Scratch, record []Partial, logits []float32) {
 	q, queries, sees := c.tile(lo)
 	st, acc := s.begin(queries, c.v.Dim)
 	for at := 0; at < sees; at += block {
 		n := min(block, sees-at)
 		c.score(q, lo, queries, at, n, s)
 		kScale := active.rowScales(c.k, at, n, s.ones[:n], s.kScale)
-		if c.record != nil {
-			recordLogits(c.record[lo:lo+queries], s.logits, n, kScale, &kScale[0] != &s.ones[0])
+		if logits != nil {
+			copy(logits[at*block:], s.logits[:queries*block])
+		}
+		if record != nil {
+			recordLogits(record, s.logits, n, kScale, &kScale[0] != &s.ones[0])
 		}
 		active.onlineSoftmax(s.logits, n, kScale, active.rowScales(c.v, at, n, s.ones[:n], s.vScale), st)
 		if c.out != nil {
@@ -98,22 +148,6 @@ func (c *causal) attendTile(lo int, s *Scratch) {
 			for d := range out {
 				out[d] = acc[h*c.v.Dim+d] / st.sum[h]
 			}
-		}
-	}
-}
-
-// sumProbabilities sums the probabilities of a block of rows over all queries that see them.
-func (c *causal) sumProbabilities(at int, s *Scratch) {
-	n := min(block, c.seen(c.queries)-at)
-	part := s.vScale
-	for lo := max(0, at-c.first) / block * block; lo < c.queries; lo += block {
-		q, queries, sees := c.tile(lo)
-		rows := min(n, sees-at)
-		c.score(q, lo, queries, at, rows, s)
-		kScale := active.rowScales(c.k, at, rows, s.ones[:rows], s.kScale)
-		active.sumProbabilities(s.logits, rows, queries, kScale, c.max[lo:], c.inverse[lo:], part)
-		for i := range rows {
-			c.sums[at+i] += float64(part[i])
 		}
 	}
 }

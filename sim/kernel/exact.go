@@ -120,6 +120,11 @@ func logSumExp(xs []float64) float64 {
 	return m + math.Log(SumExp(xs, m))
 }
 
+// Exps fills dst with e^(x-shift) and returns the sum, where shift is the largest of xs or above. dst may be xs.
+func Exps(dst, xs []float64, shift float64) (sum float64) {
+	return active.exps64(dst[:len(xs)], xs, shift)
+}
+
 // SumExp returns the sum of e^(x-shift), where shift is the largest of xs or above.
 func SumExp(xs []float64, shift float64) (sum float64) {
 	var room [block]float64

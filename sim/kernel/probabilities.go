@@ -33,28 +33,24 @@ func CausalProbabilities(q [][]float32, first int, k *Rows, join func(x, y []flo
 		var joined []Partial
 		for h, x := range q {
 			c := newCausal(x[lo*k.Dim:hi*k.Dim], first+lo, k, k)
+			var record []Partial
 			for row := range slices.Chunk(room[min(h, 1)][:(hi-lo)*stride], stride) {
-				c.record = append(c.record, Partial{Logits: row[:0]})
+				record = append(record, Partial{Logits: row[:0]})
 			}
-			c.probabilities(scratch)
+			c.attendTile(0, scratch, record, nil)
+			for s, p := range record {
+				Probabilities(p.Logits, c.max[s:s+1], c.inverse[s:s+1])
+			}
 			if h == 0 {
-				joined = c.record
+				joined = record
 				continue
 			}
-			for s, p := range c.record {
+			for s, p := range record {
 				join(p.Logits, joined[s].Logits)
 			}
 		}
 		for s, p := range joined {
 			visit(lo+s, p.Logits[:min(k.Len(), first+lo+s+1)])
 		}
-	}
-}
-
-// probabilities makes those of a tile of queries of their recorded logits.
-func (c *causal) probabilities(s *Scratch) {
-	c.attendTile(0, s)
-	for h, p := range c.record {
-		Probabilities(p.Logits, c.max[h:h+1], c.inverse[h:h+1])
 	}
 }

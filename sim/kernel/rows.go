@@ -44,6 +44,13 @@ func NewCodes(f Format, dim, capacity int) Rows {
 	return r
 }
 
+// F32Rows are the rows of x [rows][dim], in its memory. Nothing must be appended to them.
+func F32Rows(x []float32, dim int) Rows {
+	r := NewCodes(F32, dim, 0)
+	r.Data = Memory(x)
+	return r
+}
+
 // Len is how many rows are held, those in the residual window among them.
 func (r *Rows) Len() int {
 	n := r.own()

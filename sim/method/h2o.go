@@ -248,18 +248,11 @@ func (p h2oPolicy) After(s *cache.Step) {
 // see the whole prompt, as if it were not causal; 0 is causal attention.
 func columnSums(c Cell, v *cache.View, ahead int) [][]float64 {
 	n := v.Rows(0)
-	keys := make([]kernel.Rows, v.Heads())
-	for j := range keys {
-		keys[j] = kernel.NewRows(kernel.F32, v.Dim, n)
-		for i := range n {
-			keys[j].Append(v.K[j][i*v.Dim : (i+1)*v.Dim])
-		}
-	}
 	sums := make([][]float64, v.QHeads())
 	q := make([]float32, n*v.Dim)
 	for h := range sums {
 		sums[h] = make([]float64, n)
-		k := &keys[h/v.Group()]
+		k := kernel.F32Rows(v.K[h/v.Group()][:n*v.Dim], v.Dim)
 		for _, layer := range v.Q {
 			for i, x := range layer[h] {
 				q[i] = x * float32(v.Scale)
@@ -267,9 +260,9 @@ func columnSums(c Cell, v *cache.View, ahead int) [][]float64 {
 			first := 0
 			if ahead > 0 {
 				first = n - ahead
-				kernel.Causal(c.Pool, q[:first*v.Dim], n-1, k, k, nil, sums[h])
+				kernel.Causal(c.Pool, q[:first*v.Dim], n-1, &k, &k, nil, sums[h])
 			}
-			kernel.Causal(c.Pool, q[first*v.Dim:], first, k, k, nil, sums[h])
+			kernel.Causal(c.Pool, q[first*v.Dim:], first, &k, &k, nil, sums[h])
 		}
 		for i := range sums[h] {
 			sums[h][i] /= float64(len(v.Q))
