@@ -3,8 +3,12 @@ package method
 import (
 	"errors"
 	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/floats"
 
 	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
 )
 
 func init() {
@@ -50,11 +54,19 @@ func (m expectedAttention) Fit(c Cell) (Cell, error) {
 
 // Decide keeps the sinks and the best of the rest.
 func (m expectedAttention) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	var rotation []complex128
-	if m.budget.Of(c.SeqLen) < v.Rows(0) {
-		rotation = m.meanRotation(v)
+	budget := m.budget.Of(c.SeqLen)
+	if budget >= v.Rows(0) {
+		return keepBest(c, v, budget, nil), nil
 	}
-	return keepBest(c, v, m.budget.Of(c.SeqLen), func(j int) []float64 { return m.scores(v, j, rotation) }), nil
+	angles, rotation := newAngles(v, m.sinks), m.meanRotation(v)
+	expected := make([][][]float64, v.QHeads()) // [query head][layer][row after the sinks]
+	c.Pool.Run(len(expected), func(_, h int) {
+		for _, layer := range v.Q {
+			mean, cov := angles.queries(v, layer[h], rotation)
+			expected[h] = append(expected[h], expectedShares(v.K[h/v.Group()][m.sinks*v.Dim:], mean, cov, v.Scale))
+		}
+	})
+	return keepBest(c, v, budget, func(j int) []float64 { return m.scores(v, j, expected) }), nil
 }
 
 // meanRotation is the mean rotation of the positions to come, for each pair of channels.
@@ -70,15 +82,12 @@ func (m expectedAttention) meanRotation(v *cache.View) []complex128 {
 }
 
 // scores returns those of a stored head's rows: the mean over the query heads that read them.
-func (m expectedAttention) scores(v *cache.View, j int, rotation []complex128) []float64 {
-	rows, group := v.Rows(j), v.Group()
-	scores := make([]float64, rows)
-	for _, layer := range v.Q {
-		for _, q := range layer[j*group : (j+1)*group] {
-			mean, cov := m.queries(v, q, rotation)
-			for i, p := range expected(v.K[j][m.sinks*v.Dim:], mean, cov, v.Scale) {
-				scores[m.sinks+i] += p / float64(group*len(v.Q))
-			}
+func (m expectedAttention) scores(v *cache.View, j int, expected [][][]float64) []float64 {
+	group := v.Group()
+	scores := make([]float64, v.Rows(j))
+	for _, head := range expected[j*group : (j+1)*group] {
+		for _, layer := range head {
+			floats.AddScaled(scores[m.sinks:], 1/float64(group*len(v.Q)), layer)
 		}
 	}
 	for i := range scores {
@@ -91,75 +100,123 @@ func (m expectedAttention) scores(v *cache.View, j int, rotation []complex128) [
 	return scores
 }
 
+// momentTokens is how many tokens are summed in float32, before the sum goes on in float64.
+const momentTokens = 512
+
+// angles are the sines and cosines of the prompt's positions, sinks apart, that take the rotary embedding back: one
+// table for all heads.
+type angles struct {
+	first    int       // token
+	tokens   int       // from it on
+	sin, cos []float32 // [pair][tokens]
+}
+
+func newAngles(v *cache.View, sinks int) angles {
+	a := angles{first: sinks, tokens: v.Tokens() - sinks}
+	a.sin, a.cos = make([]float32, len(v.Rope.InvFreq)*a.tokens), make([]float32, len(v.Rope.InvFreq)*a.tokens)
+	const exact = 64 // positions from one sine to the next; between them each is the one before times a rotation
+	for p, w := range v.Rope.InvFreq {
+		sin1, cos1 := math.Sincos(-w)
+		step, at := complex(cos1, sin1), complex128(0)
+		for t := range a.tokens {
+			if at *= step; t%exact == 0 {
+				sin, cos := math.Sincos(-w * float64(a.first+t))
+				at = complex(cos, sin)
+			}
+			a.sin[p*a.tokens+t], a.cos[p*a.tokens+t] = float32(imag(at)), float32(real(at))
+		}
+	}
+	return a
+}
+
 // queries returns the mean [dim] and the covariance [dim][dim] of a query head's queries, sinks apart, as
 // the positions to come rotate them. The covariance divides by their number.
-func (m expectedAttention) queries(v *cache.View, q []float32, rotation []complex128) (mean []float64, cov [][]float64) {
-	dim, n := v.Dim, v.Tokens()-m.sinks
-	still := make([]float64, 0, n*dim) // before the rotary embedding
-	mean = make([]float64, dim)
-	for t := m.sinks; t < v.Tokens(); t++ {
-		for _, a := range row(q, dim, t-v.FirstQuery) {
-			still = append(still, float64(a))
+func (a angles) queries(v *cache.View, q []float32, rotation []complex128) (mean []float64, cov []float64) {
+	dim := v.Dim
+	still := a.unrotated(v, q) // [part][channel][momentTokens]
+	mean, cov = make([]float64, dim), make([]float64, dim*dim)
+	for at := 0; at < len(still); at += momentTokens {
+		mean[at/momentTokens%dim] += sum(still[at:at+momentTokens]) / float64(a.tokens)
+	}
+	product, ones := make([]float32, dim*dim), slices.Repeat([]float32{1}, momentTokens)
+	for lo := 0; lo < len(still); lo += momentTokens * dim {
+		part, tokens := still[lo:lo+momentTokens*dim], min(momentTokens, a.tokens-lo/dim)
+		for d := range mean {
+			kernel.Axpy(-float32(mean[d]), ones[:tokens], part[d*momentTokens:][:tokens])
 		}
-		x := still[len(still)-dim:]
-		for p, w := range v.Rope.InvFreq {
-			sin, cos := math.Sincos(-w * float64(t))
-			rotate(v.Rope, x, p, complex(cos, sin))
+		const columns = 32 // that are multiplied together, with the rows below them: the rest is symmetric
+		for d := 0; d < dim; d += columns {
+			kernel.Multiply(part[d*momentTokens:], part[d*momentTokens:min(d+columns, dim)*momentTokens], momentTokens, product[d*dim+d:], dim)
 		}
-		for d, a := range x {
-			mean[d] += a / float64(n)
+		for i, x := range product {
+			cov[i] += float64(x) / float64(a.tokens)
 		}
 	}
-	cov = make([][]float64, dim)
-	for d := range cov {
-		cov[d] = make([]float64, dim)
-	}
-	for ; len(still) > 0; still = still[dim:] {
-		x := still[:dim]
-		for d := range x {
-			x[d] -= mean[d]
-		}
-		for d, a := range x {
-			for e, b := range x[:d+1] {
-				cov[d][e] += a * b / float64(n)
-			}
-		}
-	}
-	for d := range cov {
+	for d := range dim {
 		for e := range d {
-			cov[e][d] = cov[d][e]
+			cov[e*dim+d] = cov[d*dim+e]
 		}
 	}
 	for p, z := range rotation {
 		rotate(v.Rope, mean, p, z)
-		for _, x := range cov { // times R transposed
-			rotate(v.Rope, x, p, z)
+		for e := range dim { // times R transposed
+			rotate(v.Rope, cov[e*dim:(e+1)*dim], p, z)
 		}
-		a, b := v.Rope.Pair(p) // R times
+		x, y := v.Rope.Pair(p) // R times
 		for e := range dim {
-			column := complex(cov[a][e], cov[b][e]) * z
-			cov[a][e], cov[b][e] = real(column), imag(column)
+			column := complex(cov[x*dim+e], cov[y*dim+e]) * z
+			cov[x*dim+e], cov[y*dim+e] = real(column), imag(column)
 		}
 	}
 	return mean, cov
 }
 
-// expected returns the softmax over the keys k [rows][dim] of their expected logits: with queries of that mean
-// and covariance, scale*k.mean + scale*scale*k.cov.k/2.
-func expected(k []float32, mean []float64, cov [][]float64, scale float64) []float64 {
-	dim := len(mean)
-	out := make([]float64, len(k)/dim)
-	x := make([]float64, dim)
-	for i := range out {
-		for d, a := range row(k, dim, i) {
-			x[d] = float64(a) * scale
-		}
-		for d, a := range x {
-			var s float64
-			for e, b := range cov[d] {
-				s += b * x[e]
+// unrotated returns queries as they were before the rotary embedding, channel by channel in parts of momentTokens
+// tokens: [part][channel][momentTokens], zeros after the last token.
+func (a angles) unrotated(v *cache.View, q []float32) []float32 {
+	dim := v.Dim
+	parts := (a.tokens + momentTokens - 1) / momentTokens
+	still := make([]float32, parts*dim*momentTokens)
+	q = q[(a.first-v.FirstQuery)*dim:]
+	rotated := make([]bool, dim)
+	for p := range v.Rope.InvFreq {
+		x, y := v.Rope.Pair(p)
+		rotated[x], rotated[y] = true, true
+		for lo := 0; lo < a.tokens; lo += momentTokens {
+			n := min(momentTokens, a.tokens-lo)
+			sin, cos := a.sin[p*a.tokens+lo:][:n], a.cos[p*a.tokens+lo:][:n]
+			toX, toY := still[lo*dim+x*momentTokens:][:n], still[lo*dim+y*momentTokens:][:n]
+			for t := range n {
+				qx, qy := q[(lo+t)*dim+x], q[(lo+t)*dim+y]
+				toX[t], toY[t] = float32(qx*cos[t])-float32(qy*sin[t]), float32(qx*sin[t])+float32(qy*cos[t])
 			}
-			out[i] += a * (mean[d] + s/2)
+		}
+	}
+	for d := range dim {
+		for t := 0; !rotated[d] && t < a.tokens; t++ {
+			still[t/momentTokens*momentTokens*dim+d*momentTokens+t%momentTokens] = q[t*dim+d]
+		}
+	}
+	return still
+}
+
+// expectedShares returns the softmax over the keys k [rows][dim] of their expected logits: with queries of that mean
+// and covariance [dim][dim], scale*k.mean + scale*scale*k.cov.k/2.
+func expectedShares(k []float32, mean, cov []float64, scale float64) []float64 {
+	const together = 64 // keys
+	dim := len(mean)
+	narrow := make([]float32, dim*dim)
+	for i, x := range cov {
+		narrow[i] = float32(x)
+	}
+	out := make([]float64, len(k)/dim)
+	spread := make([]float32, together*dim) // cov.k of some keys
+	for lo := 0; lo < len(out); lo += together {
+		n := min(together, len(out)-lo)
+		kernel.Multiply(k[lo*dim:(lo+n)*dim], narrow, dim, spread, dim)
+		for i := range n {
+			key := row(k, dim, lo+i)
+			out[lo+i] = scale*dot(key, mean) + scale*scale/2*float64(kernel.Dot(key, row(spread, dim, i)))
 		}
 	}
 	softmax(out)

@@ -26,8 +26,8 @@ func TestExpectedOfOneQuery(t *testing.T) {
 		next := append([]float32(nil), still...)
 		v.Rope.Rotate(next, rows)
 		m := expectedAttention{future: 1, sinks: sinks}
-		mean, cov := m.queries(v, same, m.meanRotation(v))
-		got := expected(v.K[0][sinks*8:], mean, cov, v.Scale)
+		mean, cov := newAngles(v, sinks).queries(v, same, m.meanRotation(v))
+		got := expectedShares(v.K[0][sinks*8:], mean, cov, v.Scale)
 		logits, lse := kernel.LogitsExact(next, 8, v.Scale, v.K[0][sinks*8:], []int{rows - sinks})
 		for i := range got {
 			if want := math.Exp(logits[i] - lse[0]); math.Abs(got[i]-want) > 1e-5 {
@@ -76,14 +76,14 @@ func TestExpectedQueries(t *testing.T) {
 	cov.Scale(1/float64(rows-sinks), &cov)
 	turned.Product(turn, &cov, turn.T())
 	mean.Mul(&mean, turn.T())
-	gotMean, gotCov := m.queries(v, v.Q[0][1], m.meanRotation(v))
+	gotMean, gotCov := newAngles(v, sinks).queries(v, v.Q[0][1], m.meanRotation(v))
 	for d := range dim {
 		if math.Abs(gotMean[d]-mean.At(0, d)) > 1e-5 {
 			t.Errorf("mean %d: %g, want %g", d, gotMean[d], mean.At(0, d))
 		}
 		for e := range dim {
-			if math.Abs(gotCov[d][e]-turned.At(d, e)) > 1e-5 {
-				t.Errorf("covariance %d, %d: %g, want %g", d, e, gotCov[d][e], turned.At(d, e))
+			if math.Abs(gotCov[d*dim+e]-turned.At(d, e)) > 1e-5 {
+				t.Errorf("covariance %d, %d: %g, want %g", d, e, gotCov[d*dim+e], turned.At(d, e))
 			}
 		}
 	}

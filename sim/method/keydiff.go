@@ -68,8 +68,9 @@ func distinct(k []float32, dim int, rows []int32) []float64 {
 	for n, i := range rows {
 		x := row(k, dim, int(i))
 		lengths[n] = math.Sqrt(square(x))
+		unit := 1 / max(lengths[n], 1e-12) / float64(len(rows))
 		for d, a := range x {
-			anchor[d] += float64(a) / max(lengths[n], 1e-12) / float64(len(rows))
+			anchor[d] += float64(a) * unit
 		}
 	}
 	var long float64
@@ -79,11 +80,7 @@ func distinct(k []float32, dim int, rows []int32) []float64 {
 	long = max(math.Sqrt(long), 1e-8)
 	scores := make([]float64, len(rows))
 	for n, i := range rows {
-		var dot float64
-		for d, a := range row(k, dim, int(i)) {
-			dot += float64(a) * anchor[d]
-		}
-		scores[n] = -dot / (max(lengths[n], 1e-8) * long)
+		scores[n] = -dot(row(k, dim, int(i)), anchor) / (max(lengths[n], 1e-8) * long)
 	}
 	return scores
 }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
+
 	"kvgauge/sim/cache"
 )
 
@@ -97,18 +99,19 @@ func (m lagKV) spread(x []float32, dim, lo int) []float64 {
 			}
 		}
 	}
+	for d := range most {
+		most[d] = 1 / (most[d] - least[d])
+	}
 	out := make([]float64, m.lag)
 	scaled := make([]float64, dim)
 	for i := range out {
-		var mean, squares float64
-		for d, a := range row(x, dim, lo+i) {
-			scaled[d] = (float64(a) - least[d]) / (most[d] - least[d])
-			mean += scaled[d] / float64(dim)
+		x := row(x, dim, lo+i)
+		for d, a := range x {
+			scaled[d] = (float64(a) - least[d]) * most[d]
 		}
-		for _, a := range scaled {
-			squares += (a - mean) * (a - mean)
-		}
-		out[i] = math.Sqrt(squares / float64(dim-1)) // the sample's
+		mean := floats.Sum(scaled) / float64(dim)
+		floats.AddConst(-mean, scaled)
+		out[i] = math.Sqrt(floats.Dot(scaled, scaled) / float64(dim-1)) // the sample's
 	}
 	softmax(out)
 	return out

@@ -3,6 +3,8 @@ package method
 import (
 	"math"
 
+	"gonum.org/v1/gonum/floats"
+
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 )
@@ -140,11 +142,12 @@ func (o observation) queryHead(v *cache.View, h int) []float64 {
 		q := layer[h][first*v.Dim : (first+o.window)*v.Dim]
 		logits, lse := kernel.LogitsExact(q, v.Dim, v.Scale, v.K[h/v.Group()], sees)
 		for s := range sees {
-			for i := range sum {
-				sum[i] += math.Exp(logits[s*rows+i]-lse[s]) / float64(len(v.Q))
-			}
+			seen := logits[s*rows:][:prefix]
+			kernel.Exps(seen, seen, lse[s])
+			floats.Add(sum, seen)
 		}
 	}
+	floats.Scale(1/float64(len(v.Q)), sum)
 	return sum
 }
 

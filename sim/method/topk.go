@@ -1,23 +1,20 @@
 package method
 
 import (
-	"cmp"
+	"math"
 	"slices"
 )
 
 // topK returns the indices of the k highest scores, ascending. Equal scores: the lower index wins, where
-// the published code uses an unordered top-k.
+// the published code uses an unordered top-k. What is not a number counts as the lowest.
 func topK(scores []float64, k int) []int32 {
-	if k >= len(scores) {
-		return span(0, len(scores))
+	scores = slices.Clone(scores)
+	for i, x := range scores {
+		if math.IsNaN(x) {
+			scores[i] = math.Inf(-1)
+		}
 	}
-	order := span(0, len(scores))
-	slices.SortFunc(order, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(a, b))
-	})
-	order = order[:k]
-	slices.Sort(order)
-	return order
+	return appendTopK(scores, k, make([]float64, len(scores)), make([]int32, 0, min(k, len(scores))))
 }
 
 // span returns lo, lo+1, ... hi-1.
@@ -31,11 +28,14 @@ func span(lo, hi int) []int32 {
 
 // appendTopK appends to dst, ascending, the indices of the k highest scores; of equal ones the lower index wins. room
 // is scratch memory of at least as many numbers. It allocates nothing where dst has room.
-func appendTopK(scores []float32, k int, room []float32, dst []int32) []int32 {
+func appendTopK[F float32 | float64](scores []F, k int, room []F, dst []int32) []int32 {
 	if k >= len(scores) {
 		for i := range scores {
 			dst = append(dst, int32(i))
 		}
+		return dst
+	}
+	if k == 0 {
 		return dst
 	}
 	room = room[:len(scores)]

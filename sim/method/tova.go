@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
+
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 )
@@ -58,7 +60,7 @@ func (m tova) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	if budget >= rows {
 		return d, nil
 	}
-	scores := lastQuery(v)
+	scores := lastQuery(c, v)
 	if m.kvpress {
 		scores[rows-1] = math.Inf(1)
 	}
@@ -67,18 +69,34 @@ func (m tova) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 }
 
 // lastQuery returns the probabilities that the last prompt query gives the rows, as the mean over all query
-// heads and the layers that share the store.
-func lastQuery(v *cache.View) []float64 {
-	rows := v.Rows(0)
-	mean := make([]float64, rows)
-	for _, layer := range v.Q {
-		for h, q := range layer {
-			logits, lse := kernel.LogitsExact(q[len(q)-v.Dim:], v.Dim, v.Scale, v.K[h/v.Group()], []int{rows})
-			for i := range mean {
-				mean[i] += math.Exp(logits[i]-lse[0]) / float64(len(v.Q)*len(layer))
+// heads and the layers that share the store. A key is read once for all query heads that read it.
+func lastQuery(c Cell, v *cache.View) []float64 {
+	rows, group := v.Rows(0), v.Group()
+	perHead := make([][]float64, v.Heads())
+	c.Pool.Run(len(perHead), func(_, j int) {
+		sum, logits := make([]float64, rows), make([][]float64, group)
+		for g := range logits {
+			logits[g] = make([]float64, rows)
+		}
+		for _, layer := range v.Q {
+			for i := range rows {
+				k := row(v.K[j], v.Dim, i)
+				for g, q := range layer[j*group : (j+1)*group] {
+					logits[g][i] = v.Scale * dot(q[len(q)-v.Dim:], k)
+				}
+			}
+			for _, p := range logits {
+				softmax(p)
+				floats.Add(sum, p)
 			}
 		}
+		perHead[j] = sum
+	})
+	mean := perHead[0]
+	for _, sum := range perHead[1:] {
+		floats.Add(mean, sum)
 	}
+	floats.Scale(1/float64(len(v.Q)*v.QHeads()), mean)
 	return mean
 }
 
