@@ -18,13 +18,14 @@ const drawMemory = 72 << 20
 // printPlan lists the cells of a run with what they are expected to need, as trials and measurements of this machine
 // tell. resident is the memory that the process took before it planned.
 func printPlan(ctx context.Context, s *system, p sim.Plan, open []*trace.Trace, resident int64, plots bool) error {
+	s.leaves("nothing was measured")
 	var testbed *sim.Testbed
 	if !p.NoLatency {
 		testbed = sim.MeasureMachine(sim.ThisMachine(), p.Threads)
 	}
 	forecast, err := sim.NewForecast(ctx, p, open, testbed)
 	if err != nil {
-		return unfinished{err, "nothing was measured"}
+		return err
 	}
 	after := int64(0)
 	if plots {

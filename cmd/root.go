@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,14 @@ type system struct {
 	errTTY   bool
 	width    int // of the terminal; 0 where there is none
 	now      func() time.Time
+
+	left atomic.Pointer[string] // what the command leaves behind where it ends early
+}
+
+// leaves says what the command leaves behind where it ends early from here on.
+func (s *system) leaves(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	s.left.Store(&text)
 }
 
 // getenv returns a variable of the environment, "" where it is not set.
@@ -51,10 +60,14 @@ func (s *system) reportOptions(format string) report.Options {
 	return o
 }
 
-// Main runs the program and returns its exit code. The first signal ends a command cleanly, a second one at once.
+// patience is how long a command may take to end cleanly after a signal. What it writes stands the end of the process at
+// any moment.
+const patience = 900 * time.Millisecond
+
+// Main runs the program and returns its exit code. The first signal ends a command cleanly, where that is soon, and a
+// second one at once.
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
 	s := &system{
 		args: os.Args[1:], env: os.Environ(), out: os.Stdout, err: os.Stderr, now: time.Now,
 		outTTY: term.IsTerminal(int(os.Stdout.Fd())), errTTY: term.IsTerminal(int(os.Stderr.Fd())),
@@ -62,6 +75,11 @@ func Main() int {
 	if s.outTTY {
 		s.width, _, _ = term.GetSize(int(os.Stdout.Fd()))
 	}
+	context.AfterFunc(ctx, func() {
+		stop()
+		time.Sleep(patience)
+		os.Exit(s.report(ctx.Err()))
+	})
 	return execute(ctx, s)
 }
 
@@ -75,7 +93,19 @@ func execute(ctx context.Context, s *system) int {
 		root.SetErr(s.err)
 		err = root.ExecuteContext(ctx)
 	}
-	code, text := exit(err)
+	if err == nil {
+		err = ctx.Err() // a signal is never a success, however late it came
+	}
+	return s.report(err)
+}
+
+// report says on stderr how a command ended, and returns the exit code.
+func (s *system) report(err error) int {
+	left := ""
+	if text := s.left.Load(); text != nil {
+		left = *text
+	}
+	code, text := exit(err, left)
 	if text != "" {
 		fmt.Fprintf(s.err, "kvgauge: %s\n", text)
 	}

@@ -32,13 +32,14 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 	if err := record.CheckFolder(f.out, f.resume); err != nil && !f.dryRun {
 		return record.InOption("out", err)
 	}
+	s.leaves("nothing was written")
 	loaded, err := sim.Load(ctx, plan, in.traces)
 	if err != nil {
-		return unfinished{err, "nothing was written"}
+		return err
 	}
 	sweep, err := loaded.Size(ctx)
 	if err != nil {
-		return unfinished{err, "nothing was written"}
+		return err
 	}
 	if f.dryRun {
 		return printPlan(ctx, s, *sweep.Plan(), in.traces, resident, !f.noPlots)
@@ -57,18 +58,21 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 	defer folder.Close()
 
 	cells := sweep.Plan().Cells
+	kept := func() { s.leaves("%d of %d cells are kept in %s; --resume goes on", len(records), len(cells), f.out) }
+	kept()
 	bar := newProgress(s, f.progress, cells, len(records))
 	err = sweep.Run(ctx, testbed, func(r record.Record) error {
 		if err := folder.Append(r); err != nil {
 			return err
 		}
 		records = append(records, r)
+		kept()
 		bar.done(r)
 		return nil
 	})
 	bar.close()
 	if err != nil {
-		return unfinished{err, fmt.Sprintf("%d of %d cells are kept in %s; --resume goes on", len(records), len(cells), f.out)}
+		return err
 	}
 	return finish(s, folder, f.out, records, f.noPlots, f.format)
 }
@@ -106,6 +110,7 @@ func finish(s *system, folder *record.Folder, dir string, records []record.Recor
 	if err := folder.Finish(s.now()); err != nil {
 		return err
 	}
+	s.leaves("")
 	if err := report.Write(s.out, records, s.reportOptions(format)); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kvgauge/sim/method"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -70,7 +71,8 @@ func runTraceSynth(ctx context.Context, s *system, args []string, out, dtype, to
 		return err
 	}
 	defer t.Close()
-	err = trace.Write(out, t, dtype, func(done, total int) error {
+	s.leaves("%s was not written", out)
+	return record.InOption("out", trace.Write(out, t, dtype, func(done, total int) error {
 		if s.errTTY {
 			fmt.Fprintf(s.err, "\r%d/%d tensors", done, total)
 			if done == total {
@@ -78,9 +80,5 @@ func runTraceSynth(ctx context.Context, s *system, args []string, out, dtype, to
 			}
 		}
 		return ctx.Err()
-	})
-	if err != nil {
-		return unfinished{err, out + " was not written"}
-	}
-	return nil
+	}))
 }

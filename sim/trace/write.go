@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"kvgauge/sim/record"
 )
 
 // Write writes a trace as a safetensors file of F32, F16 or BF16 rows. One layer is in memory at a time.
@@ -20,7 +22,7 @@ import (
 // nil, hears of every tensor written, and its error ends the writing.
 func Write(path string, t *Trace, dtype string, progress func(done, total int) error) error {
 	if rowBytes[dtype] == 0 {
-		return fmt.Errorf("dtype %s, want %s", printable(dtype), rowDtypes)
+		return record.Input(fmt.Errorf("dtype %s, want %s", printable(dtype), rowDtypes))
 	}
 	items := t.items(dtype)
 	header, err := t.fileHeader(items)
@@ -158,7 +160,7 @@ func (t *Trace) fileHeader(items []item) ([]byte, error) {
 		text = append(text, ' ')
 	}
 	if len(text) > maxHeader {
-		return nil, fmt.Errorf("header of %d bytes, want at most %d", len(text), maxHeader)
+		return nil, record.Input(fmt.Errorf("header of %d bytes, want at most %d", len(text), maxHeader))
 	}
 	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), nil
 }
@@ -170,7 +172,7 @@ func writeRows(w io.Writer, name, dtype string, heads [][]float32, dim, first in
 		for h, head := range heads {
 			row := head[t*dim : (t+1)*dim]
 			if d := fromFloat32(buf, row, dtype); d >= 0 {
-				return fmt.Errorf("tensor %s: token %d: head %d: channel %d: %v is beyond %s", name, first+t, h, d, row[d], dtype)
+				return record.Input(fmt.Errorf("tensor %s: token %d: head %d: channel %d: %v is beyond %s", name, first+t, h, d, row[d], dtype))
 			}
 			if _, err := w.Write(buf); err != nil {
 				return err
@@ -197,7 +199,7 @@ func copyTensor(w io.Writer, name string, x tensor) error {
 // replace what is not a regular file, such as a folder or a device.
 func replaceFile(path string, write func(io.Writer) error) (err error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return errors.New("not a regular file")
+		return record.Input(errors.New("not a regular file"))
 	}
 	part := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%016x.part", filepath.Base(path), rand.Uint64()))
 	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
