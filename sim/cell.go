@@ -13,7 +13,7 @@ const (
 	// lateWindow is how many of the last prompt queries decide which keys are minor, at most.
 	lateWindow = 256
 	// lateBatch is how many of them are looked at together; it bounds memory.
-	lateBatch = 32
+	lateBatch = 64
 )
 
 // Cell is one trace x pipeline x sequence length.

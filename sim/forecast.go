@@ -92,7 +92,7 @@ func (f *forecaster) tryAt(ctx context.Context, c Cell, n int) error {
 // forecast extends the trials to the cells of the plan.
 func (f *forecaster) forecast() Forecast {
 	p := &f.plan
-	held := p.held()
+	held, _ := p.held()
 	out := Forecast{Cells: make([]time.Duration, len(p.Cells))}
 	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 	for _, t := range p.Traces {
@@ -129,8 +129,8 @@ func (f *forecaster) forecast() Forecast {
 			referenced[ref] = true
 			s += f.refRate[c.Trace] * float64(c.Reference)
 		}
-		if _, ok := held[c.Trace]; !ok {
-			s += float64(len(c.Layers)) * linear(f.read[c.Trace]).at(c.SeqLen)
+		if again := len(c.Layers) - held[c.Trace]; again > 0 {
+			s += float64(again) * linear(f.read[c.Trace]).at(c.SeqLen)
 		}
 		out.Cells[i] = seconds(s)
 	}

@@ -101,42 +101,40 @@ func (c Cell) rowBytes() int64 {
 	return 4 * int64(c.SeqLen) * int64(t.HeadDim) * int64(2*t.KVHeads+t.QHeads)
 }
 
-// held says which traces keep their rows in memory, in float32, and what these take: in the order of the
-// traces, those that leave room for the dearest cell.
-func (p *Plan) held() map[*trace.Header]int64 {
-	left, need := p.MaxMemory, map[*trace.Header]int64{}
+// held says how many layers of each trace keep their rows in memory, in float32, and what these take: in the order of the
+// traces, as many as leave room for the dearest cell.
+func (p *Plan) held() (layers map[*trace.Header]int, bytes int64) {
+	left, row := p.MaxMemory, map[*trace.Header]int64{}
+	layers = map[*trace.Header]int{}
 	for _, c := range p.Cells {
 		if c.Skip == "" {
 			left = min(left, p.MaxMemory-c.Memory)
-			need[c.Trace] = max(need[c.Trace], c.rowBytes()*int64(len(c.Layers)))
+			row[c.Trace], layers[c.Trace] = max(row[c.Trace], c.rowBytes()), len(c.Layers)
 		}
 	}
 	left -= collected(p.mapBytes())
 	for _, t := range p.Traces {
-		if collected(need[t]) > left {
-			delete(need, t)
-			continue
+		if layers[t] > 0 {
+			layers[t] = int(max(0, min(int64(layers[t]), left/max(1, collected(row[t])))))
 		}
-		left -= collected(need[t])
+		bytes += row[t] * int64(layers[t])
+		left -= collected(row[t] * int64(layers[t]))
 	}
-	return need
+	return layers, bytes
 }
 
 // RowBytes is what a run holds of rows: those of all traces, as far as the memory allowed goes.
 func (p *Plan) RowBytes() int64 {
-	total := int64(0)
-	for _, n := range p.held() {
-		total += n
-	}
-	return total
+	_, bytes := p.held()
+	return bytes
 }
 
 // Memory returns the bytes that the process takes while each cell runs, and at most: what it took before it planned and
 // what it takes beside its records after the last cell, which are given, the rows and maps that it holds, what the
 // machine is measured with, and the cell's own. A cell that is skipped takes none.
 func (p *Plan) Memory(before, after int64) (cells []int64, most int64) {
-	held := p.held()
-	all := before + waiting + collected(p.RowBytes()+p.mapBytes())
+	held, rows := p.held()
+	all := before + waiting + collected(rows+p.mapBytes())
 	for _, t := range p.Traces {
 		all += t.Embedded
 	}
@@ -146,7 +144,7 @@ func (p *Plan) Memory(before, after int64) (cells []int64, most int64) {
 		if c.Skip == "" {
 			timed = timed || c.timed(p.Options)
 			n = c.Memory
-			if _, ok := held[c.Trace]; ok {
+			if held[c.Trace] == len(c.Layers) {
 				n -= collected(c.shared() * c.rowBytes())
 			}
 			most = max(most, n)

@@ -79,7 +79,7 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%d bytes at most, want %d", most, want)
 	}
 
-	tight := plan(func(o *Options) { o.MaxMemory = held.Cells[4].Memory + rows }) // no room for garbage beside the rows
+	tight := plan(func(o *Options) { o.MaxMemory = held.Cells[4].Memory }) // no room for rows
 	cells, _ = tight.Memory(before, 500)
 	for i, c := range tight.Cells {
 		if c.Skip == "" && cells[i] != before+waiting+c.Memory {

@@ -6,17 +6,17 @@ import (
 	"kvgauge/sim/trace"
 )
 
-// rows reads the layers of one trace, and keeps those that it has read where they fit in memory, so that
+// rows reads the layers of one trace, and keeps as many of those that it has read as fit in memory, so that
 // the cells of a trace do not read or generate them again.
 type rows struct {
 	trace  *trace.Trace
-	tokens int  // of the longest cell
-	hold   bool // keep every layer at this length
+	tokens int // of the longest cell
+	hold   int // layers that are kept, at this length
 	held   map[int]*trace.Layer
 }
 
 // newRows are those of a trace, at most so many.
-func newRows(t *trace.Trace, tokens int, hold bool) *rows {
+func newRows(t *trace.Trace, tokens, hold int) *rows {
 	return &rows{trace: t, tokens: tokens, hold: hold, held: map[int]*trace.Layer{}}
 }
 
@@ -35,11 +35,11 @@ func (r *rows) load(ctx context.Context, layers []int) error {
 
 // layer returns the first tokens rows of a layer.
 func (r *rows) layer(layer, tokens int) (*trace.Layer, error) {
-	if !r.hold {
-		return r.trace.Read(layer, tokens)
-	}
 	l, ok := r.held[layer]
 	if !ok {
+		if len(r.held) == r.hold {
+			return r.trace.Read(layer, tokens)
+		}
 		var err error
 		if l, err = r.trace.Read(layer, r.tokens); err != nil {
 			return nil, err

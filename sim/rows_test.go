@@ -6,7 +6,7 @@ import (
 	"kvgauge/sim/trace"
 )
 
-// TestHeld: traces keep their rows where these leave room for the dearest cell, the first ones first.
+// TestHeld: traces keep as many layers as leave room for the dearest cell, the first ones first.
 func TestHeld(t *testing.T) {
 	first, second := golden(t, "tiny"), golden(t, "gqa")
 	o := Options{
@@ -24,9 +24,10 @@ func TestHeld(t *testing.T) {
 	room := collected(need[&first.Header]) + collected(need[&second.Header]) // with the garbage between them
 	for _, tt := range []struct{ memory, want int64 }{
 		{dearest + room, both},
-		{dearest + room - 1, need[&first.Header]},
+		{dearest + room - 100, both - need[&second.Header]/int64(len(second.Layers))},
 		{dearest + collected(need[&first.Header]), need[&first.Header]},
-		{dearest + collected(min(need[&first.Header], need[&second.Header])) - 1, 0},
+		{dearest + collected(need[&first.Header]/int64(len(first.Layers))), need[&first.Header] / int64(len(first.Layers))},
+		{dearest + collected(min(need[&first.Header]/int64(len(first.Layers)), need[&second.Header]/int64(len(second.Layers)))) - 100, 0},
 	} {
 		plan.MaxMemory = tt.memory
 		if got := plan.RowBytes(); got != tt.want {

@@ -25,7 +25,7 @@ func Load(ctx context.Context, p Plan, open []*trace.Trace) (*Loaded, error) {
 	defer frugal(p.MaxMemory)()
 	l := &Loaded{plan: p, open: byHeader(open), rows: map[*trace.Header]*rows{}}
 	l.fitted = newCalibrations(p.Options, l.open)
-	held := p.held()
+	held, _ := p.held()
 	for _, t := range p.Traces {
 		tokens, layers := 0, []int(nil)
 		for _, c := range p.Cells {
@@ -33,8 +33,7 @@ func Load(ctx context.Context, p Plan, open []*trace.Trace) (*Loaded, error) {
 				tokens, layers = max(tokens, c.SeqLen), c.Layers
 			}
 		}
-		_, hold := held[t]
-		l.rows[t] = newRows(l.open[t], tokens, hold)
+		l.rows[t] = newRows(l.open[t], tokens, held[t])
 		if err := l.rows[t].load(ctx, layers); err != nil {
 			return nil, record.InOption("trace", err)
 		}

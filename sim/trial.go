@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"kvgauge/sim/kernel"
@@ -180,7 +181,7 @@ func shorter(have []seen, n int, took time.Duration, parts int) []seen {
 func (f *forecaster) known(ctx context.Context, c Cell, decode int) (*rows, *reference, error) {
 	r := f.rows[c.Trace]
 	if r == nil || r.tokens != c.SeqLen {
-		r = newRows(f.open[c.Trace], c.SeqLen, true)
+		r = newRows(f.open[c.Trace], c.SeqLen, math.MaxInt)
 		f.rows[c.Trace] = r
 	}
 	for _, layer := range c.Layers {

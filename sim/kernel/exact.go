@@ -113,11 +113,16 @@ func LogitExact(q, k []float32, scale float64) float64 {
 
 // logSumExp returns log(sum of exp(x)) without overflow.
 func logSumExp(xs []float64) float64 {
-	m := math.Inf(-1)
-	for _, x := range xs {
-		m = max(m, x)
+	m := [4]float64{math.Inf(-1), math.Inf(-1), math.Inf(-1), math.Inf(-1)}
+	rest := xs
+	for ; len(rest) >= 4; rest = rest[4:] { // four beside each other: each waits for the one before
+		m[0], m[1], m[2], m[3] = max(m[0], rest[0]), max(m[1], rest[1]), max(m[2], rest[2]), max(m[3], rest[3])
 	}
-	return m + math.Log(SumExp(xs, m))
+	largest := max(m[0], m[1], m[2], m[3])
+	for _, x := range rest {
+		largest = max(largest, x)
+	}
+	return largest + math.Log(SumExp(xs, largest))
 }
 
 // Exps fills dst with e^(x-shift) and returns the sum, where shift is the largest of xs or above. dst may be xs.
