@@ -74,6 +74,9 @@ func Compare(before, after Side, l Limits) (*Comparison, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !slices.ContainsFunc(pairs, func(p pair) bool { return p.old != nil && p.new != nil }) {
+		return nil, record.Input(noneInCommon(before.Records, after.Records))
+	}
 	c := &Comparison{Schema: record.Schema, Limits: l, Cells: len(pairs), Changes: []Change{}, pairs: pairs}
 	clock := newClock(before, after, l.Latency)
 	for _, p := range pairs {
@@ -88,6 +91,16 @@ func Compare(before, after Side, l Limits) (*Comparison, error) {
 		}
 	}
 	return c, nil
+}
+
+// noneInCommon says why two runs cannot be compared, with the likeliest cause.
+func noneInCommon(before, after []record.Record) error {
+	old, now := before[0], after[0]
+	why := ""
+	if old.Trace == now.Trace && old.TraceSHA256 != now.TraceSHA256 {
+		why = ": their traces of that name differ (sha256)"
+	}
+	return fmt.Errorf("no cell in common: the first of the old run is %s, of the new one %s%s", oneLine(old.Cell()), oneLine(now.Cell()), why)
 }
 
 // pairUp pairs the records, those of the old run first and in its order.

@@ -235,7 +235,12 @@ func TestComparisonFormats(t *testing.T) {
 		nasty[i].Trace = "t|\x07<&>"
 		nasty[i].TraceSHA256 = "other"
 	}
-	c, err := Compare(Side{Records: cells()}, Side{Records: nasty}, Limits{})
+	if _, err := Compare(Side{Records: cells()}, Side{Records: nasty}, Limits{}); err == nil || !strings.HasPrefix(err.Error(), "no cell in common: ") {
+		t.Errorf("nothing in common: %v", err)
+	}
+	common := cells()[0]
+	common.Pipeline = "common"
+	c, err := Compare(Side{Records: append(cells(), common)}, Side{Records: append(nasty, common)}, Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
