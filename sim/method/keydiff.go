@@ -3,7 +3,10 @@ package method
 import (
 	"math"
 
+	"gonum.org/v1/gonum/floats"
+
 	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
 )
 
 func init() {
@@ -62,25 +65,26 @@ func (m keyDiff) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 }
 
 // distinct returns minus the cosine of each of some rows of k with their anchor, the mean of the rows scaled
-// to unit length. The smallest lengths, 1e-12 and 1e-8, are those of PyTorch's normalize and cosine_similarity.
+// to unit length. The smallest lengths, 1e-12 and 1e-8, are those of PyTorch's normalize and cosine_similarity. The
+// anchor is summed in float32 over 64 rows at a time.
 func distinct(k []float32, dim int, rows []int32) []float64 {
-	lengths, anchor := make([]float64, len(rows)), make([]float64, dim)
-	for n, i := range rows {
-		x := row(k, dim, int(i))
-		lengths[n] = math.Sqrt(square(x))
-		unit := 1 / max(lengths[n], 1e-12) / float64(len(rows))
-		for d, a := range x {
-			anchor[d] += float64(a) * unit
+	lengths, anchor, part := make([]float64, len(rows)), make([]float64, dim), make([]float32, dim)
+	for lo := 0; lo < len(rows); lo += 64 {
+		clear(part)
+		for n, i := range rows[lo:min(lo+64, len(rows))] {
+			x := row(k, dim, int(i))
+			lengths[lo+n] = math.Sqrt(square(x))
+			kernel.Axpy(float32(1/max(lengths[lo+n], 1e-12)/float64(len(rows))), x, part)
+		}
+		for d, x := range part {
+			anchor[d] += float64(x)
 		}
 	}
-	var long float64
-	for _, a := range anchor {
-		long += a * a
-	}
-	long = max(math.Sqrt(long), 1e-8)
+	long := max(floats.Norm(anchor, 2), 1e-8)
 	scores := make([]float64, len(rows))
 	for n, i := range rows {
-		scores[n] = -dot(row(k, dim, int(i)), anchor) / (max(lengths[n], 1e-8) * long)
+		// Parallel keys tie, whatever their lengths: float32 hides how their cosines were rounded.
+		scores[n] = -float64(float32(dot(row(k, dim, int(i)), anchor) / (max(lengths[n], 1e-8) * long)))
 	}
 	return scores
 }

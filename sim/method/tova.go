@@ -74,18 +74,14 @@ func lastQuery(c Cell, v *cache.View) []float64 {
 	rows, group := v.Rows(0), v.Group()
 	perHead := make([][]float64, v.Heads())
 	c.Pool.Run(len(perHead), func(_, j int) {
-		sum, logits := make([]float64, rows), make([][]float64, group)
-		for g := range logits {
-			logits[g] = make([]float64, rows)
-		}
+		sum, q := make([]float64, rows), make([]float32, 0, group*v.Dim)
 		for _, layer := range v.Q {
-			for i := range rows {
-				k := row(v.K[j], v.Dim, i)
-				for g, q := range layer[j*group : (j+1)*group] {
-					logits[g][i] = v.Scale * dot(q[len(q)-v.Dim:], k)
-				}
+			q = q[:0]
+			for _, head := range layer[j*group : (j+1)*group] {
+				q = append(q, head[len(head)-v.Dim:]...)
 			}
-			for _, p := range logits {
+			logits := kernel.DotsExact(q, v.Dim, v.Scale, v.K[j])
+			for p := range slices.Chunk(logits, rows) {
 				softmax(p)
 				floats.Add(sum, p)
 			}

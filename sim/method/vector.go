@@ -10,12 +10,11 @@ import (
 // row returns row i of a stored head's rows x [rows][dim].
 func row(x []float32, dim, i int) []float32 { return x[i*dim : (i+1)*dim] }
 
-// square is the squared Euclidean norm of a row.
-func square(x []float32) float64 { return dot(x, x) }
+// square is the squared Euclidean norm of a row, as precise as float32.
+func square(x []float32) float64 { return float64(kernel.Dot(x, x)) }
 
-// dot is the inner product of two rows, in float64. Four sums run beside each other: a single one would wait for each
-// addition.
-func dot[Y float32 | float64](x []float32, y []Y) float64 {
+// dot is an inner product in float64. Four sums run beside each other: a single one would wait for each addition.
+func dot(x []float32, y []float64) float64 {
 	y = y[:len(x)]
 	var s0, s1, s2, s3 float64
 	i := 0
