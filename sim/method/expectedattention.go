@@ -63,7 +63,7 @@ func (m expectedAttention) Decide(c Cell, v *cache.View) (cache.Decision, error)
 	c.Pool.Run(len(expected), func(_, h int) {
 		for _, layer := range v.Q {
 			mean, cov := angles.queries(v, layer[h], rotation)
-			expected[h] = append(expected[h], expectedShares(v.K[h/v.Group()][m.sinks*v.Dim:], mean, cov, v.Scale))
+			expected[h] = append(expected[h], expectedProbabilities(v.K[h/v.Group()][m.sinks*v.Dim:], mean, cov, v.Scale))
 		}
 	})
 	return keepBest(c, v, budget, func(j int) []float64 { return m.scores(v, j, expected) }), nil
@@ -200,9 +200,9 @@ func (a angles) unrotated(v *cache.View, q []float32) []float32 {
 	return still
 }
 
-// expectedShares returns the softmax over the keys k [rows][dim] of their expected logits: with queries of that mean
+// expectedProbabilities returns the softmax over the keys k [rows][dim] of their expected logits: with queries of that mean
 // and covariance [dim][dim], scale*k.mean + scale*scale*k.cov.k/2.
-func expectedShares(k []float32, mean, cov []float64, scale float64) []float64 {
+func expectedProbabilities(k []float32, mean, cov []float64, scale float64) []float64 {
 	const together = 64 // keys
 	dim := len(mean)
 	narrow := make([]float32, dim*dim)

@@ -27,7 +27,7 @@ func TestExpectedOfOneQuery(t *testing.T) {
 		v.Rope.Rotate(next, rows)
 		m := expectedAttention{future: 1, sinks: sinks}
 		mean, cov := newAngles(v, sinks).queries(v, same, m.meanRotation(v))
-		got := expectedShares(v.K[0][sinks*8:], mean, cov, v.Scale)
+		got := expectedProbabilities(v.K[0][sinks*8:], mean, cov, v.Scale)
 		logits, lse := kernel.LogitsExact(next, 8, v.Scale, v.K[0][sinks*8:], []int{rows - sinks})
 		for i := range got {
 			if want := math.Exp(logits[i] - lse[0]); math.Abs(got[i]-want) > 1e-5 {
