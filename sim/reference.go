@@ -86,22 +86,46 @@ func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 }
 
 // minor finds the prompt keys that none of the last window prompt queries gave a probability of 1/t or
-// more, t being the query's own 1-based position.
+// more, t being the query's own 1-based position. Probabilities in float32 tell it of nearly all keys; queries that
+// leave one in doubt are looked at again in float64.
 func minor(c Cell, l *trace.Layer, h, window int) []bool {
 	t, prompt := c.Trace, c.prompt()
 	d := t.HeadDim
-	k := l.K[h/(t.QHeads/t.KVHeads)][:prompt*d]
-	m := make([]bool, prompt)
-	for i := range m {
-		m[i] = true
+	k, first := l.K[h/(t.QHeads/t.KVHeads)][:prompt*d], prompt-window
+	queries := l.Q[h][(first-l.FirstQuery)*d : (prompt-l.FirstQuery)*d]
+	m := slices.Repeat([]bool{true}, prompt)
+	if window == 0 {
+		return m
 	}
-	for lo := prompt - window; lo < prompt; lo += lateBatch {
-		hi := min(lo+lateBatch, prompt)
-		var sees []int
-		for pos := lo; pos < hi; pos++ {
-			sees = append(sees, pos+1)
+	scaled := make([]float32, len(queries))
+	kernel.Axpy(float32(t.Scale), queries, scaled)
+	// Sums of products are off by their length times the rounding at most, exponents and their sums by far less than a
+	// thousandth.
+	off := float32(1e-3 + 4*float64(d+8)*0x1p-24*longest(scaled, d)*longest(k, d))
+	doubts := make([][]int32, window) // [query] keys
+	keys := kernel.F32Rows(k, d)
+	kernel.CausalProbabilities([][]float32{scaled}, first, &keys, nil, func(s int, probs []float32) {
+		even := 1 / float32(len(probs))
+		above, below := even*(1+off), even*(1-off)
+		for i, p := range probs {
+			switch {
+			case p >= above:
+				m[i] = false
+			case !(p < below):
+				doubts[s] = append(doubts[s], int32(i))
+			}
 		}
-		logits, lse := kernel.LogitsExact(l.Q[h][(lo-l.FirstQuery)*d:(hi-l.FirstQuery)*d], d, t.Scale, k, sees)
+	})
+	var again []float32 // queries that decide on a key
+	var sees []int
+	for s, keys := range doubts {
+		if slices.ContainsFunc(keys, func(i int32) bool { return m[i] }) {
+			again, sees = append(again, queries[s*d:(s+1)*d]...), append(sees, first+s+1)
+		}
+	}
+	for sees := range slices.Chunk(sees, lateBatch) {
+		logits, lse := kernel.LogitsExact(again[:len(sees)*d], d, t.Scale, k, sees)
+		again = again[len(sees)*d:]
 		for s, n := range sees {
 			least := lse[s] - math.Log(float64(n)) - 1e-6 // logit of probability 1/t, less rounding
 			for i, x := range logits[s*prompt : s*prompt+n] {
@@ -112,4 +136,13 @@ func minor(c Cell, l *trace.Layer, h, window int) []bool {
 		}
 	}
 	return m
+}
+
+// longest is the length of the longest of some rows.
+func longest(rows []float32, dim int) float64 {
+	most := float32(0)
+	for row := range slices.Chunk(rows, dim) {
+		most = max(most, kernel.Dot(row, row))
+	}
+	return math.Sqrt(float64(most))
 }
