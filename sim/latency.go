@@ -42,6 +42,7 @@ type timing struct {
 	ours    []time.Duration // of the pipeline
 	full    []time.Duration // of the unreduced cache, in turns with ours
 	buffers [][]byte        // scratch
+	spare   []*cache.Store  // full's, of the layers of the group before
 	out     []float32       // scratch: [query heads*channels]
 
 	setup, sampling time.Duration // wall time of the timing itself, for forecasts
@@ -76,7 +77,7 @@ func (t *timing) time(ctx context.Context, store, start *cache.Store, group []in
 	own := reader{store: store, layers: group}
 	var full []reader
 	for i, l := range layers {
-		s, err := fullStore(t.cell, group[i], l, n, t.pool)
+		s, err := t.fullStore(i, group[i], l, n)
 		if err != nil {
 			return err
 		}
@@ -138,11 +139,17 @@ func (t *timing) sample(r *reader, step int) (took time.Duration) {
 	return took
 }
 
-// fullStore is the unreduced cache of a layer, as it is before the last n steps.
-func fullStore(c Cell, layer int, l *trace.Layer, n int, pool *kernel.Pool) (*cache.Store, error) {
-	rows := c.SeqLen - n
-	prompt := view(c.Trace, []int{layer}, []*trace.Layer{l}, 0, rows, rows, rows)
-	return cache.Build(cache.Spec{View: prompt, Before: prompt.Shape(), Decode: n, Pool: pool})
+// fullStore is the unreduced cache of a layer, the i-th of its group, as it is before the last n steps. It takes the
+// memory of the layer that stood there before.
+func (t *timing) fullStore(i, layer int, l *trace.Layer, n int) (*cache.Store, error) {
+	rows := t.cell.SeqLen - n
+	prompt := view(t.cell.Trace, []int{layer}, []*trace.Layer{l}, 0, rows, rows, rows)
+	if i < len(t.spare) {
+		return t.spare[i], t.spare[i].Refill(prompt, t.pool)
+	}
+	s, err := cache.Build(cache.Spec{View: prompt, Before: prompt.Shape(), Decode: n, Pool: t.pool})
+	t.spare = append(t.spare, s)
+	return s, err
 }
 
 // enough says whether the first group of layers has been sampled often enough, after so long: the others take as

@@ -112,15 +112,35 @@ func Build(spec Spec) (*Store, error) {
 			s.heads[h].notes = append(s.heads[h].notes, notes[h]...)
 		}
 	}
-	finite := make([]bool, len(s.heads))
-	spec.Pool.Run(len(s.heads), func(_, h int) { finite[h] = s.fill(h, v) })
-	if slices.Contains(finite, false) {
-		return nil, ErrRange
+	if err := s.fillHeads(v, spec.Pool); err != nil {
+		return nil, err
 	}
 	s.prepare(longest, spec.Pool, v.Rope)
 	s.keepQueries(v)
 	s.fillIndex()
 	return s, nil
+}
+
+// Refill makes a store without maps, notes and the like, as full's is, that of another prompt of the same shape.
+func (s *Store) Refill(v *View, pool *kernel.Pool) error {
+	s.layers, s.appended, s.read, s.flops = v.Layers, 0, 0, 0
+	for h := range s.heads {
+		e := &s.heads[h]
+		e.k.Truncate(0)
+		e.v.Truncate(0)
+		e.pos = e.pos[:0]
+	}
+	return s.fillHeads(v, pool)
+}
+
+// fillHeads encodes the prompt, heads side by side.
+func (s *Store) fillHeads(v *View, pool *kernel.Pool) error {
+	finite := make([]bool, len(s.heads))
+	pool.Run(len(s.heads), func(_, h int) { finite[h] = s.fill(h, v) })
+	if slices.Contains(finite, false) {
+		return ErrRange
+	}
+	return nil
 }
 
 // fill encodes a head's rows of the prompt.

@@ -301,6 +301,35 @@ func TestRewind(t *testing.T) {
 	}
 }
 
+// TestRefill: a store that was filled with another prompt is as one that is built of it, in the same memory.
+func TestRefill(t *testing.T) {
+	next := testView(2, 2, 5)
+	next.Layers = []int{6}
+	for _, rows := range slices.Concat(next.K, next.V) {
+		for i := range rows {
+			rows[i] = -2 * rows[i]
+		}
+	}
+	s, want := mustBuild(t, testView(2, 2, 5), Decision{}, 3), mustBuild(t, next, Decision{}, 3)
+	k, v := tokenRows(2, 5)
+	if err := s.Append(5, 5, k, v); err != nil {
+		t.Fatal(err)
+	}
+	memory := &s.Buffers(nil)[0][0]
+	if err := s.Refill(next, nil); err != nil {
+		t.Fatal(err)
+	}
+	a, b, q := make([]float32, 4), make([]float32, 4), []float32{1, 2, 3, 4}
+	if err := errors.Join(s.Append(6, 5, k, v), want.Append(6, 5, k, v)); err != nil {
+		t.Fatal(err)
+	}
+	s.Attend(6, 5, q, a)
+	want.Attend(6, 5, q, b)
+	if !slices.Equal(a, b) || s.Bytes() != want.Bytes() || s.Traffic() != want.Traffic() || s.FLOPs() != want.FLOPs() || &s.Buffers(nil)[0][0] != memory {
+		t.Errorf("refilled %v, built %v", a, b)
+	}
+}
+
 // TestBuffers: what a step reads is at least what the store's bytes count, matrices and positions besides.
 func TestBuffers(t *testing.T) {
 	int8s := &Codec{K: kernel.Plain(kernel.Int8), V: kernel.Plain(kernel.Int8)}
