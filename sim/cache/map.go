@@ -1,5 +1,7 @@
 package cache
 
+import "kvgauge/sim/kernel"
+
 // Shape is that of the rows of one token: as many heads, with as many channels in a key and in a value.
 type Shape struct {
 	Heads, K, V int
@@ -57,7 +59,7 @@ type MeanHeads struct {
 	Of [][]int // [stored head] indices of the heads that are averaged; one index copies
 }
 
-var _ Map = MeanHeads{}
+var _ BatchMap = MeanHeads{}
 
 // Shape has as many heads as there are groups.
 func (p MeanHeads) Shape(before Shape) Shape {
@@ -73,6 +75,9 @@ func (p MeanHeads) Row(_ int, k, v, dstK, dstV [][]float32) {
 	}
 }
 
+// Rows averages those of many tokens as it does one's.
+func (p MeanHeads) Rows(_ []int32, k, v, dstK, dstV [][]float32) { p.Row(0, k, v, dstK, dstV) }
+
 // Buffers is none.
 func (MeanHeads) Buffers(dst [][]byte) [][]byte { return dst }
 
@@ -83,9 +88,7 @@ func mean(dst []float32, rows [][]float32, group []int) {
 		return
 	}
 	for _, j := range group[1:] {
-		for c, x := range rows[j] {
-			dst[c] += x
-		}
+		kernel.Axpy(1, rows[j], dst)
 	}
 	for c := range dst {
 		dst[c] /= float32(len(group))
