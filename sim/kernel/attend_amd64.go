@@ -24,6 +24,10 @@ type simd struct {
 	widen            func(dst *float32, src *uint16, n int)
 	narrow           func(dst *byte, src *float32, n int) (infinite uint32)
 	exps64           func(dst, src *float64, n int, shift float64) float64
+	tileProduct      func(a, b *float64, k int, out *float64, outStride int)
+	stripDots        func(rows *float64, stride, n int, x, sums *float64)
+	stripAxpys       func(rows *float64, stride, n int, y, weights *float64)
+	strip            func(rows *float64, stride, n int, x, sums, y, weights *float64)
 	read             func(p *byte, n int) uint64
 	fma              func(n int)
 }

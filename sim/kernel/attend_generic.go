@@ -19,6 +19,9 @@ var generic = path{
 	product: productGeneric,
 	exps64:  exps64Generic,
 
+	tileRows: 4, tileCols: 4, tileProduct: tileProductGeneric,
+	stripDots: stripDotsGeneric, stripAxpys: stripAxpysGeneric, strip: stripGeneric,
+
 	read: readGeneric, fma: fmaGeneric, fmaFlops: 2 * 8,
 }
 

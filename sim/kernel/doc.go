@@ -14,9 +14,9 @@
 //     that the result does not depend on the threads.
 //
 // batch.go and probabilities.go hold the forms for many queries, exact.go the float64 reference, roofline.go what a
-// machine can do at best.
+// machine can do at best, matrix.go the products of float64 matrices that fits and spectra are made of.
 //
-// The files of a family of kernels have one prefix (attend, cacheflush, exact, path, roofline, vector). Each
+// The files of a family of kernels have one prefix (attend, cacheflush, exact, matrix, path, roofline, vector). Each
 // says in its first comment which role it has: shared (what all paths use), dispatch (which path runs, and which of its
 // kernels), assembly (a kernel, or its stub, which has the loop) or reference (portable Go that the assembly must
 // equal). The assembly of amd64 is written by the program in _generate.
@@ -43,6 +43,7 @@
 //	evict             take rows out and close the gaps
 //	balance           bring channels and tokens of a group of rows to one spread (KVarN)
 //	sketch            signs of random projections of what codes leave of a row (QJL)
+//	strip             eight rows of a float64 matrix, read side by side
 //	roofline          the machine's best rates of reading and of multiply-adds
 package kernel
 

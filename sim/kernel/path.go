@@ -35,6 +35,12 @@ type path struct {
 	product func(a []float64, n int, b []float32, bStride, cols int, out []float64, outStride int)
 	exps64  func(dst, src []float64, shift float64) (sum float64)
 
+	tileRows, tileCols int // of the result, that one call of tileProduct adds to
+	tileProduct        func(a, b []float64, k int, out []float64, stride int)
+	stripDots          func(rows []float64, stride, n int, x, sums []float64)
+	stripAxpys         func(rows []float64, stride, n int, y, weights []float64)
+	strip              func(rows []float64, stride, n int, x, sums, y, weights []float64)
+
 	read     func(p []byte) uint64 // whole multiples of 512 bytes
 	fma      func(rounds int)
 	fmaFlops int // operations in a round

@@ -152,16 +152,21 @@ func (g *gen) exps64() {
 	g.ADDQ(U8(8*lanes), dst)
 	g.SUBQ(U8(lanes), n)
 	g.JG(LabelRef("next"))
-	if g.wide() {
-		g.VEXTRACTF64X4(U8(1), sum, x.AsY())
-		g.VADDPD(x.AsY(), sum.AsY(), sum.AsY())
-	}
-	g.VEXTRACTF128(U8(1), sum.AsY(), x.AsX())
-	g.VADDPD(x.AsX(), sum.AsX(), sum.AsX())
-	g.VPERMILPD(U8(1), sum.AsX(), x.AsX())
-	g.VADDSD(x.AsX(), sum.AsX(), sum.AsX())
+	g.acrossDoubles(sum, x)
 	g.Store(sum.AsX(), g.ReturnIndex(0))
 	g.end()
+}
+
+// acrossDoubles adds the lanes of v into its lowest; t is free.
+func (g *gen) acrossDoubles(v, t reg.VecPhysical) {
+	if g.wide() {
+		g.VEXTRACTF64X4(U8(1), v, t.AsY())
+		g.VADDPD(t.AsY(), v.AsY(), v.AsY())
+	}
+	g.VEXTRACTF128(U8(1), v.AsY(), t.AsX())
+	g.VADDPD(t.AsX(), v.AsX(), v.AsX())
+	g.VPERMILPD(U8(1), v.AsX(), t.AsX())
+	g.VADDSD(t.AsX(), v.AsX(), v.AsX())
 }
 
 // double is a read-only vector of one repeated number.
