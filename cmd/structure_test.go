@@ -20,11 +20,12 @@ var below = map[string][]string{
 	"kvgauge/cmd":             {"kvgauge/report", "kvgauge/sim", "kvgauge/sim/kernel", "kvgauge/sim/method", "kvgauge/sim/record", "kvgauge/sim/trace", "kvgauge/sim/trace/stats"},
 	"kvgauge/report":          {"kvgauge/sim/record", "kvgauge/sim/trace", "kvgauge/sim/trace/stats"},
 	"kvgauge/sim":             {"kvgauge/sim/cache", "kvgauge/sim/kernel", "kvgauge/sim/method", "kvgauge/sim/record", "kvgauge/sim/trace"},
-	"kvgauge/sim/method":      {"kvgauge/sim/cache", "kvgauge/sim/kernel", "kvgauge/sim/record"},
+	"kvgauge/sim/method":      {"kvgauge/sim/cache", "kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/spectral"},
 	"kvgauge/sim/cache":       {"kvgauge/sim/kernel"},
 	"kvgauge/sim/trace":       {"kvgauge/sim/kernel", "kvgauge/sim/record"},
-	"kvgauge/sim/trace/stats": {"kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/trace"},
+	"kvgauge/sim/trace/stats": {"kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/spectral", "kvgauge/sim/trace"},
 	"kvgauge/sim/record":      {"kvgauge/sim/kernel"},
+	"kvgauge/sim/spectral":    {"kvgauge/sim/kernel"},
 	"kvgauge/sim/kernel":      {},
 }
 
