@@ -4,14 +4,11 @@ import (
 	"errors"
 	"math"
 
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas64"
-	"gonum.org/v1/gonum/lapack"
-	"gonum.org/v1/gonum/lapack/lapack64"
 	"gonum.org/v1/gonum/mat"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/spectral"
 )
 
 // damping is the ridge of a least-squares fit as a share of the mean diagonal of its Gram matrix; the
@@ -38,30 +35,11 @@ func sideBySide(heads [][]float32, dim int, scale float64) *mat.Dense {
 
 // leastSquares returns the matrix A [p][q] that minimises |X A - Y|^2 + ridge |A|^2 for X [n][p], Y [n][q].
 func leastSquares(x, y *mat.Dense) (*mat.Dense, error) {
-	_, p := x.Dims()
-	var gram, rhs mat.Dense
-	gram.Mul(x.T(), x)
-	rhs.Mul(x.T(), y)
-	ridge := damping * mat.Trace(&gram) / float64(p)
-	sym := mat.NewSymDense(p, nil)
-	for i := range p {
-		for j := i; j < p; j++ {
-			sym.SetSym(i, j, gram.At(i, j))
-		}
-		sym.SetSym(i, i, gram.At(i, i)+ridge)
-	}
-	a := mat.NewDense(p, rhs.RawMatrix().Cols, nil)
-	if ridge == 0 {
-		return a, nil // X is zero
-	}
-	var chol mat.Cholesky
-	if !chol.Factorize(sym) {
+	a, err := spectral.Ridge(spectral.Matrix(x), spectral.Matrix(y), damping)
+	if err != nil {
 		return nil, errFit
 	}
-	if err := chol.SolveTo(a, &rhs); err != nil {
-		return nil, errFit
-	}
-	return a, nil
+	return spectral.Dense(a), nil
 }
 
 // valueMaps fits the values of target heads, [head][rows*dim], as linear maps of the rows of source heads side
@@ -192,62 +170,23 @@ func zeroPadded(a mat.Matrix, rows, cols int) cache.Matrix {
 }
 
 // principal returns an orthonormal basis of the rank directions that hold most of the energy of the rows
-// of x [n][p], not centred: [p][k] with k = min(rank, n, p), the strongest first. It solves the smaller of
-// the two Gram matrices.
+// of x [n][p], not centred: [p][k] with k = min(rank, n, p), the strongest first.
 func principal(x *mat.Dense, rank int) *mat.Dense {
 	n, p := x.Dims()
-	k := min(rank, n, p)
-	var gram mat.Dense
-	if p <= n {
-		gram.Mul(x.T(), x)
-		_, vectors := eigen(&gram)
-		basis := mat.NewDense(p, k, nil)
-		for c := range k {
-			for i := range p {
-				basis.Set(i, c, vectors.At(i, p-1-c))
-			}
-		}
-		return basis
-	}
-	gram.Mul(x, x.T())
-	values, vectors := eigen(&gram)
-	// x = W S U^T: the columns of U are x^T w / s. Directions without energy are left out.
-	least := 1e-12 * values[n-1]
-	for k > 1 && values[n-k] <= least {
-		k--
-	}
-	basis := mat.NewDense(p, k, nil)
-	w := vectors.Slice(0, n, n-k, n)
-	basis.Mul(x.T(), w)
-	out := mat.NewDense(p, k, nil)
-	for c := range k {
-		s := math.Sqrt(max(values[n-1-c], math.SmallestNonzeroFloat64))
-		for i := range p {
-			out.Set(i, c, basis.At(i, k-1-c)/s)
-		}
-	}
-	return out
+	basis, err := spectral.Principal(spectral.Matrix(x), rank)
+	return orNaN(basis, err, p, min(rank, n, p))
 }
 
-// eigen returns the eigenvalues of a symmetric matrix, ascending, and its eigenvectors as columns. The
-// rows are padded by 8: a stride that is a power of two makes the solver ten times slower.
-func eigen(a *mat.Dense) ([]float64, *mat.Dense) {
-	n, _ := a.Dims()
-	stride := n + 8
-	sym := blas64.Symmetric{N: n, Stride: stride, Uplo: blas.Upper, Data: make([]float64, n*stride)}
-	for i := range n {
-		copy(sym.Data[i*stride:], a.RawRowView(i))
+// orNaN returns eigenvectors, or numbers that are none where there was an error, of rows that are not finite: what is
+// attended with these is refused.
+func orNaN(vectors kernel.Matrix64, err error, rows, cols int) *mat.Dense {
+	if err != nil {
+		vectors = kernel.NewMatrix64(rows, cols)
+		for i := range vectors.Data {
+			vectors.Data[i] = math.NaN()
+		}
 	}
-	values := make([]float64, n)
-	work := make([]float64, 1)
-	lapack64.Syev(lapack.EVCompute, sym, values, work, -1)
-	work = make([]float64, int(work[0]))
-	lapack64.Syev(lapack.EVCompute, sym, values, work, len(work))
-	vectors := mat.NewDense(n, n, nil)
-	for i := range n {
-		copy(vectors.RawRowView(i), sym.Data[i*stride:i*stride+n])
-	}
-	return values, vectors
+	return spectral.Dense(vectors)
 }
 
 // transposed swaps rows and columns.

@@ -2,12 +2,12 @@ package method
 
 import (
 	"fmt"
-	"math"
 
 	"gonum.org/v1/gonum/mat"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/spectral"
 )
 
 func init() {
@@ -179,7 +179,7 @@ func newBasis(k, v *mat.Dense, rank int, balance float64) basis {
 	_, values := v.Dims()
 	b := basis{rank: rank, keys: keys, values: values, rho: 1}
 	if balance > 0 {
-		if kn, vn := meanNorm(k), meanNorm(v); kn > 0 && vn > 0 {
+		if kn, vn := spectral.MeanNorm(spectral.Matrix(k)), spectral.MeanNorm(spectral.Matrix(v)); kn > 0 && vn > 0 {
 			b.rho = kn / vn / balance
 		}
 	}
@@ -193,22 +193,6 @@ func newBasis(k, v *mat.Dense, rank int, balance float64) basis {
 	}
 	b.u = principal(x, rank)
 	return b
-}
-
-// meanNorm is the mean over columns of their norms.
-func meanNorm(x *mat.Dense) float64 {
-	rows, cols := x.Dims()
-	squares := make([]float64, cols)
-	for i := range rows {
-		for c, f := range x.RawRowView(i) {
-			squares[c] += f * f
-		}
-	}
-	var sum float64
-	for _, s := range squares {
-		sum += math.Sqrt(s)
-	}
-	return sum / float64(cols)
 }
 
 // encoder makes the latent row from keys and values side by side.

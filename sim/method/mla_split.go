@@ -9,6 +9,7 @@ import (
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/spectral"
 )
 
 // splitRope is the map of rope=decoupled and rope=partial. Some dimensions of the keys keep the rotary
@@ -198,24 +199,18 @@ func mixing(on *cache.View) []*mat.Dense {
 	mix := make([]*mat.Dense, on.Dim)
 	for p := range on.Rope.InvFreq {
 		re, im := on.Rope.Pair(p)
-		gram := mat.NewDense(g, g, nil)
+		gram := spectral.NewSymmetric(g)
 		for a := range g {
 			for b := a; b < g; b++ {
 				var sum float64
 				for i := 0; i < len(on.K[a]); i += on.Dim {
 					sum += float64(on.K[a][i+re])*float64(on.K[b][i+re]) + float64(on.K[a][i+im])*float64(on.K[b][i+im])
 				}
-				gram.Set(a, b, sum)
-				gram.Set(b, a, sum)
+				gram.Upper(a)[b-a] = sum
 			}
 		}
-		_, vectors := eigen(gram)
-		u := mat.NewDense(g, g, nil)
-		for j := range g {
-			for s := range g {
-				u.Set(j, s, vectors.At(j, g-1-s))
-			}
-		}
+		_, vectors, err := spectral.Leading(gram, g)
+		u := mat.DenseCopyOf(orNaN(vectors, err, g, g)) // without the memory between rows, as its bytes are counted
 		mix[re], mix[im] = u, u
 	}
 	return mix
