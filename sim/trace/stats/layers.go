@@ -3,9 +3,9 @@ package stats
 import (
 	"math"
 
-	"gonum.org/v1/gonum/blas/blas64"
-	"gonum.org/v1/gonum/lapack/lapack64"
 	"gonum.org/v1/gonum/mat"
+
+	"kvgauge/sim/spectral"
 )
 
 // mapRidge is the ridge of the map between layers, in mean diagonals of the Gram matrix.
@@ -26,17 +26,19 @@ type Adjacent struct {
 	ValueMapVariance *float64 `json:"adjacent_value_map_variance"`
 }
 
-// compareLayers measures how well the lower layer's rows stand in for the upper's, both [tokens][width].
-func compareLayers(lower, upper *layerRows) Adjacent {
-	var a Adjacent
+// compareKeys measures how well the lower layer's keys stand in for the upper's.
+func (a *Adjacent) compareKeys(lower, upper *layerRows) {
 	a.KeyCosine, a.KeyResidual = compareRaw(lower.keys, upper.keys)
 	a.KeyMapResidual, a.KeyMapVariance = compareMapped(lower.keys, upper.keys)
-	a.ValueCosine, a.ValueResidual = compareRaw(lower.values, upper.values)
-	a.ValueMapResidual, a.ValueMapVariance = compareMapped(lower.values, upper.values)
-	return a
 }
 
-// compareRaw takes the rows x for the rows y, in the second half of the tokens.
+// compareValues does so for values.
+func (a *Adjacent) compareValues(lower, upper *layerRows) {
+	a.ValueCosine, a.ValueResidual = compareRaw(lower.values, upper.values)
+	a.ValueMapResidual, a.ValueMapVariance = compareMapped(lower.values, upper.values)
+}
+
+// compareRaw takes the rows x for the rows y, both [tokens][width], in the second half of the tokens.
 func compareRaw(x, y *mat.Dense) (cos, residual *float64) {
 	var m mean
 	var off, energy float64
@@ -61,16 +63,18 @@ func compareMapped(x, y *mat.Dense) (residual, variance *float64) {
 	}
 	x1, y1 := x.Slice(0, fit, 0, width).(*mat.Dense), y.Slice(0, fit, 0, width).(*mat.Dense)
 	x2, y2 := x.Slice(fit, n, 0, width).(*mat.Dense), y.Slice(fit, n, 0, width).(*mat.Dense)
-	a := fitMap(x1, y1)
-	if a == nil {
+	if spectral.MeanNorm(spectral.Matrix(x1)) == 0 {
 		return nil, nil
 	}
-	var mapped mat.Dense
-	mapped.Mul(x2, a)
+	a, err := spectral.Ridge(spectral.Matrix(x1), spectral.Matrix(y1), mapRidge)
+	if err != nil {
+		return nil, nil
+	}
+	mapped := spectral.Product(spectral.Matrix(x2).Transposed(), a)
 	center := columnMeans(y1)
 	var off, energy, spread float64
 	for i := range n - fit {
-		got, want := mapped.RawRowView(i), y2.RawRowView(i)
+		got, want := mapped.Row(i), y2.RawRowView(i)
 		for c, w := range want {
 			off += (w - got[c]) * (w - got[c])
 			energy += w * w
@@ -82,26 +86,6 @@ func compareMapped(x, y *mat.Dense) (residual, variance *float64) {
 		variance = &share
 	}
 	return rootShare(off, energy), variance
-}
-
-// fitMap solves (X^T X + ridge) A = X^T Y; nil where X is zero.
-func fitMap(x, y *mat.Dense) *mat.Dense {
-	g := gramOf(x)
-	var ridge float64
-	for i := range g.N {
-		ridge += mapRidge * g.Data[i*g.Stride+i] / float64(g.N)
-	}
-	for i := range g.N {
-		g.Data[i*g.Stride+i] += ridge
-	}
-	factor, ok := lapack64.Potrf(g)
-	if !ok {
-		return nil
-	}
-	var a mat.Dense
-	a.Mul(x.T(), y)
-	lapack64.Potrs(factor, blas64.General(a.RawMatrix()))
-	return &a
 }
 
 // columnMeans is the mean row.

@@ -1,11 +1,13 @@
 package stats
 
 import (
+	"math"
 	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/spectral"
 	"kvgauge/sim/trace"
 )
 
@@ -21,20 +23,29 @@ type layerRows struct {
 
 // measureRows fills in the rank and drift of keys and values.
 func measureRows(t *trace.Header, l *trace.Layer, tokens int, pool *kernel.Pool, f *Figures) (*layerRows, error) {
+	heads := [][][]float32{l.V, l.K}
 	unrotated := l.K
-	var pre *mat.Dense
-	k, v := sideBySide(l.K, tokens, t.HeadDim), sideBySide(l.V, tokens, t.HeadDim)
-	rows := &layerRows{keys: k, values: v}
 	if len(t.Rope.InvFreq) > 0 {
 		unrotated = unrotate(t, l, tokens, pool)
-		pre = sideBySide(unrotated, tokens, t.HeadDim)
-		rows.keys = pre
+		heads = append(heads, unrotated)
 	}
-	f.KeyCosine64 = driftCosine(unrotated, tokens, t.HeadDim)
-	f.ValueCosine64 = driftCosine(l.V, tokens, t.HeadDim)
-	rows.centered = center(v)
+	inputs := make([]*mat.Dense, len(heads))
+	pool.Run(len(heads), func(_, i int) { inputs[i] = sideBySide(heads[i], tokens, t.HeadDim) })
+	v := inputs[0]
+	rows := &layerRows{keys: inputs[len(inputs)-1], values: v}
+
+	grams := make([]rowGrams, len(inputs))
+	var tasks []func()
+	for i := len(inputs) - 1; i >= 0; i-- { // keys, which take longer, come first
+		tasks = append(tasks, func() { grams[i] = gramsOf(inputs[i], v, i > 0) })
+	}
+	together(pool, append(tasks,
+		func() { rows.centered = center(v) },
+		func() { f.KeyCosine64 = driftCosine(unrotated, tokens, t.HeadDim) },
+		func() { f.ValueCosine64 = driftCosine(l.V, tokens, t.HeadDim) }))
+	_, width := v.Dims()
 	var err error
-	if f.Spectra, err = measureSpectra(k, pre, v, pool); err != nil {
+	if f.Spectra, err = measureSpectra(grams, width, pool); err != nil {
 		return nil, err
 	}
 	if s := f.Spectra.KeyPost; s != nil {
@@ -110,7 +121,14 @@ func center(x *mat.Dense) *centered {
 			row[c] -= means[c]
 		}
 	}
-	return &centered{y, gramNorm(y, y)}
+	g := spectral.Gram(spectral.Matrix(y))
+	var squares float64 // the upper triangle stands for the lower one too
+	for i := range g.N {
+		for c, x := range g.Upper(i) {
+			squares += float64(1+min(1, c)) * x * x
+		}
+	}
+	return &centered{y, math.Sqrt(squares)}
 }
 
 // similarity is linear CKA: |X^T Y|^2 / (|X^T X| |Y^T Y|), in Frobenius norms.
@@ -118,14 +136,8 @@ func (c *centered) similarity(before *centered) *float64 {
 	if c.norm == 0 || before.norm == 0 {
 		return nil
 	}
-	s := gramNorm(c.x, before.x)
+	g := spectral.Product(spectral.Matrix(c.x), spectral.Matrix(before.x))
+	s := mat.Norm(spectral.Dense(g), 2)
 	s = s * s / (c.norm * before.norm)
 	return &s
-}
-
-// gramNorm is the Frobenius norm of X^T Y.
-func gramNorm(x, y *mat.Dense) float64 {
-	var g mat.Dense
-	g.Mul(x.T(), y)
-	return mat.Norm(&g, 2)
 }

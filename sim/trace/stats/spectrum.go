@@ -2,16 +2,11 @@ package stats
 
 import (
 	"cmp"
-	"errors"
-	"math"
 
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas64"
-	"gonum.org/v1/gonum/lapack"
-	"gonum.org/v1/gonum/lapack/lapack64"
 	"gonum.org/v1/gonum/mat"
 
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/spectral"
 )
 
 // Spectra are the spectra of a layer's rows, all KV heads side by side. Joint is [K/rho | V], the rows
@@ -36,128 +31,133 @@ type Spectrum struct {
 	Energy []float64 `json:"energy"` // share held by as many directions as Ranks says
 }
 
-// measureSpectra computes the spectra of rows [tokens][heads*dim]; kPre is nil where keys are not rotated.
-func measureSpectra(k, kPre, v *mat.Dense, pool *kernel.Pool) (Spectra, error) {
-	keys := []*mat.Dense{k}
-	if kPre != nil {
-		keys = append(keys, kPre)
-	}
-	grams := make([]blas64.Symmetric, len(keys)) // of [K | V]
-	pool.Run(len(grams), func(_, i int) {
-		var joint mat.Dense
-		joint.Augment(keys[i], v)
-		grams[i] = gramOf(&joint)
-	})
+// measureSpectra computes the spectra of rows of a width, from products that are made once: those of values, of keys,
+// and of keys before the embedding where they have one.
+func measureSpectra(grams []rowGrams, width int, pool *kernel.Pool) (Spectra, error) {
 	var s Spectra
-	_, width := k.Dims()
 	type part struct {
-		to     **Spectrum
-		gram   blas64.Symmetric
-		lo, hi int
-		rho    float64
+		to    **Spectrum
+		width int
+		gram  func() spectral.Symmetric
 	}
-	parts := []part{
-		{&s.KeyPost, grams[0], 0, width, 1},
-		{&s.Value, grams[0], width, 2 * width, 1},
-		{&s.JointPost, grams[0], 0, 2 * width, balance(grams[0])},
-		{&s.JointPostUnbalanced, grams[0], 0, 2 * width, 1},
+	// The wide ones come first, so that threads finish together.
+	var joint, alone []part
+	add := func(post, unbalanced, own **Spectrum, i int) {
+		k, v := &grams[i], &grams[0]
+		joint = append(joint,
+			part{post, 2 * width, func() spectral.Symmetric { return jointGram(k, v, balance(k, v)) }},
+			part{unbalanced, 2 * width, func() spectral.Symmetric { return jointGram(k, v, 1) }})
+		alone = append(alone, part{own, width, k.alone.Clone})
 	}
-	if kPre != nil {
-		parts = append(parts,
-			part{&s.KeyPre, grams[1], 0, width, 1},
-			part{&s.JointPre, grams[1], 0, 2 * width, balance(grams[1])},
-			part{&s.JointPreUnbalanced, grams[1], 0, 2 * width, 1})
+	add(&s.JointPost, &s.JointPostUnbalanced, &s.KeyPost, 1)
+	if len(grams) > 2 {
+		add(&s.JointPre, &s.JointPreUnbalanced, &s.KeyPre, 2)
 	}
+	parts := append(append(joint, alone...), part{&s.Value, width, grams[0].alone.Clone})
 	errs := make([]error, len(parts))
 	pool.Run(len(parts), func(_, i int) {
 		p := parts[i]
-		*p.to, errs[i] = spectrumOf(block(p.gram, p.lo, p.hi, p.rho))
+		values, err := spectral.Values(p.gram())
+		*p.to, errs[i] = spectrumOf(values, p.width), err
 	})
 	return s, cmp.Or(errs...)
 }
 
-// balance is the mean column norm of K over that of V, from the Gram matrix of [K | V]; 1 where either
-// is zero.
-func balance(g blas64.Symmetric) float64 {
-	var norms [2]float64
-	for i := range g.N {
-		norms[2*i/g.N] += math.Sqrt(g.Data[i*g.Stride+i])
-	}
-	if norms[0] == 0 || norms[1] == 0 {
-		return 1
-	}
-	return norms[0] / norms[1]
+// rowGrams are Gram matrices of the rows X of keys or of values. The eigenvalues that are not zero are the same of
+// X^T X and of X X^T, so that whichever is smaller will do: of X for the spectrum of its own, of [K | V], which is
+// twice as wide, for the joint one.
+type rowGrams struct {
+	alone spectral.Symmetric
+	joint spectral.Symmetric // the part of X in the matrix of [K | V]
+	cross kernel.Matrix64    // X^T V, which is a part of it too where it is of columns
+	norm  float64            // mean of the columns' norms
 }
 
-// gramOf returns the upper triangle of X^T X, with rows 8 apart from a power of two: with such a stride
-// the decomposition of a 512 x 512 matrix is eight times slower, from cache conflicts. The product reads
-// all rows given to it once for each column, so it is given as many as stay in the cache.
-func gramOf(x *mat.Dense) blas64.Symmetric {
-	const cached = 1 << 17 // values
-	rows, n := x.Dims()
-	g := symmetric(n)
-	step := max(1, cached/n)
-	for lo := 0; lo < rows; lo += step {
-		part := x.Slice(lo, min(lo+step, rows), 0, n).(*mat.Dense)
-		blas64.Syrk(blas.Trans, 1, part.RawMatrix(), 1, g)
+// gramsOf computes them; keys are crossed with values.
+func gramsOf(x, v *mat.Dense, keys bool) rowGrams {
+	rows, width := x.Dims()
+	columns := spectral.Matrix(x)
+	g := rowGrams{norm: spectral.MeanNorm(columns)}
+	if rows < 2*width {
+		g.joint = spectral.Gram(columns.Transposed())
+	}
+	if rows < width {
+		g.alone = g.joint
+		return g
+	}
+	g.alone = spectral.Gram(columns)
+	if rows >= 2*width {
+		g.joint = g.alone
+		if keys {
+			g.cross = spectral.Product(columns, spectral.Matrix(v))
+		}
 	}
 	return g
 }
 
-// symmetric is a matrix of zeros whose upper triangle is stored.
-func symmetric(n int) blas64.Symmetric {
-	return blas64.Symmetric{N: n, Stride: n + 8, Data: make([]float64, n*(n+8)), Uplo: blas.Upper}
-}
-
-// block copies rows and columns lo to hi of the Gram matrix of [K | V] as if K were divided by rho.
-func block(g blas64.Symmetric, lo, hi int, rho float64) blas64.Symmetric {
-	b := symmetric(hi - lo)
-	scale := func(i int) float64 {
-		if i < g.N/2 {
-			return 1 / rho
-		}
+// balance is the mean column norm of K over that of V; 1 where either is zero.
+func balance(k, v *rowGrams) float64 {
+	if k.norm == 0 || v.norm == 0 {
 		return 1
 	}
-	for i := lo; i < hi; i++ {
-		for j := i; j < hi; j++ {
-			b.Data[(i-lo)*b.Stride+j-lo] = g.Data[i*g.Stride+j] * scale(i) * scale(j)
-		}
-	}
-	return b
+	return k.norm / v.norm
 }
 
-// spectrumOf decomposes a Gram matrix, which it overwrites.
-func spectrumOf(g blas64.Symmetric) (*Spectrum, error) {
-	values := make([]float64, g.N) // ascending
-	work := make([]float64, 1)
-	lapack64.Syev(lapack.EVNone, g, values, work, -1)
-	work = make([]float64, int(work[0]))
-	if !lapack64.Syev(lapack.EVNone, g, values, work, len(work)) {
-		return nil, errors.New("the eigenvalues of the rows' Gram matrix do not converge")
+// jointGram is the Gram matrix of [K/rho | V]: of its rows, the sum of the two of K and V, or of its columns.
+func jointGram(k, v *rowGrams, rho float64) spectral.Symmetric {
+	n := k.joint.N
+	if k.cross.Rows == 0 {
+		g := v.joint.Clone()
+		for i := range n {
+			row := g.Upper(i)
+			for c, x := range k.joint.Upper(i) {
+				row[c] += x / (rho * rho)
+			}
+		}
+		return g
 	}
+	g := spectral.NewSymmetric(2 * n)
+	for i := range n {
+		row := g.Upper(i)
+		for c, x := range k.joint.Upper(i) {
+			row[c] = x / (rho * rho)
+		}
+		for c, x := range k.cross.Row(i) {
+			row[n-i+c] = x / rho
+		}
+		copy(g.Upper(n+i), v.joint.Upper(i))
+	}
+	return g
+}
+
+// spectrumOf is the spectrum of rows of a width whose Gram matrix has the eigenvalues, the largest first; those that
+// are not given are zero.
+func spectrumOf(values []float64, width int) *Spectrum {
 	for i, x := range values {
 		values[i] = max(0, x) // rounding leaves tiny negative ones
 	}
 	total := sum(values)
 	if total == 0 {
-		return nil, nil
+		return nil
 	}
 	s := &Spectrum{}
 	held := 0.0
-	for n := 1; n <= g.N; n++ {
+	for n := 1; n <= width; n++ {
 		before := held
-		held += values[g.N-n]
+		if n <= len(values) {
+			held += values[n-1]
+		}
 		if before < 0.9*total {
 			s.Dims90 = float64(n)
 		}
 		if before < 0.99*total {
 			s.Dims99 = float64(n)
 		}
-		if n&(n-1) == 0 || n == g.N {
+		if n&(n-1) == 0 || n == width {
 			s.Ranks, s.Energy = append(s.Ranks, n), append(s.Energy, min(1, held/total))
 		}
 	}
-	return s, nil
+	return s
 }
 
 // meanSpectrum averages a spectrum over the layers that have it.

@@ -99,17 +99,63 @@ func TestSpectraOfZeros(t *testing.T) {
 	near(t, "both", f.Spectra.JointPost.Dims99, 1)
 }
 
-// TestSpectrumAgreesWithSVD holds the Gram matrix's eigenvalues against singular values of the rows, more
-// of them than one cached block.
-func TestSpectrumAgreesWithSVD(t *testing.T) {
-	const rows, width = 3000, 70
-	rng := rand.New(rand.NewPCG(1, 2))
-	x := mat.NewDense(rows, width, nil)
-	for i := range rows {
-		for c := range width {
-			x.Set(i, c, rng.NormFloat64()*math.Exp(-0.2*float64(c))+0.1)
+// TestSpectraAgreeWithSVD holds the spectra against singular values of the rows: of fewer rows than channels, of as many
+// as one of keys and values has but not both, and of more rows than a packed panel.
+func TestSpectraAgreeWithSVD(t *testing.T) {
+	const width = 70
+	for _, rows := range []int{1, 30, 70, 100, 140, 3000} {
+		rng := rand.New(rand.NewPCG(1, 2))
+		draw := func(fall, size float64) *mat.Dense {
+			x := mat.NewDense(rows, width, nil)
+			for i := range rows {
+				for c := range width {
+					x.Set(i, c, size*(rng.NormFloat64()*math.Exp(-fall*float64(c))+0.1))
+				}
+			}
+			return x
 		}
+		v, k, pre := draw(0.2, 1), draw(0.1, 5), draw(0.3, 7)
+		var grams []rowGrams
+		for _, x := range []*mat.Dense{v, k, pre} {
+			grams = append(grams, gramsOf(x, v, x != v))
+		}
+		s, err := measureSpectra(grams, width, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		joint := func(k *mat.Dense, balanced bool) *mat.Dense {
+			var scaled, x mat.Dense
+			rho := 1.0
+			if balanced {
+				rho = columnNorm(k) / columnNorm(v)
+			}
+			scaled.Scale(1/rho, k)
+			x.Augment(&scaled, v)
+			return &x
+		}
+		agrees(t, s.Value, v)
+		agrees(t, s.KeyPost, k)
+		agrees(t, s.KeyPre, pre)
+		agrees(t, s.JointPost, joint(k, true))
+		agrees(t, s.JointPre, joint(pre, true))
+		agrees(t, s.JointPostUnbalanced, joint(k, false))
+		agrees(t, s.JointPreUnbalanced, joint(pre, false))
 	}
+}
+
+// columnNorm is the mean norm of columns.
+func columnNorm(x *mat.Dense) float64 {
+	var total float64
+	_, width := x.Dims()
+	for c := range width {
+		total += mat.Norm(x.ColView(c), 2) / float64(width)
+	}
+	return total
+}
+
+// agrees holds a spectrum against the singular values of the rows.
+func agrees(t *testing.T, s *Spectrum, x *mat.Dense) {
+	t.Helper()
 	var svd mat.SVD
 	if !svd.Factorize(x, mat.SVDNone) {
 		t.Fatal("no decomposition")
@@ -120,12 +166,12 @@ func TestSpectrumAgreesWithSVD(t *testing.T) {
 		values[i] = v * v
 		total += v * v
 	}
-	s, err := spectrumOf(gramOf(x))
-	if err != nil {
-		t.Fatal(err)
+	_, width := x.Dims()
+	if s.Ranks[len(s.Ranks)-1] != width {
+		t.Errorf("the last of the ranks %d is not the width %d", s.Ranks, width)
 	}
 	for i, r := range s.Ranks {
-		near(t, "energy", s.Energy[i], sum(values[:r])/total)
+		near(t, "energy", s.Energy[i], sum(values[:min(r, len(values))])/total)
 	}
 	d := int(s.Dims99)
 	if sum(values[:d]) < 0.99*total || sum(values[:d-1]) >= 0.99*total {

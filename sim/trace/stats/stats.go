@@ -119,7 +119,7 @@ func measure(ctx context.Context, t *trace.Header, read func(layer, tokens int) 
 		if now.rows, err = measureRows(t, l, o.Tokens, pool, &f); err != nil {
 			return nil, fmt.Errorf("trace %s: layer %d: %w", t.Name, layer, err)
 		}
-		now.compare(before, &f)
+		now.compare(before, pool, &f)
 		before = now
 		s.Layers = append(s.Layers, Layer{Layer: layer, Figures: f})
 	}
@@ -147,7 +147,7 @@ type layerSample struct {
 }
 
 // compare fills in the similarities with the layer before, if there is one.
-func (s *layerSample) compare(before *layerSample, f *Figures) {
+func (s *layerSample) compare(before *layerSample, pool *kernel.Pool, f *Figures) {
 	if before == nil {
 		return
 	}
@@ -156,8 +156,16 @@ func (s *layerSample) compare(before *layerSample, f *Figures) {
 		m.add(cosine(row, before.attention[i]))
 	}
 	f.AttentionSimilarity = m.value()
-	f.ValueSimilarity = s.rows.centered.similarity(before.rows.centered)
+	tasks := []func(){func() { f.ValueSimilarity = s.rows.centered.similarity(before.rows.centered) }}
 	if s.layer == before.layer+1 {
-		f.Adjacent = compareLayers(before.rows, s.rows)
+		tasks = append(tasks,
+			func() { f.compareKeys(before.rows, s.rows) },
+			func() { f.compareValues(before.rows, s.rows) })
 	}
+	together(pool, tasks)
+}
+
+// together runs tasks on the threads of a pool.
+func together(pool *kernel.Pool, tasks []func()) {
+	pool.Run(len(tasks), func(_, i int) { tasks[i]() })
 }
