@@ -124,22 +124,33 @@ func Leading(s Symmetric, k int) ([]float64, kernel.Matrix64, error) {
 	return t.scaled(values), vectors, nil
 }
 
+// without is the share of the largest eigenvalue of a Gram matrix that is none: rounding leaves less.
+const without = 1e-12
+
 // Principal returns an orthonormal basis of the rank directions that hold most of the energy of the rows of x [n][p],
 // not centred: [p][k] with k = min(rank, n, p), the strongest first. It decomposes the smaller of the two Gram
-// matrices. Of the rows' own, directions without energy are left out, but for one.
+// matrices. Directions without energy, where there are not as many with some, are of no order of strength: those of
+// columns are the first unit vectors, made orthogonal, which rounding does not move; of the rows' own all but one are
+// left out.
 func Principal(x kernel.Matrix64, rank int) (kernel.Matrix64, error) {
 	k := min(rank, x.Rows, x.Cols)
 	if x.Cols <= x.Rows {
-		_, basis, err := Leading(Gram(x), k)
-		return basis, err
+		values, basis, err := Leading(Gram(x), k)
+		if err != nil {
+			return basis, err
+		}
+		held := 0
+		for held < k && values[held] > without*values[0] {
+			held++
+		}
+		return complete(basis, held), nil
 	}
 	values, w, err := Leading(Gram(x.Transposed()), k)
 	if err != nil {
 		return kernel.Matrix64{}, err
 	}
 	// X = W S U^T: the columns of U are X^T w / s.
-	least := 1e-12 * values[0]
-	for k > 1 && values[k-1] <= least {
+	for k > 1 && values[k-1] <= without*values[0] {
 		k--
 	}
 	basis := kernel.NewMatrix64(x.Cols, k)
@@ -150,6 +161,36 @@ func Principal(x kernel.Matrix64, rank int) (kernel.Matrix64, error) {
 		}
 	}
 	return basis, nil
+}
+
+// complete replaces the columns of an orthonormal basis [p][k] from the one of number held on by unit vectors, those that
+// are not nearly in the span of the columns before, made orthogonal to them.
+func complete(basis kernel.Matrix64, held int) kernel.Matrix64 {
+	p, k := basis.Rows, basis.Cols
+	if held == k {
+		return basis
+	}
+	whole, sums := kernel.NewMatrix64(strips(k), strips(p)), make([]float64, strips(k))
+	columns := basis.Transposed()
+	for c := range held {
+		copy(whole.Row(c), columns.Row(c))
+	}
+	for i := 0; held < k; i++ {
+		left := 1.0 // of unit vector i: one of them always has 1/p
+		for c := range held {
+			left -= whole.Row(c)[i] * whole.Row(c)[i]
+		}
+		if left > 0.5/float64(p) {
+			x := whole.Row(held)
+			x[i] = 1
+			for range 2 { // the second time takes what rounding left
+				project(whole, 0, held, sums)
+				scale(x, 1/norm(x))
+			}
+			held++
+		}
+	}
+	return whole.Part(0, k, 0, p).Transposed()
 }
 
 // scaled gives eigenvalues the size of those of the matrix before it was divided.

@@ -257,6 +257,54 @@ func TestPrincipalOfFewDirections(t *testing.T) {
 	}
 }
 
+// TestPrincipalBeyondTheRank: of columns, the directions that no row has are orthonormal to the others, and are the same
+// whatever the order of the rows, which rounds otherwise.
+func TestPrincipalBeyondTheRank(t *testing.T) {
+	const n, p, k = 90, 40, 31
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, rank := range []int{0, 1, 12, 30} {
+		x := kernel.NewMatrix64(n, p)
+		for d := range rank {
+			direction := make([]float64, p)
+			for c := range direction {
+				direction[c] = r.NormFloat64()
+			}
+			for i := range n {
+				by := r.NormFloat64() / float64(1+d)
+				for c, f := range direction {
+					x.Row(i)[c] += by * f
+				}
+			}
+		}
+		other := kernel.NewMatrix64(n, p)
+		for i, from := range r.Perm(n) {
+			copy(other.Row(i), x.Row(from))
+		}
+		a, err := Principal(x, k)
+		b, err2 := Principal(other, k)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		for c := range k {
+			for d := range c + 1 {
+				var dot float64
+				for i := range p {
+					dot += a.Row(i)[c] * a.Row(i)[d]
+				}
+				if want := map[bool]float64{true: 1}[c == d]; math.Abs(dot-want) > 1e-12 {
+					t.Errorf("rank %d: columns %d and %d: product %g", rank, c, d, dot)
+				}
+			}
+			for i := range p {
+				if c >= rank && math.Abs(a.Row(i)[c]-b.Row(i)[c]) > 1e-9 {
+					t.Errorf("rank %d: column %d depends on the order of the rows: %g, %g", rank, c, a.Row(i)[c], b.Row(i)[c])
+					break
+				}
+			}
+		}
+	}
+}
+
 // benchmarked is the Gram matrix of rows whose energy falls as that of keys does.
 func benchmarked(n int) Symmetric {
 	r := rand.New(rand.NewPCG(1, 2))
