@@ -16,18 +16,16 @@ func completeMethods(_ *cobra.Command, _ []string, typed string) ([]string, cobr
 	pipelines := record.SplitPipelines(typed)
 	stages := record.ParsePipeline(pipelines[len(pipelines)-1])
 	last := stages[len(stages)-1]
-	word, of := last.Method, last.Method // what is completed, and whose parameters it would be
+	word, of, params := last.Method, last.Method, false // what is completed, and whose parameters it would be
 	if n := len(last.Params); n > 0 {
-		word = string(last.Params[n-1])
-	} else if of = ""; len(stages) == 1 && len(pipelines) > 1 {
+		word, params = string(last.Params[n-1]), true
+	} else if len(stages) == 1 && len(pipelines) > 1 {
 		before := record.ParsePipeline(pipelines[len(pipelines)-2])
-		if s := before[len(before)-1]; s.Params != nil {
-			of = s.Method
-		}
+		of, params = before[len(before)-1].Method, before[len(before)-1].Params != nil
 	}
 	head := strings.TrimSuffix(typed, word)
 	var out []string
-	if of == "" {
+	if !params {
 		for _, i := range method.All() {
 			out = append(out, head+i.Name+"\t"+i.Summary)
 		}

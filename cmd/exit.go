@@ -17,7 +17,7 @@ const (
 )
 
 // option matches the name of an option as other packages write it.
-var option = regexp.MustCompile(`\boption ([a-z]+(?:-[a-z]+)*)\b`)
+var option = regexp.MustCompile(record.Opt + `([a-z]+(?:-[a-z]+)*)\b`)
 
 // exit classifies what a command returned: its code and, in one line whatever a library put into it, what to say. left is
 // what it leaves behind where it ended early; wrong input says what to change, before anything was begun.
@@ -36,5 +36,5 @@ func exit(err error, left string) (code int, text string) {
 	if left != "" {
 		text += ": " + left
 	}
-	return code, option.ReplaceAllString(strings.Join(strings.Fields(text), " "), "--$1")
+	return code, strings.Join(strings.Fields(option.ReplaceAllString(text, "--$1")), " ")
 }

@@ -24,7 +24,7 @@ func TestExit(t *testing.T) {
 		{"failure in an option", record.InOption("out", errors.New("no space left")), "", exitFailure, "no space left"},
 		{"input", fmt.Errorf("a.safetensors: %w", bad), "", exitUsage, "a.safetensors: layer 3: want more"},
 		{"input of an option", record.InOption("trace", bad), "", exitUsage, "--trace: layer 3: want more"},
-		{"value of an option", wrong("at-bytes", "x", "want a size (option budget)"), "", exitUsage, `--at-bytes "x": want a size (--budget)`},
+		{"value of an option", wrong("at-bytes", "x", "want a size ("+record.Opt+"budget)"), "", exitUsage, `--at-bytes "x": want a size (--budget)`},
 		{"interrupted", fmt.Errorf("cell 3: %w", context.Canceled), "", exitFailure, "interrupted"},
 		{"interrupted with something left", context.Canceled, "2 of 3 cells are kept", exitFailure, "interrupted: 2 of 3 cells are kept"},
 		{"failed with something left", errors.New("no space left"), "2 of 3 cells are kept", exitFailure, "no space left: 2 of 3 cells are kept"},

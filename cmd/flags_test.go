@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 func TestParseShard(t *testing.T) {
@@ -25,7 +26,7 @@ func FuzzParseShard(f *testing.F) {
 		if err == nil && (s.Index < 0 || s.Index >= s.Count || s.Count > maxShards) {
 			t.Errorf("%q is %v", text, s)
 		}
-		if err != nil && !strings.HasPrefix(err.Error(), "option shard ") {
+		if err != nil && !strings.HasPrefix(err.Error(), record.Opt+"shard ") {
 			t.Errorf("%q: %v", text, err)
 		}
 	})

@@ -65,7 +65,7 @@ func runMerge(s *system, dirs []string, f *mergeFlags) error {
 	}
 	folder, err := open(f.out, m)
 	if err != nil {
-		return record.InOption("out", err)
+		return record.InPath("out", err)
 	}
 	defer folder.Close()
 	have, err := record.Load(f.out)

@@ -26,11 +26,11 @@ func newReportCmd(s *system) *cobra.Command {
 			}
 			if plots != "" {
 				if err := os.MkdirAll(plots, 0o777); err != nil {
-					return lacks("plots", err.Error())
+					return record.InPath("plots", err)
 				}
 				pictures, err := report.WritePlots(plots, records)
 				if err != nil {
-					return err
+					return record.InPath("plots", err)
 				}
 				for _, p := range pictures {
 					if p.Skipped != "" {

@@ -107,6 +107,9 @@ func (s *system) report(err error) int {
 	}
 	code, text := exit(err, left)
 	if text != "" {
+		if s.errTTY {
+			fmt.Fprint(s.err, "\r\x1b[K") // over a counter
+		}
 		fmt.Fprintf(s.err, "kvgauge: %s\n", text)
 	}
 	return code
@@ -136,8 +139,22 @@ length, cache bytes, latency and attention-output error.`,
 		}
 		return record.Input(c.ValidateFlagGroups()) // which cobra does too, unmarked
 	}
+	defer markArguments(root)
 	root.AddCommand(newRunCmd(s), newTraceCmd(s), newReportCmd(s), newCompareCmd(s), newMergeCmd(s), newListCmd(s), newVersionCmd(s))
 	return root
+}
+
+// markArguments marks what commands say of their arguments, cobra's own commands among them.
+func markArguments(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		for _, sub := range append(c.Commands(), c) {
+			if check := sub.Args; check != nil {
+				sub.Args = func(c *cobra.Command, args []string) error { return record.Input(check(c, args)) }
+			}
+		}
+	}
 }
 
 // group is a command that only holds others.

@@ -53,7 +53,7 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 	}
 	folder, records, err := openFolder(f, m, sweep)
 	if err != nil {
-		return record.InOption("out", err)
+		return record.InPath("out", err)
 	}
 	defer folder.Close()
 
@@ -105,10 +105,10 @@ func openFolder(f *runFlags, m record.Manifest, s *sim.Sweep) (*record.Folder, [
 // finish writes the reports of a run whose records are all there, marks it as finished and prints it.
 func finish(s *system, folder *record.Folder, dir string, records []record.Record, noPlots bool, format string) error {
 	if err := writeOutputs(folder, dir, records, noPlots); err != nil {
-		return err
+		return fmt.Errorf(record.Opt+"out: %w", err)
 	}
 	if err := folder.Finish(s.now()); err != nil {
-		return err
+		return fmt.Errorf(record.Opt+"out: %w", err)
 	}
 	s.leaves("")
 	if err := report.Write(s.out, records, s.reportOptions(format)); err != nil {

@@ -72,7 +72,7 @@ func runTraceSynth(ctx context.Context, s *system, args []string, out, dtype, to
 	}
 	defer t.Close()
 	s.leaves("%s was not written", out)
-	return record.InOption("out", trace.Write(out, t, dtype, func(done, total int) error {
+	err = trace.Write(ctx, out, t, dtype, func(done, total int) error {
 		if s.errTTY {
 			fmt.Fprintf(s.err, "\r%d/%d tensors", done, total)
 			if done == total {
@@ -80,5 +80,9 @@ func runTraceSynth(ctx context.Context, s *system, args []string, out, dtype, to
 			}
 		}
 		return ctx.Err()
-	}))
+	})
+	if err == nil {
+		s.leaves("")
+	}
+	return record.InPath("out", err)
 }

@@ -92,8 +92,13 @@ func runTraceInfo(ctx context.Context, s *system, name string, f *infoFlags) err
 // checkWritable says why a file could not be put in place of an option's path.
 func checkWritable(option, path string) error {
 	why := func(err error) error { return &record.InputError{Option: option, Value: path, Err: err} }
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
+	switch info, err := os.Stat(path); {
+	case err == nil && info.IsDir():
 		return why(errors.New("is a directory, want a file to write"))
+	case err == nil && !info.Mode().IsRegular():
+		return why(errors.New("not a regular file"))
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return why(errors.Unwrap(err))
 	}
 	probe, err := os.CreateTemp(filepath.Dir(path), ".kvgauge-*")
 	var pathErr *fs.PathError

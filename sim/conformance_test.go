@@ -370,8 +370,8 @@ func TestPlanErrors(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
-		{"length beyond every trace", func(o *Options) { o.Lengths = []int{200, 1000} }, "option lengths 200: no trace holds that many tokens"},
-		{"layer in no trace", func(o *Options) { o.Layers = []int{2, 9} }, "option layers 9: no trace holds it"},
+		{"length beyond every trace", func(o *Options) { o.Lengths = []int{200, 1000} }, record.Opt + "lengths 200: no trace holds that many tokens"},
+		{"layer in no trace", func(o *Options) { o.Layers = []int{2, 9} }, record.Opt + "layers 9: no trace holds it"},
 		{"nothing applies", func(o *Options) { o.Pipelines = parse(t, "gqa:heads=3") }, "heads=3 does not divide 4 KV heads"},
 		{"no prompt", func(o *Options) { o.Decode = new(96) }, "leaves no prompt"},
 		{"no memory", func(o *Options) { o.MaxMemory = 1000 }, "--max-memory"},

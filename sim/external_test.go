@@ -279,7 +279,7 @@ func TestExternalPlan(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
-		{"length", exported(rec), func(o *Options) { o.Lengths = []int{64} }, "metadata field seq_len: 96, want one of the run's lengths (option lengths 96)"},
+		{"length", exported(rec), func(o *Options) { o.Lengths = []int{64} }, "metadata field seq_len: 96, want one of the run's lengths (" + record.Opt + "lengths 96)"},
 		{"decode", exported(rec), func(o *Options) { o.Decode = new(8) }, "metadata field decode: 16, want the run's 8"},
 		{"layer", some, func(*Options) {}, "tensor layers.2.kept: missing"},
 		{"layer that is not measured", some, func(o *Options) { o.Layers = []int{0, 1} }, ""},

@@ -136,11 +136,11 @@ func (p *Plan) checkExternals() error {
 	for _, x := range p.Externals {
 		i := slices.IndexFunc(p.Cells, func(c Cell) bool { return c.External == x && x.skip(c.Trace, c.SeqLen) == "" })
 		if i < 0 {
-			return inOption("external", x.Name, "metadata field seq_len: %d, want one of the run's lengths (option lengths %d)", x.seqLen, x.seqLen)
+			return inOption("external", x.Name, "metadata field seq_len: %d, want one of the run's lengths ("+record.Opt+"lengths %d)", x.seqLen, x.seqLen)
 		}
 		c := p.Cells[i]
 		if c.Decode != x.decode {
-			return inOption("external", x.Name, "metadata field decode: %d, want the run's %d (option decode %d)", x.decode, c.Decode, x.decode)
+			return inOption("external", x.Name, "metadata field decode: %d, want the run's %d ("+record.Opt+"decode %d)", x.decode, c.Decode, x.decode)
 		}
 		for _, layer := range c.Layers {
 			name := fmt.Sprintf("layers.%d.kept", layer)

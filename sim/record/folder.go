@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -52,7 +51,7 @@ func CheckFolder(path string, resume bool) error {
 		return inputf("%s: the folder is not empty and not kvgauge's: nothing was changed", path)
 	}
 	if m.Finished == nil && !resume {
-		return inputf("%s: the folder holds an unfinished run: option resume goes on with it, where no other process does", path)
+		return inputf("%s: the folder holds an unfinished run: "+Opt+"resume goes on with it, where no other process does", path)
 	}
 	return nil
 }
@@ -107,11 +106,8 @@ func lock(path string) (*Folder, error) {
 	if err := CheckFolder(path, true); err != nil {
 		return nil, err
 	}
-	switch err := os.MkdirAll(path, 0o777); {
-	case errors.Is(err, syscall.ENOSPC):
+	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, err
-	case err != nil:
-		return nil, Input(err)
 	}
 	f := &Folder{path: path, lock: flock.New(filepath.Join(path, lockFile), flock.SetPermissions(0o666))}
 	switch ok, err := f.lock.TryLock(); {

@@ -3,18 +3,22 @@ package record
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/agnivade/levenshtein"
 )
 
 // InputError is an error of what was asked for or given: an option, a file, a record. It is marked where it is
-// made; everything else that goes wrong is a failure. Texts name an option by the word, behind "option ": how it is
-// written is the command line's affair.
+// made; everything else that goes wrong is a failure.
 type InputError struct {
 	Option string // the option at fault, as a word: lengths; empty where the error names a file or field itself
 	Value  string // the part of the option's value that is at fault; may be empty
 	Err    error
 }
+
+// Opt stands before the name of an option in the texts of errors: how an option is written is the command line's affair.
+// The space within it is one that nobody types, so that it is told from what users wrote.
+const Opt = "option\u00a0"
 
 // Error is the option, its value and what was expected.
 func (e *InputError) Error() string {
@@ -23,9 +27,9 @@ func (e *InputError) Error() string {
 	case e.Option == "":
 		return text
 	case e.Value != "":
-		return "option " + e.Option + " " + e.Value + ": " + text
+		return Opt + e.Option + " " + e.Value + ": " + text
 	}
-	return "option " + e.Option + ": " + text
+	return Opt + e.Option + ": " + text
 }
 
 // Unwrap is what was expected.
@@ -48,6 +52,19 @@ func InOption(option string, err error) error {
 		return &InputError{Option: option, Err: err}
 	}
 	return err
+}
+
+// InPath marks an error of the file system as one of the option whose path it met; a disk that is full or fails is a
+// failure there.
+func InPath(option string, err error) error {
+	in := (*InputError)(nil)
+	switch {
+	case err == nil, errors.As(err, &in):
+		return InOption(option, err)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO):
+		return fmt.Errorf(Opt+"%s: %w", option, err)
+	}
+	return &InputError{Option: option, Err: err}
 }
 
 // Nearest returns the known name that an unknown one was most likely meant to be, by edit distance, or "" where none is

@@ -16,11 +16,11 @@ func TestInputError(t *testing.T) {
 	lengths := &InputError{Option: "lengths", Value: "9", Err: errors.New("want more")}
 	for _, err := range []error{lengths, Input(fmt.Errorf("plan: %w", lengths)), InOption("trace", lengths)} {
 		in := (*InputError)(nil)
-		if !errors.As(err, &in) || in != lengths || !strings.HasSuffix(err.Error(), "option lengths 9: want more") {
+		if !errors.As(err, &in) || in != lengths || !strings.HasSuffix(err.Error(), Opt+"lengths 9: want more") {
 			t.Errorf("%v", err)
 		}
 	}
-	if err := InOption("out", Input(plain)); err.Error() != "option out: no space left on device" {
+	if err := InOption("out", Input(plain)); err.Error() != Opt+"out: no space left on device" {
 		t.Errorf("%v", err)
 	}
 }

@@ -101,7 +101,7 @@ func (m Manifest) differs(o Manifest) string {
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		if have, too := m.Settings[name], o.Settings[name]; have != too {
-			return fmt.Sprintf("option %s %q, not %q", name, have, too)
+			return fmt.Sprintf(Opt+"%s %q, not %q", name, have, too)
 		}
 	}
 	return ""
@@ -120,11 +120,11 @@ func (m Manifest) resumes(o Manifest) string {
 	case m.Kernel != o.Kernel:
 		return fmt.Sprintf("kernel %s, not %s", m.Kernel, o.Kernel)
 	case m.Threads != o.Threads:
-		return fmt.Sprintf("option threads %d, not %d", m.Threads, o.Threads)
+		return fmt.Sprintf(Opt+"threads %d, not %d", m.Threads, o.Threads)
 	case m.Cells != o.Cells:
 		return fmt.Sprintf("%d cells, not %d", m.Cells, o.Cells)
 	case m.Shard.name() != o.Shard.name():
-		return fmt.Sprintf("option shard %s, not %s", m.Shard.name(), o.Shard.name())
+		return fmt.Sprintf(Opt+"shard %s, not %s", m.Shard.name(), o.Shard.name())
 	}
 	return ""
 }

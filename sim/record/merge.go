@@ -72,7 +72,7 @@ func (p Part) shard() ManifestShard {
 func (p Part) fits(first Part) error {
 	m := p.Manifest
 	if m.Finished == nil {
-		return fmt.Errorf("%s: the run is not finished: go on with it by option resume", p.Path)
+		return fmt.Errorf("%s: the run is not finished: go on with it by "+Opt+"resume", p.Path)
 	}
 	if why := m.differs(first.Manifest); why != "" {
 		return fmt.Errorf("%s: has %s as %s has", p.Path, why, first.Path)

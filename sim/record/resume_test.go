@@ -106,17 +106,17 @@ func TestResumeFolderRefuses(t *testing.T) {
 	begun(t, dir)
 	before := read(t, filepath.Join(dir, RecordsFile))
 	for want, edit := range map[string]func(*Manifest){
-		"version 1, not 2":                                func(m *Manifest) { m.Version = "2" },
-		"trace t with sha256 abc, not t with def":         func(m *Manifest) { m.Traces = []ManifestTrace{{Name: "t", SHA256: "def"}} },
-		"1 traces, not 0":                                 func(m *Manifest) { m.Traces = nil },
-		"0 calibration traces, not 1":                     func(m *Manifest) { m.Calibrate = make([]ManifestTrace, 1) },
-		"0 external results, not 1":                       func(m *Manifest) { m.External = make([]ManifestTrace, 1) },
-		`option seed "1", not "2"`:                        func(m *Manifest) { m.Settings = map[string]string{"seed": "2"} },
-		`option kept "", not "true"`:                      func(m *Manifest) { m.Settings = map[string]string{"seed": "1", "kept": "true"} },
-		"kernel k, not go":                                func(m *Manifest) { m.Kernel = "go" },
-		"option threads 0, not 3":                         func(m *Manifest) { m.Threads = 3 },
-		"3 cells, not 4":                                  func(m *Manifest) { m.Cells = 4 },
-		"option shard none, not 1/2: nothing was changed": func(m *Manifest) { m.Shard = &ManifestShard{Index: 1, Count: 2} },
+		"version 1, not 2":                               func(m *Manifest) { m.Version = "2" },
+		"trace t with sha256 abc, not t with def":        func(m *Manifest) { m.Traces = []ManifestTrace{{Name: "t", SHA256: "def"}} },
+		"1 traces, not 0":                                func(m *Manifest) { m.Traces = nil },
+		"0 calibration traces, not 1":                    func(m *Manifest) { m.Calibrate = make([]ManifestTrace, 1) },
+		"0 external results, not 1":                      func(m *Manifest) { m.External = make([]ManifestTrace, 1) },
+		Opt + `seed "1", not "2"`:                        func(m *Manifest) { m.Settings = map[string]string{"seed": "2"} },
+		Opt + `kept "", not "true"`:                      func(m *Manifest) { m.Settings = map[string]string{"seed": "1", "kept": "true"} },
+		"kernel k, not go":                               func(m *Manifest) { m.Kernel = "go" },
+		Opt + "threads 0, not 3":                         func(m *Manifest) { m.Threads = 3 },
+		"3 cells, not 4":                                 func(m *Manifest) { m.Cells = 4 },
+		Opt + "shard none, not 1/2: nothing was changed": func(m *Manifest) { m.Shard = &ManifestShard{Index: 1, Count: 2} },
 	} {
 		m, err := ReadManifest(dir)
 		if err != nil {

@@ -3,6 +3,7 @@ package trace
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -19,8 +20,9 @@ import (
 
 // Write writes a trace as a safetensors file of F32, F16 or BF16 rows. One layer is in memory at a time.
 // The file appears whole or not at all; the same trace gives the same bytes. progress, where it is not
-// nil, hears of every tensor written, and its error ends the writing.
-func Write(path string, t *Trace, dtype string, progress func(done, total int) error) error {
+// nil, hears of every tensor written, and its error ends the writing. Where ctx is cancelled nothing is left at once,
+// though the writing may go on for a while.
+func Write(ctx context.Context, path string, t *Trace, dtype string, progress func(done, total int) error) error {
 	if rowBytes[dtype] == 0 {
 		return record.Input(fmt.Errorf("dtype %s, want %s", printable(dtype), rowDtypes))
 	}
@@ -29,7 +31,7 @@ func Write(path string, t *Trace, dtype string, progress func(done, total int) e
 	if err != nil {
 		return fmt.Errorf("%s: %w", printable(path), err)
 	}
-	err = replaceFile(path, func(w io.Writer) error {
+	err = replaceFile(ctx, path, func(w io.Writer) error {
 		if _, err := w.Write(header); err != nil {
 			return err
 		}
@@ -197,7 +199,7 @@ func copyTensor(w io.Writer, name string, x tensor) error {
 
 // replaceFile writes beside path and renames, so that nothing is left where write fails. It refuses to
 // replace what is not a regular file, such as a folder or a device.
-func replaceFile(path string, write func(io.Writer) error) (err error) {
+func replaceFile(ctx context.Context, path string, write func(io.Writer) error) (err error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return record.Input(errors.New("not a regular file"))
 	}
@@ -213,6 +215,7 @@ func replaceFile(path string, write func(io.Writer) error) (err error) {
 			err = cause(err)
 		}
 	}()
+	defer context.AfterFunc(ctx, func() { _ = os.Remove(part) })() // the process may end before this function does
 	w := bufio.NewWriterSize(f, chunk)
 	if err := write(w); err != nil {
 		return err
@@ -226,5 +229,8 @@ func replaceFile(path string, write func(io.Writer) error) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(part, path)
+	if err := os.Rename(part, path); err != nil {
+		return cmp.Or(ctx.Err(), err) // without the file a cancellation took
+	}
+	return nil
 }

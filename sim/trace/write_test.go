@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nlpodyssey/safetensors"
 )
@@ -68,7 +70,7 @@ func TestWriteRoundTrip(t *testing.T) {
 					t.Fatal(err)
 				}
 				path := filepath.Join(t.TempDir(), "out.safetensors")
-				if err := Write(path, want, dtype, nil); err != nil {
+				if err := Write(t.Context(), path, want, dtype, nil); err != nil {
 					t.Fatal(err)
 				}
 				got := open(t, path, Options{})
@@ -102,7 +104,7 @@ func TestWritePart(t *testing.T) {
 	part := *whole
 	part.Layers = []int{5}
 	path := filepath.Join(t.TempDir(), "part.safetensors")
-	if err := Write(path, &part, "BF16", nil); err != nil {
+	if err := Write(t.Context(), path, &part, "BF16", nil); err != nil {
 		t.Fatal(err)
 	}
 	file, err := os.ReadFile(path)
@@ -142,7 +144,7 @@ func TestWriteIsDeterministic(t *testing.T) {
 	var files [2][]byte
 	for i := range files {
 		path := filepath.Join(t.TempDir(), "out.safetensors")
-		err := Write(path, tr, "F16", nil)
+		err := Write(t.Context(), path, tr, "F16", nil)
 		if err == nil {
 			files[i], err = os.ReadFile(path)
 		}
@@ -157,7 +159,7 @@ func TestWriteIsDeterministic(t *testing.T) {
 
 func TestWriteProgress(t *testing.T) {
 	var heard []string
-	err := Write(filepath.Join(t.TempDir(), "out"), fixedTrace(0), "F32", func(done, total int) error {
+	err := Write(t.Context(), filepath.Join(t.TempDir(), "out"), fixedTrace(0), "F32", func(done, total int) error {
 		heard = append(heard, fmt.Sprintf("%d/%d", done, total))
 		return nil
 	})
@@ -190,7 +192,7 @@ func TestWriteFails(t *testing.T) {
 			if err := os.WriteFile(path, []byte("before"), 0o666); err != nil {
 				t.Fatal(err)
 			}
-			err := Write(path, fixedTrace(tt.k0), tt.dtype, func(int, int) error { return tt.err })
+			err := Write(t.Context(), path, fixedTrace(tt.k0), tt.dtype, func(int, int) error { return tt.err })
 			if err == nil || !strings.Contains(err.Error(), tt.want) || tt.err != nil && !errors.Is(err, tt.err) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
@@ -210,9 +212,31 @@ func TestWriteNowhere(t *testing.T) {
 		folder: "not a regular file",
 		filepath.Join(folder, "missing", "out.safetensors"): "no such file or directory",
 	} {
-		err := Write(path, fixedTrace(0), "F32", nil)
+		err := Write(t.Context(), path, fixedTrace(0), "F32", nil)
 		if err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), folder) != 1 {
 			t.Errorf("error %v, want %q", err, want)
 		}
+	}
+}
+
+// TestWriteCancelled leaves nothing, from the moment of the cancellation on.
+func TestWriteCancelled(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	err := Write(ctx, filepath.Join(dir, "out"), fixedTrace(0), "F32", func(done, total int) error {
+		if done == 1 {
+			cancel()
+			for left := 1; left > 0; time.Sleep(time.Millisecond) {
+				entries, err := os.ReadDir(dir)
+				if err != nil {
+					return err
+				}
+				left = len(entries)
+			}
+		}
+		return nil // goes on, as one that does not look
+	})
+	if entries, _ := os.ReadDir(dir); !errors.Is(err, context.Canceled) || len(entries) > 0 {
+		t.Errorf("%v, left %v", err, entries)
 	}
 }
