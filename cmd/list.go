@@ -24,7 +24,7 @@ func newListMethodsCmd(s *system) *cobra.Command {
 		Use:     "methods",
 		Short:   "List the methods: family, what it reduces, parameters with defaults, paper and code",
 		Example: "  kvgauge list methods\n  kvgauge list methods --format json",
-		Args:    noArguments,
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if format == "json" {
 				return listMethodsJSON(s.out)
@@ -105,7 +105,7 @@ func newListTracesCmd(s *system) *cobra.Command {
 	return &cobra.Command{
 		Use:   "traces",
 		Short: "List the built-in traces and the parameters of the synthetic one",
-		Args:  noArguments,
+		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return listTraces(s.out) },
 	}
 }

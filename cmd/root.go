@@ -127,7 +127,7 @@ length, cache bytes, latency and attention-output error.`,
 
   # two methods at several budgets on one trace
   kvgauge run --trace smollm2 --methods snapkv,streamingllm --budget 12%,25%,50%`,
-		Args:          noArguments,
+		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -139,27 +139,26 @@ length, cache bytes, latency and attention-output error.`,
 		}
 		return record.Input(c.ValidateFlagGroups()) // which cobra does too, unmarked
 	}
-	defer markArguments(root)
 	root.AddCommand(newRunCmd(s), newTraceCmd(s), newReportCmd(s), newCompareCmd(s), newMergeCmd(s), newListCmd(s), newVersionCmd(s))
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	markArguments(root)
 	return root
 }
 
-// markArguments marks what commands say of their arguments, cobra's own commands among them.
-func markArguments(root *cobra.Command) {
-	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd()
-	for _, c := range root.Commands() {
-		for _, sub := range append(c.Commands(), c) {
-			if check := sub.Args; check != nil {
-				sub.Args = func(c *cobra.Command, args []string) error { return record.Input(check(c, args)) }
-			}
-		}
+// markArguments marks what a command and those below it say of their arguments as errors of the input.
+func markArguments(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error { return record.Input(check(c, args)) }
+	}
+	for _, sub := range c.Commands() {
+		markArguments(sub)
 	}
 }
 
 // group is a command that only holds others.
 func group(c *cobra.Command, subs ...*cobra.Command) *cobra.Command {
-	c.Args = noArguments
+	c.Args = cobra.NoArgs
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return record.Input(errors.New(c.CommandPath() + " needs a subcommand (see " + c.CommandPath() + " --help)"))
 	}

@@ -82,7 +82,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file.
   kvgauge run --resume
   kvgauge run --shard 0/4 --out part0
   kvgauge run --shard 0/8 --print slurm | sh`,
-		Args: noArguments,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if f.print != "" {
 				return printJob(s, f, c.Flags())

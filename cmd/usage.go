@@ -105,11 +105,8 @@ func noEmptyFlags(flags *pflag.FlagSet) error {
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return record.Input(fmt.Errorf("%d arguments, want %s", len(args), c.UseLine()))
+			return fmt.Errorf("%d arguments, want %s", len(args), c.UseLine())
 		}
 		return nil
 	}
 }
-
-// noArguments wants none: what stands there is taken for a command.
-func noArguments(c *cobra.Command, args []string) error { return record.Input(cobra.NoArgs(c, args)) }

@@ -30,7 +30,7 @@ func newVersionCmd(s *system) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the kernels in use and the toolchain",
-		Args:  noArguments,
+		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(s.out, "kvgauge %s, kernel %s, %s %s/%s\n", version(), kernel.Name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err

@@ -14,7 +14,7 @@ const lossFloor = 1e-5
 
 // judged are the figures of bytes and errors that have a better side, in the order in which changes are told: those
 // that should be small, then those that should be large.
-func judged() []record.Figure {
+var judged = func() []record.Figure {
 	var all []record.Figure
 	for _, better := range []record.Direction{record.Smaller, record.Larger} {
 		for _, f := range record.Figures {
@@ -24,7 +24,7 @@ func judged() []record.Figure {
 		}
 	}
 	return all
-}
+}()
 
 // loss is what should be small of a figure: itself, or what it lacks of 1.
 func loss(f record.Figure, v float64) float64 {
@@ -37,7 +37,7 @@ func loss(f record.Figure, v float64) float64 {
 // figures compares bytes and errors.
 func (c *Comparison) figures(p pair) []Change {
 	var all []Change
-	for _, f := range judged() {
+	for _, f := range judged {
 		old, now, kind, text := f.Value(*p.old), f.Value(*p.new), string(f.Kind), unitText(f.Unit)
 		if old == nil {
 			continue

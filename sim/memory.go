@@ -41,10 +41,10 @@ func frugal(allowed int64) (restore func()) {
 // collected is what so many live bytes take with the garbage between them.
 func collected(live int64) int64 { return live + live*(garbage+pieces)/100 }
 
-// memory bounds the bytes of heap that the cell needs beside the rows that are read: the pipeline's widest view of the
-// layers that share a store, in float32; their stores; the logits of one head and batch of queries in float64 per
-// thread; the reference outputs; what a fit works on; and for latency the copy of the store and full's. Layers come
-// one group after the other.
+// memory bounds the bytes of heap that the cell needs beside the rows that are read: the pipeline's widest view of
+// the layers that share a store, in float32; their stores; the logits of one head, of its steps and a batch of late
+// queries, in float64 per thread; the reference outputs; what a fit works on; and for latency the copy of the store
+// and full's. Layers come one group after the other.
 func (c Cell) memory(o Options) int64 {
 	t := c.Trace
 	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
@@ -55,7 +55,7 @@ func (c Cell) memory(o Options) int64 {
 	if c.timed(o) {
 		live += 2*widest + shared*c.fullBytes()/layers
 	}
-	live += int64(o.Threads) * 8 * n * max(steps, lateBatch)
+	live += int64(o.Threads) * 8 * n * (steps + lateBatch)
 	live += int64(c.Windows) * (8*layers*steps*h*(d+2) + layers*h*n/8)
 	if c.Pipeline.Fits() {
 		rows, fits := n, int64(1)
