@@ -42,7 +42,7 @@ func calibrate(on *trace.Trace, rows int) *method.Calibration {
 	return &method.Calibration{View: func(layers []int) (*cache.View, error) {
 		var ls []*trace.Layer
 		for _, n := range layers {
-			l, err := on.Read(n, on.Tokens)
+			l, err := on.Read(n, on.Tokens, 0)
 			if err != nil {
 				return nil, err
 			}

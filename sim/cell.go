@@ -96,6 +96,23 @@ func (c Cell) layerBytes(tokens int) int64 {
 	return 4 * int64(tokens) * int64(c.Trace.KVHeads) * int64(c.Trace.HeadDim)
 }
 
+// firstQuery is the first token whose query the cell reads: those that its pipeline looks at, that tell minor keys, and
+// that are compared, in any of its windows.
+func (c Cell) firstQuery(o Options) int {
+	first := c.firstStep()
+	for i := range c.Windows {
+		w, err := c.window(i)
+		if err != nil {
+			return c.Trace.FirstQuery()
+		}
+		first = min(first, w.prompt()-w.lateQueries(), w.firstStep(), w.Pipeline.FirstQuery(w.forMethod(o.Seed, nil), c.calibrated(o)))
+	}
+	return max(first, c.Trace.FirstQuery())
+}
+
+// lateQueries is how many of the last prompt queries decide which keys are minor.
+func (c Cell) lateQueries() int { return min(lateWindow, c.prompt()/4) }
+
 // timed says whether latency is measured in the cell.
 func (c Cell) timed(o Options) bool { return !o.NoLatency && c.Decode > 0 && !c.External.dense() }
 

@@ -93,7 +93,7 @@ func reconstructed(t *testing.T, tr *trace.Trace, n, decode int, declared string
 		"seq_len": fmt.Sprint(n), "decode": fmt.Sprint(decode),
 	}, map[string]externalTensorData{}}
 	for _, layer := range tr.Layers {
-		l, err := tr.Read(layer, n)
+		l, err := tr.Read(layer, n, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -79,7 +79,7 @@ func TestKVzip(t *testing.T) {
 // mostLookedAt returns, by KV head, the largest probability that a query of the tokens first to last of the head's
 // group gives each entry before them.
 func mostLookedAt(t *testing.T, tr *trace.Trace, layer, first, last int) (best [][]float64) {
-	l, err := tr.Read(layer, 280)
+	l, err := tr.Read(layer, 280, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func TestFittedOnSequence(t *testing.T) {
 // TestAbsorbedEqualsExpanded attends to latent rows and to the keys and values that they stand for.
 func TestAbsorbedEqualsExpanded(t *testing.T) {
 	tr := golden(t, "gqa")
-	l, err := tr.Read(2, 200)
+	l, err := tr.Read(2, 200, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,29 +96,40 @@ func (p *Plan) mapBytes() int64 {
 }
 
 // rowBytes is what the rows of one layer take as they are read, in float32.
-func (c Cell) rowBytes() int64 {
-	t := c.Trace
-	return 4 * int64(c.SeqLen) * int64(t.HeadDim) * int64(2*t.KVHeads+t.QHeads)
+func (c Cell) rowBytes(o Options) int64 {
+	return rowsRange{c.SeqLen, c.firstQuery(o)}.bytes(c.Trace)
+}
+
+// ranges are the rows of each trace that its cells read.
+func (p *Plan) ranges() map[*trace.Header]rowsRange {
+	of := map[*trace.Header]rowsRange{}
+	for _, c := range p.Cells {
+		if c.Skip == "" {
+			of[c.Trace] = of[c.Trace].with(c.SeqLen, c.firstQuery(p.Options))
+		}
+	}
+	return of
 }
 
 // held says how many layers of each trace keep their rows in memory, in float32, and what these take: in the order of the
 // traces, as many as leave room for the dearest cell.
 func (p *Plan) held() (layers map[*trace.Header]int, bytes int64) {
-	left, row := p.MaxMemory, map[*trace.Header]int64{}
+	left, ranges := p.MaxMemory, p.ranges()
 	layers = map[*trace.Header]int{}
 	for _, c := range p.Cells {
 		if c.Skip == "" {
 			left = min(left, p.MaxMemory-c.Memory)
-			row[c.Trace], layers[c.Trace] = max(row[c.Trace], c.rowBytes()), len(c.Layers)
+			layers[c.Trace] = len(c.Layers)
 		}
 	}
 	left -= collected(p.mapBytes())
 	for _, t := range p.Traces {
+		row := ranges[t].bytes(t)
 		if layers[t] > 0 {
-			layers[t] = int(max(0, min(int64(layers[t]), left/max(1, collected(row[t])))))
+			layers[t] = int(max(0, min(int64(layers[t]), left/max(1, collected(row)))))
 		}
-		bytes += row[t] * int64(layers[t])
-		left -= collected(row[t] * int64(layers[t]))
+		bytes += row * int64(layers[t])
+		left -= collected(row * int64(layers[t]))
 	}
 	return layers, bytes
 }
@@ -145,7 +156,7 @@ func (p *Plan) Memory(before, after int64) (cells []int64, most int64) {
 			timed = timed || c.timed(p.Options)
 			n = c.Memory
 			if held[c.Trace] == len(c.Layers) {
-				n -= collected(c.shared() * c.rowBytes())
+				n -= collected(c.shared() * c.rowBytes(p.Options))
 			}
 			most = max(most, n)
 		}
@@ -188,7 +199,7 @@ func (c *Cell) estimate(o Options) {
 	t := c.Trace
 	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
 	h, d, windows := int64(t.QHeads), int64(t.HeadDim), int64(c.Windows)
-	c.Memory = collected(c.shared()*c.rowBytes()) + c.memory(o)
+	c.Memory = collected(c.shared()*c.rowBytes(o)) + c.memory(o)
 	timed := int64(0)
 	if c.timed(o) {
 		timed = 4 * int64(cmp.Or(o.Repeats, usualSamples))

@@ -13,7 +13,7 @@ type plainHead struct{ k, v [][]float64 }
 // plainLayer returns the KV heads of a layer and its queries, [query head][token][channel].
 func plainLayer(t *testing.T, tr *trace.Trace, layer, tokens int) (heads []plainHead, q [][][]float64) {
 	t.Helper()
-	l, err := tr.Read(layer, tokens)
+	l, err := tr.Read(layer, tokens, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,11 +30,12 @@ type exactLayer struct {
 // newReference computes the reference of a cell's trace and length.
 func newReference(ctx context.Context, c Cell, r *rows, pool *kernel.Pool) (*reference, error) {
 	ref := &reference{layers: map[int]*exactLayer{}}
+	first := max(c.Trace.FirstQuery(), min(c.firstStep(), c.prompt()-c.lateQueries()))
 	for _, layer := range c.Layers {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		l, err := r.layer(layer, c.SeqLen)
+		l, err := r.layer(layer, c.SeqLen, first)
 		if err != nil {
 			return nil, err
 		}
@@ -50,7 +51,7 @@ func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 	e := &exactLayer{
 		out: make([]float64, steps*heads*d), lse: make([]float64, steps*heads), minor: make([][]bool, heads),
 	}
-	window := min(lateWindow, prompt/4)
+	window := c.lateQueries()
 	if l.FirstQuery <= prompt-window {
 		e.late = make([]float64, steps*heads)
 	}

@@ -111,8 +111,9 @@ func (p *replay) read(group []int) (groupRows, error) {
 	c := p.cell
 	r := groupRows{known: c.forMethod(p.options.Seed, p.pool)}
 	r.known.Observed = p.observed
+	first := c.firstQuery(p.options)
 	for _, n := range group {
-		l, err := p.rows.layer(n, c.SeqLen)
+		l, err := p.rows.layer(n, c.SeqLen, first)
 		if err == nil && c.External.dense() {
 			l, err = c.External.replace(n, l)
 		}

@@ -26,14 +26,15 @@ func Load(ctx context.Context, p Plan, open []*trace.Trace) (*Loaded, error) {
 	l := &Loaded{plan: p, open: byHeader(open), rows: map[*trace.Header]*rows{}}
 	l.fitted = newCalibrations(p.Options, l.open)
 	held, _ := p.held()
+	ranges := p.ranges()
 	for _, t := range p.Traces {
-		tokens, layers := 0, []int(nil)
+		var layers []int
 		for _, c := range p.Cells {
 			if c.Trace == t && c.Skip == "" {
-				tokens, layers = max(tokens, c.SeqLen), c.Layers
+				layers = c.Layers
 			}
 		}
-		l.rows[t] = newRows(l.open[t], tokens, held[t])
+		l.rows[t] = newRows(l.open[t], ranges[t], held[t])
 		if err := l.rows[t].load(ctx, layers); err != nil {
 			return nil, record.InOption("trace", err)
 		}

@@ -181,7 +181,14 @@ func shorter(have []seen, n int, took time.Duration, parts int) []seen {
 func (f *forecaster) known(ctx context.Context, c Cell, decode int) (*rows, *reference, error) {
 	r := f.rows[c.Trace]
 	if r == nil || r.tokens != c.SeqLen {
-		r = newRows(f.open[c.Trace], c.SeqLen, math.MaxInt)
+		read := rowsRange{c.SeqLen, c.firstQuery(f.plan.Options)}
+		for _, other := range f.plan.Cells {
+			if other.Trace == c.Trace && other.Skip == "" {
+				c.Pipeline, c.External = other.Pipeline, other.External
+				read = read.with(c.SeqLen, c.firstQuery(f.plan.Options))
+			}
+		}
+		r = newRows(f.open[c.Trace], read, math.MaxInt)
 		f.rows[c.Trace] = r
 	}
 	for _, layer := range c.Layers {
@@ -189,7 +196,7 @@ func (f *forecaster) known(ctx context.Context, c Cell, decode int) (*rows, *ref
 			continue
 		}
 		start := time.Now()
-		if _, err := r.layer(layer, c.SeqLen); err != nil {
+		if _, err := r.layer(layer, c.SeqLen, r.first); err != nil {
 			return nil, nil, err
 		}
 		f.read[c.Trace] = append(f.read[c.Trace], seen{c.SeqLen, time.Since(start).Seconds()})

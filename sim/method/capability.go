@@ -76,8 +76,12 @@ func roomFor(c Cell, stay int, what string, budget Entries) error {
 	return nil
 }
 
-// queriesFrom refuses a trace that lacks queries from a token on; what names those that are needed.
+// queriesFrom refuses a trace that lacks queries from a token on; what names those that are needed. A method looks at no
+// query of the prompt that its Fit does not ask for: others are not read.
 func queriesFrom(c Cell, first int, what string, args ...any) error {
+	if c.asked != nil {
+		*c.asked = min(*c.asked, first)
+	}
 	if c.FirstQuery > first {
 		return fmt.Errorf("needs %s; the trace holds those from token %d on", fmt.Sprintf(what, args...), c.FirstQuery)
 	}
@@ -87,8 +91,14 @@ func queriesFrom(c Cell, first int, what string, args ...any) error {
 // allQueries wants those of the whole prompt.
 func allQueries(c Cell) error { return queriesFrom(c, 0, "the queries of the whole prompt") }
 
-// someQueries wants any of the prompt.
-func someQueries(c Cell) error { return queriesFrom(c, c.Prompt()-1, "queries of the prompt") }
+// someQueries wants any of the prompt, and looks at all that the trace holds.
+func someQueries(c Cell, what string) error {
+	err := queriesFrom(c, c.Prompt()-1, "%s", what)
+	if c.asked != nil {
+		*c.asked = 0
+	}
+	return err
+}
 
 // lastQueries wants the last n of the prompt, or all where they are fewer.
 func lastQueries(c Cell, n int) error {

@@ -58,7 +58,7 @@ func newDSA(a Args) (Method, error) {
 func (m dsa) Fit(c Cell) (Cell, error) {
 	err := allTokens(c, "reads one set of tokens for all heads, which an eviction before it does not leave them")
 	if err == nil && m.fits() {
-		err = someQueries(c)
+		err = someQueries(c, "queries of the prompt")
 	}
 	return c, cmp.Or(err, indexable(c))
 }

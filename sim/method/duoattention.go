@@ -48,7 +48,7 @@ var _ tuner = duoAttention{}
 func (m duoAttention) Fit(c Cell) (Cell, error) {
 	var err error
 	if n := m.whole(c.Heads); n > 0 && n < c.Heads {
-		err = queriesFrom(c, c.Prompt()-1, "queries of the prompt to tell retrieval heads")
+		err = someQueries(c, "queries of the prompt to tell retrieval heads")
 	}
 	c.Moving = true
 	return c, err

@@ -28,6 +28,7 @@ type Cell struct {
 	SeqLen     int
 	Decode     int // tokens of SeqLen that are decoded after the prompt
 	FirstQuery int // first token whose query the trace holds
+	asked      *int // where not nil, receives the first token whose query a Fit asks for
 	Repeat     int // first token of those that repeat the context before them; 0 where none do
 	RepeatEnd  int // one more than the last of them
 	Seed       uint64

@@ -41,7 +41,7 @@ func TestBasisGoldens(t *testing.T) {
 			if g.Method != "latent" {
 				continue
 			}
-			l, err := tr.Read(g.Layer, tr.Tokens)
+			l, err := tr.Read(g.Layer, tr.Tokens, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

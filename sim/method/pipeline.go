@@ -100,6 +100,20 @@ func (p *Pipeline) Fit(c Cell) error {
 	return nil
 }
 
+// FirstQuery is the first token whose query the pipeline looks at in a cell that it applies to: all queries that the
+// trace holds where maps are fitted on the prompt, none of the prompt's where no stage asks for any.
+func (p *Pipeline) FirstQuery(c Cell, calibrated bool) int {
+	if p.Fits() && !calibrated {
+		return c.FirstQuery
+	}
+	first := c.Prompt()
+	c.asked = &first
+	if p.Fit(c) != nil {
+		return c.FirstQuery
+	}
+	return max(first, c.FirstQuery)
+}
+
 // Channels is the most that a token's rows have after any stage, keys and values of all heads of a layer
 // together: what the pipeline's memory grows with. The cell must be one that the pipeline applies to.
 func (p *Pipeline) Channels(c Cell) int {

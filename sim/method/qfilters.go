@@ -46,7 +46,7 @@ var _ learner = qFilters{}
 func (m qFilters) Fit(c Cell) (Cell, error) {
 	var err error
 	if m.budget.Of(c.SeqLen) < c.Prompt() {
-		err = someQueries(c)
+		err = someQueries(c, "queries of the prompt")
 	}
 	return c, cmp.Or(err, roomFor(c, m.recent, "recent", m.budget))
 }

@@ -87,7 +87,7 @@ func (m triAttention) Fit(c Cell) (Cell, error) {
 	if m.whole(c) {
 		return c, nil
 	}
-	return c, cmp.Or(ownRotation(c), someQueries(c))
+	return c, cmp.Or(ownRotation(c), someQueries(c, "queries of the prompt"))
 }
 
 // fits says that statistics are learned.

@@ -52,22 +52,23 @@ func (c *container) hash() (string, error) { return c.sum() }
 
 func (c *container) close() error { return c.release() }
 
-func (c *container) read(layer, tokens int) (*Layer, error) {
+func (c *container) read(layer, tokens, firstQuery int) (*Layer, error) {
 	name := fmt.Sprintf("layers.%d.", layer)
 	k, ok := c.tensors[name+"k"]
 	if !ok {
 		layers, _ := layerNumbers(c.tensors) // checked when the trace was opened
 		return nil, fmt.Errorf("layer %d: not held, want one of %s", layer, record.LayerList(layers))
 	}
-	l := &Layer{FirstQuery: k.shape[0] - c.tensors[name+"q"].shape[0]}
+	held := k.shape[0] - c.tensors[name+"q"].shape[0] // the first query
+	l := &Layer{FirstQuery: max(held, firstQuery)}
 	var err error
-	if l.K, err = c.rows(name+"k", 0, tokens); err != nil {
+	if l.K, err = c.rows(name+"k", 0, 0, tokens); err != nil {
 		return nil, err
 	}
-	if l.V, err = c.rows(name+"v", 0, tokens); err != nil {
+	if l.V, err = c.rows(name+"v", 0, 0, tokens); err != nil {
 		return nil, err
 	}
-	if l.Q, err = c.rows(name+"q", l.FirstQuery, max(0, tokens-l.FirstQuery)); err != nil {
+	if l.Q, err = c.rows(name+"q", held, l.FirstQuery-held, max(0, tokens-l.FirstQuery)); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -76,9 +77,9 @@ func (c *container) read(layer, tokens int) (*Layer, error) {
 // chunk is the number of bytes read at a time, unless one row has more.
 const chunk = 1 << 18
 
-// rows reads the first n rows of a tensor [rows, heads, dim] into one matrix [n*dim] a head. Row 0 is that
-// of token first, for the text of errors.
-func (c *container) rows(name string, first, n int) ([][]float32, error) {
+// rows reads n rows of a tensor [rows, heads, dim] after those that are skipped, into one matrix [n*dim] a head. Row 0 of
+// the tensor is that of token first, for the text of errors.
+func (c *container) rows(name string, first, skip, n int) ([][]float32, error) {
 	x := c.tensors[name]
 	heads, dim := x.shape[1], x.shape[2]
 	out, all := make([][]float32, heads), make([]float32, heads*n*dim)
@@ -94,6 +95,10 @@ func (c *container) rows(name string, first, n int) ([][]float32, error) {
 	}
 	defer r.Close()
 	part := dim * rowBytes[x.dtype] // of one head in one row
+	if err := skipBytes(r, int64(skip)*int64(heads*part)); err != nil {
+		return nil, within("tensor", name, cause(err))
+	}
+	first += skip
 	buf := make([]byte, min(n, max(1, chunk/(heads*part)))*heads*part)
 	for t := 0; t < n; {
 		b := buf[:min(len(buf), (n-t)*heads*part)]
@@ -138,10 +143,25 @@ func (c *container) carried() []string {
 	return names
 }
 
+// skipBytes moves a reader that was just opened on by n bytes.
+func skipBytes(r io.Reader, n int64) error {
+	if s, ok := r.(io.Seeker); ok {
+		_, err := s.Seek(n, io.SeekCurrent)
+		return err
+	}
+	_, err := io.CopyN(io.Discard, r, n)
+	return err
+}
+
 // section opens size bytes of r from the given byte.
 func section(r io.ReaderAt, from, size int64) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, from, size)), nil }
+	return func() (io.ReadCloser, error) { return sectionReader{io.NewSectionReader(r, from, size)}, nil }
 }
+
+// sectionReader is a part of a file that stays open.
+type sectionReader struct{ *io.SectionReader }
+
+func (sectionReader) Close() error { return nil }
 
 // sha256Of returns the hash of all that r has.
 func sha256Of(r io.Reader) (string, error) {

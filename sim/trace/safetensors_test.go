@@ -59,7 +59,7 @@ func TestSafetensorsPrefix(t *testing.T) {
 		{2, 0, "0 tokens asked for, it holds 6"},
 		{2, 7, "7 tokens asked for, it holds 6"},
 	} {
-		if _, err := tr.Read(tt.layer, tt.tokens); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := tr.Read(tt.layer, tt.tokens, 0); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("Read(%d, %d): %v, want %q", tt.layer, tt.tokens, err, tt.want)
 		}
 	}
@@ -162,7 +162,7 @@ func TestNotFiniteRefused(t *testing.T) {
 				4: "trace small: tensor layers.5.q: token 3: head 3: channel 2: ",
 				6: "trace small: tensor layers.5.v: token 5: head 1: channel 0: ",
 			} {
-				if _, err := tr.Read(5, tokens); err == nil || !strings.HasPrefix(err.Error(), want) {
+				if _, err := tr.Read(5, tokens, 0); err == nil || !strings.HasPrefix(err.Error(), want) {
 					t.Errorf("%s %x: %d tokens: %v, want %q", dtype, pattern, tokens, err, want)
 				}
 			}
@@ -255,7 +255,7 @@ func TestCutShortLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut = true
-	if _, err := tr.Read(5, 6); err == nil || !strings.Contains(err.Error(), "tensor layers.5.") || !strings.Contains(err.Error(), "EOF") {
+	if _, err := tr.Read(5, 6, 0); err == nil || !strings.Contains(err.Error(), "tensor layers.5.") || !strings.Contains(err.Error(), "EOF") {
 		t.Errorf("error %v, want the tensor and EOF", err)
 	}
 }
@@ -290,7 +290,7 @@ func BenchmarkRead(b *testing.B) {
 	b.SetBytes(11802536)
 	for b.Loop() {
 		for _, layer := range tr.Layers {
-			if _, err := tr.Read(layer, tr.Tokens); err != nil {
+			if _, err := tr.Read(layer, tr.Tokens, 0); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -103,19 +103,21 @@ func synthCompanion(spec string) string {
 }
 
 // read implements source.
-func (s *synth) read(layer, tokens int) (*Layer, error) {
+func (s *synth) read(layer, tokens, firstQuery int) (*Layer, error) {
 	if layer < 0 || layer >= s.args.int("layers") {
 		return nil, fmt.Errorf("layer %d: it holds 0 to %d", layer, s.args.int("layers")-1)
 	}
 	m := newLayerModel(s.args, layer)
-	rows := func(heads int) [][]float32 {
+	rows := func(heads, n int) [][]float32 {
 		r := make([][]float32, heads)
 		for h := range r {
-			r[h] = make([]float32, tokens*s.args.int("head_dim"))
+			r[h] = make([]float32, n*s.args.int("head_dim"))
 		}
 		return r
 	}
-	l := &Layer{K: rows(len(m.kv)), V: rows(len(m.kv)), Q: rows(len(m.heads))}
+	l := &Layer{
+		K: rows(len(m.kv), tokens), V: rows(len(m.kv), tokens), Q: rows(len(m.heads), tokens-firstQuery), FirstQuery: firstQuery,
+	}
 	var writers []*writer
 	for g := range m.kv {
 		writers = append(writers, s.newWriter(m, layer, g))

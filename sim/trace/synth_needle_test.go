@@ -65,7 +65,7 @@ func TestNeedlesAreSilentUntilAskedFor(t *testing.T) {
 			if n.Query >= 1024 {
 				continue
 			}
-			l, err := tr.Read(n.Layer, n.Query+1)
+			l, err := tr.Read(n.Layer, n.Query+1, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

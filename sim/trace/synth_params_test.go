@@ -104,7 +104,7 @@ func FuzzSynthSpec(f *testing.F) {
 		if a["head_dim"]*(a["q_heads"]+2*a["kv_heads"]) > 1<<12 {
 			return
 		}
-		l, err := tr.Read(tr.NumLayers-1, min(4, tr.Tokens))
+		l, err := tr.Read(tr.NumLayers-1, min(4, tr.Tokens), 0)
 		if err != nil {
 			t.Fatalf("%q: %v", spec, err)
 		}

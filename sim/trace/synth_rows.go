@@ -78,17 +78,20 @@ func (w *writer) noise(purpose uint64, head, token int) uint64 {
 // write fills in the rows of the i-th token of a chunk.
 func (w *writer) write(l *Layer, r rotaryTable, i, token int) {
 	d := w.synth.args.int("head_dim")
-	row := func(rows []float32) []float32 { return rows[token*d : (token+1)*d] }
+	row := func(rows []float32, at int) []float32 { return rows[at*d : (at+1)*d] }
 	w.topic.draw(w.y, token)
 	w.content.draw(w.z, uint64(token))
 	blend(w.z, w.y, float32(math.Sqrt(1-topicShare)), float32(math.Sqrt(topicShare)))
-	k := row(l.K[w.head])
+	k := row(l.K[w.head], token)
 	w.key(k, token)
 	r.rotate(k, i)
 	w.fixKey(k, token)
-	w.value(row(l.V[w.head]), token)
+	w.value(row(l.V[w.head], token), token)
+	if token < l.FirstQuery {
+		return
+	}
 	for j := range w.heads {
-		w.query(row(l.Q[w.first+j]), r, i, j, token)
+		w.query(row(l.Q[w.first+j], token-l.FirstQuery), r, i, j, token)
 	}
 }
 

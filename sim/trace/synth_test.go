@@ -13,7 +13,7 @@ import (
 // synthLayer reads a layer of a spec.
 func synthLayer(t testing.TB, spec string, o Options, layer, tokens int) *Layer {
 	t.Helper()
-	l, err := open(t, spec, o).Read(layer, tokens)
+	l, err := open(t, spec, o).Read(layer, tokens, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestSynthShape(t *testing.T) {
 			t.Errorf("%s: %+v", tt.spec, tr)
 		}
 		last := tr.Layers[len(tr.Layers)-1]
-		l, err := tr.Read(last, min(tr.Tokens, 64))
+		l, err := tr.Read(last, min(tr.Tokens, 64), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestSynthShape(t *testing.T) {
 			}
 		}
 	}
-	if _, err := open(t, "synth", Options{}).Read(4, 1); err == nil {
+	if _, err := open(t, "synth", Options{}).Read(4, 1, 0); err == nil {
 		t.Error("read layer 4 of 0 to 3")
 	}
 }
@@ -73,11 +73,11 @@ func TestSynthPrefix(t *testing.T) {
 		t.Fatalf("%d and %d tokens", short.Tokens, long.Tokens)
 	}
 	for _, layer := range []int{2, 0, 1, 2} {
-		a, err := short.Read(layer, 256)
+		a, err := short.Read(layer, 256, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := long.Read(layer, 1024)
+		b, err := long.Read(layer, 1024, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestSynthSeeds(t *testing.T) {
 func meanKey(t testing.TB, spec string, o Options) []float64 {
 	t.Helper()
 	tr := open(t, spec, o)
-	l, err := tr.Read(1, tr.Tokens)
+	l, err := tr.Read(1, tr.Tokens, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func meanUnrotated(tr *Trace, rows []float32, lo, hi int, undo bool) []float64 {
 // tokens, wherever they stand; with it the part averages out.
 func TestSynthIsRotated(t *testing.T) {
 	tr := open(t, "synth:layers=1,kv_heads=1,q_heads=1,needles=0,tokens=1024", Options{})
-	l, err := tr.Read(0, 1024)
+	l, err := tr.Read(0, 1024, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func BenchmarkSynth(b *testing.B) {
 		b.Run(fmt.Sprint(tokens), func(b *testing.B) {
 			tr := open(b, "synth", Options{Tokens: tokens})
 			for b.Loop() {
-				if _, err := tr.Read(1, tokens); err != nil {
+				if _, err := tr.Read(1, tokens, 0); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -89,5 +89,5 @@ func (t *Tensors) Rows(name string) ([][]float32, error) {
 	case len(x.shape) != 3:
 		return nil, fmt.Errorf("tensor %s: shape %v, want [tokens, heads, dim]", printable(name), x.shape)
 	}
-	return t.c.rows(name, 0, x.shape[0])
+	return t.c.rows(name, 0, 0, x.shape[0])
 }

@@ -80,21 +80,21 @@ type Layer struct {
 
 // source reads rows of one kind of storage.
 type source interface {
-	// read returns the first tokens rows of a layer, with the queries held among them.
-	// A NaN or an infinity among them is an error.
-	read(layer, tokens int) (*Layer, error)
+	// read returns the first tokens rows of a layer, with the queries held of token firstQuery and later among
+	// them. A NaN or an infinity among them is an error.
+	read(layer, tokens, firstQuery int) (*Layer, error)
 	// hash returns the sha256 that identifies the content, lower-case hex.
 	hash() (string, error)
 	close() error
 }
 
-// Read returns the first tokens rows of a layer, named by the model's own number. Only these rows are
-// read and checked for NaN and infinity.
-func (t *Trace) Read(layer, tokens int) (*Layer, error) {
+// Read returns the first tokens rows of a layer, named by the model's own number, with the queries of token firstQuery
+// and later, so far as the trace holds them. Only these rows are read and checked for NaN and infinity.
+func (t *Trace) Read(layer, tokens, firstQuery int) (*Layer, error) {
 	if tokens < 1 || tokens > t.Tokens {
 		return nil, fmt.Errorf("trace %s: %d tokens asked for, it holds %d", t.Name, tokens, t.Tokens)
 	}
-	l, err := t.src.read(layer, tokens)
+	l, err := t.src.read(layer, tokens, max(0, min(firstQuery, tokens)))
 	if err != nil {
 		return nil, record.Input(fmt.Errorf("trace %s: %w", t.Name, err))
 	}

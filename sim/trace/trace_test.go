@@ -30,7 +30,7 @@ func open(t testing.TB, spec string, o Options) *Trace {
 // checkLayer reads the first tokens rows of a layer and checks the lengths of all heads.
 func checkLayer(t testing.TB, tr *Trace, layer, tokens int) *Layer {
 	t.Helper()
-	l, err := tr.Read(layer, tokens)
+	l, err := tr.Read(layer, tokens, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,8 +164,8 @@ func checkDigits(t *testing.T, tr *Trace, layer int) {
 // readAll reads every layer, whole and one token of it; errors are fine, panics are not.
 func readAll(tr *Trace) {
 	for _, layer := range tr.Layers {
-		_, _ = tr.Read(layer, 1)
-		_, _ = tr.Read(layer, tr.Tokens)
+		_, _ = tr.Read(layer, 1, 0)
+		_, _ = tr.Read(layer, tr.Tokens, 0)
 	}
 	_, _ = tr.Hash()
 }

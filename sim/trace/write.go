@@ -122,7 +122,7 @@ func (l *lastLayer) read(layer int) (*Layer, error) {
 		return l.rows, nil
 	}
 	l.rows = nil // one layer in memory, not two
-	rows, err := l.trace.Read(layer, l.trace.Tokens)
+	rows, err := l.trace.Read(layer, l.trace.Tokens, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -19,9 +19,9 @@ import (
 // fixed is a source whose rows are in memory.
 type fixed map[int]*Layer
 
-func (f fixed) read(layer, _ int) (*Layer, error) { return f[layer], nil }
-func (f fixed) hash() (string, error)             { return "", nil }
-func (f fixed) close() error                      { return nil }
+func (f fixed) read(layer, _, _ int) (*Layer, error) { return f[layer], nil }
+func (f fixed) hash() (string, error)                { return "", nil }
+func (f fixed) close() error                         { return nil }
 
 // fixedTrace holds one layer of 2 tokens, 1 query, 1 head of 2 channels.
 func fixedTrace(k0 float32) *Trace {

@@ -80,7 +80,7 @@ const (
 
 // Measure computes the statistics of a trace. It holds the rows of two layers at a time.
 func Measure(ctx context.Context, t *trace.Trace, o Options) (*Stats, error) {
-	return measure(ctx, &t.Header, t.Read, o)
+	return measure(ctx, &t.Header, func(layer, tokens int) (*trace.Layer, error) { return t.Read(layer, tokens, 0) }, o)
 }
 
 // measure computes the statistics of rows that read returns as Trace.Read does.

@@ -57,7 +57,7 @@ func open(t testing.TB, name string, o trace.Options) *subject {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tr.Close() })
-	return &subject{tr.Header, tr.Read}
+	return &subject{tr.Header, func(layer, tokens int) (*trace.Layer, error) { return tr.Read(layer, tokens, 0) }}
 }
 
 func statsOf(t testing.TB, tr *subject, o Options) *Stats {
