@@ -13,7 +13,7 @@ func TestTaskMemory(t *testing.T) {
 	const mib, gib, before = 1 << 20, 1 << 30, 20 << 20
 	const rest = before + waiting
 	small := &trace.Header{}
-	large := &trace.Header{QHeads: 2, KVHeads: 1, HeadDim: 64} // 1 GiB in 1 << 20 tokens of a layer
+	large := &trace.Header{QHeads: 2, KVHeads: 2, HeadDim: 64} // 1 GiB in 1 << 20 tokens of a layer
 	pipeline := parse(t, "full")[0]
 	rows := Cell{Trace: large, Pipeline: pipeline, Layers: []int{0}, SeqLen: 1 << 20, Memory: 2 * gib}
 	tests := []struct {

@@ -10,6 +10,11 @@ type coder struct {
 // grouped says whether entries must keep their order: some of their rows share scales, or stay in a residual window.
 func (c *Codec) grouped() bool { return c.K.Grouped() || c.V.Grouped() }
 
+// asTheyAre says whether rows are stored one by one, without a transform before.
+func (c *Codec) asTheyAre() bool {
+	return c.HadamardK == nil && c.HadamardV == nil && !c.grouped()
+}
+
 // newCoder makes the memory.
 func (s *Store) newCoder() coder {
 	return coder{

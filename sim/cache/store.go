@@ -147,6 +147,9 @@ func (s *Store) fillHeads(v *View, pool *kernel.Pool) error {
 func (s *Store) fill(h int, v *View) (finite bool) {
 	e, c := &s.heads[h], s.newCoder()
 	e.pos, e.built = append(e.pos, v.Pos[h]...), v.Rows(h)
+	if !s.shape.Latent && s.codec.asTheyAre() {
+		return e.appendAll(v, h)
+	}
 	for i := range e.built {
 		k, val := v.rowOf(h, i)
 		k, val = s.transformed(&c, k, val)
@@ -177,6 +180,25 @@ func (e *entries) append(k, v []float32, shape Shape) (ok bool) {
 		return ok
 	}
 	return e.v.Append(v) && ok
+}
+
+// appendAll encodes the view's rows of a head, run by run of those that lie side by side.
+func (e *entries) appendAll(v *View, head int) (ok bool) {
+	ok = true
+	for lo, n := 0, v.Rows(head); lo < n; {
+		at, hi := lo, n
+		if v.at != nil {
+			rows := v.at[head]
+			at, hi = int(rows[lo]), lo+1
+			for hi < n && rows[hi] == rows[hi-1]+1 {
+				hi++
+			}
+		}
+		ok = e.k.AppendRows(v.K[head][at*v.Dim:(at+hi-lo)*v.Dim]) && ok
+		ok = e.v.AppendRows(v.V[head][at*v.VDim:(at+hi-lo)*v.VDim]) && ok
+		lo = hi
+	}
+	return ok
 }
 
 // set encodes row i anew.

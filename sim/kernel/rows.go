@@ -134,6 +134,20 @@ func (r *Rows) Append(row []float32) (finite bool) {
 	return r.push(row)
 }
 
+// AppendRows encodes further rows, [rows][width], of a format without a residual window, as Append does one by one.
+func (r *Rows) AppendRows(rows []float32) (finite bool) {
+	if r.Format == F16 {
+		i, n := len(r.Data), len(rows)/r.width
+		r.Data = grow(r.Data, n*r.stride)
+		return active.halves(r.Data[i:], rows)
+	}
+	finite = true
+	for row := range slices.Chunk(rows, r.width) {
+		finite = r.push(row) && finite
+	}
+	return finite
+}
+
 // push encodes a further row of these, whatever the residual window holds, and reports whether the format could hold
 // all of it.
 func (r *Rows) push(row []float32) (finite bool) {
