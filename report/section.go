@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"kvgauge/sim/record"
@@ -51,8 +52,32 @@ func (s section) heading() string {
 	if r.Windows > 1 {
 		windows = fmt.Sprintf(", mean of %d windows", r.Windows)
 	}
-	return oneLine(fmt.Sprintf("%s, %d tokens (%d decoded%s): %d of %d layers, %d query / %d KV heads of %d",
-		traceText(r), r.SeqLen, r.Decode, windows, len(r.Layers), r.NumLayers, r.QHeads, r.KVHeads, r.HeadDim))
+	return oneLine(fmt.Sprintf("%s, %d tokens (%d decoded%s): %d of %d layers, %s",
+		traceText(r), r.SeqLen, r.Decode, windows, len(r.Layers), r.NumLayers, shapeText(r)))
+}
+
+// shapeText says what the layers have in common.
+func shapeText(r record.Record) string {
+	number := func(n *int) string {
+		if n == nil {
+			return "various"
+		}
+		return strconv.Itoa(*n)
+	}
+	text := fmt.Sprintf("%s query / %s KV heads of %s", number(r.QHeads), number(r.KVHeads), number(r.HeadDim))
+	if r.VDim != nil && r.HeadDim != nil && *r.VDim != *r.HeadDim {
+		text += fmt.Sprintf(", values of %d", *r.VDim)
+	}
+	windowed := 0
+	for _, s := range r.Shapes {
+		if s.Window > 0 || s.Chunk > 0 {
+			windowed++
+		}
+	}
+	if windowed > 0 {
+		text += fmt.Sprintf(", %d of them with a window or chunks", windowed)
+	}
+	return text
 }
 
 // traceText names a trace and the model that it was recorded from.

@@ -29,7 +29,7 @@ func TestSections(t *testing.T) {
 func TestHeading(t *testing.T) {
 	r := record.Record{
 		Trace: "a", Model: "m", SeqLen: 1024, Decode: 64, Windows: 3,
-		Layers: []int{0, 1}, NumLayers: 30, QHeads: 9, KVHeads: 3, HeadDim: 64,
+		Layers: []int{0, 1}, NumLayers: 30, QHeads: new(9), KVHeads: new(3), HeadDim: new(64),
 	}
 	want := "a (m), 1024 tokens (64 decoded, mean of 3 windows): 2 of 30 layers, 9 query / 3 KV heads of 64"
 	if got := (section{[]record.Record{r}}).heading(); got != want {

@@ -21,9 +21,10 @@ func WriteStats(w io.Writer, t *trace.Trace, s *stats.Stats, o Options) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(s)
 	}
+	a := &t.Attention[0]
 	fmt.Fprintf(w, "%s: model %s, %d tokens (queries of the last %d), %d query heads, %d KV heads, head_dim %d\n",
-		t.Name, t.Model, t.Tokens, t.Queries, t.QHeads, t.KVHeads, t.HeadDim)
-	fmt.Fprintf(w, "layers %s of %d, scale %.4g, %s\n", record.LayerList(t.Layers), t.NumLayers, t.Scale, ropeText(t.Rope))
+		t.Name, t.Model, t.Tokens, t.Queries, a.QHeads, a.KVHeads, a.QKDim)
+	fmt.Fprintf(w, "layers %s of %d, scale %.4g, %s\n", record.LayerList(t.Layers), t.NumLayers, a.Scale, ropeText(a.Rope))
 	if t.Source != "" {
 		fmt.Fprintf(w, "source: %s\n", t.Source)
 	}

@@ -46,8 +46,8 @@ func statsSubject() (*trace.Trace, *stats.Stats) {
 	}
 	few := stats.Figures{ValueDims: 3, Spectra: stats.Spectra{Value: spectrum(3, 6)}}
 	tr := &trace.Trace{Header: trace.Header{
-		Name: "a trace", Model: "a model", Source: "a text", Layers: []int{3, 4, 7}, NumLayers: 9, QHeads: 4, KVHeads: 2, HeadDim: 3,
-		Tokens: 4096, Queries: 900, Scale: 0.577, Rope: trace.Rope{Theta: 10000, Style: "neox", Dims: 2, InvFreq: []float64{1}},
+		Name: "a trace", Model: "a model", Source: "a text", Layers: []int{3, 4, 7}, NumLayers: 9, Tokens: 4096, Queries: 900,
+		Attention: slices.Repeat([]trace.Attention{{QHeads: 4, KVHeads: 2, QKDim: 3, VDim: 3, Scale: 0.577, RopeFactor: 1, Rope: trace.Rope{Theta: 10000, Style: "neox", Dims: 2, InvFreq: []float64{1}}}}, 3),
 	}}
 	return tr, &stats.Stats{
 		Tokens: 4096, Queries: 128, KVDims: 6, FitTokens: 10,

@@ -93,7 +93,7 @@ func synthRecord(s subject, n int, m synthMethod, params string, budget float64)
 	r := record.Record{
 		Schema: record.Schema, Status: record.OK, Trace: s.name, TraceSHA256: strings.Repeat("ab", 32), Model: s.model,
 		Pipeline: m.name + params, Family: m.family, SeqLen: n, Decode: min(max(n/8, 16), 64), Windows: 1,
-		Layers: s.layers, NumLayers: s.numLayers, QHeads: s.qHeads, KVHeads: s.kvHeads, HeadDim: s.dim,
+		Layers: s.layers, NumLayers: s.numLayers, QHeads: new(s.qHeads), KVHeads: new(s.kvHeads), HeadDim: new(s.dim),
 		Seed: 1, Warnings: []record.Warning{}, Version: "v0.0.0-test",
 	}
 	share := m.share(s, budget)

@@ -17,7 +17,7 @@ import (
 type accumulator struct {
 	cell   Cell
 	layers []layerErrors // by the order of the cell's layers
-	byRow  []float64     // |O'-O| / |O| of every row
+	byRow  []float64     // |O'-O| / |O| of every row whose O is not zero
 	cosine float64       // sum over rows
 	maxAbs float64
 	mass   mass
@@ -37,7 +37,7 @@ func newAccumulator(c Cell) accumulator {
 // entries the store attended.
 func (a *accumulator) add(pool *kernel.Pool, ref *exactLayer, layer, i int, store *cache.Store, out []float32) {
 	c := a.cell
-	heads, d := c.Trace.QHeads, c.Trace.HeadDim
+	heads, d := c.Trace.At(layer).QHeads, c.Trace.At(layer).VDim
 	sums, quarter := &a.layers[slices.Index(c.Layers, layer)], 4*i/c.steps()
 	for h := range heads {
 		row := i*heads + h
@@ -68,11 +68,12 @@ func (a *accumulator) row(got []float32, want []float64, layer, i, h int) (diff,
 		}
 		return diff, norm
 	}
+	if norm == 0 { // a head of zeros: it has no relative error
+		return diff, norm
+	}
 	a.byRow = append(a.byRow, ratio(diff, norm))
-	if p := math.Sqrt(gotNorm * norm); p > 0 {
-		a.cosine += dot / p
-	} else if gotNorm == norm {
-		a.cosine++
+	if gotNorm > 0 {
+		a.cosine += dot / math.Sqrt(gotNorm*norm)
 	}
 	return diff, norm
 }
@@ -94,7 +95,7 @@ func (a *accumulator) needles(layer, i int, store *cache.Store) {
 		if n.Layer != layer || n.Query != pos {
 			continue
 		}
-		per := float64(store.Heads()) / float64(c.Trace.KVHeads) // stored heads a KV head
+		per := float64(store.Heads()) / float64(c.Trace.At(layer).KVHeads) // stored heads a KV head
 		first := int(float64(n.KVHead) * per)
 		last := max(first+1, int(float64(n.KVHead+1)*per))
 		for h := first; h < last; h++ {
@@ -129,14 +130,17 @@ func (a *accumulator) stats() (*record.ErrorStats, error) {
 			s.RelL2Quarters = append(s.RelL2Quarters, stat.Mean(q, nil))
 		}
 	}
-	rows := float64(len(a.byRow))
-	slices.Sort(a.byRow)
-	s.RelL2P95 = stat.Quantile(0.95, stat.Empirical, a.byRow, nil)
-	s.Cosine = a.cosine / rows
+	s.Cosine = 1
+	if rows := len(a.byRow); rows > 0 {
+		slices.Sort(a.byRow)
+		s.RelL2P95 = stat.Quantile(0.95, stat.Empirical, a.byRow, nil)
+		s.Cosine = a.cosine / float64(rows)
+	}
 	if math.IsInf(s.RelL2P95, 0) || math.IsInf(s.RelL2, 0) {
-		return nil, fmt.Errorf("the reference attention output is zero where the method's is not: no relative error")
+		return nil, fmt.Errorf("the reference attention output of a layer is zero where the method's is not: no relative error")
 	}
 	if a.cell.Pipeline.Partial {
+		rows := float64(a.mass.rows)
 		mass := a.mass.held / rows
 		s.Mass = &mass
 		if a.mass.lateKnown {

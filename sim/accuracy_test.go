@@ -80,20 +80,20 @@ func plainErrors(t *testing.T, tr *trace.Trace, rec record.Record, heads int, pr
 				minor[i] = true
 			}
 			for at := prompt - min(256, prompt/4); at < prompt; at++ {
-				_, prob := k.attend(q[h][at], upTo(at), tr.Scale)
+				_, prob := k.attend(q[h][at], upTo(at), tr.Attention[0].Scale)
 				for i, p := range prob {
 					minor[i] = minor[i] && p < 1/float64(at+1)
 				}
 			}
 			for i := range steps {
 				at := rec.SeqLen - steps + i
-				out, prob := k.attend(q[h][at], upTo(at), tr.Scale)
+				out, prob := k.attend(q[h][at], upTo(at), tr.Attention[0].Scale)
 				j := h / (len(q) / heads)
 				held := slices.Clone(rec.Kept[layer][j])
 				for n := prompt; n <= at; n++ {
 					held = append(held, int32(n))
 				}
-				got, _ := stored[j].attend(q[h][at], held, tr.Scale)
+				got, _ := stored[j].attend(q[h][at], held, tr.Attention[0].Scale)
 				var diff, norm, other, dot float64
 				for c := range out {
 					d := got[c] - out[c]

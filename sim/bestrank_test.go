@@ -12,7 +12,7 @@ import (
 // nothing but rounding at the full one.
 func TestBestRank(t *testing.T) {
 	tr := openTrace(t, "stories260k")
-	full := 2 * tr.KVHeads * tr.HeadDim
+	full := 2 * tr.Attention[0].KVHeads * tr.Attention[0].QKDim
 	var specs []string
 	for _, rank := range []int{full / 8, full / 4, full / 2, full} {
 		specs = append(specs, fmt.Sprintf("bestrank:rank=%d", rank), fmt.Sprintf("mla:rank=%d", rank))

@@ -60,12 +60,15 @@ func Calibrates(on, t *trace.Header) error {
 	switch {
 	case on.Model != t.Model:
 		return fmt.Errorf("%s is of model %s, %s of %s", on.Name, on.Model, t.Name, t.Model)
-	case on.QHeads != t.QHeads || on.KVHeads != t.KVHeads || on.HeadDim != t.HeadDim || on.NumLayers != t.NumLayers:
+	case on.NumLayers != t.NumLayers:
 		return fmt.Errorf("%s has another shape than %s", on.Name, t.Name)
 	}
 	for _, l := range t.Layers {
-		if !slices.Contains(on.Layers, l) {
+		switch {
+		case !slices.Contains(on.Layers, l):
 			return fmt.Errorf("%s lacks layer %d of %s", on.Name, l, t.Name)
+		case !on.At(l).Same(t.At(l)):
+			return fmt.Errorf("%s has another shape than %s", on.Name, t.Name)
 		}
 	}
 	return nil

@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
@@ -79,21 +81,36 @@ func (c Cell) firstStep() int { return min(c.prompt(), c.SeqLen-1) }
 // steps is the number of queries whose outputs are compared.
 func (c Cell) steps() int { return c.SeqLen - c.firstStep() }
 
-// sees is how many keys each compared query sees.
-func (c Cell) sees() []int {
-	sees := make([]int, c.steps())
-	for s := range sees {
-		sees[s] = c.firstStep() + s + 1
+// fullBytes is the f16 cache of the trace's own heads: of a layer with a window or chunks the ring of its rows.
+func (c Cell) fullBytes() int64 {
+	n := int64(0)
+	for _, layer := range c.Layers {
+		n += c.layerBytes(layer, c.held(layer))
 	}
-	return sees
+	return n
 }
 
-// fullBytes is the f16 cache of the trace's own heads.
-func (c Cell) fullBytes() int64 { return int64(len(c.Layers)) * c.layerBytes(c.SeqLen) }
+// held is how many tokens full holds of a layer.
+func (c Cell) held(layer int) int {
+	if ring := c.Trace.At(layer).Ring(); ring > 0 {
+		return min(ring, c.SeqLen)
+	}
+	return c.SeqLen
+}
 
-// layerBytes is the f16 cache of the trace's own heads of one layer, of so many tokens.
-func (c Cell) layerBytes(tokens int) int64 {
-	return 4 * int64(tokens) * int64(c.Trace.KVHeads) * int64(c.Trace.HeadDim)
+// layerBytes is the f16 cache of a layer's own heads, of so many tokens.
+func (c Cell) layerBytes(layer, tokens int) int64 {
+	return 2 * int64(tokens) * int64(c.Trace.At(layer).RowNumbers())
+}
+
+// outputNumbers is how many numbers the attention outputs of a token take in the layer where they are most.
+func (c Cell) outputNumbers() int {
+	n := 0
+	for _, layer := range c.Layers {
+		a := c.Trace.At(layer)
+		n = max(n, a.QHeads*a.VDim)
+	}
+	return n
 }
 
 // firstQuery is the first token whose query the cell reads: those that its pipeline looks at, that tell minor keys, and
@@ -105,10 +122,16 @@ func (c Cell) firstQuery(o Options) int {
 		if err != nil {
 			return c.Trace.FirstQuery()
 		}
-		first = min(first, w.prompt()-w.lateQueries(), w.firstStep(), w.Pipeline.FirstQuery(w.forMethod(o.Seed, nil), c.calibrated(o)))
+		first = min(first, w.prompt()-w.lateQueries(), w.firstStep())
+		for _, g := range w.kinds() {
+			first = min(first, w.Pipeline.FirstQuery(w.forMethod(o.Seed, nil, g[0]), c.calibrated(o)))
+		}
 	}
 	return max(first, c.Trace.FirstQuery())
 }
+
+// calibrated says whether the cell's pipeline fits maps on another trace.
+func (c Cell) calibrated(o Options) bool { return o.Calibrate[c.Trace] != nil && c.Pipeline.Fits() }
 
 // lateQueries is how many of the last prompt queries decide which keys are minor.
 func (c Cell) lateQueries() int { return min(lateWindow, c.prompt()/4) }
@@ -116,8 +139,45 @@ func (c Cell) lateQueries() int { return min(lateWindow, c.prompt()/4) }
 // timed says whether latency is measured in the cell.
 func (c Cell) timed(o Options) bool { return !o.NoLatency && c.Decode > 0 && !c.External.dense() }
 
-// groups returns the layers that share a store.
-func (c Cell) groups() [][]int { return c.Pipeline.Groups(c.Layers, c.Trace.NumLayers) }
+// groups returns the layers that share a store. Layers that would share but differ in heads, widths, window or chunk each
+// have their own.
+func (c Cell) groups() [][]int {
+	var groups [][]int
+	for _, group := range c.Pipeline.Groups(c.Layers, c.Trace.NumLayers) {
+		if c.alike(group) {
+			groups = append(groups, group)
+			continue
+		}
+		groups = slices.AppendSeq(groups, slices.Chunk(group, 1))
+	}
+	return groups
+}
+
+// alike says whether layers can share a store.
+func (c Cell) alike(group []int) bool {
+	first := c.Trace.At(group[0])
+	return !slices.ContainsFunc(group, func(layer int) bool {
+		a := c.Trace.At(layer)
+		return !a.Same(first) || a.Window != first.Window || a.Chunk != first.Chunk
+	})
+}
+
+// apart says whether a layer would share a store with layers that it is too unlike.
+func (c Cell) apart(layer int) bool {
+	groups := c.Pipeline.Groups(c.Layers, c.Trace.NumLayers)
+	i := slices.IndexFunc(groups, func(g []int) bool { return slices.Contains(g, layer) })
+	return i >= 0 && !c.alike(groups[i])
+}
+
+// windowed are the layers with a window or chunks.
+func (c Cell) windowed() (layers []int) {
+	for _, layer := range c.Layers {
+		if c.Trace.At(layer).Ring() > 0 {
+			layers = append(layers, layer)
+		}
+	}
+	return layers
+}
 
 // shared is the most layers that share a store.
 func (c Cell) shared() int64 {
@@ -128,17 +188,36 @@ func (c Cell) shared() int64 {
 	return int64(n)
 }
 
-// forMethod is what a method may know of the cell.
-func (c Cell) forMethod(seed uint64, pool *kernel.Pool) method.Cell {
+// kinds are groups of layers that stand for all: one of each kind of attention that a method's applying depends on.
+func (c Cell) kinds() (groups [][]int) {
+	type kind struct {
+		qHeads, kvHeads, qk, v, ring, ropeDims, layers int
+		apart                                          bool
+	}
+	seen := map[kind]bool{}
+	for _, g := range c.groups() {
+		a := c.Trace.At(g[0])
+		k := kind{a.QHeads, a.KVHeads, a.QKDim, a.VDim, a.Ring(), len(a.Rope.InvFreq), len(g), c.apart(g[0])}
+		if !seen[k] {
+			seen[k] = true
+			groups = append(groups, g)
+		}
+	}
+	return groups
+}
+
+// forMethod is what a method may know of the cell and of a layer, or of those that share its store.
+func (c Cell) forMethod(seed uint64, pool *kernel.Pool, layer int) method.Cell {
+	a := c.Trace.At(layer)
 	var repeatEnd int
 	if r := c.Trace.Repeat; r.First > 0 {
 		repeatEnd = r.Last + 1
 	}
 	return method.Cell{
 		Repeat: c.Trace.Repeat.First, RepeatEnd: repeatEnd,
-		Layers: c.Layers, NumLayers: c.Trace.NumLayers,
-		QHeads: c.Trace.QHeads, HeadDim: c.Trace.HeadDim, RopeDims: 2 * len(c.Trace.Rope.InvFreq), Heads: c.Trace.KVHeads, Dim: c.Trace.HeadDim, VDim: c.Trace.HeadDim,
-		SeqLen: c.SeqLen, Decode: c.Decode, FirstQuery: c.Trace.FirstQuery(), HasRope: len(c.Trace.Rope.InvFreq) > 0,
+		Layers: c.Layers, Left: c.windowed(), NumLayers: c.Trace.NumLayers, Ring: a.Ring(), Apart: c.apart(layer),
+		QHeads: a.QHeads, HeadDim: a.QKDim, RopeDims: 2 * len(a.Rope.InvFreq), Heads: a.KVHeads, Dim: a.QKDim, VDim: a.VDim,
+		SeqLen: c.SeqLen, Decode: c.Decode, FirstQuery: c.Trace.FirstQuery(), HasRope: c.Trace.HasRope(),
 		Seed: seed, Pool: pool,
 	}
 }
@@ -172,12 +251,39 @@ func (c Cell) window(i int) (Cell, error) {
 	return c, nil
 }
 
+// fit says why the pipeline does not apply to some of the cell's layers.
+func (c Cell) fit(seed uint64) error {
+	shared, kinds := false, c.kinds()
+	for _, g := range kinds {
+		shared = shared || len(g) > 1
+	}
+	for _, g := range kinds {
+		known := c.forMethod(seed, nil, g[0])
+		if known.Apart && !shared {
+			return errors.New("no layers that would share a cache are alike in heads, widths, window and chunk")
+		}
+		if err := c.Pipeline.Fit(known); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// most is the largest number of any kind of layer.
+func (c Cell) most(seed uint64, number func(method.Cell) int) int64 {
+	n := 0
+	for _, g := range c.kinds() {
+		n = max(n, number(c.forMethod(seed, nil, g[0])))
+	}
+	return int64(n)
+}
+
 // applies says why the pipeline does not apply to the cell, or to one of its windows.
 func (c Cell) applies(seed uint64) error {
 	for i := range c.Windows {
 		w, err := c.window(i)
 		if err == nil {
-			err = w.Pipeline.Fit(w.forMethod(seed, nil))
+			err = w.fit(seed)
 		}
 		if err != nil && i > 0 {
 			err = fmt.Errorf("window of %d tokens: %w", w.SeqLen, err)

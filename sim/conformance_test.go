@@ -114,7 +114,7 @@ func TestCacheBytesFormula(t *testing.T) {
 	const budget, decode, row = 24, 16, 4 // bytes of one channel's key and value in f16
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
-		layers, g, h, d := len(tr.Layers), tr.KVHeads, tr.QHeads, tr.HeadDim
+		layers, g, h, d := len(tr.Layers), tr.Attention[0].KVHeads, tr.Attention[0].QHeads, tr.Attention[0].QKDim
 		for _, n := range []int{budget + decode - 1, budget + decode, budget + decode + 1, 2*(budget-8) + decode, 2*(budget-8) + decode + 1, 96} {
 			prompt := n - decode
 			kept := min(prompt, budget)
@@ -279,7 +279,7 @@ func TestKept(t *testing.T) {
 		if p.Traits()&method.Recodes != 0 {
 			continue // rows of other widths and formats: TestCacheBytesFormula and TestPackedBytesFormula have them
 		}
-		if got := int64(entries)*4*int64(r.HeadDim) + *r.MetadataBytes; got != *r.CacheBytes {
+		if got := int64(entries)*4*int64(*r.HeadDim) + *r.MetadataBytes; got != *r.CacheBytes {
 			t.Errorf("%s: %d entries and metadata make %d bytes, cache_bytes is %d", r.Pipeline, entries, got, *r.CacheBytes)
 		}
 	}

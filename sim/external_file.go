@@ -146,8 +146,8 @@ func (x *External) layers() ([]int, error) {
 func (x *External) readKept(layer int) ([][]int32, error) {
 	name := fmt.Sprintf("layers.%d.kept", layer)
 	t, shape, prompt := x.trace, x.file.Shape(name), x.seqLen-x.decode
-	if len(shape) != 2 || shape[0] != t.KVHeads && shape[0] != t.QHeads || shape[1] < 1 || shape[1] > prompt {
-		return nil, fmt.Errorf("shape %v, want [%d KV heads, 1 to %d positions]", shape, t.KVHeads, prompt)
+	if len(shape) != 2 || shape[0] != t.At(layer).KVHeads && shape[0] != t.At(layer).QHeads || shape[1] < 1 || shape[1] > prompt {
+		return nil, fmt.Errorf("shape %v, want [%d KV heads, 1 to %d positions]", shape, t.At(layer).KVHeads, prompt)
 	}
 	all, err := x.file.Ints(name)
 	if err != nil {
@@ -187,9 +187,10 @@ func (x *External) checkRows(layers []int) error {
 		return fmt.Errorf("%w: the bytes of the whole cache, which reconstructed rows do not tell", err)
 	}
 	x.bytes = int64(declared)
-	want := []int{x.seqLen, x.trace.KVHeads, x.trace.HeadDim}
 	for _, layer := range layers {
-		for _, kind := range []string{"k", "v"} {
+		a := x.trace.At(layer)
+		for kind, dim := range map[string]int{"k": a.QKDim, "v": a.VDim} {
+			want := []int{x.seqLen, a.KVHeads, dim}
 			name := fmt.Sprintf("layers.%d.%s", layer, kind)
 			switch shape := x.file.Shape(name); {
 			case shape == nil:

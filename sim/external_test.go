@@ -101,12 +101,12 @@ func reconstructed(t *testing.T, tr *trace.Trace, n, decode int, declared string
 			var rows []float32
 			for i := range n {
 				for _, head := range heads {
-					for _, x := range head[i*tr.HeadDim : (i+1)*tr.HeadDim] {
+					for _, x := range head[i*tr.Attention[0].QKDim : (i+1)*tr.Attention[0].QKDim] {
 						rows = append(rows, change(x))
 					}
 				}
 			}
-			f.tensors[fmt.Sprintf("layers.%d.%s", layer, kind)] = externalTensorData{"F32", []int{n, tr.KVHeads, tr.HeadDim}, rows}
+			f.tensors[fmt.Sprintf("layers.%d.%s", layer, kind)] = externalTensorData{"F32", []int{n, tr.Attention[0].KVHeads, tr.Attention[0].QKDim}, rows}
 		}
 	}
 	return f
@@ -152,7 +152,7 @@ func TestExternalHoldsNothingOfAHead(t *testing.T) {
 	rec.Kept[1][0] = nil
 	o.Pipelines, o.Externals = nil, []*External{openExternal(t, "theirs", exported(rec).write(t), tr)}
 	got := runCells(t, o)[0]
-	if got.Status != record.OK || *got.CacheBytes != *rec.CacheBytes-24*4*int64(tr.HeadDim) || got.Error.RelL2 <= rec.Error.RelL2 {
+	if got.Status != record.OK || *got.CacheBytes != *rec.CacheBytes-24*4*int64(tr.Attention[0].QKDim) || got.Error.RelL2 <= rec.Error.RelL2 {
 		t.Errorf("%s %s: %d bytes, error %g; with the head %d, %g", got.Status, got.Reason, *got.CacheBytes, got.Error.RelL2, *rec.CacheBytes, rec.Error.RelL2)
 	}
 }

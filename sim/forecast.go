@@ -214,7 +214,8 @@ func (f *forecaster) group(c Cell) float64 {
 // spectral are the terms of fitting maps on rows of a group of layers: the smaller of their two Gram matrices is
 // decomposed.
 func (c Cell) spectral() []func(n float64) float64 {
-	width := float64(int(c.shared()) * 2 * c.Trace.KVHeads * c.Trace.HeadDim)
+	_, _, rowNumbers := c.widths()
+	width := float64(c.shared() * rowNumbers)
 	least := func(n float64) float64 { return min(n, width) }
 	return []func(n float64) float64{
 		once, each,

@@ -55,10 +55,10 @@ func TestKVzip(t *testing.T) {
 			lengths[len(pair)] = true
 		}
 	}
-	if above := entries - len(tr.Layers)*tr.KVHeads*(300-first); above != budget*len(tr.Layers)*tr.KVHeads-1 || len(lengths) == 1 {
+	if above := entries - len(tr.Layers)*tr.Attention[0].KVHeads*(300-first); above != budget*len(tr.Layers)*tr.Attention[0].KVHeads-1 || len(lengths) == 1 {
 		t.Errorf("%d entries are above the threshold, in heads of lengths %v", above, lengths)
 	}
-	if meta := int64(4 * len(tr.Layers) * (tr.KVHeads + 1)); *recs[1].MetadataBytes != meta || *recs[1].CacheBytes != int64(entries*4*tr.HeadDim)+meta {
+	if meta := int64(4 * len(tr.Layers) * (tr.Attention[0].KVHeads + 1)); *recs[1].MetadataBytes != meta || *recs[1].CacheBytes != int64(entries*4*tr.Attention[0].QKDim)+meta {
 		t.Errorf("%d bytes and %d of metadata for %d entries", *recs[1].CacheBytes, *recs[1].MetadataBytes, entries)
 	}
 	for _, r := range recs[3:] {
@@ -83,15 +83,15 @@ func mostLookedAt(t *testing.T, tr *trace.Trace, layer, first, last int) (best [
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, group := tr.HeadDim, tr.QHeads/tr.KVHeads
-	for j := range tr.KVHeads {
+	d, group := tr.Attention[0].QKDim, tr.Attention[0].QHeads/tr.Attention[0].KVHeads
+	for j := range tr.Attention[0].KVHeads {
 		best = append(best, make([]float64, first))
 		for h := j * group; h < (j+1)*group; h++ {
 			for pos := first; pos <= last; pos++ {
 				p, sum := make([]float64, pos+1), 0.0
 				for i := range p {
 					for c := range d {
-						p[i] += tr.Scale * float64(l.Q[h][(pos-l.FirstQuery)*d+c]) * float64(l.K[j][i*d+c])
+						p[i] += tr.Attention[0].Scale * float64(l.Q[h][(pos-l.FirstQuery)*d+c]) * float64(l.K[j][i*d+c])
 					}
 					p[i] = math.Exp(p[i])
 					sum += p[i]

@@ -50,7 +50,7 @@ type timing struct {
 
 // newTiming is that of a cell.
 func newTiming(c Cell, o Options, pool *kernel.Pool, t *Testbed) *timing {
-	return &timing{cell: c, pool: pool, testbed: t, repeats: o.Repeats, out: make([]float32, c.Trace.QHeads*c.Trace.HeadDim)}
+	return &timing{cell: c, pool: pool, testbed: t, repeats: o.Repeats, out: make([]float32, c.outputNumbers())}
 }
 
 // steps is how many of the last decode steps of a cell are timed.
@@ -86,7 +86,7 @@ func (t *timing) time(ctx context.Context, store, start *cache.Store, group []in
 	for i := range n {
 		var toks []token
 		for k, l := range layers {
-			tok := step(t.cell, l, t.cell.steps()-n+i)
+			tok := step(t.cell, group[k], l, t.cell.steps()-n+i)
 			toks, full[k].toks = append(toks, tok), append(full[k].toks, []token{tok})
 		}
 		own.toks = append(own.toks, toks)

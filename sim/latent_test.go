@@ -120,7 +120,7 @@ func TestAbsorbedEqualsExpanded(t *testing.T) {
 	}
 	c := Cell{Trace: &tr.Header, SeqLen: 200, Decode: 1, Layers: []int{2}, Pipeline: parse(t, "mla:rank=40")[0]}
 	prompt, future := views(c, c.Layers, []*trace.Layer{l})
-	ds, reduced, err := c.Pipeline.Decide(c.forMethod(1, nil), prompt, future, nil)
+	ds, reduced, err := c.Pipeline.Decide(c.forMethod(1, nil, 2), prompt, future, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,23 +128,23 @@ func TestAbsorbedEqualsExpanded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tok := step(c, l, 0)
+	tok := step(c, 2, l, 0)
 	if err := store.Append(2, tok.pos, tok.k, tok.v); err != nil {
 		t.Fatal(err)
 	}
-	got := make([]float32, tr.QHeads*tr.HeadDim)
+	got := make([]float32, tr.Attention[0].QHeads*tr.Attention[0].QKDim)
 	store.Attend(2, tok.pos, tok.q, got)
 
 	m := ds[0].Map.(cache.Linear)
 	row := make([]float32, 40)
-	for h := range tr.QHeads {
+	for h := range tr.Attention[0].QHeads {
 		j := h / m.Group
-		q := tok.q[h*tr.HeadDim : (h+1)*tr.HeadDim]
-		out, sum := make([]float64, tr.HeadDim), 0.0
+		q := tok.q[h*tr.Attention[0].QKDim : (h+1)*tr.Attention[0].QKDim]
+		out, sum := make([]float64, tr.Attention[0].QKDim), 0.0
 		for i := range 200 {
-			k, v := make([][]float32, tr.KVHeads), make([][]float32, tr.KVHeads)
+			k, v := make([][]float32, tr.Attention[0].KVHeads), make([][]float32, tr.Attention[0].KVHeads)
 			for g := range k {
-				k[g], v[g] = l.K[g][i*tr.HeadDim:(i+1)*tr.HeadDim], l.V[g][i*tr.HeadDim:(i+1)*tr.HeadDim]
+				k[g], v[g] = l.K[g][i*tr.Attention[0].QKDim:(i+1)*tr.Attention[0].QKDim], l.V[g][i*tr.Attention[0].QKDim:(i+1)*tr.Attention[0].QKDim]
 			}
 			m.Row(i, k, v, [][]float32{row}, [][]float32{row})
 			var logit float64
@@ -153,7 +153,7 @@ func TestAbsorbedEqualsExpanded(t *testing.T) {
 				for r := range row {
 					key += float64(m.Key[2][j].Row(r)[ch]) * float64(row[r])
 				}
-				logit += tr.Scale * float64(q[ch]) * key
+				logit += tr.Attention[0].Scale * float64(q[ch]) * key
 			}
 			p := math.Exp(logit)
 			sum += p
@@ -164,8 +164,8 @@ func TestAbsorbedEqualsExpanded(t *testing.T) {
 			}
 		}
 		for ch := range out {
-			if want := out[ch] / sum; math.Abs(want-float64(got[h*tr.HeadDim+ch])) > 2e-3 {
-				t.Errorf("head %d channel %d: %g, expanded %g", h, ch, got[h*tr.HeadDim+ch], want)
+			if want := out[ch] / sum; math.Abs(want-float64(got[h*tr.Attention[0].QKDim+ch])) > 2e-3 {
+				t.Errorf("head %d channel %d: %g, expanded %g", h, ch, got[h*tr.Attention[0].QKDim+ch], want)
 			}
 		}
 	}

@@ -13,12 +13,12 @@ func TestLearnedStatistics(t *testing.T) {
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
 		for spec, stats := range map[string]int{
-			"triattention:interval=0":               len(tr.Layers) * tr.QHeads * tr.HeadDim / 2 * 12,
-			"triattention:interval=0,mode=union":    len(tr.Layers) * tr.QHeads * tr.HeadDim / 2 * 12,
-			"triattention:interval=0,mode=per_head": len(tr.Layers) * tr.QHeads * tr.HeadDim / 2 * 12,
-			"qfilters:recent=0":                     len(tr.Layers) * tr.KVHeads * tr.HeadDim * 4,
+			"triattention:interval=0":               len(tr.Layers) * tr.Attention[0].QHeads * tr.Attention[0].QKDim / 2 * 12,
+			"triattention:interval=0,mode=union":    len(tr.Layers) * tr.Attention[0].QHeads * tr.Attention[0].QKDim / 2 * 12,
+			"triattention:interval=0,mode=per_head": len(tr.Layers) * tr.Attention[0].QHeads * tr.Attention[0].QKDim / 2 * 12,
+			"qfilters:recent=0":                     len(tr.Layers) * tr.Attention[0].KVHeads * tr.Attention[0].QKDim * 4,
 		} {
-			stats, rows := int64(stats), int64(len(tr.Layers)*tr.KVHeads*(24+16)*tr.HeadDim*4)
+			stats, rows := int64(stats), int64(len(tr.Layers)*tr.Attention[0].KVHeads*(24+16)*tr.Attention[0].QKDim*4)
 			o := Options{Traces: headers(tr), Pipelines: parse(t, spec+",budget=24", spec+",budget=100%", "full"), Lengths: []int{96}, Decode: new(16), Kept: true}
 			own := runCells(t, o)
 			o.Calibrate = itself(tr)

@@ -17,6 +17,7 @@ type mass struct {
 	attended  map[int][]uint64 // [layer] of the group that is replayed: [step][q_head][words] bits of token positions
 	words     int
 	pos       [][]int32 // scratch, [q_head]
+	rows      int       // that were summed
 	held      float64   // on attended entries, summed over rows
 	late      float64   // on minor keys that were not attended
 	lateKnown bool
@@ -24,13 +25,16 @@ type mass struct {
 
 func newMass(c Cell) mass {
 	return mass{
-		cell: c, attended: map[int][]uint64{}, words: (c.SeqLen + 63) / 64, pos: make([][]int32, c.Trace.QHeads), lateKnown: true,
+		cell: c, attended: map[int][]uint64{}, words: (c.SeqLen + 63) / 64, lateKnown: true,
 	}
 }
 
 // note keeps what step i of a layer attended.
 func (m *mass) note(pool *kernel.Pool, layer, i int, store *cache.Store) {
-	heads := m.cell.Trace.QHeads
+	heads := m.cell.Trace.At(layer).QHeads
+	for len(m.pos) < heads {
+		m.pos = append(m.pos, nil)
+	}
 	if m.attended[layer] == nil {
 		m.attended[layer] = make([]uint64, m.cell.steps()*heads*m.words)
 	}
@@ -45,9 +49,11 @@ func (m *mass) note(pool *kernel.Pool, layer, i int, store *cache.Store) {
 
 // add sums the probabilities of a layer whose steps have all been noted.
 func (m *mass) add(pool *kernel.Pool, ref *exactLayer, layer int, l *trace.Layer) {
-	rows := m.cell.steps() * m.cell.Trace.QHeads
+	heads := m.cell.Trace.At(layer).QHeads
+	rows := m.cell.steps() * heads
+	m.rows += rows
 	major, minor := make([]float64, rows), make([]float64, rows)
-	pool.Run(m.cell.Trace.QHeads, func(_, h int) {
+	pool.Run(heads, func(_, h int) {
 		majors, minors := m.union(layer, h, ref.minor[h])
 		m.sum(major, layer, h, majors, ref, l)
 		m.sum(minor, layer, h, minors, ref, l)
@@ -64,9 +70,10 @@ func (m *mass) add(pool *kernel.Pool, ref *exactLayer, layer int, l *trace.Layer
 
 // union lists the positions that any step attended with query head h, those of minor keys apart.
 func (m *mass) union(layer, h int, minor []bool) (majors, minors []int) {
+	heads := m.cell.Trace.At(layer).QHeads
 	for w := range m.words {
 		var set uint64
-		for i := h*m.words + w; i < len(m.attended[layer]); i += m.cell.Trace.QHeads * m.words {
+		for i := h*m.words + w; i < len(m.attended[layer]); i += heads * m.words {
 			set |= m.attended[layer][i]
 		}
 		for ; set != 0; set &= set - 1 {
@@ -83,15 +90,20 @@ func (m *mass) union(layer, h int, minor []bool) (majors, minors []int) {
 // sum adds to out [row] the mass of those of the positions at that each step attended with query head h.
 func (m *mass) sum(out []float64, layer, h int, at []int, ref *exactLayer, l *trace.Layer) {
 	c := m.cell
-	heads, d, steps := c.Trace.QHeads, c.Trace.HeadDim, c.steps()
-	q, k := l.Q[h][(c.firstStep()-l.FirstQuery)*d:][:steps*d], l.K[h/(heads/c.Trace.KVHeads)]
+	a := c.Trace.At(layer)
+	heads, d, steps, rule := a.QHeads, a.QKDim, c.steps(), rules(a)[h]
+	q, k := l.Q[h][(c.firstStep()-l.FirstQuery)*d:][:steps*d], l.K[h/(heads/a.KVHeads)]
+	pos := make([]int32, 0, massRows)
 	keys, taken := make([]float32, min(len(at), massRows)*d), make([]float64, massRows)
 	for part := range slices.Chunk(at, massRows) {
+		pos = pos[:0]
 		for i, at := range part {
 			copy(keys[i*d:(i+1)*d], k[at*d:])
+			pos = append(pos, int32(at))
 		}
-		logits := kernel.DotsExact(q, d, c.Trace.Scale, keys[:len(part)*d])
+		logits := kernel.DotsExact(q, d, rule.Scale, keys[:len(part)*d])
 		for s := range steps {
+			rule.Logits(logits[s*len(part):(s+1)*len(part)], pos, c.firstStep()+s)
 			row, n := s*heads+h, 0
 			set := m.attended[layer][row*m.words:][:m.words]
 			for i, x := range logits[s*len(part) : (s+1)*len(part)] {

@@ -22,8 +22,8 @@ func TestMass(t *testing.T) {
 	}
 	// Queries that resemble each other ignore the same keys.
 	l := &trace.Layer{K: [][]float32{rows(0)}, V: [][]float32{rows(0)}, Q: [][]float32{rows(2), rows(-2)}}
-	c := Cell{SeqLen: n, Decode: decode, Trace: &trace.Header{QHeads: heads, KVHeads: 1, HeadDim: dim, Scale: scale}}
-	ref := exact(c, l, nil)
+	c := Cell{SeqLen: n, Decode: decode, Trace: &trace.Header{Layers: []int{7}, Attention: []trace.Attention{{QHeads: heads, KVHeads: 1, QKDim: dim, VDim: dim, Scale: scale}}}}
+	ref := exact(c, 7, l, nil)
 	for h, minor := range ref.minor {
 		ignored := 0
 		for _, m := range minor {

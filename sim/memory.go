@@ -48,15 +48,15 @@ func collected(live int64) int64 { return live + live*(garbage+pieces)/100 }
 func (c Cell) memory(o Options) int64 {
 	t := c.Trace
 	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
-	h, d := int64(t.QHeads), int64(t.HeadDim)
 	shared := c.shared()
-	widest := n * int64(c.Pipeline.Channels(c.forMethod(o.Seed, nil)))
+	widest := n * c.most(o.Seed, c.Pipeline.Channels)
+	heads, outputs, rowNumbers := c.widths()
 	live := shared*4*widest + 2*widest
 	if c.timed(o) {
-		live += 2*widest + shared*c.fullBytes()/layers
+		live += 2*widest + shared*2*n*rowNumbers
 	}
 	live += int64(o.Threads) * 8 * n * (steps + lateBatch)
-	live += int64(c.Windows) * (8*layers*steps*h*(d+2) + layers*h*n/8)
+	live += int64(c.Windows) * (8*layers*steps*(outputs+2*heads) + layers*heads*n/8)
 	if c.Pipeline.Fits() {
 		rows, fits := n, int64(1)
 		if on := o.Calibrate[t]; on != nil {
@@ -66,19 +66,26 @@ func (c Cell) memory(o Options) int64 {
 		}
 		// Keys and values side by side in float64, two more of the kind, and what the smaller Gram matrix is solved in;
 		// on a calibration trace for several groups at a time.
-		width := shared * 2 * int64(t.KVHeads) * d
+		width := shared * rowNumbers
 		live += fits * 8 * (3*rows*width + 3*min(rows, width)*min(rows, width))
 	}
 	return collected(live)
 }
 
-// groupMaps bounds what the fitted maps of one group of layers take, in float32.
-func (c Cell) groupMaps(o Options) int64 {
-	return 4 * int64(c.Pipeline.MapNumbers(c.forMethod(o.Seed, nil)))
+// widths are the most query heads, numbers of outputs, and numbers of keys and values that a token has in any layer.
+func (c Cell) widths() (heads, outputs, rowNumbers int64) {
+	for _, layer := range c.Layers {
+		a := c.Trace.At(layer)
+		heads, rowNumbers = max(heads, int64(a.QHeads)), max(rowNumbers, int64(a.RowNumbers()))
+		outputs = max(outputs, int64(a.QHeads*max(a.QKDim, a.VDim)))
+	}
+	return heads, outputs, rowNumbers
 }
 
-// calibrated says whether the cell's pipeline fits maps on another trace.
-func (c Cell) calibrated(o Options) bool { return o.Calibrate[c.Trace] != nil && c.Pipeline.Fits() }
+// groupMaps bounds what the fitted maps of one group of layers take, in float32.
+func (c Cell) groupMaps(o Options) int64 {
+	return 4 * c.most(o.Seed, c.Pipeline.MapNumbers)
+}
 
 // mapBytes bounds what a run keeps of maps fitted on calibration traces, for all of its cells.
 func (p *Plan) mapBytes() int64 {
@@ -93,6 +100,28 @@ func (p *Plan) mapBytes() int64 {
 		total += n
 	}
 	return total
+}
+
+// rowsRange is which rows of a layer are read: keys and values of the first tokens, and the queries of token first and
+// later among them.
+type rowsRange struct{ tokens, first int }
+
+// with is the range that covers those of another cell, too.
+func (r rowsRange) with(tokens, first int) rowsRange {
+	if r.tokens == 0 {
+		return rowsRange{tokens, first}
+	}
+	return rowsRange{max(r.tokens, tokens), min(r.first, first)}
+}
+
+// bytes is what they take of the widest layer, in float32.
+func (r rowsRange) bytes(t *trace.Header) int64 {
+	n := 0
+	for i := range t.Attention {
+		a := &t.Attention[i]
+		n = max(n, a.RowNumbers()*r.tokens+a.QHeads*a.QKDim*(r.tokens-r.first))
+	}
+	return 4 * int64(n)
 }
 
 // rowBytes is what the rows of one layer take as they are read, in float32.
@@ -196,9 +225,9 @@ func stepped(n int64) int64 { return (n + taskStep - 1) / taskStep * taskStep }
 // and latency, and of the reference with its look at the recent prompt queries. Counts depend on the trace and the
 // options alone: shards are cut by them, the same way on every machine.
 func (c *Cell) estimate(o Options) {
-	t := c.Trace
 	n, layers, steps := int64(c.SeqLen), int64(len(c.Layers)), int64(c.steps())
-	h, d, windows := int64(t.QHeads), int64(t.HeadDim), int64(c.Windows)
+	heads, outputs, _ := c.widths()
+	h, d, windows := heads, outputs/heads, int64(c.Windows)
 	c.Memory = collected(c.shared()*c.rowBytes(o)) + c.memory(o)
 	timed := int64(0)
 	if c.timed(o) {

@@ -12,8 +12,8 @@ import (
 func TestTaskMemory(t *testing.T) {
 	const mib, gib, before = 1 << 20, 1 << 30, 20 << 20
 	const rest = before + waiting
-	small := &trace.Header{}
-	large := &trace.Header{QHeads: 2, KVHeads: 2, HeadDim: 64} // 1 GiB in 1 << 20 tokens of a layer
+	small := &trace.Header{Layers: []int{0}, Attention: []trace.Attention{{}}}
+	large := &trace.Header{Layers: []int{0}, Attention: []trace.Attention{{QHeads: 2, KVHeads: 2, QKDim: 64, VDim: 64}}} // 1 GiB in 1 << 20 tokens of a layer
 	pipeline := parse(t, "full")[0]
 	rows := Cell{Trace: large, Pipeline: pipeline, Layers: []int{0}, SeqLen: 1 << 20, Memory: 2 * gib}
 	tests := []struct {
@@ -59,7 +59,7 @@ func TestMemory(t *testing.T) {
 	held := plan(func(*Options) {})
 	cells, most := held.Memory(before, 500)
 	rows := held.RowBytes()
-	if want := int64(4 * 96 * len(tr.Layers) * tr.HeadDim * (2*tr.KVHeads + tr.QHeads)); rows != want {
+	if want := int64(4 * 96 * len(tr.Layers) * tr.Attention[0].QKDim * (2*tr.Attention[0].KVHeads + tr.Attention[0].QHeads)); rows != want {
 		t.Errorf("%d bytes of rows, want %d", rows, want)
 	}
 	largest := int64(500)

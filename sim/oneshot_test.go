@@ -14,7 +14,7 @@ func TestOneShotBytes(t *testing.T) {
 	const budget, decode, row = 24, 16, 4 // bytes of one channel's key and value in f16
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
-		layers, g, h, d := len(tr.Layers), tr.KVHeads, tr.QHeads, tr.HeadDim
+		layers, g, h, d := len(tr.Layers), tr.Attention[0].KVHeads, tr.Attention[0].QHeads, tr.Attention[0].QKDim
 		for _, n := range []int{budget + decode - 1, budget + decode, budget + decode + 1, 96} {
 			kept := min(n-decode, budget) + decode
 			even, ragged := layers*g*kept*d*row, layers*4*(g+1)

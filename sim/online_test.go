@@ -21,7 +21,7 @@ func TestOnlineBytesFormula(t *testing.T) {
 	ceil := func(a, b int) int { return (a + b - 1) / b }
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
-		layers, g, h, d := len(tr.Layers), tr.KVHeads, tr.QHeads, tr.HeadDim
+		layers, g, h, d := len(tr.Layers), tr.Attention[0].KVHeads, tr.Attention[0].QHeads, tr.Attention[0].QKDim
 		row := 2 * d * e
 		for _, n := range []int{budget - 1, budget, budget + 1, budget + decode, budget + decode + 1, 96} {
 			prompt := n - decode
@@ -88,7 +88,7 @@ func TestQuestTraffic(t *testing.T) {
 // TestRocketBytes holds the two stages' bytes against the formula.
 func TestRocketBytes(t *testing.T) {
 	tr := golden(t, "gqa")
-	layers, g, d := len(tr.Layers), tr.KVHeads, tr.HeadDim
+	layers, g, d := len(tr.Layers), tr.Attention[0].KVHeads, tr.Attention[0].QKDim
 	for _, tt := range []struct{ budget, decode int }{{60, 16}, {100, 16}, {150, 8}, {40, 4}} {
 		spec := fmt.Sprintf("rocketkv:budget=%d,window=8", tt.budget)
 		r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, spec), Lengths: []int{320}, Decode: new(tt.decode), Kept: true})[0]
@@ -123,7 +123,7 @@ func TestRocketBytes(t *testing.T) {
 // pages are left out.
 func TestRocketPageBytes(t *testing.T) {
 	tr := golden(t, "gqa")
-	layers, g, d := len(tr.Layers), tr.KVHeads, tr.HeadDim
+	layers, g, d := len(tr.Layers), tr.Attention[0].KVHeads, tr.Attention[0].QKDim
 	for _, tt := range []struct{ budget, page, top, kept, read int }{
 		{60, 4, 5, 76, 20}, {60, 4, 19, 76, 76}, {61, 4, 64, 77, 77}, {100, 16, 2, 116, 32}, {304, 8, 3, 320, 24},
 	} {

@@ -16,7 +16,7 @@ func TestPackedBytesFormula(t *testing.T) {
 	const decode, budget, window = 16, 24, 8
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
-		layers, g, d := len(tr.Layers), tr.KVHeads, tr.HeadDim
+		layers, g, d := len(tr.Layers), tr.Attention[0].KVHeads, tr.Attention[0].QKDim
 		pairs := (layers - layers/2) / 2
 		for _, n := range []int{window + decode - 1, window + decode, window + decode + 1, 21 + decode, budget + decode, budget + decode + 1, 96} {
 			prompt := n - decode
@@ -83,7 +83,7 @@ func TestPackedBytesFormula(t *testing.T) {
 func TestPackedIdentities(t *testing.T) {
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
-		width := tr.KVHeads * tr.HeadDim
+		width := tr.Attention[0].KVHeads * tr.Attention[0].QKDim
 		full := fmt.Sprintf("k_rank=%d,v_rank=%d", width, width)
 		two := fmt.Sprintf("k_rank=%d,v_rank=%d", 2*width, 2*width)
 		specs := []string{

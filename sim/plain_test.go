@@ -19,11 +19,11 @@ func plainLayer(t *testing.T, tr *trace.Trace, layer, tokens int) (heads []plain
 	}
 	cut := func(flat []float32) (rows [][]float64) {
 		for len(flat) > 0 {
-			row := make([]float64, tr.HeadDim)
+			row := make([]float64, tr.Attention[0].QKDim)
 			for c := range row {
 				row[c] = float64(flat[c])
 			}
-			rows, flat = append(rows, row), flat[tr.HeadDim:]
+			rows, flat = append(rows, row), flat[tr.Attention[0].QKDim:]
 		}
 		return rows
 	}

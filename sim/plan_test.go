@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"testing"
 
 	"kvgauge/sim/trace"
@@ -8,7 +9,7 @@ import (
 
 // TestPlanOfAHeader lays out and cuts a plan though no trace is open.
 func TestPlanOfAHeader(t *testing.T) {
-	h := &trace.Header{Name: "t", Layers: []int{0, 1}, NumLayers: 2, QHeads: 4, KVHeads: 2, HeadDim: 16, Tokens: 512, Queries: 512}
+	h := &trace.Header{Name: "t", Layers: []int{0, 1}, NumLayers: 2, Attention: slices.Repeat([]trace.Attention{{QHeads: 4, KVHeads: 2, QKDim: 16, VDim: 16}}, 2), Tokens: 512, Queries: 512}
 	o := Options{Traces: []*trace.Header{h}, Pipelines: parse(t, "full,snapkv,gqa:heads=3"), Threads: 1, MaxMemory: 1 << 30, Page: 16}
 	whole := planned(t, o)
 	if len(whole.Cells) != 9 || whole.Cells[2].Skip == "" || whole.Cells[8].SeqLen != 512 || whole.Cells[8].Decode != 64 {

@@ -14,7 +14,7 @@ func TestQuantisedBytes(t *testing.T) {
 	const decode = 16
 	for _, name := range []string{"tiny", "gqa"} {
 		tr := golden(t, name)
-		layers, g, d := len(tr.Layers), tr.KVHeads, tr.HeadDim
+		layers, g, d := len(tr.Layers), tr.Attention[0].KVHeads, tr.Attention[0].QKDim
 		blocks := (d + 31) / 32
 		for _, n := range []int{33, 48, 96} {
 			// KIVI with 16 tokens of residual in groups of 8: what is packed, and what waits.
@@ -86,7 +86,7 @@ func TestKIVIThresholds(t *testing.T) {
 	for n := 2; n <= 4*residual+1; n++ {
 		r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "kivi:group=8,residual=16"), Lengths: []int{n}, Decode: new(min(5, n-1))})[0]
 		packedK, packedV := n/residual*residual, max(0, n-residual)
-		want := int64(len(tr.Layers) * tr.KVHeads * ((packedK+packedV)*(d/4+4*d/8) + (2*n-packedK-packedV)*d*2))
+		want := int64(len(tr.Layers) * tr.Attention[0].KVHeads * ((packedK+packedV)*(d/4+4*d/8) + (2*n-packedK-packedV)*d*2))
 		if *r.CacheBytes != want {
 			t.Errorf("%d tokens: %d bytes, want %d", n, *r.CacheBytes, want)
 		}
@@ -160,7 +160,7 @@ func TestDroppingFromGroups(t *testing.T) {
 		if strings.Contains(spec, "cla") {
 			entries, stores = entries/2, stores/2
 		}
-		d := int64(tr.HeadDim)
+		d := int64(tr.Attention[0].QKDim)
 		least := int64(entries) * d / 2                                                  // codes of 2 bits alone
 		most := int64(entries)*(2*d+8) + int64(stores)*(3*16*4*d) + int64(stores)*64*9*d // windows and scales on top
 		if *r.CacheBytes < least || *r.CacheBytes > most {
@@ -257,7 +257,7 @@ func TestRollOverGroups(t *testing.T) {
 // TestKVarN: below its sinks it is full; a tile has the bytes of its formula, the rest f16.
 func TestKVarN(t *testing.T) {
 	tr := golden(t, "gqa")
-	layers, g, d := len(tr.Layers), tr.KVHeads, tr.HeadDim
+	layers, g, d := len(tr.Layers), tr.Attention[0].KVHeads, tr.Attention[0].QKDim
 	for _, tt := range []struct {
 		spec         string
 		keys, values int

@@ -19,8 +19,8 @@ type reference struct {
 
 // exactLayer is the reference of one layer: a row is step*QHeads + query head.
 type exactLayer struct {
-	out  []float64 // [row][dim]
-	lse  []float64 // [row] log of the softmax denominator
+	out  []float64 // [row][dim of a value]
+	lse  []float64 // [row] log of the softmax denominator of the keys, sinks left out
 	late []float64 // [row] mass on minor keys; nil where the trace lacks prompt queries to tell
 	// minor [q_head][prompt key]: the key's probability was below 1/t for every one of the last
 	// min(256, prompt/4) prompt queries; a query before the key counts as below.
@@ -39,15 +39,15 @@ func newReference(ctx context.Context, c Cell, r *rows, pool *kernel.Pool) (*ref
 		if err != nil {
 			return nil, err
 		}
-		ref.layers[layer] = exact(c, l, pool)
+		ref.layers[layer] = exact(c, layer, l, pool)
 	}
 	return ref, nil
 }
 
 // exact computes the reference of one layer, its heads in parallel.
-func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
-	t := c.Trace
-	heads, d, steps, prompt := t.QHeads, t.HeadDim, c.steps(), c.prompt()
+func exact(c Cell, layer int, l *trace.Layer, pool *kernel.Pool) *exactLayer {
+	a := c.Trace.At(layer)
+	heads, d, steps, prompt := a.QHeads, a.VDim, c.steps(), c.prompt()
 	e := &exactLayer{
 		out: make([]float64, steps*heads*d), lse: make([]float64, steps*heads), minor: make([][]bool, heads),
 	}
@@ -55,12 +55,16 @@ func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 	if l.FirstQuery <= prompt-window {
 		e.late = make([]float64, steps*heads)
 	}
-	sees := c.sees()
+	sees, rules := kernel.Sights(c.firstStep(), steps), rules(a)
 	pool.Run(heads, func(_, h int) {
-		k, v := l.K[h/(heads/t.KVHeads)], l.V[h/(heads/t.KVHeads)]
-		q := l.Q[h][(c.firstStep()-l.FirstQuery)*d:]
-		logits, lse := kernel.LogitsExact(q, d, t.Scale, k, sees)
-		out := kernel.WeightedSumExact(logits, lse, d, v, sees)
+		k, v := l.K[h/(heads/a.KVHeads)], l.V[h/(heads/a.KVHeads)]
+		q := l.Q[h][(c.firstStep()-l.FirstQuery)*a.QKDim:]
+		logits, lse := kernel.LogitsExact(q, a.QKDim, rules[h].WithoutSink(), k, nil, sees)
+		withSink := make([]float64, steps)
+		for s := range lse {
+			withSink[s] = rules[h].WithSink(lse[s])
+		}
+		out := kernel.WeightedSumExact(logits, withSink, d, v)
 		for s := range steps {
 			copy(e.out[(s*heads+h)*d:], out[s*d:(s+1)*d])
 			e.lse[s*heads+h] = lse[s]
@@ -68,7 +72,7 @@ func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 		if e.late == nil {
 			return
 		}
-		e.minor[h] = minor(c, l, h, window)
+		e.minor[h] = minor(c, layer, l, h, window)
 		late := make([]float64, 0, prompt)
 		for s := range steps {
 			late = late[:0]
@@ -87,26 +91,26 @@ func exact(c Cell, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 }
 
 // minor finds the prompt keys that none of the last window prompt queries gave a probability of 1/t or
-// more, t being the query's own 1-based position. Probabilities in float32 tell it of nearly all keys; queries that
+// more, t being the number of keys that the query can read. Probabilities in float32 tell it of nearly all keys; queries that
 // leave one in doubt are looked at again in float64.
-func minor(c Cell, l *trace.Layer, h, window int) []bool {
-	t, prompt := c.Trace, c.prompt()
-	d := t.HeadDim
-	k, first := l.K[h/(t.QHeads/t.KVHeads)][:prompt*d], prompt-window
+func minor(c Cell, layer int, l *trace.Layer, h, window int) []bool {
+	a, prompt := c.Trace.At(layer), c.prompt()
+	d, rule := a.QKDim, rules(a)[h].WithoutSink()
+	k, first := l.K[h/(a.QHeads/a.KVHeads)][:prompt*d], prompt-window
 	queries := l.Q[h][(first-l.FirstQuery)*d : (prompt-l.FirstQuery)*d]
 	m := slices.Repeat([]bool{true}, prompt)
 	if window == 0 {
 		return m
 	}
 	scaled := make([]float32, len(queries))
-	kernel.Axpy(float32(t.Scale), queries, scaled)
+	kernel.Axpy(float32(rule.Scale), queries, scaled)
 	// Sums of products are off by their length times the rounding at most, exponents and their sums by far less than a
 	// thousandth.
 	off := float32(1e-3 + 4*float64(d+8)*0x1p-24*longest(scaled, d)*longest(k, d))
 	doubts := make([][]int32, window) // [query] keys
 	keys := kernel.F32Rows(k, d)
-	kernel.CausalProbabilities([][]float32{scaled}, first, &keys, nil, func(s int, probs []float32) {
-		even := 1 / float32(len(probs))
+	kernel.CausalProbabilities([][]float32{scaled}, []kernel.Rule{rule}, first, &keys, nil, func(s int, probs []float32) {
+		even := 1 / float32(len(probs)-rule.First(first+s))
 		above, below := even*(1+off), even*(1-off)
 		for i, p := range probs {
 			switch {
@@ -118,18 +122,18 @@ func minor(c Cell, l *trace.Layer, h, window int) []bool {
 		}
 	})
 	var again []float32 // queries that decide on a key
-	var sees []int
+	var sees []kernel.Sight
 	for s, keys := range doubts {
 		if slices.ContainsFunc(keys, func(i int32) bool { return m[i] }) {
-			again, sees = append(again, queries[s*d:(s+1)*d]...), append(sees, first+s+1)
+			again, sees = append(again, queries[s*d:(s+1)*d]...), append(sees, kernel.Sight{Token: first + s, Rows: first + s + 1})
 		}
 	}
 	for sees := range slices.Chunk(sees, lateBatch) {
-		logits, lse := kernel.LogitsExact(again[:len(sees)*d], d, t.Scale, k, sees)
+		logits, lse := kernel.LogitsExact(again[:len(sees)*d], d, rule, k, nil, sees)
 		again = again[len(sees)*d:]
-		for s, n := range sees {
-			least := lse[s] - math.Log(float64(n)) - 1e-6 // logit of probability 1/t, less rounding
-			for i, x := range logits[s*prompt : s*prompt+n] {
+		for s, at := range sees {
+			least := lse[s] - math.Log(float64(at.Rows-rule.First(at.Token))) - 1e-6 // logit of probability 1/t, less rounding
+			for i, x := range logits[s*prompt : s*prompt+at.Rows] {
 				if x >= least {
 					m[i] = false
 				}

@@ -92,7 +92,7 @@ func (p *replay) fitMaps(ctx context.Context) error {
 	errs := make([]error, len(groups))
 	p.pool.Run(len(groups), func(_, i int) {
 		if errs[i] = ctx.Err(); errs[i] == nil {
-			_, errs[i] = p.cell.Pipeline.Prepare(p.cell.forMethod(p.options.Seed, nil), p.calibration, groups[i])
+			_, errs[i] = p.cell.Pipeline.Prepare(p.cell.forMethod(p.options.Seed, nil, groups[i][0]), p.calibration, groups[i])
 		}
 	})
 	return cmp.Or(errs...)
@@ -109,7 +109,7 @@ type groupRows struct {
 // read reads a group of layers.
 func (p *replay) read(group []int) (groupRows, error) {
 	c := p.cell
-	r := groupRows{known: c.forMethod(p.options.Seed, p.pool)}
+	r := groupRows{known: c.forMethod(p.options.Seed, p.pool, group[0])}
 	r.known.Observed = p.observed
 	first := c.firstQuery(p.options)
 	for _, n := range group {
@@ -136,6 +136,9 @@ func (p *replay) observe(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if !p.cell.Pipeline.ObservesIn(p.cell.forMethod(p.options.Seed, nil, group[0])) {
+			continue
+		}
 		r, err := p.read(group)
 		if err != nil {
 			return err
@@ -145,7 +148,9 @@ func (p *replay) observe(ctx context.Context) error {
 			return err
 		}
 		p.compress += time.Since(start)
-		p.peak += p.cell.layerBytes(p.cell.prompt())
+		for _, layer := range group {
+			p.peak += p.cell.layerBytes(layer, p.cell.prompt())
+		}
 	}
 	p.observed = seen
 	return nil
@@ -173,7 +178,10 @@ func (p *replay) group(ctx context.Context, group []int) error {
 			p.warn(w)
 		}
 	}
-	p.decided(c, decisions, store)
+	p.decided(c, group, decisions, store)
+	if len(group) > 1 || method.Changes(decisions) {
+		p.changed += len(group)
+	}
 	if p.options.Kept {
 		p.kept = append(p.kept, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}
@@ -183,7 +191,7 @@ func (p *replay) group(ctx context.Context, group []int) error {
 	if err != nil {
 		return err
 	}
-	p.decoded(c, store, p.options.Page)
+	p.decoded(c, group[0], store, p.options.Page)
 	if p.options.Kept {
 		p.keptFinal = append(p.keptFinal, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
 	}
@@ -198,7 +206,7 @@ func (p *replay) group(ctx context.Context, group []int) error {
 // timed it returns a copy of the store from before the timed steps.
 func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace.Layer, group []int) (before *cache.Store, err error) {
 	c := p.cell
-	out := make([]float32, c.Trace.QHeads*c.Trace.HeadDim)
+	out := make([]float32, c.outputNumbers())
 	for i := range c.steps() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -211,7 +219,7 @@ func (p *replay) decode(ctx context.Context, store *cache.Store, layers []*trace
 			p.decoding -= took
 		}
 		for n, l := range layers {
-			tok := step(c, l, i)
+			tok := step(c, group[n], l, i)
 			if c.Decode > 0 {
 				if err := store.Append(group[n], tok.pos, tok.k, tok.v); err != nil {
 					return nil, fmt.Errorf("layer %d: token %d: %w", group[n], tok.pos, err)

@@ -15,26 +15,9 @@ type rows struct {
 	held map[int]*trace.Layer
 }
 
-// rowsRange is which rows of a layer are read: keys and values of the first tokens, and the queries of token first and
-// later among them.
-type rowsRange struct{ tokens, first int }
-
 // newRows are those of a trace, at most so many layers of them.
 func newRows(t *trace.Trace, r rowsRange, hold int) *rows {
 	return &rows{trace: t, rowsRange: r, hold: hold, held: map[int]*trace.Layer{}}
-}
-
-// with is the range that covers those of another cell, too.
-func (r rowsRange) with(tokens, first int) rowsRange {
-	if r.tokens == 0 {
-		return rowsRange{tokens, first}
-	}
-	return rowsRange{max(r.tokens, tokens), min(r.first, first)}
-}
-
-// bytes is what they take of one layer, in float32.
-func (r rowsRange) bytes(t *trace.Header) int64 {
-	return 4 * int64(t.HeadDim) * (2*int64(t.KVHeads)*int64(r.tokens) + int64(t.QHeads)*int64(r.tokens-r.first))
 }
 
 // load reads layers once.
@@ -66,5 +49,5 @@ func (r *rows) layer(layer, tokens, first int) (*trace.Layer, error) {
 	if first < l.FirstQuery {
 		return r.trace.Read(layer, tokens, first)
 	}
-	return l.Prefix(tokens, r.trace.HeadDim), nil
+	return l.Prefix(tokens, r.trace.At(layer)), nil
 }

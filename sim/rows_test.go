@@ -22,7 +22,7 @@ func TestHeld(t *testing.T) {
 		dearest = max(dearest, c.Memory)
 		tr := c.Trace
 		// Of 64 tokens the last quarter of the prompt of 48 tells minor keys; earlier queries are not read.
-		need[tr] = 4 * int64(len(tr.Layers)*tr.HeadDim*(96*2*tr.KVHeads+(96-36)*tr.QHeads))
+		need[tr] = 4 * int64(len(tr.Layers)*tr.Attention[0].QKDim*(96*2*tr.Attention[0].KVHeads+(96-36)*tr.Attention[0].QHeads))
 	}
 	both := need[&first.Header] + need[&second.Header]
 	room := collected(need[&first.Header]) + collected(need[&second.Header]) // with the garbage between them

@@ -19,29 +19,30 @@ type tally struct {
 	paged     int64
 	traffic   int64
 	flops     int64 // of the last step
+	changed   int   // layers that the pipeline changed
 	dropped   bool  // a stage of the pipeline dropped an entry, or a step left one out
 }
 
 // decided counts what decisions keep beside the stores, and what a group's prompt takes when it is reduced.
-func (t *tally) decided(c Cell, decisions []cache.Decision, s *cache.Store) {
+func (t *tally) decided(c Cell, group []int, decisions []cache.Decision, s *cache.Store) {
 	t.once = 0
 	for _, d := range decisions {
 		t.once += int64(d.MetaPerCache)
 		t.weights += d.Weights
 	}
-	t.peak = max(t.peak, t.prefilled+int64(s.Producers())*c.layerBytes(c.prompt())) // other layers of the group make no rows
+	t.peak = max(t.peak, t.prefilled+int64(s.Producers())*c.layerBytes(group[0], c.prompt())) // other layers of the group make no rows
 	t.prefilled += s.Bytes()
 }
 
 // decoded counts a group's store after the last step.
-func (t *tally) decoded(c Cell, s *cache.Store, page int) {
+func (t *tally) decoded(c Cell, layer int, s *cache.Store, page int) {
 	t.final += s.Bytes()
 	t.metadata += s.Metadata()
 	t.paged += s.Paged(page)
 	t.traffic += s.Traffic()
 	t.flops += s.FLOPs()
 	for h := range s.Heads() {
-		t.dropped = t.dropped || s.Selects() || len(s.Pos(h)) < c.SeqLen
+		t.dropped = t.dropped || s.Selects() || len(s.Pos(h)) < c.held(layer)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
+	"kvgauge/sim/method"
 )
 
 // offTarget is how far below the target a cache may be without a warning, as a share of the target.
@@ -23,7 +24,7 @@ type sizer struct {
 // size sets the knob of one cell, or says in Skip why it does not fit.
 func (s *sizer) size(ctx context.Context, c *Cell) error {
 	c.Target = s.options.AtBytes.of(c.fullBytes())
-	knob, ok := c.Pipeline.Knob(c.forMethod(s.options.Seed, s.pool))
+	knob, ok := c.knob(s.options.Seed, s.pool)
 	if !ok {
 		return s.sizeFixed(ctx, c)
 	}
@@ -49,7 +50,9 @@ func (s *sizer) size(ctx context.Context, c *Cell) error {
 	if err != nil {
 		return err
 	}
-	if why := set.Fit(c.forMethod(s.options.Seed, nil)); why != nil {
+	fitted := *c
+	fitted.Pipeline = set
+	if why := fitted.fit(s.options.Seed); why != nil {
 		c.Skip = fmt.Sprintf("no setting of %s fits the target of %d bytes: %v", knob.Param, c.Target, why)
 		return nil
 	}
@@ -62,9 +65,19 @@ func (s *sizer) size(ctx context.Context, c *Cell) error {
 	return nil
 }
 
+// knob is the pipeline's, with the most settings that it has in any kind of layer.
+func (c Cell) knob(seed uint64, pool *kernel.Pool) (best method.Knob, ok bool) {
+	for _, g := range c.kinds() {
+		if knob, has := c.Pipeline.Knob(c.forMethod(seed, pool, g[0])); has && len(knob.Settings) > len(best.Settings) {
+			best, ok = knob, true
+		}
+	}
+	return best, ok
+}
+
 // sizeFixed skips a cell without a knob whose cache is above the target.
 func (s *sizer) sizeFixed(ctx context.Context, c *Cell) error {
-	if why := c.Pipeline.Fit(c.forMethod(s.options.Seed, nil)); why != nil {
+	if why := c.fit(s.options.Seed); why != nil {
 		c.Skip = why.Error()
 		return nil
 	}
@@ -98,7 +111,7 @@ var errUnfit = errors.New("the setting does not apply")
 
 // bytes are the cache bytes of a cell, as its record would have them.
 func (s *sizer) bytes(ctx context.Context, c Cell) (int64, error) {
-	if err := c.Pipeline.Fit(c.forMethod(s.options.Seed, nil)); err != nil {
+	if err := c.fit(s.options.Seed); err != nil {
 		return 0, fmt.Errorf("%w: %w", errUnfit, err)
 	}
 	if c.External.dense() {

@@ -210,7 +210,7 @@ func TestSettingsAscend(t *testing.T) {
 		combined := parse(t, "think:window=8+int8", "snapkv+adakv")
 		for _, p := range append(alone(t, []method.Entries{{Percent: 25}}), combined...) {
 			c := Cell{Trace: &tr.Header, Pipeline: p, SeqLen: 96, Decode: 16, Layers: tr.Layers, Windows: 1}
-			knob, ok := p.Knob(c.forMethod(1, nil))
+			knob, ok := c.knob(1, nil)
 			if !ok {
 				continue
 			}

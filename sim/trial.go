@@ -110,7 +110,7 @@ func (f *forecaster) sideBySide(c Cell, rows int) error {
 		if i == 0 {
 			f.fitted.fitted[c.Trace] = fits
 		}
-		_, errs[i] = c.Pipeline.Prepare(c.forMethod(f.plan.Seed, nil), fits, c.middle())
+		_, errs[i] = c.Pipeline.Prepare(c.forMethod(f.plan.Seed, nil, c.middle()[0]), fits, c.middle())
 	})
 	return cmp.Or(errs...)
 }

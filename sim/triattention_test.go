@@ -22,7 +22,7 @@ func TestTriAttentionWhileDecoding(t *testing.T) {
 	if codes(late) != "decided-again" || codes(once) != "" {
 		t.Errorf("warnings %q and %q", codes(late), codes(once))
 	}
-	row := int64(len(tr.Layers) * tr.KVHeads * tr.HeadDim * 4)
+	row := int64(len(tr.Layers) * tr.Attention[0].KVHeads * tr.Attention[0].QKDim * 4)
 	for _, decode := range []int{15, 16} { // from token 81 to 96, the first to be a multiple of 16 after the prompt
 		o := Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, "triattention:budget=24,interval=16"), Lengths: []int{80 + decode}, Decode: new(decode)}
 		r := runCells(t, o)[0]
@@ -55,7 +55,7 @@ func TestTriAttentionSharedSets(t *testing.T) {
 		if differ != (i == 1) {
 			t.Errorf("%s: heads differ: %t", r.Pipeline, differ)
 		}
-		if whole := int64(len(tr.Layers) * tr.KVHeads * 80 * tr.HeadDim * 4); i < 2 && *r.PeakBytes != whole {
+		if whole := int64(len(tr.Layers) * tr.Attention[0].KVHeads * 80 * tr.Attention[0].QKDim * 4); i < 2 && *r.PeakBytes != whole {
 			t.Errorf("%s: peak_bytes %d, want the whole prompt's %d", r.Pipeline, *r.PeakBytes, whole)
 		}
 	}

@@ -15,22 +15,24 @@ func views(c Cell, group []int, layers []*trace.Layer) (prompt, future *cache.Vi
 
 // view holds the rows lo to hi of a group of layers, and the queries qlo to qhi.
 func view(t *trace.Header, group []int, layers []*trace.Layer, lo, hi, qlo, qhi int) *cache.View {
-	d := t.HeadDim
+	a := t.At(group[0])
+	d, dv := a.QKDim, a.VDim
 	v := &cache.View{
-		Layers: group, Dim: d, VDim: d, Scale: t.Scale, FirstQuery: qlo,
-		Rope: kernel.Rope{InvFreq: t.Rope.InvFreq, GPTJ: t.Rope.Style == "gptj"},
+		Layers: group, Dim: d, VDim: dv, FirstQuery: qlo,
+		Rope: kernel.Rope{InvFreq: a.Rope.InvFreq, GPTJ: a.Rope.Style == "gptj"},
 	}
 	pos := make([]int32, hi-lo)
 	for i := range pos {
 		pos[i] = int32(lo + i)
 	}
 	for i, l := range layers {
+		v.Rules = append(v.Rules, rules(t.At(group[i])))
 		var k, val, q [][]float32
-		for j := range t.KVHeads {
-			k, val = append(k, l.K[j][lo*d:hi*d]), append(val, l.V[j][lo*d:hi*d])
+		for j := range a.KVHeads {
+			k, val = append(k, l.K[j][lo*d:hi*d]), append(val, l.V[j][lo*dv:hi*dv])
 		}
 		first := l.FirstQuery
-		for h := range t.QHeads {
+		for h := range a.QHeads {
 			q = append(q, l.Q[h][(qlo-first)*d:max(qlo, qhi)*d-first*d])
 		}
 		v.Q = append(v.Q, q)
@@ -46,6 +48,21 @@ func view(t *trace.Header, group []int, layers []*trace.Layer, lo, hi, qlo, qhi 
 	return v
 }
 
+// rules are those of the query heads of a layer.
+func rules(a *trace.Attention) []kernel.Rule {
+	rules := make([]kernel.Rule, a.QHeads)
+	for h := range rules {
+		rules[h] = kernel.Rule{Scale: a.Scale, Softcap: a.Softcap, Window: a.Window, Chunk: a.Chunk}
+		if a.ALiBi != nil {
+			rules[h].Slope = a.ALiBi[h]
+		}
+		if a.Sinks != nil {
+			rules[h].Sink, rules[h].HasSink = a.Sinks[h], true
+		}
+	}
+	return rules
+}
+
 // token is the rows of one token as the decode loop hands them to a store.
 type token struct {
 	pos  int
@@ -54,16 +71,16 @@ type token struct {
 }
 
 // step returns the token of the i-th compared query of a layer.
-func step(c Cell, l *trace.Layer, i int) token {
-	t := c.Trace
-	d, pos := t.HeadDim, c.firstStep()+i
-	tok := token{pos: pos, k: make([][]float32, t.KVHeads), v: make([][]float32, t.KVHeads)}
-	for j := range t.KVHeads {
+func step(c Cell, layer int, l *trace.Layer, i int) token {
+	a := c.Trace.At(layer)
+	d, pos := a.QKDim, c.firstStep()+i
+	tok := token{pos: pos, k: make([][]float32, a.KVHeads), v: make([][]float32, a.KVHeads)}
+	for j := range a.KVHeads {
 		tok.k[j] = l.K[j][pos*d : (pos+1)*d]
-		tok.v[j] = l.V[j][pos*d : (pos+1)*d]
+		tok.v[j] = l.V[j][pos*a.VDim : (pos+1)*a.VDim]
 	}
 	row := pos - l.FirstQuery
-	for h := range t.QHeads {
+	for h := range a.QHeads {
 		tok.q = append(tok.q, l.Q[h][row*d:(row+1)*d]...)
 	}
 	return tok

@@ -1,6 +1,10 @@
 package cache
 
-import "kvgauge/sim/kernel"
+import (
+	"slices"
+
+	"kvgauge/sim/kernel"
+)
 
 // inlineWork is the number of multiplications below which waking another thread costs more than it saves.
 const inlineWork = 1 << 16
@@ -20,6 +24,8 @@ type attender struct {
 	parts   []part            // what one step has to do
 	run     func(worker, i int)
 	shift   *kernel.KeyShift
+	now     []kernel.Rule // of the layer that attends, where they bend logits
+	token   int           // that attends
 }
 
 // chunkOf returns how many entries one part of a step covers, given the multiplications of an entry. Where many
@@ -117,8 +123,17 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 		s.flops += s.folds[i].flops()
 	}
 	s.keepQuery(layer, pos, q)
-	for i, x := range q {
-		s.q[i] = x * s.scale
+	at := slices.Index(s.layers, layer)
+	s.now, s.token = nil, pos
+	for h := range s.qHeads {
+		width := len(q) / s.qHeads
+		scale := float32(s.rules[at][h].Scale)
+		for i, x := range q[h*width : (h+1)*width] {
+			s.q[h*width+i] = x * scale
+		}
+	}
+	if s.bends[at] {
+		s.now = s.rules[at]
 	}
 	copy(s.plain, s.q)
 	s.transformQueries(s.q[:len(q)])
@@ -155,7 +170,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	group := s.qHeads / len(s.heads)
 	for h := range s.qHeads {
 		states := s.states[h/group*s.chunks*group:]
-		largest, sum := kernel.Merge(states[:s.used[h/group]*group], h%group, group, u[h*s.shape.V:(h+1)*s.shape.V])
+		largest, sum := kernel.Merge(states[:s.used[h/group]*group], h%group, group, &s.rules[at][h], u[h*s.shape.V:(h+1)*s.shape.V])
 		if s.logits != nil {
 			s.largest[h], s.inverse[h] = largest, 1/sum
 		}
@@ -184,6 +199,15 @@ func (s *Store) outputOf(i int, out []float32) []float32 {
 	return s.folds[i].u
 }
 
+// bend makes a worker bend the logits of n query heads from the first on, for rows at some positions.
+func (s *Store) bend(worker, first, n int, pos []int32) {
+	if s.now == nil {
+		s.scratch[worker].Bend(nil, nil, 0)
+		return
+	}
+	s.scratch[worker].Bend(s.now[first:first+n], pos, s.token)
+}
+
 // attendPart computes the states of one chunk of one stored head, for all query heads that read it.
 func (s *Store) attendPart(worker, i int) {
 	p := s.parts[i]
@@ -197,5 +221,6 @@ func (s *Store) attendPart(worker, i int) {
 		}
 	}
 	width := group * e.k.Dim
+	s.bend(worker, p.head*group, group, e.pos[lo:hi])
 	kernel.Attend(s.q[p.head*width:(p.head+1)*width], &e.k, &e.v, lo, hi, s.shift, s.scratch[worker], s.states[at:at+group])
 }

@@ -12,6 +12,7 @@ type Decision struct {
 	Policy Policy        // evicts entries while decoding; nil keeps what is there
 	Select Selector      // of the entries that a step reads; nil reads all
 
+	Window   bool // it is the layers' own window, and no method's
 	Merge    bool // the layers of the group share from here on: their own rows are gone
 	Producer bool // stages after this one see the queries of the group's first layer alone
 

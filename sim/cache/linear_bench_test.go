@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"kvgauge/sim/kernel"
@@ -46,7 +47,7 @@ func randomView(r *rand.Rand, heads, qHeads, dim, n int) *View {
 		}
 		return x
 	}
-	v := &View{Layers: []int{0}, Dim: dim, VDim: dim, Scale: 0.125, FirstQuery: n - 1, Q: [][][]float32{{}}}
+	v := &View{Layers: []int{0}, Dim: dim, VDim: dim, Rules: [][]kernel.Rule{slices.Repeat([]kernel.Rule{kernel.Scaled(0.125)}, qHeads)}, FirstQuery: n - 1, Q: [][][]float32{{}}}
 	for range heads {
 		pos := make([]int32, n)
 		for i := range pos {

@@ -142,6 +142,7 @@ func (s *Store) promptPart(worker, i int) {
 	q := s.q[p.head*group*s.shape.K:][:group*s.shape.K]
 	out := s.states[(p.head*s.chunks+p.chunk)*group:][:group]
 	n := len(s.prompt.Pos(p.head))
+	s.bend(worker, p.head*group, group, e.pos[p.lo:p.hi])
 	if p.lo < n {
 		s.prompt.Attend(worker, s.layer, p.head, p.lo, p.hi, q, s.scratch[worker], out)
 		return

@@ -18,6 +18,7 @@ func pairView(heads, qHeads, dim, n int) *View {
 	v.Layers = []int{4, 5}
 	v.Peers = []Peer{{peer.K, peer.V}}
 	v.Q = append(v.Q, peer.Q[0])
+	v.Rules = append(v.Rules, peer.Rules[0])
 	return v
 }
 
@@ -124,8 +125,8 @@ func TestPromptStorageIsRead(t *testing.T) {
 					s.Attend(layer, pos, q, out)
 					for h := range qHeads {
 						j := h / (qHeads / heads)
-						logits, lse := kernel.LogitsExact(q[h*dim:(h+1)*dim], dim, v.Scale, k[l][j], []int{pos + 1})
-						want := kernel.WeightedSumExact(logits, lse, dim, val[l][j], []int{pos + 1})
+						logits, lse := kernel.LogitsExact(q[h*dim:(h+1)*dim], dim, v.Rules[0][h], k[l][j], nil, kernel.Sights(pos, 1))
+						want := kernel.WeightedSumExact(logits, lse, dim, val[l][j])
 						for c, w := range want {
 							if got := out[h*dim+c]; math.Abs(float64(got)-w) > 3e-3 {
 								t.Fatalf("layer %d, token %d, query head %d, channel %d: %g, want %g", layer, pos, h, c, got, w)

@@ -51,6 +51,7 @@ func (s *Store) rebuildPart(worker, i int) {
 	for j := range room.keys {
 		at := ((p.head*s.chunks+p.chunk)*heads + j) * group
 		q := s.q[(p.head*heads+j)*width:][:width]
+		s.bend(worker, (p.head*heads+j)*group, group, e.pos[lo:hi])
 		kernel.Attend(q, &room.keys[j], &room.values, 0, hi-lo, nil, s.scratch[worker], s.states[at:at+group])
 	}
 }

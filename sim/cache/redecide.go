@@ -12,7 +12,7 @@ func (s *Step) View() *View {
 	st := s.store
 	v := &View{
 		Layers: st.layers, Dim: st.shape.K, VDim: st.shape.V, Latent: st.shape.Latent,
-		Scale: float64(st.scale), Rope: st.rope,
+		Rules: st.rules, Rope: st.rope,
 	}
 	s.order = s.order[:0]
 	for h := range st.heads {

@@ -1,6 +1,10 @@
 package cache
 
-import "kvgauge/sim/kernel"
+import (
+	"slices"
+
+	"kvgauge/sim/kernel"
+)
 
 // Selector says how the steps of a store choose the entries that they read. What is not read stays.
 type Selector interface {
@@ -141,9 +145,9 @@ func (s *Store) attendSelected(layer int, out []float32) bool {
 		pool = nil
 	}
 	pool.Run(len(r.Selected), s.runSelected)
-	u := s.outputOf(len(s.folds)-1, out)
+	u, at := s.outputOf(len(s.folds)-1, out), slices.Index(s.layers, layer)
 	for h := range s.qHeads {
-		kernel.Merge(s.states[h:h+1], 0, 1, u[h*s.shape.V:(h+1)*s.shape.V])
+		kernel.Merge(s.states[h:h+1], 0, 1, &s.rules[at][h], u[h*s.shape.V:(h+1)*s.shape.V])
 	}
 	s.projectOutputs(layer, u, out)
 	return true
@@ -184,6 +188,7 @@ func (s *Store) selectedPart(worker, i int) {
 	group := s.qHeads / readers
 	e := &s.heads[i*len(s.heads)/readers]
 	width := group * e.k.Dim
+	s.bend(worker, i*group, group, e.pos)
 	kernel.AttendSelected(s.q[i*width:(i+1)*width], &e.k, &e.v, s.reading.Selected[i], s.gathered[worker], s.scratch[worker], s.states[i*group:(i+1)*group])
 }
 

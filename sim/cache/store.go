@@ -26,7 +26,8 @@ type Store struct {
 	before Shape // of a token's rows as they come
 	shape  Shape // as they are stored
 	codec  Codec
-	scale  float32
+	rules  [][]kernel.Rule // [layer][query head]
+	bends  []bool          // [layer] whether any rule does more than scale
 	maps   []Map
 	ring   *Ring
 	meta   int64 // bytes kept between steps besides the entries
@@ -57,7 +58,10 @@ type entries struct {
 // Build encodes the rows of the spec's view and makes room for the tokens to come. It fails with ErrRange.
 func Build(spec Spec) (*Store, error) {
 	v := spec.View
-	s := &Store{layers: v.Layers, qHeads: v.QHeads(), before: spec.Before, shape: v.Shape(), scale: float32(v.Scale)}
+	s := &Store{layers: v.Layers, qHeads: v.QHeads(), before: spec.Before, shape: v.Shape(), rules: v.Rules}
+	for _, rules := range v.Rules {
+		s.bends = append(s.bends, kernel.Bends(rules))
+	}
 	s.codec = Codec{K: kernel.Plain(kernel.F16), V: kernel.Plain(kernel.F16)}
 	var notes [][]uint32
 	var packing PromptStorage
@@ -124,6 +128,10 @@ func Build(spec Spec) (*Store, error) {
 // Refill makes a store without maps, notes and the like, as full's is, that of another prompt of the same shape.
 func (s *Store) Refill(v *View, pool *kernel.Pool) error {
 	s.layers, s.appended, s.read, s.flops = v.Layers, 0, 0, 0
+	s.rules = v.Rules
+	for l, rules := range s.rules {
+		s.bends[l] = kernel.Bends(rules)
+	}
 	for h := range s.heads {
 		e := &s.heads[h]
 		e.k.Truncate(0)

@@ -19,7 +19,7 @@ func row(head, pos int) (k, v []float32) {
 
 // testView is a prompt of n tokens, with one query row (the last token's) for each query head.
 func testView(heads, qHeads, n int) *View {
-	v := &View{Layers: []int{5}, Dim: 2, VDim: 2, Scale: 0.01, FirstQuery: n - 1, Q: [][][]float32{{}}}
+	v := &View{Layers: []int{5}, Dim: 2, VDim: 2, Rules: [][]kernel.Rule{slices.Repeat([]kernel.Rule{kernel.Scaled(0.01)}, qHeads)}, FirstQuery: n - 1, Q: [][][]float32{{}}}
 	for h := range heads {
 		v.K, v.V, v.Pos = append(v.K, nil), append(v.V, nil), append(v.Pos, nil)
 		for pos := range n {
@@ -157,7 +157,7 @@ func TestRing(t *testing.T) {
 func TestRoll(t *testing.T) {
 	rope := kernel.Rope{InvFreq: []float64{0.7}}
 	base := func(pos int) []float32 { return []float32{1, float32(pos%3) / 4} }
-	view := &View{Layers: []int{0}, Dim: 2, VDim: 2, Scale: 1, Rope: rope, FirstQuery: 9, Q: [][][]float32{{{1, 0}}}, K: [][]float32{nil}, V: [][]float32{nil}, Pos: [][]int32{nil}}
+	view := &View{Layers: []int{0}, Dim: 2, VDim: 2, Rules: [][]kernel.Rule{{kernel.Scaled(1)}}, Rope: rope, FirstQuery: 9, Q: [][][]float32{{{1, 0}}}, K: [][]float32{nil}, V: [][]float32{nil}, Pos: [][]int32{nil}}
 	rotated := func(pos, at int) []float32 {
 		k := base(pos)
 		rope.Rotate(k, float64(at))
@@ -220,7 +220,7 @@ func TestThreads(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := make([]float32, 12)
-		s.Attend(0, 2999, q, out)
+		s.Attend(5, 2999, q, out)
 		if threads == 1 {
 			copy(want, out)
 		} else if !slices.Equal(out, want) {
@@ -247,7 +247,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 					if err := s.Append(5, 3000, k, val); err != nil {
 						t.Fatal(err)
 					}
-					s.Attend(0, 3000, q, out)
+					s.Attend(5, 3000, q, out)
 				})
 				if allocs != 0 {
 					t.Errorf("%g allocations a step", allocs)

@@ -16,7 +16,7 @@ type View struct {
 	Q      [][][]float32
 	//     [layer of the group][query head][queries*Dim], those of tokens FirstQuery and later
 	FirstQuery int
-	Scale      float64 // of the logits
+	Rules      [][]kernel.Rule // [layer of the group][query head]
 	Rope       kernel.Rope
 }
 

@@ -52,6 +52,8 @@ type Scratch struct {
 	pairs          []float32   // as many, widened
 	entries        [16]float32 // of its table
 
+	bent bent
+
 	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
 }
 
@@ -115,6 +117,18 @@ func (s softmaxState) end(acc []float32, out []Partial) {
 	}
 }
 
+// join takes a logit without a value into the state of a head and its weighted sum.
+func (s softmaxState) join(h int, logit float32, acc []float32) {
+	if logit > s.max[h] {
+		c := exp(s.max[h] - logit)
+		s.max[h], s.sum[h] = logit, s.sum[h]*c
+		for i := range acc {
+			acc[i] *= c
+		}
+	}
+	s.sum[h] += exp(logit - s.max[h])
+}
+
 var minusInf = float32(math.Inf(-1))
 
 // Attend runs the online softmax of each query head of a group over rows lo to hi of one stored head.
@@ -127,7 +141,7 @@ var minusInf = float32(math.Inf(-1))
 // shift, where not nil, rotates the first key rows of the store before they are used. v may be a Prefix of k.
 func Attend(q []float32, k, v *Rows, lo, hi int, shift *KeyShift, s *Scratch, out []Partial) {
 	st, acc := s.begin(len(out), v.Dim)
-	for ; lo < hi; lo += block {
+	for first := lo; lo < hi; lo += block {
 		n := min(block, hi-lo)
 		kScale, vScale := s.ones[:n], s.ones[:n]
 		s.next = v.at(lo)
@@ -141,6 +155,7 @@ func Attend(q []float32, k, v *Rows, lo, hi int, shift *KeyShift, s *Scratch, ou
 			kScale = active.rowScales(k, lo, n, kScale, s.kScale)
 			scoreRows(q, k, lo, n, s, s.logits, block)
 		}
+		kScale = s.bent.block(s, lo-first, n, kScale)
 		recordLogits(out, s.logits, n, kScale, &kScale[0] != &s.ones[0])
 		vScale = active.rowScales(v, lo, n, vScale, s.vScale)
 		active.onlineSoftmax(s.logits, n, kScale, vScale, st)
@@ -190,13 +205,22 @@ func (p *path) rowScales(r *Rows, lo, n int, ones, room []float32) []float32 {
 
 // Merge combines the states of one query head in the order of their chunks and writes the attention
 // output, [dim]. The head's states are parts[first], parts[first+step] and so on. It returns the largest
-// logit and the sum of exp(logit - largest).
-func Merge(parts []Partial, first, step int, out []float32) (largest, sum float32) {
+// logit and the sum of exp(logit - largest), that of the rule's sink among them. The output of a query that reads none
+// of the rows is zero, and its sum infinite.
+func Merge(parts []Partial, first, step int, rule *Rule, out []float32) (largest, sum float32) {
 	m := minusInf
 	for i := first; i < len(parts); i += step {
 		m = max(m, parts[i].Max)
 	}
 	clear(out)
+	if m <= hidden {
+		return m, float32(math.Inf(1))
+	}
+	if rule.HasSink {
+		sink := float32(rule.Sink)
+		m = max(m, sink)
+		sum = exp(sink - m)
+	}
 	for i := first; i < len(parts); i += step {
 		c := exp(parts[i].Max - m)
 		sum += c * parts[i].Sum

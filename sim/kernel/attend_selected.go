@@ -6,6 +6,7 @@ package kernel
 type Gathered struct {
 	k, v   Rows
 	latent bool // v is a Prefix of k
+	pos    [block]int32
 }
 
 // NewGathered makes room for rows like those of k and v, whose scales belong to rows and that have no residual window;
@@ -19,7 +20,7 @@ func NewGathered(k, v *Rows, latent bool) *Gathered {
 		}
 		return p
 	}
-	return &Gathered{like(k), like(v), latent}
+	return &Gathered{k: like(k), v: like(v), latent: latent}
 }
 
 // AttendSelected is Attend over the rows that selected names, ascending, and over no others: their codes are
@@ -40,6 +41,12 @@ func AttendSelected(q []float32, k, v *Rows, selected []int32, room *Gathered, s
 		active.score(q, kb, 0, n, s, s.logits, block)
 		kScale := active.rowScales(kb, 0, n, s.ones[:n], s.kScale)
 		vScale := active.rowScales(vb, 0, n, s.ones[:n], s.vScale)
+		if s.bent.rules != nil {
+			for i, at := range rows {
+				room.pos[i] = s.bent.pos[at]
+			}
+			kScale = s.bent.rows(s, room.pos[:n], kScale)
+		}
 		active.onlineSoftmax(s.logits, n, kScale, vScale, st)
 		active.weightedSum(s.logits, vb, 0, n, s, acc, st.rescale)
 	}

@@ -101,7 +101,7 @@ func (p *problem) attend(heads int, s *Scratch) []float32 {
 	}
 	out := make([]float32, heads*p.v.Dim)
 	for h := range heads {
-		Merge(parts, h, heads, out[h*p.v.Dim:(h+1)*p.v.Dim])
+		Merge(parts, h, heads, &Rule{}, out[h*p.v.Dim:(h+1)*p.v.Dim])
 	}
 	return out
 }
@@ -256,7 +256,7 @@ func TestAttendKeyShift(t *testing.T) {
 			}
 			Attend(p.q, &p.k, &p.v, 0, n, &KeyShift{Rope: rope, Rows: sinks, Delta: 17}, s, out)
 			for h := range 3 {
-				Merge(out, h, 3, room)
+				Merge(out, h, 3, &Rule{}, room)
 				want, tol := rotated.exact(h)
 				for c, w := range want {
 					if math.Abs(float64(room[c])-w) > tol {

@@ -28,15 +28,15 @@ func Scores(q []float32, k *Rows, lo, hi int, s *Scratch, out []float32, stride 
 }
 
 // Causal computes causal attention of one query head over a prompt without ever holding its matrix: query s
-// stands at position first+s and sees the rows up to that; one that stands beyond the last row sees them all.
-// q is [queries][k.Dim] and carries the softmax scale already.
+// stands at position first+s and sees the rows up to that, so far as the rule allows; one that stands beyond the last row
+// sees them all. q is [queries][k.Dim] and carries the softmax scale already.
 //
 // Where out is not nil it receives the attention outputs, [queries][v.Dim]. Where sums is not nil the
 // probabilities of each row, summed over the queries, are added to it, [rows]: a tile of queries keeps its logits until
 // their maxima and sums are known. Work is cut into tiles of block queries by block rows; results do not depend on the
 // number of threads.
-func Causal(pool *Pool, q []float32, first int, k, v *Rows, out []float32, sums []float64) {
-	c := newCausal(q, first, k, v)
+func Causal(pool *Pool, q []float32, rule Rule, first int, k, v *Rows, out []float32, sums []float64) {
+	c := newCausal(q, rule, first, k, v)
 	c.out = out
 	tiles, wave := (c.queries+block-1)/block, sumTiles
 	if sums == nil {
@@ -88,7 +88,7 @@ func (c *causal) tileSums(lo int, w *tileWorker, part []float32) []float32 {
 	s := w.scratch
 	for at := 0; at < sees; at += block {
 		n := min(block, sees-at)
-		kScale := active.rowScales(c.k, at, n, s.ones[:n], s.kScale)
+		kScale := c.scales(at, n, s)
 		active.sumProbabilities(w.logits[at*block:], n, queries, kScale, c.max[lo:], c.inverse[lo:], part[at:])
 	}
 	return part[:sees]
@@ -97,6 +97,7 @@ func (c *causal) tileSums(lo int, w *tileWorker, part []float32) []float32 {
 // causal is causal attention of some queries of one head.
 type causal struct {
 	q       []float32
+	rule    Rule
 	first   int
 	queries int
 	k, v    *Rows
@@ -106,9 +107,17 @@ type causal struct {
 }
 
 // newCausal is that of queries q [queries][k.Dim] over the rows k and v; what it is to fill is not set.
-func newCausal(q []float32, first int, k, v *Rows) *causal {
+func newCausal(q []float32, rule Rule, first int, k, v *Rows) *causal {
 	n := len(q) / k.Dim
-	return &causal{q: q, first: first, queries: n, k: k, v: v, max: make([]float32, n), inverse: make([]float32, n)}
+	return &causal{q: q, rule: rule, first: first, queries: n, k: k, v: v, max: make([]float32, n), inverse: make([]float32, n)}
+}
+
+// scales are the factors of n rows that their logits still want: none where they are bent.
+func (c *causal) scales(at, n int, s *Scratch) []float32 {
+	if c.rule.bends() {
+		return s.ones[:n]
+	}
+	return active.rowScales(c.k, at, n, s.ones[:n], s.kScale)
 }
 
 // tile returns the queries of the tile that starts at query lo, and how many rows the last of them sees.
@@ -129,7 +138,7 @@ func (c *causal) attendTile(lo int, s *Scratch, record []Partial, logits []float
 	for at := 0; at < sees; at += block {
 		n := min(block, sees-at)
 		c.score(q, lo, queries, at, n, s)
-		kScale := active.rowScales(c.k, at, n, s.ones[:n], s.kScale)
+		kScale := c.scales(at, n, s)
 		if logits != nil {
 			copy(logits[at*block:], s.logits[:queries*block])
 		}
@@ -142,6 +151,9 @@ func (c *causal) attendTile(lo int, s *Scratch, record []Partial, logits []float
 		}
 	}
 	for h := range queries {
+		if c.rule.HasSink {
+			st.join(h, float32(c.rule.Sink), acc[h*c.v.Dim:(h+1)*c.v.Dim])
+		}
 		c.max[lo+h], c.inverse[lo+h] = st.max[h], 1/st.sum[h]
 		if c.out != nil {
 			out := c.out[(lo+h)*c.v.Dim : (lo+h+1)*c.v.Dim]
@@ -157,6 +169,18 @@ func (c *causal) attendTile(lo int, s *Scratch, record []Partial, logits []float
 func (c *causal) score(q []float32, lo, queries, at, n int, s *Scratch) {
 	s.next, s.lines = c.k.at(at+n), s.lines[:0]
 	active.score(q, c.k, at, n, s, s.logits, block)
+	if c.rule.bends() {
+		scale := active.rowScales(c.k, at, n, s.ones[:n], s.kScale)
+		for h := range queries {
+			row := s.logits[h*block : h*block+n]
+			if &scale[0] != &s.ones[0] {
+				for i := range row {
+					row[i] *= scale[i]
+				}
+			}
+			c.rule.bend(row, nil, at, c.first+lo+h)
+		}
+	}
 	for h := range queries {
 		for i := max(0, c.first+lo+h+1-at); i < n; i++ {
 			s.logits[h*block+i] = minusInf

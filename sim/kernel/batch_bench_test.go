@@ -40,7 +40,7 @@ func BenchmarkCausal(b *testing.B) {
 				}
 				b.ResetTimer()
 				for range b.N {
-					Causal(pool, st.q, 0, &st.k[0], &st.v[0], out, sums)
+					Causal(pool, st.q, Scaled(1), 0, &st.k[0], &st.v[0], out, sums)
 				}
 				report(b, float64(products)*n*n*dim, "GFLOP/s") // half of the matrix, two operations each
 			})
@@ -55,14 +55,14 @@ func BenchmarkExact(b *testing.B) {
 	for i := range n {
 		st.k[0].Row(i, k[i*dim:])
 	}
-	sees := make([]int, queries)
+	sees := make([]Sight, queries)
 	for s := range sees {
-		sees[s] = n
+		sees[s] = Sight{n - 1, n}
 	}
 	b.Run(fmt.Sprintf("queries=%d/dim=%d/n=%d", queries, dim, n), func(b *testing.B) {
 		for range b.N {
-			logits, lse := LogitsExact(st.q, dim, 1, k, sees)
-			WeightedSumExact(logits, lse, dim, k, sees)
+			logits, lse := LogitsExact(st.q, dim, Scaled(1), k, nil, sees)
+			WeightedSumExact(logits, lse, dim, k)
 		}
 		report(b, 4*queries*n*dim, "GFLOP/s")
 	})

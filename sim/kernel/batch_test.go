@@ -42,9 +42,9 @@ func TestCausal(t *testing.T) {
 					n := c.first + c.queries - c.beyond // the last so many queries stand beyond the rows
 					p := newProblem(f, fills["random"], c.queries, c.dim, c.dim, n)
 					out, sums := make([]float32, c.queries*c.dim), make([]float64, n)
-					Causal(pool, p.q, c.first, &p.k, &p.v, out, sums)
+					Causal(pool, p.q, Scaled(1), c.first, &p.k, &p.v, out, sums)
 					again := make([]float64, n)
-					Causal(nil, p.q, c.first, &p.k, &p.v, nil, again)
+					Causal(nil, p.q, Scaled(1), c.first, &p.k, &p.v, nil, again)
 					if !slices.Equal(sums, again) {
 						t.Error("column sums depend on the number of threads or on the outputs")
 					}
@@ -63,12 +63,12 @@ func checkCausal(t *testing.T, p *problem, first int, out []float32, sums []floa
 		p.k.Row(i, k[i*dim:])
 		p.v.Row(i, v[i*dim:])
 	}
-	sees := make([]int, len(p.q)/dim)
+	sees := Sights(first, len(p.q)/dim)
 	for s := range sees {
-		sees[s] = min(n, first+s+1)
+		sees[s].Rows = min(n, sees[s].Rows)
 	}
-	logits, lse := LogitsExact(p.q, dim, 1, k, sees)
-	want := WeightedSumExact(logits, lse, dim, v, sees)
+	logits, lse := LogitsExact(p.q, dim, Scaled(1), k, nil, sees)
+	want := WeightedSumExact(logits, lse, dim, v)
 	for i, x := range want {
 		if math.Abs(float64(out[i])-x) > 1e-4 {
 			t.Fatalf("query %d: output %g, want %g", i/dim, out[i], x)

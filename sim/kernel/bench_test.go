@@ -89,7 +89,7 @@ func (s *step) run() {
 	dim := s.v[0].Dim
 	for h := range len(s.k) * s.group {
 		parts := s.parts[h/s.group*chunks*s.group:][:chunks*s.group]
-		Merge(parts, h%s.group, s.group, s.out[h*dim:(h+1)*dim])
+		Merge(parts, h%s.group, s.group, &Rule{}, s.out[h*dim:(h+1)*dim])
 	}
 }
 

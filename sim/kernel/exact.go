@@ -7,23 +7,30 @@ import (
 
 // Shared: attention in float64, which errors are measured against.
 
-// LogitsExact returns, in float64, the scaled logits [queries][n] of the queries q [queries][dim] of one
-// head over its keys k [n][dim], and the log of each query's softmax denominator: the probability of key
-// i is exp(logit - lse). Query s sees the first sees[s] keys; logits beyond are minus infinity.
-func LogitsExact(q []float32, dim int, scale float64, k []float32, sees []int) (logits, lse []float64) {
-	logits = DotsExact(q[:len(sees)*dim], dim, scale, k)
-	return logits, DenominatorsExact(logits, sees)
+// LogitsExact returns, in float64, the logits [queries][n] of the queries q [queries][dim] of one head over its keys k
+// [n][dim], and the log of each query's softmax denominator: the probability of key i is exp(logit - lse). The keys
+// stand at positions pos, ascending; nil is key i at position i. Logits of keys that a query does not read are minus
+// infinity, and the denominator of one that reads none is infinite.
+func LogitsExact(q []float32, dim int, rule Rule, k []float32, pos []int32, sights []Sight) (logits, lse []float64) {
+	logits = DotsExact(q[:len(sights)*dim], dim, rule.Scale, k)
+	return logits, DenominatorsExact(logits, rule, pos, sights)
 }
 
-// DenominatorsExact returns the log of the softmax denominator of each query of which logits [queries][n] are the
-// scaled products with all keys, and sets those of keys that it does not see to minus infinity.
-func DenominatorsExact(logits []float64, sees []int) (lse []float64) {
-	n := len(logits) / len(sees)
-	lse = make([]float64, len(sees))
-	for s, see := range sees {
+// DenominatorsExact makes logits of scaled products [queries][n] with all keys, and returns the log of each query's softmax
+// denominator, as LogitsExact does.
+func DenominatorsExact(logits []float64, rule Rule, pos []int32, sights []Sight) (lse []float64) {
+	n := len(logits) / len(sights)
+	lse = make([]float64, len(sights))
+	for s, sees := range sights {
 		row := logits[s*n : (s+1)*n]
-		lse[s] = logSumExp(row[:see])
-		for i := see; i < n; i++ {
+		if rule.bends() {
+			rule.Logits(row[:sees.Rows], pos, sees.Token)
+		}
+		lse[s] = rule.WithSink(logSumExp(row[:sees.Rows]))
+		if math.IsInf(lse[s], -1) {
+			lse[s] = math.Inf(1)
+		}
+		for i := sees.Rows; i < n; i++ {
 			row[i] = math.Inf(-1)
 		}
 	}
@@ -82,16 +89,16 @@ func transpose(dst, src []float32, dim int) {
 
 // WeightedSumExact returns the attention outputs [queries][dim] for the logits and denominators of LogitsExact
 // over the values v [n][dim].
-func WeightedSumExact(logits, lse []float64, dim int, v []float32, sees []int) []float64 {
+func WeightedSumExact(logits, lse []float64, dim int, v []float32) []float64 {
 	n := len(v) / dim
-	out := make([]float64, len(sees)*dim)
-	p := make([]float64, len(sees)*block)
+	out := make([]float64, len(lse)*dim)
+	p := make([]float64, len(lse)*block)
 	for lo := 0; lo < n; lo += block {
 		width := min(block, n-lo)
-		for s := range sees {
+		for s := range lse {
 			active.exps64(p[s*width:(s+1)*width], logits[s*n+lo:], lse[s])
 		}
-		active.product(p[:len(sees)*width], width, v[lo*dim:], dim, dim, out, dim)
+		active.product(p[:len(lse)*width], width, v[lo*dim:], dim, dim, out, dim)
 	}
 	return out
 }
@@ -121,6 +128,9 @@ func logSumExp(xs []float64) float64 {
 	largest := max(m[0], m[1], m[2], m[3])
 	for _, x := range rest {
 		largest = max(largest, x)
+	}
+	if math.IsInf(largest, -1) {
+		return largest
 	}
 	return largest + math.Log(SumExp(xs, largest))
 }

@@ -25,13 +25,14 @@ func testExact(t *testing.T, dim, n, queries int) {
 			x[i] = float32(r.NormFloat64())
 		}
 	}
-	sees := make([]int, queries)
+	sees := make([]Sight, queries)
 	for s := range sees {
-		sees[s] = 1 + (n-1)*(s+1)/queries
+		sees[s].Rows = 1 + (n-1)*(s+1)/queries
 	}
-	logits, lse := LogitsExact(q, dim, 0.4, k, sees)
-	out := WeightedSumExact(logits, lse, dim, v, sees)
-	for s, see := range sees {
+	logits, lse := LogitsExact(q, dim, Scaled(0.4), k, nil, sees)
+	out := WeightedSumExact(logits, lse, dim, v)
+	for s := range sees {
+		see := sees[s].Rows
 		var sum float64
 		want := make([]float64, dim)
 		for i := range n {
@@ -68,7 +69,7 @@ func TestEqualKeysHaveEqualLogits(t *testing.T) {
 				q[i], key[i%dim] = float32(r.NormFloat64()), float32(r.NormFloat64())
 			}
 			for n := 1; n < 150; n += 7 {
-				logits, _ := LogitsExact(q, dim, 0.3, slices.Repeat(key, n), []int{n, n, n})
+				logits, _ := LogitsExact(q, dim, Scaled(0.3), slices.Repeat(key, n), nil, []Sight{{Rows: n}, {Rows: n}, {Rows: n}})
 				for i, x := range logits {
 					if x != logits[i/n*n] {
 						t.Fatalf("%d keys of %d: key %d has logit %v, the first %v", n, dim, i%n, x, logits[i/n*n])

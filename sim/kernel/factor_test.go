@@ -43,7 +43,7 @@ func TestFactor(t *testing.T) {
 				merged := make([]float32, 0, heads*dim)
 				for h := range out {
 					one := make([]float32, dim)
-					Merge(out[h:h+1], 0, 1, one)
+					Merge(out[h:h+1], 0, 1, &Rule{}, one)
 					merged = append(merged, one...)
 				}
 				return merged

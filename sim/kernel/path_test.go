@@ -146,7 +146,7 @@ func TestAttendAllocatesNothing(t *testing.T) {
 			row := make([]float32, 72)
 			allocs := testing.AllocsPerRun(20, func() {
 				Attend(p.q, &p.k, &p.v, 0, 300, shift, s, out)
-				Merge(out, 1, 3, room)
+				Merge(out, 1, 3, &Rule{}, room)
 				p.v.Set(5, row)
 			})
 			if allocs != 0 {

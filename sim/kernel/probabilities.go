@@ -16,12 +16,12 @@ func Probabilities(logits, largest, inverse []float32) {
 
 // CausalProbabilities calls visit with the attention probabilities of each query over the rows of a stored head, in the
 // order of the queries. Query s stands at position first+s and attends as in Causal; probs, of the rows that it sees, are
-// those of the query heads of q, [head][queries][k.Dim], joined: join brings those of one more head, x, into those of
+// those of the query heads of q, [head][queries][k.Dim], with a rule each, joined: join brings those of one more head, x, into those of
 // the heads before it, y, as Max or a sum does. The softmax scale is in q or in k already.
 //
 // probs are visit's until it returns. Memory is for the probabilities of block queries, and as much again where there
 // are several heads.
-func CausalProbabilities(q [][]float32, first int, k *Rows, join func(x, y []float32), visit func(s int, probs []float32)) {
+func CausalProbabilities(q [][]float32, rules []Rule, first int, k *Rows, join func(x, y []float32), visit func(s int, probs []float32)) {
 	queries, stride := len(q[0])/k.Dim, (k.Len()+block-1)/block*block
 	scratch := NewScratch(block, k.Dim)
 	var room [2][]float32 // [block queries][stride] of the first head, and of the others
@@ -32,7 +32,7 @@ func CausalProbabilities(q [][]float32, first int, k *Rows, join func(x, y []flo
 		hi := min(lo+block, queries)
 		var joined []Partial
 		for h, x := range q {
-			c := newCausal(x[lo*k.Dim:hi*k.Dim], first+lo, k, k)
+			c := newCausal(x[lo*k.Dim:hi*k.Dim], rules[h], first+lo, k, k)
 			var record []Partial
 			for row := range slices.Chunk(room[min(h, 1)][:(hi-lo)*stride], stride) {
 				record = append(record, Partial{Logits: row[:0]})

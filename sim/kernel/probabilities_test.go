@@ -28,7 +28,7 @@ func TestCausalProbabilities(t *testing.T) {
 						p := newProblem(f, fills["random"], c.heads*c.queries, c.dim, c.dim, n)
 						want, sees := exactProbabilities(p, c.heads, c.first, j.exact)
 						next := 0
-						CausalProbabilities(slices.Collect(slices.Chunk(p.q, c.queries*c.dim)), c.first, &p.k, j.join, func(s int, probs []float32) {
+						CausalProbabilities(slices.Collect(slices.Chunk(p.q, c.queries*c.dim)), make([]Rule, c.heads), c.first, &p.k, j.join, func(s int, probs []float32) {
 							if s != next || len(probs) != sees[s] {
 								t.Fatalf("query %d with %d rows, want %d with %d", s, len(probs), next, sees[next])
 							}
@@ -60,8 +60,12 @@ func exactProbabilities(p *problem, heads, first int, join func(x, y float64) fl
 	for s := range len(p.q) / dim / heads {
 		sees = append(sees, min(n, first+s+1))
 	}
+	sights := make([]Sight, len(sees))
+	for s, n := range sees {
+		sights[s] = Sight{first + s, n}
+	}
 	for q := range slices.Chunk(p.q, len(p.q)/heads) {
-		logits, lse := LogitsExact(q, dim, 1, k, sees)
+		logits, lse := LogitsExact(q, dim, Scaled(1), k, nil, sights)
 		for i := range logits {
 			logits[i] = math.Exp(logits[i] - lse[i/n])
 		}
@@ -91,7 +95,7 @@ func TestProbabilitiesOfEqualKeys(t *testing.T) {
 			for range c.first + c.queries {
 				k.Append(key)
 			}
-			CausalProbabilities([][]float32{q}, c.first, &k, Max, func(s int, probs []float32) {
+			CausalProbabilities([][]float32{q}, make([]Rule, 1), c.first, &k, Max, func(s int, probs []float32) {
 				want := 1 / float64(c.first+s+1)
 				for i, x := range probs {
 					if x != probs[0] || math.Abs(float64(x)-want) > 3e-7*want {

@@ -71,8 +71,8 @@ func (m cake) observe(c Cell, v *cache.View, _ any) ([]float64, error) {
 	}
 	entropy, variance := make([]float64, v.QHeads()), make([]float64, v.QHeads())
 	c.Pool.Run(v.QHeads(), func(_, h int) {
-		for _, layer := range v.Q {
-			a := m.attention(v, layer[h], h/v.Group())
+		for l, layer := range v.Q {
+			a := m.attention(v, layer[h], v.Rules[l][h], h/v.Group())
 			for i := range a.mean {
 				variance[h] += a.variance(i) / float64(len(v.Q))
 			}
@@ -182,9 +182,9 @@ func spread(ns []int, n int, may func(int) bool) {
 // pooled, the mean of the query heads that read it.
 func (m cake) scores(v *cache.View, j int) []float64 {
 	scores := make([]float64, v.Rows(j)-m.window)
-	for _, layer := range v.Q {
+	for l, layer := range v.Q {
 		for h := j * v.Group(); h < (j+1)*v.Group(); h++ {
-			a := m.attention(v, layer[h], j)
+			a := m.attention(v, layer[h], v.Rules[l][h], j)
 			for i, mean := range a.mean {
 				scores[i] += (mean + m.gamma*a.variance(i)) / float64(v.Group()*len(v.Q))
 			}
@@ -204,14 +204,11 @@ type cakeAttention struct {
 func (a cakeAttention) variance(i int) float64 { return a.squares[i] / float64(a.queries-1) }
 
 // attention looks at the queries q of one query head and the rows of stored head j.
-func (m cake) attention(v *cache.View, q []float32, j int) cakeAttention {
+func (m cake) attention(v *cache.View, q []float32, rule kernel.Rule, j int) cakeAttention {
 	rows := v.Rows(j)
-	first := v.Tokens() - m.window - v.FirstQuery
-	sees := make([]int, m.window)
-	for s := range sees {
-		sees[s] = rows - m.window + s + 1
-	}
-	p, lse := kernel.LogitsExact(q[first*v.Dim:(first+m.window)*v.Dim], v.Dim, v.Scale, v.K[j], sees)
+	q = q[len(q)-m.window*v.Dim:]
+	sees := lastSights(v, j, m.window)
+	p, lse := kernel.LogitsExact(q, v.Dim, rule, v.K[j], v.Pos[j], sees)
 	a := cakeAttention{make([]float64, rows-m.window), make([]float64, rows-m.window), m.window, 0}
 	for s := range sees {
 		for i := range a.mean {

@@ -40,6 +40,7 @@ func TestAdjust(t *testing.T) {
 func TestCakePreference(t *testing.T) {
 	v := rowsView(times([]float32{1, 2}, 20), times([]float32{1, 2}, 20))
 	v.Q[0] = append(v.Q[0], v.Q[0][0])
+
 	m := cake{budget: Entries{Count: 6}, window: 4, kernel: 1, gamma: 0, tau1: 2, tau2: 1e9} // variance to the power 0
 	got, err := m.observe(Cell{SeqLen: 20}, v, nil)
 	var want float64
@@ -48,7 +49,7 @@ func TestCakePreference(t *testing.T) {
 		want -= 2 * 16 * p * math.Log(p)
 	}
 	// The variance is that over queries that see one row more each.
-	if a := m.attention(v, v.Q[0][0], 0); math.Abs(2*a.entropy-want) > 1e-6 || a.variance(0) < 1e-6 || a.variance(0) > 1e-4 {
+	if a := m.attention(v, v.Q[0][0], v.Rules[0][0], 0); math.Abs(2*a.entropy-want) > 1e-6 || a.variance(0) < 1e-6 || a.variance(0) > 1e-4 {
 		t.Errorf("entropy %g, want %g; variance %g", 2*a.entropy, want, a.variance(0))
 	}
 	if err != nil || math.Abs(got[0]-math.Sqrt(want)) > 1e-6 {

@@ -62,8 +62,8 @@ func follows(a, b Info) error {
 
 // wholeModel refuses a part of a model to a method that decides over all layers, for the reason given.
 func wholeModel(c Cell, why string) error {
-	if len(c.Layers) != c.NumLayers {
-		return fmt.Errorf("%s: want those %d, not %d of them", why, c.NumLayers, len(c.Layers))
+	if len(c.Layers) != c.scheduled() {
+		return fmt.Errorf("%s: want those %d, not %d of them", why, c.scheduled(), len(c.Layers))
 	}
 	return nil
 }

@@ -194,7 +194,7 @@ func (m cla) fitMap(c Cell, on *cache.View) (cache.Decision, error) {
 			}
 			reads[j] = read{own.plainKey, own.plainVal, 0}
 			if i > 0 {
-				reads[j] = own.choose(on, on.Q[i][j*on.Group():(j+1)*on.Group()], on.Peers[i-1].K[j], on.Peers[i-1].V[j], keys[j], values[j])
+				reads[j] = own.choose(on, on.Q[i][j*on.Group():(j+1)*on.Group()], on.Rules[i][j*on.Group():(j+1)*on.Group()], on.Peers[i-1].K[j], on.Peers[i-1].V[j], keys[j], values[j])
 			}
 		})
 		for _, r := range reads {

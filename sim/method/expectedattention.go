@@ -61,9 +61,12 @@ func (m expectedAttention) Decide(c Cell, v *cache.View) (cache.Decision, error)
 	angles, rotation := newAngles(v, m.sinks), m.meanRotation(v)
 	expected := make([][][]float64, v.QHeads()) // [query head][layer][row after the sinks]
 	c.Pool.Run(len(expected), func(_, h int) {
-		for _, layer := range v.Q {
+		for l, layer := range v.Q {
 			mean, cov := angles.queries(v, layer[h], rotation)
-			expected[h] = append(expected[h], expectedProbabilities(v.K[h/v.Group()][m.sinks*v.Dim:], mean, cov, v.Scale))
+			logits := expectedLogits(v.K[h/v.Group()][m.sinks*v.Dim:], mean, cov, v.Rules[l][h].Scale)
+			v.Rules[l][h].Logits(logits, v.Pos[h/v.Group()][m.sinks:], v.Tokens())
+			softmax(logits)
+			expected[h] = append(expected[h], logits)
 		}
 	})
 	return keepBest(c, v, budget, func(j int) []float64 { return m.scores(v, j, expected) }), nil
@@ -200,9 +203,9 @@ func (a angles) unrotated(v *cache.View, q []float32) []float32 {
 	return still
 }
 
-// expectedProbabilities returns the softmax over the keys k [rows][dim] of their expected logits: with queries of that mean
-// and covariance [dim][dim], scale*k.mean + scale*scale*k.cov.k/2.
-func expectedProbabilities(k []float32, mean, cov []float64, scale float64) []float64 {
+// expectedLogits returns those of the keys k [rows][dim], with queries of that mean and covariance [dim][dim]:
+// scale*k.mean + scale*scale*k.cov.k/2.
+func expectedLogits(k []float32, mean, cov []float64, scale float64) []float64 {
 	const together = 64 // keys
 	dim := len(mean)
 	narrow := make([]float32, dim*dim)
@@ -219,6 +222,5 @@ func expectedProbabilities(k []float32, mean, cov []float64, scale float64) []fl
 			out[lo+i] = scale*dot(key, mean) + scale*scale/2*float64(kernel.Dot(key, row(spread, dim, i)))
 		}
 	}
-	softmax(out)
 	return out
 }

@@ -27,8 +27,9 @@ func TestExpectedOfOneQuery(t *testing.T) {
 		v.Rope.Rotate(next, rows)
 		m := expectedAttention{future: 1, sinks: sinks}
 		mean, cov := newAngles(v, sinks).queries(v, same, m.meanRotation(v))
-		got := expectedProbabilities(v.K[0][sinks*8:], mean, cov, v.Scale)
-		logits, lse := kernel.LogitsExact(next, 8, v.Scale, v.K[0][sinks*8:], []int{rows - sinks})
+		got := expectedLogits(v.K[0][sinks*8:], mean, cov, v.Rules[0][0].Scale)
+		softmax(got)
+		logits, lse := kernel.LogitsExact(next, 8, v.Rules[0][0], v.K[0][sinks*8:], nil, kernel.Sights(rows-sinks-1, 1))
 		for i := range got {
 			if want := math.Exp(logits[i] - lse[0]); math.Abs(got[i]-want) > 1e-5 {
 				t.Fatalf("gptj %v: key %d: %g, want %g", gptj, i, got[i], want)

@@ -136,7 +136,7 @@ func (m gqa) fitMap(cell Cell, on *cache.View) (cache.Decision, error) {
 			reads := make([]read, size)
 			cell.Pool.Run(size, func(_, g int) {
 				j := c*size + g
-				reads[g] = group.choose(on, on.Q[i][j*on.Group():(j+1)*on.Group()], k[j], v[j], keys[g], values[g])
+				reads[g] = group.choose(on, on.Q[i][j*on.Group():(j+1)*on.Group()], on.Rules[i][j*on.Group():(j+1)*on.Group()], k[j], v[j], keys[g], values[g])
 			})
 			for _, r := range reads {
 				fold.Key[layer], fold.Value[layer] = append(fold.Key[layer], r.key), append(fold.Value[layer], r.value)

@@ -253,16 +253,17 @@ func columnSums(c Cell, v *cache.View, ahead int) [][]float64 {
 	for h := range sums {
 		sums[h] = make([]float64, n)
 		k := kernel.F32Rows(v.K[h/v.Group()][:n*v.Dim], v.Dim)
-		for _, layer := range v.Q {
+		for l, layer := range v.Q {
+			rule := v.Rules[l][h]
 			for i, x := range layer[h] {
-				q[i] = x * float32(v.Scale)
+				q[i] = x * float32(rule.Scale)
 			}
 			first := 0
 			if ahead > 0 {
 				first = n - ahead
-				kernel.Causal(c.Pool, q[:first*v.Dim], n-1, &k, &k, nil, sums[h])
+				kernel.Causal(c.Pool, q[:first*v.Dim], rule, n-1, &k, &k, nil, sums[h])
 			}
-			kernel.Causal(c.Pool, q[first*v.Dim:], first, &k, &k, nil, sums[h])
+			kernel.Causal(c.Pool, q[first*v.Dim:], rule, first, &k, &k, nil, sums[h])
 		}
 		for i := range sums[h] {
 			sums[h][i] /= float64(len(v.Q))

@@ -27,16 +27,16 @@ type Knob struct {
 func (p *Pipeline) Knob(c Cell) (Knob, bool) {
 	best := Knob{pipeline: p}
 	for i, s := range p.stages {
-		if p.wraps(i) {
+		if p.wraps(i) || p.leaves(p.at[i], c) {
 			continue
 		}
 		m := p.methods[p.at[i]]
 		if s.tunable() {
-			if settings := s.settings(m, c); len(settings) > len(best.Settings) {
+			if settings := s.settings(m, p.shown(p.at[i], c)); len(settings) > len(best.Settings) {
 				best.Param, best.Settings, best.stage = s.info.Name+":"+s.info.Knob, settings, i
 			}
 		}
-		after, err := m.Fit(c)
+		after, err := p.fit(p.at[i], c)
 		switch {
 		case err == nil:
 			c = after

@@ -135,14 +135,11 @@ func (m kvZip) scores(c Cell, v *cache.View, j int) []float64 {
 	keys := v.K[j][:c.RepeatEnd*v.Dim]
 	for lo := c.Repeat; lo < c.RepeatEnd; lo += batch {
 		hi := min(lo+batch, c.RepeatEnd)
-		var sees []int
-		for i := lo; i < hi; i++ {
-			sees = append(sees, i+1)
-		}
-		for _, layer := range v.Q {
+		sees := kernel.Sights(lo, hi-lo)
+		for l, layer := range v.Q {
 			for h := j * v.Group(); h < (j+1)*v.Group(); h++ {
 				q := layer[h][(lo-v.FirstQuery)*v.Dim : (hi-v.FirstQuery)*v.Dim]
-				logits, lse := kernel.LogitsExact(q, v.Dim, v.Scale, keys, sees)
+				logits, lse := kernel.LogitsExact(q, v.Dim, v.Rules[l][h], keys, nil, sees)
 				for s := range sees {
 					row := logits[s*c.RepeatEnd:]
 					for i := range scores {

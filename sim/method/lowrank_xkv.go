@@ -63,6 +63,8 @@ func (m xkv) Fit(c Cell) (Cell, error) {
 	return c, nil
 }
 
+func (xkv) packsPrompt() {}
+
 // settings are the key ranks that Fit accepts, the full one apart: its bases make it larger than the cache
 // without it.
 func (m xkv) settings(c Cell) []string {

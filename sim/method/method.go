@@ -8,8 +8,11 @@ import (
 // Cell is what a method may know of the cell it works in before it sees a row. Heads and the fields after it up to
 // Grouped are as the stages before leave them; capability.go has the rules about them.
 type Cell struct {
-	Layers     []int // that are measured, by the model's own numbers
+	Layers     []int // that are measured, by the model's own numbers; for a method's eyes, those that it may change
+	Left       []int // of them, those with a window or chunks; for a method's eyes, those that it leaves alone
 	NumLayers  int   // of the whole model
+	Ring       int   // tokens that the window or chunk of the layers at hand spans; 0: there is none
+	Apart      bool  // layers that would share a cache are too unlike
 	QHeads     int
 	HeadDim    int  // channels of the trace's heads
 	RopeDims   int  // of them, those that the rotary embedding rotates
@@ -26,11 +29,11 @@ type Cell struct {
 	Rolled     bool // positions are those of cache slots: keys are rotated further as they are read
 	Grouped    bool // tokens share quantisation scales, or wait unquantised until a group of them is full
 	SeqLen     int
-	Decode     int // tokens of SeqLen that are decoded after the prompt
-	FirstQuery int // first token whose query the trace holds
+	Decode     int  // tokens of SeqLen that are decoded after the prompt
+	FirstQuery int  // first token whose query the trace holds
 	asked      *int // where not nil, receives the first token whose query a Fit asks for
-	Repeat     int // first token of those that repeat the context before them; 0 where none do
-	RepeatEnd  int // one more than the last of them
+	Repeat     int  // first token of those that repeat the context before them; 0 where none do
+	RepeatEnd  int  // one more than the last of them
 	Seed       uint64
 	Pool       *kernel.Pool
 	Observed   map[int][]float64 // what an observer saw, by the first layer of each group

@@ -1,6 +1,7 @@
 package method
 
 import (
+	"slices"
 	"testing"
 
 	"kvgauge/sim/cache"
@@ -18,7 +19,7 @@ func BenchmarkRebuiltStep(b *testing.B) {
 		}
 		return xs
 	}
-	v := &cache.View{Layers: []int{0}, Dim: dim, VDim: dim, Scale: 0.125, FirstQuery: rows - 1, Q: [][][]float32{{}}}
+	v := &cache.View{Layers: []int{0}, Dim: dim, VDim: dim, Rules: [][]kernel.Rule{slices.Repeat([]kernel.Rule{kernel.Scaled(0.125)}, qHeads)}, FirstQuery: rows - 1, Q: [][][]float32{{}}}
 	for p := range dim / 2 {
 		v.Rope.InvFreq = append(v.Rope.InvFreq, 1/float64(1+10*p))
 	}

@@ -45,7 +45,7 @@ func TestBasisGoldens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			k, v := sideBySide(l.K, tr.HeadDim, 1), sideBySide(l.V, tr.HeadDim, 1)
+			k, v := sideBySide(l.K, tr.Attention[0].QKDim, 1), sideBySide(l.V, tr.Attention[0].QKDim, 1)
 			b := newBasis(k, v, g.Params.Rank, 0)
 			var x, c, y mat.Dense
 			x.Augment(k, v)
@@ -70,9 +70,9 @@ func attentionError(q [][]float32, k, v, k2, v2 mat.Matrix, tr *trace.Trace) flo
 	var diff, norm float64
 	for pos := tr.Tokens - 32; pos < tr.Tokens; pos++ {
 		for h := range q {
-			row := q[h][pos*tr.HeadDim : (pos+1)*tr.HeadDim]
-			at := h / (tr.QHeads / tr.KVHeads) * tr.HeadDim
-			a, b := attention(row, k, v, at, pos+1, tr.Scale), attention(row, k2, v2, at, pos+1, tr.Scale)
+			row := q[h][pos*tr.Attention[0].QKDim : (pos+1)*tr.Attention[0].QKDim]
+			at := h / (tr.Attention[0].QHeads / tr.Attention[0].KVHeads) * tr.Attention[0].QKDim
+			a, b := attend(row, k, v, at, pos+1, tr.Attention[0].Scale), attend(row, k2, v2, at, pos+1, tr.Attention[0].Scale)
 			for c := range a {
 				diff += (a[c] - b[c]) * (a[c] - b[c])
 				norm += a[c] * a[c]
@@ -82,8 +82,8 @@ func attentionError(q [][]float32, k, v, k2, v2 mat.Matrix, tr *trace.Trace) flo
 	return math.Sqrt(diff / norm)
 }
 
-// attention is one query's, over the first n rows and the channels from at on.
-func attention(q []float32, k, v mat.Matrix, at, n int, scale float64) []float64 {
+// attend is one query's, over the first n rows and the channels from at on.
+func attend(q []float32, k, v mat.Matrix, at, n int, scale float64) []float64 {
 	logits := make([]float64, n)
 	most := math.Inf(-1)
 	for i := range logits {

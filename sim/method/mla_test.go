@@ -2,6 +2,7 @@ package method
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -23,7 +24,7 @@ func randomView(t *testing.T, rows int) *cache.View {
 		return xs
 	}
 	v := &cache.View{
-		Layers: []int{0}, Dim: 8, VDim: 8, Scale: 1, Rope: kernel.Rope{InvFreq: []float64{1, 0.1, 0.01}},
+		Layers: []int{0}, Dim: 8, VDim: 8, Rules: [][]kernel.Rule{slices.Repeat([]kernel.Rule{kernel.Scaled(1)}, 4)}, Rope: kernel.Rope{InvFreq: []float64{1, 0.1, 0.01}},
 		Pos: [][]int32{span(0, rows), span(0, rows)}, Q: [][][]float32{{}},
 	}
 	for range 2 {

@@ -129,18 +129,17 @@ func (o observation) scores(c Cell, v *cache.View) [][]float64 {
 func (o observation) queryHead(v *cache.View, h int) []float64 {
 	rows := v.Rows(0)
 	prefix := rows - o.window
-	first := v.Tokens() - o.window - v.FirstQuery // query row of the window's first token
-	sees := make([]int, o.window)
+	j := h / v.Group()
+	sees := lastSights(v, j, o.window)
 	for i := range sees {
-		sees[i] = prefix
-		if !o.before {
-			sees[i] += i + 1
+		if o.before {
+			sees[i].Rows = prefix
 		}
 	}
 	sum := make([]float64, prefix)
-	for _, layer := range v.Q {
-		q := layer[h][first*v.Dim : (first+o.window)*v.Dim]
-		logits, lse := kernel.LogitsExact(q, v.Dim, v.Scale, v.K[h/v.Group()], sees)
+	for l, layer := range v.Q {
+		q := layer[h][len(layer[h])-o.window*v.Dim:]
+		logits, lse := kernel.LogitsExact(q, v.Dim, v.Rules[l][h], v.K[j], v.Pos[j], sees)
 		for s := range sees {
 			seen := logits[s*rows:][:prefix]
 			kernel.Exps(seen, seen, lse[s])

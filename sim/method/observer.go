@@ -24,10 +24,16 @@ func (p *Pipeline) observer() int {
 	return -1
 }
 
+// ObservesIn says whether the observer looks at the layers that a cell is about: it does not at those that it leaves alone.
+func (p *Pipeline) ObservesIn(c Cell) bool { return !p.leaves(p.observer(), c) }
+
 // Observe shows the pipeline's observer the rows of one group of layers as the stages before it leave them.
 func (p *Pipeline) Observe(c Cell, prompt *cache.View, prepared []*cache.Decision) ([]float64, error) {
 	at := p.observer()
-	for i := range p.methods[:at] {
+	for _, i := range p.steps(c) {
+		if i == at {
+			break
+		}
 		d, err := p.decide(i, c, prompt, nil, prepared)
 		if err != nil {
 			return nil, err
@@ -43,5 +49,5 @@ func (p *Pipeline) Observe(c Cell, prompt *cache.View, prepared []*cache.Decisio
 		}
 		learned = d.Learned
 	}
-	return p.methods[at].(observer).observe(c, prompt, learned)
+	return p.methods[at].(observer).observe(p.shown(at, c), prompt, learned)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
 )
 
 // oneShots are the pipelines that choose entries by a budget at the end of the prompt, before which nothing is mapped,
@@ -184,7 +185,7 @@ func TestQueriesDoNotMatter(t *testing.T) {
 // rowsView is one KV head and one query head with the given keys and values of as many channels each, and
 // queries of zeros.
 func rowsView(k, v [][]float32) *cache.View {
-	out := &cache.View{Layers: []int{0}, Dim: len(k[0]), VDim: len(v[0]), Scale: 1, Pos: [][]int32{span(0, len(k))}}
+	out := &cache.View{Layers: []int{0}, Dim: len(k[0]), VDim: len(v[0]), Rules: [][]kernel.Rule{slices.Repeat([]kernel.Rule{kernel.Scaled(1)}, 8)}, Pos: [][]int32{span(0, len(k))}}
 	out.K, out.V = [][]float32{slices.Concat(k...)}, [][]float32{slices.Concat(v...)}
 	out.Q = [][][]float32{{make([]float32, len(out.K[0]))}}
 	return out

@@ -126,7 +126,7 @@ func probabilities(v *cache.View, h, token int, over []int32) map[int32]float64 
 	q := v.Q[0][h][token*v.Dim : (token+1)*v.Dim]
 	for _, at := range over {
 		i := int(at)
-		p[at] = math.Exp(kernel.LogitExact(q, v.K[h/v.Group()][i*v.Dim:(i+1)*v.Dim], v.Scale))
+		p[at] = math.Exp(kernel.LogitExact(q, v.K[h/v.Group()][i*v.Dim:(i+1)*v.Dim], v.Rules[0][0].Scale))
 		sum += p[at]
 	}
 	for at := range p {

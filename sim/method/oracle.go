@@ -45,13 +45,13 @@ func mass(prompt, future *cache.View, j int) []float64 {
 	k := append(append([]float32(nil), prompt.K[j]...), future.K[j]...)
 	all := len(k) / dim
 	sum := make([]float64, rows)
-	for _, layer := range future.Q {
-		sees := make([]int, len(layer[0])/dim)
+	for l, layer := range future.Q {
+		sees := kernel.Sights(future.FirstQuery, len(layer[0])/dim)
 		for s := range sees {
-			sees[s] = min(all, future.FirstQuery+s+1)
+			sees[s].Rows = min(all, sees[s].Rows)
 		}
 		for h := j * group; h < (j+1)*group; h++ {
-			logits, lse := kernel.LogitsExact(layer[h], dim, prompt.Scale, k, sees)
+			logits, lse := kernel.LogitsExact(layer[h], dim, future.Rules[l][h], k, nil, sees)
 			for s := range sees {
 				for i := range sum {
 					sum[i] += math.Exp(logits[s*all+i] - lse[s])

@@ -20,6 +20,8 @@ type Pipeline struct {
 	methods []Method
 	names   []string // [stage] canonical
 	partial []bool   // [stage]
+	scope   []string // [stage] full or all, of those that may leave layers alone
+	place   []int    // [stage] of its family in a pipeline
 }
 
 // build makes a pipeline of parsed stages; budget goes to those that name none.
@@ -55,6 +57,7 @@ func build(stages []stage, budget Entries) (*Pipeline, error) {
 		p.at = append(p.at, len(p.methods))
 		p.methods = append(p.methods, m)
 		p.partial = append(p.partial, s.info.acts().partial())
+		p.scope, p.place = append(p.scope, args[scopeParam.Name]), append(p.place, s.info.acts().stage())
 		p.Partial = p.Partial || s.info.acts().partial()
 		p.names = append(p.names, s.canonical(args))
 	}
@@ -82,20 +85,15 @@ func (p *Pipeline) Groups(layers []int, numLayers int) [][]int {
 // trace's KV heads.
 func (p *Pipeline) Fit(c Cell) error {
 	var err error
-	for i, m := range p.methods {
+	for _, i := range p.steps(c) {
 		if i > 0 && p.partial[i] {
 			if err = storedKeys(c, p.names[i], p.names[i-1]); err != nil {
 				return err
 			}
 		}
-		if c, err = m.Fit(c); err != nil {
+		if c, err = p.fit(i, c); err != nil {
 			return err
 		}
-		if r, ok := m.(repeater); ok {
-			every, _ := r.every()
-			c.Moving = c.Moving || every > 0
-		}
-		c.Thinned = c.Thinned || p.partial[i]
 	}
 	return nil
 }
@@ -118,8 +116,8 @@ func (p *Pipeline) FirstQuery(c Cell, calibrated bool) int {
 // together: what the pipeline's memory grows with. The cell must be one that the pipeline applies to.
 func (p *Pipeline) Channels(c Cell) int {
 	most := c.Heads * (c.Dim + c.VDim)
-	for _, m := range p.methods {
-		after, err := m.Fit(c)
+	for _, i := range p.steps(c) {
+		after, err := p.fit(i, c)
 		if err != nil {
 			return most
 		}
@@ -142,11 +140,16 @@ func fitsMaps(m Method) bool {
 // that are stored, and back.
 func (p *Pipeline) MapNumbers(c Cell) int {
 	n := 0
-	for _, m := range p.methods {
-		after, err := m.Fit(c)
+	for _, i := range p.steps(c) {
+		after, err := p.fit(i, c)
 		if err != nil {
 			return n
 		}
+		if i == ring {
+			c = after
+			continue
+		}
+		m := p.methods[i]
 		if _, learns := m.(learner); fitsMaps(m) && !learns {
 			width := after.Dim
 			if !after.Latent {
@@ -193,7 +196,7 @@ func (p *Pipeline) Prepare(c Cell, on *Calibration, layers []int) ([]*cache.Deci
 	prepared := make([]*cache.Decision, len(p.methods))
 	last := -1
 	for i, m := range p.methods {
-		if fitsMaps(m) {
+		if fitsMaps(m) && !p.leaves(i, c) {
 			last = i
 		}
 	}
@@ -202,6 +205,9 @@ func (p *Pipeline) Prepare(c Cell, on *Calibration, layers []int) ([]*cache.Deci
 	}
 	var view *cache.View
 	for i, m := range p.methods[:last+1] {
+		if p.leaves(i, c) {
+			continue
+		}
 		key := fmt.Sprint(p.names[:i+1], layers)
 		d, known := on.known(key)
 		if !known {
@@ -254,16 +260,14 @@ func (p *Pipeline) calibrated(on *Calibration, prepared []*cache.Decision, layer
 // they leave it. The future goes to the bounds alone.
 func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.Decision) ([]cache.Decision, *cache.View, error) {
 	var decisions []cache.Decision
-	for i := range p.methods {
+	steps := p.steps(c)
+	for n, i := range steps {
 		d, err := p.decide(i, c, prompt, future, prepared)
 		if err != nil {
 			return nil, nil, err
 		}
-		if r, ok := p.methods[i].(repeater); ok {
-			d = redeciding(d, c, p.methods[i], r)
-		}
 		decisions = append(decisions, d)
-		if i == len(p.methods)-1 {
+		if n == len(steps)-1 {
 			return decisions, prompt.Stored(d), nil
 		}
 		prompt = prompt.Apply(d)
@@ -275,6 +279,19 @@ func (p *Pipeline) Decide(c Cell, prompt, future *cache.View, prepared []*cache.
 
 // decide runs one stage.
 func (p *Pipeline) decide(i int, c Cell, prompt, future *cache.View, prepared []*cache.Decision) (cache.Decision, error) {
+	if i == ring {
+		return p.keepRing(c, prompt), nil
+	}
+	c = p.shown(i, c)
+	d, err := p.method(i, c, prompt, future, prepared)
+	if r, ok := p.methods[i].(repeater); ok && err == nil {
+		d = redeciding(d, c, p.methods[i], r)
+	}
+	return d, err
+}
+
+// method runs the method of a stage.
+func (p *Pipeline) method(i int, c Cell, prompt, future *cache.View, prepared []*cache.Decision) (cache.Decision, error) {
 	m := p.methods[i]
 	if fitsMaps(m) {
 		f := m.(fitter)

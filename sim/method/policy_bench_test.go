@@ -2,6 +2,7 @@ package method
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"kvgauge/sim/cache"
@@ -18,7 +19,7 @@ func benchView(heads, group, dim, n int) *cache.View {
 		}
 		return x
 	}
-	v := &cache.View{Layers: []int{2}, Dim: dim, VDim: dim, Scale: 0.125, Q: [][][]float32{nil}}
+	v := &cache.View{Layers: []int{2}, Dim: dim, VDim: dim, Rules: [][]kernel.Rule{slices.Repeat([]kernel.Rule{kernel.Scaled(0.125)}, heads*group)}, Q: [][][]float32{nil}}
 	for range heads {
 		v.Pos, v.K, v.V = append(v.Pos, span(0, n)), append(v.K, noise(n)), append(v.V, noise(n))
 		for range group {

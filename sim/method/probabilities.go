@@ -14,20 +14,41 @@ import (
 func promptProbabilities(v *cache.View, first, group, n int, join func(x, y []float32), visit func(token int, probs []float32)) {
 	rows, dim := v.Rows(0), v.Dim
 	keys := kernel.NewRows(kernel.F32, dim, rows)
-	scaled := make([]float32, dim)
+	scaled, scale := make([]float32, dim), float32(v.Rules[0][first].Scale)
 	for key := range slices.Chunk(v.K[first/v.Group()], dim) {
 		for i, x := range key {
-			scaled[i] = x * float32(v.Scale)
+			scaled[i] = x * scale
 		}
 		keys.Append(scaled)
 	}
 	var q [][]float32
-	for _, layer := range v.Q {
-		for _, queries := range layer[first : first+group] {
-			q = append(q, queries[len(queries)-n*dim:])
+	var rules []kernel.Rule
+	for l, layer := range v.Q {
+		for h := first; h < first+group; h++ {
+			queries := layer[h][len(layer[h])-n*dim:]
+			if other := float32(v.Rules[l][h].Scale); other != scale {
+				queries = scaledBy(queries, other/scale)
+			}
+			q, rules = append(q, queries), append(rules, v.Rules[l][h])
 		}
 	}
-	kernel.CausalProbabilities(q, rows-n, &keys, join, func(s int, probs []float32) { visit(rows-n+s+1, probs) })
+	kernel.CausalProbabilities(q, rules, rows-n, &keys, join, func(s int, probs []float32) { visit(rows-n+s+1, probs) })
+}
+
+// scaledBy is a copy of some rows, times a factor.
+func scaledBy(rows []float32, factor float32) []float32 {
+	scaled := make([]float32, len(rows))
+	kernel.Axpy(factor, rows, scaled)
+	return scaled
+}
+
+// lastSights are those of the last n prompt queries over the rows of a stored head.
+func lastSights(v *cache.View, j, n int) []kernel.Sight {
+	sights := make([]kernel.Sight, n)
+	for s := range sights {
+		sights[s] = kernel.Sight{Token: v.Tokens() - n + s, Rows: v.Rows(j) - n + s + 1}
+	}
+	return sights
 }
 
 // addProbabilities adds those of one more query head, x, to y.

@@ -3,6 +3,7 @@ package method
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"kvgauge/sim/cache"
@@ -20,7 +21,7 @@ func TestPromptShares(t *testing.T) {
 		}
 		return xs
 	}
-	v := &cache.View{Dim: dim, FirstQuery: from, Scale: 0.3, Q: make([][][]float32, 2)}
+	v := &cache.View{Dim: dim, FirstQuery: from, Rules: slices.Repeat([][]kernel.Rule{slices.Repeat([]kernel.Rule{kernel.Scaled(0.3)}, heads*group)}, 2), Q: make([][][]float32, 2)}
 	for range heads {
 		v.K, v.Pos = append(v.K, values(rows*dim)), append(v.Pos, span(0, rows))
 	}
@@ -30,14 +31,11 @@ func TestPromptShares(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct{ first, group int }{{0, group}, {group, group}, {1, 1}, {5, 1}} {
-		var sees []int
-		for token := rows - n + 1; token <= rows; token++ {
-			sees = append(sees, token)
-		}
+		sees := kernel.Sights(rows-n, n)
 		want := make([]float64, n*rows)
 		for _, layer := range v.Q {
 			for h := tt.first; h < tt.first+tt.group; h++ {
-				p, lse := kernel.LogitsExact(layer[h][(rows-n-from)*dim:], dim, v.Scale, v.K[h/group], sees)
+				p, lse := kernel.LogitsExact(layer[h][(rows-n-from)*dim:], dim, kernel.Scaled(0.3), v.K[h/group], nil, sees)
 				for i, x := range p {
 					want[i] += math.Exp(x - lse[i/rows])
 				}

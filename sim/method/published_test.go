@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
 )
 
 // storedBytes builds the store of one layer in the middle of an 80-layer model, a KV head of 128 channels, and
@@ -17,7 +18,7 @@ func storedBytes(t *testing.T, spec string, n int) int64 {
 		rows[i] = float32(r.NormFloat64())
 	}
 	v := &cache.View{
-		Layers: []int{40}, Dim: 128, VDim: 128, Scale: 0.1, Pos: [][]int32{span(0, n)},
+		Layers: []int{40}, Dim: 128, VDim: 128, Rules: [][]kernel.Rule{{kernel.Scaled(0.1)}}, Pos: [][]int32{span(0, n)},
 		K: [][]float32{rows}, V: [][]float32{rows}, Q: [][][]float32{{rows}},
 	}
 	ps, err := Parse([]string{spec}, []Entries{{Percent: 25}})

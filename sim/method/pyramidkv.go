@@ -54,12 +54,12 @@ func (m pyramidKV) settings(c Cell) []string {
 	settings := integers(m.window+1, c.Prompt())
 	for i, text := range settings {
 		m.budget = Entries{Count: m.window + 1 + i}
-		keep := slices.Repeat([]int{c.Prompt()}, c.NumLayers)
+		keep := slices.Repeat([]int{c.Prompt()}, c.scheduled())
 		if m.budget.Count < c.Prompt() {
 			keep, _ = m.schedule(c, c.Prompt())
 		}
 		for _, l := range c.Layers {
-			total[text] += min(keep[l], c.Prompt())
+			total[text] += min(keep[c.place(l)], c.Prompt())
 		}
 	}
 	slices.SortStableFunc(settings, func(a, b string) int { return total[a] - total[b] })
@@ -81,7 +81,7 @@ func (m pyramidKV) entries(c Cell, v *cache.View) (int, []cache.Warning) {
 		return v.Rows(0), aboveLength(budget, rows, "prompt")
 	}
 	keep, warnings := m.schedule(c, rows)
-	return keep[v.Layers[0]], warnings
+	return keep[c.place(v.Layers[0])], warnings
 }
 
 // schedule returns the entries that each layer of the model keeps of a prompt of rows tokens, window
@@ -113,7 +113,7 @@ func (m pyramidKV) schedule(c Cell, rows int) (keep []int, warnings []cache.Warn
 // factory is KVCache-Factory's schedule: integers throughout, and no pyramid for a prompt shorter than
 // twice the budget.
 func (m pyramidKV) factory(c Cell, rows int) ([]int, []cache.Warning) {
-	layers, prefix := c.NumLayers, rows-m.window
+	layers, prefix := c.scheduled(), rows-m.window
 	base := m.budget.Of(c.SeqLen) - m.window
 	if rows < 2*base || layers == 1 {
 		return slices.Repeat([]int{base + m.window}, layers), []cache.Warning{{
@@ -170,7 +170,7 @@ func (m pyramidKV) exact(base, prefix, layers int) []int {
 // budget, and the same number everywhere where the pyramid does not fit. Sums and quotients are taken in the
 // library's order: where a layer's share lies halfway between two numbers their rounding decides.
 func (m pyramidKV) kvpress(c Cell, rows int) ([]int, []cache.Warning) {
-	layers, prefix, window := c.NumLayers, float64(rows-m.window), float64(m.window)
+	layers, prefix, window := c.scheduled(), float64(rows-m.window), float64(m.window)
 	even := m.budget.kvpress(c.SeqLen, 1, 1)
 	base := window + even - window
 	low := base / float64(m.beta)

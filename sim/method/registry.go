@@ -59,6 +59,9 @@ func Register(i Info) {
 	case i.Paper == "" || i.Summary == "" || i.acts().stage() < 0 || i.New == nil:
 		panic("method: " + i.Name + " lacks a paper, a summary, a family or a constructor")
 	}
+	if i.acts().scoped() {
+		i.Params = append(i.Params, scopeParam)
+	}
 	for _, p := range i.Params {
 		if p.Help == "" || p.Default == "" && p.Auto == "" {
 			panic("method: " + i.Name + ":" + p.Name + " lacks help or a default")

@@ -96,20 +96,28 @@ func (m rkv) importance(v *cache.View, j int) []float64 {
 	rows, group := v.Rows(j), v.Group()
 	before := rows - m.window
 	mean := make([]float64, before)
-	for _, layer := range v.Q {
+	for l, layer := range v.Q {
 		top := make([]float64, m.window*rows)
 		for i := range top {
 			top[i] = math.Inf(-1)
 		}
 		for h := j * group; h < (j+1)*group; h++ {
 			q := layer[h][(v.Queries()-m.window)*v.Dim:]
-			for i, x := range kernel.DotsExact(q, v.Dim, v.Scale, v.K[j]) {
+			rule := v.Rules[l][h]
+			logits := kernel.DotsExact(q, v.Dim, rule.Scale, v.K[j])
+			for s := range m.window {
+				rule.Logits(logits[s*rows:(s+1)*rows], v.Pos[j], v.Tokens()-m.window+s)
+			}
+			for i, x := range logits {
 				top[i] = max(top[i], x)
 			}
 		}
 		for s := range m.window {
 			row := top[s*rows : s*rows+before]
 			lse := logSum(row)
+			if math.IsInf(lse, -1) {
+				continue // its head reads none of these rows
+			}
 			for i, x := range row {
 				mean[i] += math.Exp(x-lse) / float64(m.window*len(v.Q))
 			}
@@ -123,6 +131,9 @@ func logSum(xs []float64) float64 {
 	most := math.Inf(-1)
 	for _, x := range xs {
 		most = max(most, x)
+	}
+	if math.IsInf(most, -1) {
+		return most
 	}
 	var sum float64
 	for _, x := range xs {

@@ -146,7 +146,7 @@ func TestRKVAgainstMatrix(t *testing.T) {
 				logits[i] = math.Inf(-1)
 				for h := 3 * j; h < 3*j+3; h++ {
 					at := rows - window + s
-					logits[i] = max(logits[i], kernel.LogitExact(v.Q[0][h][at*v.Dim:(at+1)*v.Dim], key(i), v.Scale))
+					logits[i] = max(logits[i], kernel.LogitExact(v.Q[0][h][at*v.Dim:(at+1)*v.Dim], key(i), v.Rules[0][0].Scale))
 				}
 				sum += math.Exp(logits[i])
 			}

@@ -26,22 +26,19 @@ type read struct {
 // k, v. The least-squares fit is the best of rows, not of attention, and now and then loses to no fit at all: so
 // fitted and plain maps are tried for keys and for values on the last queries that the view holds, where it holds
 // any, and a calibrated head is never worse than a plain one on the text that it was calibrated on.
-func (s sharedRows) choose(on *cache.View, queries [][]float32, k, v []float32, key, val cache.Matrix) (best read) {
+func (s sharedRows) choose(on *cache.View, queries [][]float32, rules []kernel.Rule, k, v []float32, key, val cache.Matrix) (best read) {
 	const most = 64
 	n := min(most, on.Queries())
 	if n == 0 {
 		return read{key, val, s.keyNumber + s.valNumber}
 	}
 	first := on.Tokens() - n // tokens and rows agree: nothing has been evicted
-	sees := make([]int, n)
-	for i := range sees {
-		sees[i] = first + i + 1
-	}
+	sees := kernel.Sights(first, n)
 	last := func(q []float32) []float32 { return q[(first-on.FirstQuery)*on.Dim:][:n*on.Dim] }
 	wants := make([][]float64, len(queries)) // [query head][n*on.VDim]
 	for h, q := range queries {
-		logits, lse := kernel.LogitsExact(last(q), on.Dim, on.Scale, k, sees)
-		wants[h] = kernel.WeightedSumExact(logits, lse, on.VDim, v, sees)
+		logits, lse := kernel.LogitsExact(last(q), on.Dim, rules[h], k, nil, sees)
+		wants[h] = kernel.WeightedSumExact(logits, lse, on.VDim, v)
 	}
 	least := math.Inf(1)
 	for _, a := range []struct {
@@ -50,7 +47,7 @@ func (s sharedRows) choose(on *cache.View, queries [][]float32, k, v []float32, 
 	}{{key, s.keyNumber}, {s.plainKey, 0}} {
 		var plain, fitted float64
 		for h, q := range queries {
-			got := s.attend(on, a.m, last(q), sees)
+			got := s.attend(on, a.m, rules[h], last(q), sees)
 			for i := range n {
 				row, want := got[i*len(s.v)*on.VDim:(i+1)*len(s.v)*on.VDim], wants[h][i*on.VDim:(i+1)*on.VDim]
 				fitted += distanceOf(val, row, want)
@@ -69,7 +66,7 @@ func (s sharedRows) choose(on *cache.View, queries [][]float32, k, v []float32, 
 
 // attend returns the attention outputs of queries, mapped by a key map, over the shared rows:
 // [query][source*on.VDim], with one softmax over the sum of the sources' logits.
-func (s sharedRows) attend(on *cache.View, key cache.Matrix, q []float32, sees []int) []float32 {
+func (s sharedRows) attend(on *cache.View, key cache.Matrix, rule kernel.Rule, q []float32, sees []kernel.Sight) []float32 {
 	mapped := make([]float32, key.Rows)
 	parts := make([][]float32, len(s.k)) // [source][query*on.Dim]
 	for i := range sees {
@@ -78,17 +75,17 @@ func (s sharedRows) attend(on *cache.View, key cache.Matrix, q []float32, sees [
 			parts[g] = append(parts[g], mapped[g*on.Dim:(g+1)*on.Dim]...)
 		}
 	}
-	logits := kernel.DotsExact(parts[0], on.Dim, on.Scale, s.k[0])
+	logits := kernel.DotsExact(parts[0], on.Dim, rule.Scale, s.k[0])
 	for g := 1; g < len(parts); g++ {
-		for i, x := range kernel.DotsExact(parts[g], on.Dim, on.Scale, s.k[g]) {
+		for i, x := range kernel.DotsExact(parts[g], on.Dim, rule.Scale, s.k[g]) {
 			logits[i] += x
 		}
 	}
-	lse := kernel.DenominatorsExact(logits, sees)
+	lse := kernel.DenominatorsExact(logits, rule, nil, sees)
 	width := len(s.v) * on.VDim
 	out := make([]float32, len(sees)*width)
 	for g, head := range s.v {
-		for i, x := range kernel.WeightedSumExact(logits, lse, on.VDim, head, sees) {
+		for i, x := range kernel.WeightedSumExact(logits, lse, on.VDim, head) {
 			out[i/on.VDim*width+g*on.VDim+i%on.VDim] = float32(x)
 		}
 	}

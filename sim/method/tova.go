@@ -75,14 +75,16 @@ func lastQuery(c Cell, v *cache.View) []float64 {
 	perHead := make([][]float64, v.Heads())
 	c.Pool.Run(len(perHead), func(_, j int) {
 		sum, q := make([]float64, rows), make([]float32, 0, group*v.Dim)
-		for _, layer := range v.Q {
+		for l, layer := range v.Q {
 			q = q[:0]
 			for _, head := range layer[j*group : (j+1)*group] {
 				q = append(q, head[len(head)-v.Dim:]...)
 			}
-			logits := kernel.DotsExact(q, v.Dim, v.Scale, v.K[j])
-			for p := range slices.Chunk(logits, rows) {
-				softmax(p)
+			rules := v.Rules[l][j*group : (j+1)*group]
+			logits := kernel.DotsExact(q, v.Dim, rules[0].Scale, v.K[j])
+			for g := range rules {
+				p := logits[g*rows : (g+1)*rows]
+				attention(p, rules[g], v.Pos[j], v.Tokens()-1)
 				floats.Add(sum, p)
 			}
 		}

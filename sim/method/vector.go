@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
+
 	"kvgauge/sim/kernel"
 )
 
@@ -46,11 +48,28 @@ func sum(x []float32) float64 {
 // softmax makes probabilities of logits, in place. Where one is not a number, none is.
 func softmax(x []float64) {
 	total := math.NaN()
-	if largest := slices.Max(x); !math.IsNaN(largest) {
+	switch largest := slices.Max(x); {
+	case math.IsInf(largest, -1): // nothing is read
+		clear(x)
+		return
+	case !math.IsNaN(largest):
 		total = kernel.Exps(x, x, largest)
 	}
 	for i := range x {
 		x[i] /= total
+	}
+}
+
+// attention makes probabilities of the scaled products of a query at a token with the keys of all rows, which stand at
+// positions pos.
+func attention(x []float64, rule kernel.Rule, pos []int32, token int) {
+	rule.Logits(x, pos, token)
+	most := slices.Max(x)
+	softmax(x)
+	if rule.HasSink && !math.IsInf(most, -1) {
+		// The sum of exponents relative to the largest is the inverse of its probability.
+		lse := most - math.Log(slices.Max(x))
+		floats.Scale(math.Exp(lse-rule.WithSink(lse)), x)
 	}
 }
 

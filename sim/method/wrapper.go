@@ -68,7 +68,7 @@ func (p *Pipeline) wrap(m Method, s stage, args Args) (wrapped bool, err error) 
 	if !ok {
 		return false, nil
 	}
-	for _, common := range observationParams() {
+	for _, common := range append(observationParams(), scopeParam) {
 		if s.given.Given(common.Name) {
 			return false, fmt.Errorf("%s takes %s from %s: give it there", s.info.Name, common.Name, p.names[last])
 		}

@@ -83,6 +83,9 @@ var Figures = []Figure{
 	label("q_heads", func(r *Record) any { return &r.QHeads }),
 	label("kv_heads", func(r *Record) any { return &r.KVHeads }),
 	label("head_dim", func(r *Record) any { return &r.HeadDim }),
+	label("v_dim", func(r *Record) any { return &r.VDim }),
+	label("shapes", func(r *Record) any { return &r.Shapes }),
+	label("changed_layers", func(r *Record) any { return &r.ChangedLayers }),
 	label("seed", func(r *Record) any { return &r.Seed }),
 
 	count("cache_bytes", Smaller, func(r *Record) any { return &r.CacheBytes }),
@@ -230,6 +233,8 @@ func text(v reflect.Value) string {
 		return strings.Join(texts, "/")
 	case v.Type() == reflect.TypeFor[Warning]():
 		return v.Field(0).String()
+	case v.Type() == reflect.TypeFor[Shape]():
+		return v.Interface().(Shape).String()
 	}
 	return fmt.Sprint(v)
 }

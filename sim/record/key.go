@@ -28,6 +28,21 @@ func (r Record) Cell() string {
 	return fmt.Sprintf("%s on %s at %d tokens", r.Pipeline, r.Trace, r.SeqLen)
 }
 
+// String is the shape in short: layer 3: 8/2 x 64, values of 32, window 128.
+func (s Shape) String() string {
+	text := fmt.Sprintf("layer %d: %d/%d x %d", s.Layer, s.QHeads, s.KVHeads, s.QKDim)
+	if s.VDim != s.QKDim {
+		text += fmt.Sprintf(" values of %d", s.VDim)
+	}
+	if s.Window > 0 {
+		text += fmt.Sprintf(" window %d", s.Window)
+	}
+	if s.Chunk > 0 {
+		text += fmt.Sprintf(" chunk %d", s.Chunk)
+	}
+	return text
+}
+
 // LayerList writes layer numbers as ranges: 0..3,8.
 func LayerList(layers []int) string {
 	var parts []string

@@ -33,7 +33,7 @@ func sample() []Record {
 	for _, length := range []int{128, 1024} {
 		records = append(records, Record{
 			Schema: Schema, Status: OK, Trace: "smollm2", TraceSHA256: strings.Repeat("ab", 32), Model: "m", Pipeline: "full", Family: "baseline",
-			SeqLen: length, Decode: 16, Windows: 1, Layers: []int{0, 3}, NumLayers: 30, QHeads: 9, KVHeads: 3, HeadDim: 64, Seed: 1,
+			SeqLen: length, Decode: 16, Windows: 1, Layers: []int{0, 3}, NumLayers: 30, QHeads: new(9), KVHeads: new(3), HeadDim: new(64), Seed: 1,
 			CacheBytes: &n, CacheBytesFull: &n, PeakBytes: &peak, Warnings: []Warning{}, Version: "v0.0.0-test",
 			Error: &ErrorStats{RelL2: 0.25, Cosine: 0.5, RelL2Layers: []float64{0.1, 0.4}, RelL2Quarters: []float64{}},
 			Latency: &Latency{

@@ -20,10 +20,15 @@ type Record struct {
 	Windows     int    `json:"windows"`
 	Layers      []int  `json:"layers"` // the model's own numbers
 	NumLayers   int    `json:"num_layers"`
-	QHeads      int    `json:"q_heads"`
-	KVHeads     int    `json:"kv_heads"`
-	HeadDim     int    `json:"head_dim"`
-	Seed        uint64 `json:"seed"`
+	// Heads and widths are numbers where all layers agree; else Shapes has them layer by layer.
+	QHeads  *int    `json:"q_heads"`
+	KVHeads *int    `json:"kv_heads"`
+	HeadDim *int    `json:"head_dim"` // of queries and keys
+	VDim    *int    `json:"v_dim"`
+	Shapes  []Shape `json:"shapes,omitempty"`
+	// ChangedLayers is how many layers the pipeline changed.
+	ChangedLayers *int   `json:"changed_layers"`
+	Seed          uint64 `json:"seed"`
 
 	CacheBytes     *int64 `json:"cache_bytes"`      // payload and metadata of all layers after the last step
 	CacheBytesFull *int64 `json:"cache_bytes_full"` // the f16 store of the trace's own heads
@@ -44,6 +49,18 @@ type Record struct {
 	KeptFinal [][][]int32 `json:"kept_final"` // the same after the last decode step
 	Warnings  []Warning   `json:"warnings"`
 	Version   string      `json:"version"`
+}
+
+// Shape is that of one layer's attention; a window or a chunk of 0 is none.
+type Shape struct {
+	Layer   int  `json:"layer"`
+	QHeads  int  `json:"q_heads"`
+	KVHeads int  `json:"kv_heads"`
+	QKDim   int  `json:"qk_dim"`
+	VDim    int  `json:"v_dim"`
+	Window  int  `json:"window"`
+	Chunk   int  `json:"chunk"`
+	Latent  bool `json:"latent"`
 }
 
 // Status says what became of a cell.

@@ -28,7 +28,7 @@ func TestBuiltins(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := open(t, tt.name, Options{})
-			got := fmt.Sprintln(tr.Name, tr.Model, tr.Layers, tr.NumLayers, tr.QHeads, tr.KVHeads, tr.HeadDim, tr.Tokens, tr.Queries, tr.Rope.Theta, tr.Rope.Style, tr.Rope.Dims)
+			got := fmt.Sprintln(tr.Name, tr.Model, tr.Layers, tr.NumLayers, tr.Attention[0].QHeads, tr.Attention[0].KVHeads, tr.Attention[0].QKDim, tr.Tokens, tr.Queries, tr.Attention[0].Rope.Theta, tr.Attention[0].Rope.Style, tr.Attention[0].Rope.Dims)
 			want := fmt.Sprintln(tt.name, tt.model, tt.layers, tt.numLayers, tt.qHeads, tt.kvHeads, tt.dim, tt.tokens, tt.queries, tt.theta, "neox", tt.dim)
 			if got != want {
 				t.Errorf("got  %swant %s", got, want)
@@ -39,7 +39,7 @@ func TestBuiltins(t *testing.T) {
 			for _, layer := range tr.Layers {
 				whole := checkLayer(t, tr, layer, tr.Tokens)
 				most := tr.Tokens - 7 // ends within a chunk
-				if part := checkLayer(t, tr, layer, most); !reflect.DeepEqual(part, whole.Prefix(most, tr.HeadDim)) {
+				if part := checkLayer(t, tr, layer, most); !reflect.DeepEqual(part, whole.Prefix(most, &tr.Attention[0])) {
 					t.Errorf("layer %d: the first %d tokens differ from those of the whole", layer, most)
 				}
 			}
@@ -54,14 +54,14 @@ func TestBuiltins(t *testing.T) {
 func TestBuiltinSummaries(t *testing.T) {
 	for _, b := range Builtins() {
 		tr := open(t, b.Name, Options{})
-		want := []string{tr.Model, fmt.Sprintf("%d heads", tr.QHeads), fmt.Sprintf("of %d", tr.HeadDim), fmt.Sprintf("%d tokens", tr.Tokens)}
+		want := []string{tr.Model, fmt.Sprintf("%d heads", tr.Attention[0].QHeads), fmt.Sprintf("of %d", tr.Attention[0].QKDim), fmt.Sprintf("%d tokens", tr.Tokens)}
 		if len(tr.Layers) == tr.NumLayers {
 			want = append(want, fmt.Sprintf("all %d layers", tr.NumLayers))
 		} else {
 			want = append(want, fmt.Sprintf("layers %s of %d", strings.Trim(fmt.Sprint(tr.Layers), "[]"), tr.NumLayers))
 		}
-		if tr.KVHeads != tr.QHeads {
-			want = append(want, fmt.Sprintf("%d KV heads", tr.KVHeads))
+		if tr.Attention[0].KVHeads != tr.Attention[0].QHeads {
+			want = append(want, fmt.Sprintf("%d KV heads", tr.Attention[0].KVHeads))
 		}
 		for _, w := range want {
 			if !strings.Contains(b.Summary, w) {
@@ -79,7 +79,7 @@ func TestCompanion(t *testing.T) {
 			t.Fatalf("%s has no companion", b.Name)
 		}
 		main, calib := open(t, b.Name, Options{}), open(t, name, Options{})
-		if main.Model != calib.Model || !slices.Equal(main.Layers, calib.Layers) || main.KVHeads != calib.KVHeads || main.HeadDim != calib.HeadDim {
+		if main.Model != calib.Model || !slices.Equal(main.Layers, calib.Layers) || !main.Attention[0].Same(&calib.Attention[0]) {
 			t.Errorf("%s: another model or shape than %s", name, b.Name)
 		}
 	}

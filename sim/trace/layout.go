@@ -63,6 +63,7 @@ func layerNumbers(tensors map[string]tensor) ([]int, error) {
 // setShape takes heads, dimensions and lengths from the first layer and holds the other layers against it.
 func (h *Header) setShape(tensors map[string]tensor) error {
 	var q, k []int
+	h.Attention = make([]Attention, len(h.Layers))
 	for _, layer := range h.Layers {
 		for _, kind := range []string{"k", "v", "q"} { // keys first: they say what the queries may be
 			name := fmt.Sprintf("layers.%d.%s", layer, kind)
@@ -88,8 +89,10 @@ func (h *Header) setShape(tensors map[string]tensor) error {
 			}
 		}
 	}
-	h.Tokens, h.KVHeads, h.HeadDim = k[0], k[1], k[2]
-	h.Queries, h.QHeads = q[0], q[1]
+	h.Tokens, h.Queries = k[0], q[0]
+	for i := range h.Attention {
+		h.Attention[i] = Attention{QHeads: q[1], KVHeads: k[1], QKDim: k[2], VDim: k[2], RopeFactor: 1}
+	}
 	return nil
 }
 
@@ -122,9 +125,10 @@ func (h *Header) setInvFreq(c *container) error {
 	if !ok {
 		return nil
 	}
-	want := []int{h.Rope.Dims / 2}
+	rope := &h.Attention[0].Rope // which all layers share
+	want := []int{rope.Dims / 2}
 	switch {
-	case h.Rope.Dims == 0:
+	case rope.Dims == 0:
 		return fmt.Errorf("tensor %s: no metadata field rope_theta, want it beside", invFreqName)
 	case x.dtype != "F32":
 		return fmt.Errorf("tensor %s: dtype %s, want F32", invFreqName, printable(x.dtype))
@@ -139,7 +143,7 @@ func (h *Header) setInvFreq(c *container) error {
 		if w < 0 {
 			return fmt.Errorf("tensor %s: pair %d: %v, want no negative frequency", invFreqName, p, w)
 		}
-		h.Rope.InvFreq[p] = float64(w)
+		rope.InvFreq[p] = float64(w)
 	}
 	return nil
 }

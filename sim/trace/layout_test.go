@@ -75,10 +75,10 @@ func TestMetadata(t *testing.T) {
 	if tr.Repeat != (Span{2, 4}) {
 		t.Errorf("second pass %v", tr.Repeat)
 	}
-	if tr.Model != "m" || tr.Source != "a test" || tr.NumLayers != 32 || tr.Scale != 0.25 || tr.PositionOffset != 100 {
+	if tr.Model != "m" || tr.Source != "a test" || tr.NumLayers != 32 || tr.Attention[0].Scale != 0.25 || tr.PositionOffset != 100 {
 		t.Errorf("read %+v", tr)
 	}
-	if r := tr.Rope; r.Theta != 1e6 || r.Style != "gptj" || r.Dims != 2 || !slices.Equal(r.InvFreq, []float64{0.75}) {
+	if r := tr.Attention[0].Rope; r.Theta != 1e6 || r.Style != "gptj" || r.Dims != 2 || !slices.Equal(r.InvFreq, []float64{0.75}) {
 		t.Errorf("rope %+v", r)
 	}
 	if want := []Needle{{5, 1, 0, 5}, {2, 0, 1, 2}}; !slices.Equal(tr.Needles, want) {
@@ -95,14 +95,14 @@ func TestMetadataDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tr.NumLayers != 6 || tr.Scale != 0.5 || tr.PositionOffset != 0 || tr.Rope.Dims != 0 || tr.Rope.Style != "" || tr.Needles != nil {
+	if tr.NumLayers != 6 || tr.Attention[0].Scale != 0.5 || tr.PositionOffset != 0 || tr.Attention[0].Rope.Dims != 0 || tr.Attention[0].Rope.Style != "" || tr.Needles != nil {
 		t.Errorf("read %+v", tr)
 	}
 	tr, err = edit(func(meta map[string]string, _ map[string]array) { meta["rope_theta"] = "10000" })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := tr.Rope; r.Style != "neox" || r.Dims != 4 || !slices.Equal(r.InvFreq, []float64{1, 0.01}) {
+	if r := tr.Attention[0].Rope; r.Style != "neox" || r.Dims != 4 || !slices.Equal(r.InvFreq, []float64{1, 0.01}) {
 		t.Errorf("rope %+v", r)
 	}
 }

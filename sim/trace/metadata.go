@@ -48,14 +48,20 @@ func (h *Header) setMetadata(meta map[string]string) (err error) {
 	if h.NumLayers, err = natural(meta, "num_layers", highest+1, highest+1, maxLayers); err != nil {
 		return err
 	}
-	if h.Scale, err = positive(meta, "scale", 1/math.Sqrt(float64(h.HeadDim))); err != nil {
-		return err
-	}
 	if h.PositionOffset, err = natural(meta, "position_offset", 0, 0, math.MaxInt32); err != nil {
 		return err
 	}
-	if h.Rope, err = parseRope(meta, h.HeadDim); err != nil {
+	dim := h.Attention[0].QKDim
+	scale, err := positive(meta, "scale", 1/math.Sqrt(float64(dim)))
+	if err != nil {
 		return err
+	}
+	rope, err := parseRope(meta, dim)
+	if err != nil {
+		return err
+	}
+	for i := range h.Attention {
+		h.Attention[i].Scale, h.Attention[i].Rope = scale, rope
 	}
 	if text, ok := meta["needles"]; ok {
 		if h.Needles, err = h.parseNeedles(text); err != nil {
@@ -169,8 +175,8 @@ func (h *Header) checkNeedle(n Needle) error {
 	switch {
 	case !slices.Contains(h.Layers, n.Layer):
 		return fmt.Errorf("layer %d, want one of those held: %s", n.Layer, record.LayerList(h.Layers))
-	case n.KVHead < 0 || n.KVHead >= h.KVHeads:
-		return fmt.Errorf("kv_head %d, want 0 to %d", n.KVHead, h.KVHeads-1)
+	case n.KVHead < 0 || n.KVHead >= h.At(n.Layer).KVHeads:
+		return fmt.Errorf("kv_head %d, want 0 to %d", n.KVHead, h.At(n.Layer).KVHeads-1)
 	case n.Key < 0 || n.Query >= h.Tokens || n.Key >= n.Query:
 		return fmt.Errorf("key %d and query %d, want positions from 0 to %d, the key first", n.Key, n.Query, h.Tokens-1)
 	}
@@ -195,13 +201,14 @@ func (h *Header) parseSpan(text string) (Span, error) {
 // metadata is the inverse of setMetadata.
 func (h *Header) metadata() (map[string]string, error) {
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+	a := &h.Attention[0]
 	meta := map[string]string{
 		"format": formatName, "version": formatVersion, "model": h.Model, "source": h.Source,
-		"num_layers": strconv.Itoa(h.NumLayers), "scale": number(h.Scale), "position_offset": strconv.Itoa(h.PositionOffset),
+		"num_layers": strconv.Itoa(h.NumLayers), "scale": number(a.Scale), "position_offset": strconv.Itoa(h.PositionOffset),
 	}
-	if h.Rope.Dims > 0 {
-		meta["rope_theta"], meta["rope_style"] = number(h.Rope.Theta), h.Rope.Style
-		meta["rope_dims"] = strconv.Itoa(h.Rope.Dims)
+	if a.Rope.Dims > 0 {
+		meta["rope_theta"], meta["rope_style"] = number(a.Rope.Theta), a.Rope.Style
+		meta["rope_dims"] = strconv.Itoa(a.Rope.Dims)
 	}
 	if h.Repeat != (Span{}) {
 		meta["repeat_span"] = fmt.Sprintf("%d..%d", h.Repeat.First, h.Repeat.Last)

@@ -147,7 +147,7 @@ func TestNPYWithoutMetadata(t *testing.T) {
 	delete(meta, "model")
 	for _, meta := range []map[string]string{nil, meta} {
 		tr := open(t, writeFolder(t, filesOf(meta, arrays)), Options{})
-		if tr.Model != "captured" || tr.Source != meta["source"] || tr.NumLayers != 6 || tr.Rope.Dims != 0 {
+		if tr.Model != "captured" || tr.Source != meta["source"] || tr.NumLayers != 6 || tr.Attention[0].Rope.Dims != 0 {
 			t.Errorf("read %+v", tr)
 		}
 	}

@@ -27,7 +27,7 @@ func TestSafetensorsReads(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := fmt.Sprint(tr.Layers, tr.NumLayers, tr.Tokens, tr.Queries, tr.QHeads, tr.KVHeads, tr.HeadDim, tr.Scale); got != "[2 5] 6 6 4 4 2 4 0.5" {
+			if got := fmt.Sprint(tr.Layers, tr.NumLayers, tr.Tokens, tr.Queries, tr.Attention[0].QHeads, tr.Attention[0].KVHeads, tr.Attention[0].QKDim, tr.Attention[0].Scale); got != "[2 5] 6 6 4 4 2 4 0.5" {
 				t.Errorf("shape %s", got)
 			}
 			for _, layer := range tr.Layers {
@@ -46,7 +46,7 @@ func TestSafetensorsPrefix(t *testing.T) {
 	}
 	whole := checkLayer(t, tr, 5, 6)
 	for tokens := 1; tokens <= 6; tokens++ {
-		got, want := checkLayer(t, tr, 5, tokens), whole.Prefix(tokens, tr.HeadDim)
+		got, want := checkLayer(t, tr, 5, tokens), whole.Prefix(tokens, &tr.Attention[0])
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%d tokens: %v, want %v", tokens, got, want)
 		}

@@ -79,13 +79,15 @@ func openSynth(spec string, o Options) (*Trace, error) {
 		Model: fmt.Sprintf("synth-%d", a.int("model")),
 		Source: fmt.Sprintf("synthetic, of no trained model: %s, seed %d, generator version %d",
 			a.canonical(false), s.seed, synthVersion),
-		NumLayers: a.int("layers"), QHeads: a.int("q_heads"), KVHeads: a.int("kv_heads"), HeadDim: dim,
-		Tokens: tokens, Queries: tokens,
-		Scale: 1 / math.Sqrt(float64(dim)), Rope: Rope{Theta: a["theta"], Style: "neox", Dims: dim, InvFreq: s.freq},
+		NumLayers: a.int("layers"), Tokens: tokens, Queries: tokens,
 		Needles: needlesOf(s.plan, tokens),
 	}}
 	for l := range t.NumLayers {
 		t.Layers = append(t.Layers, l)
+		t.Attention = append(t.Attention, Attention{
+			QHeads: a.int("q_heads"), KVHeads: a.int("kv_heads"), QKDim: dim, VDim: dim, Scale: 1 / math.Sqrt(float64(dim)),
+			Rope: Rope{Theta: a["theta"], Style: "neox", Dims: dim, InvFreq: s.freq}, RopeFactor: 1,
+		})
 	}
 	return t, nil
 }

@@ -69,15 +69,13 @@ func TestNeedlesAreSilentUntilAskedFor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			group := tr.QHeads / tr.KVHeads
+			group := tr.Attention[0].QHeads / tr.Attention[0].KVHeads
 			for h := n.KVHead * group; h < (n.KVHead+1)*group; h++ {
-				var sees []int
-				for token := n.Key + 1; token <= n.Query; token++ {
-					sees = append(sees, token+1)
-				}
-				q := l.Q[h][(n.Key+1)*tr.HeadDim:]
-				logits, lse := kernel.LogitsExact(q, tr.HeadDim, tr.Scale, l.K[n.KVHead], sees)
-				for i, s := range sees {
+				sees := kernel.Sights(n.Key+1, n.Query-n.Key)
+				q := l.Q[h][(n.Key+1)*tr.Attention[0].QKDim:]
+				logits, lse := kernel.LogitsExact(q, tr.Attention[0].QKDim, kernel.Scaled(tr.Attention[0].Scale), l.K[n.KVHead], nil, sees)
+				for i := range sees {
+					s := sees[i].Rows
 					p := math.Exp(logits[i*(n.Query+1)+n.Key] - lse[i])
 					switch {
 					case s == n.Query+1 && p < 0.3:

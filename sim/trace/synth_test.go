@@ -34,11 +34,11 @@ func TestSynthShape(t *testing.T) {
 	}
 	for _, tt := range tests {
 		tr := open(t, tt.spec, Options{})
-		got := []int{len(tr.Layers), tr.QHeads, tr.KVHeads, tr.HeadDim, tr.Tokens, len(tr.Needles)}
+		got := []int{len(tr.Layers), tr.Attention[0].QHeads, tr.Attention[0].KVHeads, tr.Attention[0].QKDim, tr.Tokens, len(tr.Needles)}
 		if want := []int{tt.layers, tt.q, tt.kv, tt.dim, tt.tokens, tt.asked}; !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", tt.spec, got, want)
 		}
-		if tr.Queries != tr.Tokens || tr.FirstQuery() != 0 || len(tr.Rope.InvFreq) != tt.dim/2 || tr.Model != "synth-1" {
+		if tr.Queries != tr.Tokens || tr.FirstQuery() != 0 || len(tr.Attention[0].Rope.InvFreq) != tt.dim/2 || tr.Model != "synth-1" {
 			t.Errorf("%s: %+v", tt.spec, tr)
 		}
 		last := tr.Layers[len(tr.Layers)-1]
@@ -81,7 +81,7 @@ func TestSynthPrefix(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(a, b.Prefix(256, 32)) {
+		if !reflect.DeepEqual(a, b.Prefix(256, &Attention{QKDim: 32, VDim: 32})) {
 			t.Errorf("layer %d: 256 tokens are not the beginning of 1024", layer)
 		}
 	}
@@ -145,10 +145,10 @@ func meanKey(t testing.TB, spec string, o Options) []float64 {
 
 // meanUnrotated is the mean row of tokens lo to hi-1 of a head, its rotation undone or not.
 func meanUnrotated(tr *Trace, rows []float32, lo, hi int, undo bool) []float64 {
-	m := make([]float64, tr.HeadDim)
-	rope := kernel.Rope{InvFreq: tr.Rope.InvFreq}
+	m := make([]float64, tr.Attention[0].QKDim)
+	rope := kernel.Rope{InvFreq: tr.Attention[0].Rope.InvFreq}
 	for i := lo; i < hi; i++ {
-		row := slices.Clone(rows[i*tr.HeadDim : (i+1)*tr.HeadDim])
+		row := slices.Clone(rows[i*tr.Attention[0].QKDim : (i+1)*tr.Attention[0].QKDim])
 		if undo {
 			rope.Rotate(row, -float64(i))
 		}
@@ -223,7 +223,7 @@ func BenchmarkSynth(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(b.N)*float64(tokens*(tr.QHeads+2*tr.KVHeads))/b.Elapsed().Seconds(), "rows/s")
+			b.ReportMetric(float64(b.N)*float64(tokens*(tr.Attention[0].QHeads+2*tr.Attention[0].KVHeads))/b.Elapsed().Seconds(), "rows/s")
 		})
 	}
 }

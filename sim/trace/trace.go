@@ -14,6 +14,7 @@ package trace
 
 import (
 	"fmt"
+	"slices"
 
 	"kvgauge/sim/record"
 )
@@ -25,21 +26,68 @@ type Header struct {
 	Model  string
 	Source string // free text: what was recorded, and how
 
-	Layers    []int // the model's own numbers of the layers that are held, ascending
-	NumLayers int   // layers of the whole model
-	QHeads    int
-	KVHeads   int // query head h reads KV head h / (QHeads/KVHeads)
-	HeadDim   int
-	Tokens    int // rows of K and V
-	Queries   int // query rows held, those of the last tokens
+	Layers    []int       // the model's own numbers of the layers that are held, ascending
+	Attention []Attention // of each of Layers
+	NumLayers int         // layers of the whole model
+	Tokens    int         // rows of K and V
+	Queries   int         // query rows held, those of the last tokens
 
-	Scale          float64 // of the logits, usually 1/sqrt(HeadDim)
-	Rope           Rope
 	PositionOffset int // position of token 0 in the rotary embedding
 	Needles        []Needle
 	Repeat         Span // tokens that repeat the context before them; zero where none do
 
 	Embedded int64 // bytes of the program itself that the trace lies in, which are in memory once they have been read
+}
+
+// Attention is the shape of one layer's attention and what it makes of the products of queries and keys:
+//
+//	logit = softcap * tanh(scale*q.k / softcap) + alibi*(key - query)
+//
+// Tokens are counted from the first, without PositionOffset.
+type Attention struct {
+	QHeads  int
+	KVHeads int // query head h reads KV head h / (QHeads/KVHeads)
+	QKDim   int // channels of a query and of a key
+	VDim    int // channels of a value
+
+	Window     int       // a query at token t reads keys t-Window+1 to t; 0: all up to t
+	Chunk      int       // a query reads the keys of its own chunk of so many tokens; 0: all up to its own
+	Scale      float64   // of the logits, usually 1/sqrt(QKDim)
+	Softcap    float64   // 0: none
+	Sinks      []float64 // [q_head] a logit in the softmax denominator that has no value; nil: none
+	ALiBi      []float64 // [q_head] slopes; nil: none
+	Rope       Rope
+	RopeFactor float64 // length factor of the rotated channels of q and k, usually 1
+}
+
+// Ring is how many tokens a window or a chunk spans, the smaller where there are both; 0: there is neither.
+func (a *Attention) Ring() int {
+	switch {
+	case a.Window == 0:
+		return a.Chunk
+	case a.Chunk == 0:
+		return a.Window
+	}
+	return min(a.Window, a.Chunk)
+}
+
+// RowNumbers is how many numbers the keys and values of a token take.
+func (a *Attention) RowNumbers() int { return a.KVHeads * (a.QKDim + a.VDim) }
+
+// Same says whether two layers have the same heads and widths, so that their rows can be stored together.
+func (a *Attention) Same(b *Attention) bool {
+	return a.QHeads == b.QHeads && a.KVHeads == b.KVHeads && a.QKDim == b.QKDim && a.VDim == b.VDim
+}
+
+// HasRope says whether any layer's queries and keys have been through a rotary embedding.
+func (h *Header) HasRope() bool {
+	return slices.ContainsFunc(h.Attention, func(a Attention) bool { return len(a.Rope.InvFreq) > 0 })
+}
+
+// At is the attention of a layer that is held, by the model's own number.
+func (h *Header) At(layer int) *Attention {
+	i, _ := slices.BinarySearch(h.Layers, layer)
+	return &h.Attention[i]
 }
 
 // FirstQuery is the first token whose query the trace holds.
@@ -73,8 +121,8 @@ type Needle struct {
 
 // Layer holds rows of one layer, one slice a head so that a head is a contiguous matrix.
 type Layer struct {
-	K, V       [][]float32 // [kv_head][tokens*head_dim]
-	Q          [][]float32 // [q_head][queries*head_dim], of tokens FirstQuery and later
+	K, V       [][]float32 // [kv_head][tokens*QKDim], [kv_head][tokens*VDim]
+	Q          [][]float32 // [q_head][queries*QKDim], of tokens FirstQuery and later
 	FirstQuery int
 }
 
@@ -109,14 +157,14 @@ func (t *Trace) Hash() (string, error) { return t.src.hash() }
 func (t *Trace) Close() error { return t.src.close() }
 
 // Prefix returns the rows of the first tokens tokens as a view of the same memory.
-func (l *Layer) Prefix(tokens, headDim int) *Layer {
+func (l *Layer) Prefix(tokens int, a *Attention) *Layer {
 	p := &Layer{FirstQuery: l.FirstQuery}
 	for j := range l.K {
-		p.K = append(p.K, l.K[j][:tokens*headDim])
-		p.V = append(p.V, l.V[j][:tokens*headDim])
+		p.K = append(p.K, l.K[j][:tokens*a.QKDim])
+		p.V = append(p.V, l.V[j][:tokens*a.VDim])
 	}
 	for h := range l.Q {
-		p.Q = append(p.Q, l.Q[h][:max(0, tokens-l.FirstQuery)*headDim])
+		p.Q = append(p.Q, l.Q[h][:max(0, tokens-l.FirstQuery)*a.QKDim])
 	}
 	return p
 }

@@ -43,14 +43,14 @@ func checkLayer(t testing.TB, tr *Trace, layer, tokens int) *Layer {
 			t.Fatalf("%d heads of %s, want %d", len(heads), what, n)
 		}
 		for h := range heads {
-			if len(heads[h]) != rows*tr.HeadDim {
+			if len(heads[h]) != rows*tr.Attention[0].QKDim {
 				t.Fatalf("%s head %d: %d values, want %d rows", what, h, len(heads[h]), rows)
 			}
 		}
 	}
-	check("k", l.K, tr.KVHeads, tokens)
-	check("v", l.V, tr.KVHeads, tokens)
-	check("q", l.Q, tr.QHeads, max(0, tokens-tr.FirstQuery()))
+	check("k", l.K, tr.Attention[0].KVHeads, tokens)
+	check("v", l.V, tr.Attention[0].KVHeads, tokens)
+	check("q", l.Q, tr.Attention[0].QHeads, max(0, tokens-tr.FirstQuery()))
 	return l
 }
 
@@ -150,7 +150,7 @@ func checkDigits(t *testing.T, tr *Trace, layer int) {
 		name := fmt.Sprintf("layers.%d.%s", layer, kind)
 		for h, head := range heads {
 			for i, got := range head {
-				if want := digit(name, first+i/tr.HeadDim, h, i%tr.HeadDim); got != want {
+				if want := digit(name, first+i/tr.Attention[0].QKDim, h, i%tr.Attention[0].QKDim); got != want {
 					t.Fatalf("%s: head %d, value %d: %v, want %v", name, h, i, got, want)
 				}
 			}

@@ -72,9 +72,9 @@ func (t *Trace) items(dtype string) []item {
 			items = append(items, item{name, x.dtype, x.shape, x.bytes, func(w io.Writer) error { return copyTensor(w, name, x) }})
 		}
 	}
-	if t.Rope.Dims > 0 && !slices.Equal(t.Rope.InvFreq, frequencies(t.Rope.Theta, t.Rope.Dims)) {
-		values := make([]float32, len(t.Rope.InvFreq))
-		for p, w := range t.Rope.InvFreq {
+	if rope := t.Attention[0].Rope; rope.Dims > 0 && !slices.Equal(rope.InvFreq, frequencies(rope.Theta, rope.Dims)) {
+		values := make([]float32, len(rope.InvFreq))
+		for p, w := range rope.InvFreq {
 			values[p] = float32(w)
 		}
 		rows := [][]float32{values}
@@ -87,24 +87,25 @@ func (t *Trace) items(dtype string) []item {
 	}
 	last := &lastLayer{trace: t}
 	for _, layer := range t.Layers {
-		add := func(kind string, rows, heads, first int, of func(*Layer) [][]float32) {
+		a := t.At(layer)
+		add := func(kind string, rows, heads, dim, first int, of func(*Layer) [][]float32) {
 			name := fmt.Sprintf("layers.%d.%s", layer, kind)
 			items = append(items, item{
 				name, dtype,
-				[]int{rows, heads, t.HeadDim},
-				int64(rows) * int64(heads) * int64(t.HeadDim) * int64(rowBytes[dtype]),
+				[]int{rows, heads, dim},
+				int64(rows) * int64(heads) * int64(dim) * int64(rowBytes[dtype]),
 				func(w io.Writer) error {
 					l, err := last.read(layer)
 					if err != nil {
 						return err
 					}
-					return writeRows(w, name, dtype, of(l), t.HeadDim, first)
+					return writeRows(w, name, dtype, of(l), dim, first)
 				},
 			})
 		}
-		add("q", t.Queries, t.QHeads, t.FirstQuery(), func(l *Layer) [][]float32 { return l.Q })
-		add("k", t.Tokens, t.KVHeads, 0, func(l *Layer) [][]float32 { return l.K })
-		add("v", t.Tokens, t.KVHeads, 0, func(l *Layer) [][]float32 { return l.V })
+		add("q", t.Queries, a.QHeads, a.QKDim, t.FirstQuery(), func(l *Layer) [][]float32 { return l.Q })
+		add("k", t.Tokens, a.KVHeads, a.QKDim, 0, func(l *Layer) [][]float32 { return l.K })
+		add("v", t.Tokens, a.KVHeads, a.VDim, 0, func(l *Layer) [][]float32 { return l.V })
 	}
 	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(dtypeBits[b.dtype], dtypeBits[a.dtype]) })
 	return items

@@ -27,8 +27,8 @@ func (f fixed) close() error                         { return nil }
 func fixedTrace(k0 float32) *Trace {
 	l := &Layer{K: [][]float32{{k0, 1, 2, 3}}, V: [][]float32{{4, 5, 6, 7}}, Q: [][]float32{{8, 9}}, FirstQuery: 1}
 	return &Trace{src: fixed{3: l}, Header: Header{
-		Name: "fixed", Model: "m", Layers: []int{3}, NumLayers: 4, QHeads: 1, KVHeads: 1, HeadDim: 2, Tokens: 2, Queries: 1,
-		Scale: 1 / math.Sqrt2,
+		Name: "fixed", Model: "m", Layers: []int{3}, NumLayers: 4, Tokens: 2, Queries: 1,
+		Attention: []Attention{{QHeads: 1, KVHeads: 1, QKDim: 2, VDim: 2, Scale: 1 / math.Sqrt2, RopeFactor: 1}},
 	}}
 }
 

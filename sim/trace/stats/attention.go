@@ -18,7 +18,7 @@ type attentionSums struct {
 
 // measureAttention fills in the figures of the attention of the queries of the given tokens and returns
 // it, [query][token], averaged over the query heads.
-func measureAttention(ctx context.Context, t *trace.Header, l *trace.Layer, queries []int, pool *kernel.Pool, f *Figures) [][]float64 {
+func measureAttention(ctx context.Context, t *trace.Attention, l *trace.Layer, queries []int, pool *kernel.Pool, f *Figures) [][]float64 {
 	rows := make([][]float64, len(queries))
 	parts := make([]attentionSums, (len(queries)+queryBatch-1)/queryBatch)
 	pool.Run(len(parts), func(_, b int) {
@@ -43,23 +43,26 @@ func measureAttention(ctx context.Context, t *trace.Header, l *trace.Layer, quer
 }
 
 // addHead adds one query head's attention to the sums, and its share to the rows [query][token].
-func (a *attentionSums) addHead(t *trace.Header, l *trace.Layer, h int, queries []int, rows [][]float64) {
-	d := t.HeadDim
+func (a *attentionSums) addHead(t *trace.Attention, l *trace.Layer, h int, queries []int, rows [][]float64) {
+	d := t.QKDim
 	last := queries[len(queries)-1]
-	q, sees := make([]float32, 0, len(queries)*d), make([]int, len(queries))
+	q, sees := make([]float32, 0, len(queries)*d), make([]kernel.Sight, len(queries))
 	for i, token := range queries {
-		q, sees[i] = append(q, query(l, h, token, d)...), token+1
+		q, sees[i] = append(q, query(l, h, token, d)...), kernel.Sight{Token: token, Rows: token + 1}
 		if token > l.FirstQuery {
 			a.query.add(cosine(query(l, h, token, d), query(l, h, token-1, d)))
 		}
 	}
-	logits, lse := kernel.LogitsExact(q, d, t.Scale, l.K[h/(t.QHeads/t.KVHeads)][:(last+1)*d], sees)
-	for i, n := range sees {
+	logits, lse := kernel.LogitsExact(q, d, ruleOf(t, h), l.K[h/(t.QHeads/t.KVHeads)][:(last+1)*d], nil, sees)
+	for i := range sees {
+		n := sees[i].Rows
 		p := logits[i*(last+1) : i*(last+1)+n]
 		var entropy float64
 		for j, x := range p {
 			p[j] = math.Exp(x - lse[i])
-			entropy -= p[j] * (x - lse[i])
+			if p[j] > 0 {
+				entropy -= p[j] * (x - lse[i])
+			}
 		}
 		a.sink.add(p[0], true)
 		a.sink4.add(sum(p[:min(4, n)]), true)
@@ -87,12 +90,13 @@ func measureNeedles(ctx context.Context, t *trace.Header, l *trace.Layer, layer 
 			}
 		}
 	}
-	count, group, d := min(o.Queries, len(asked)), t.QHeads/t.KVHeads, t.HeadDim
+	a := t.At(layer)
+	count, group, d := min(o.Queries, len(asked)), a.QHeads/a.KVHeads, a.QKDim
 	masses := make([]mean, count)
 	pool.Run(count, func(_, i int) {
 		n := asked[i*len(asked)/count]
 		for h := n.KVHead * group; h < (n.KVHead+1)*group && ctx.Err() == nil; h++ {
-			logits, lse := kernel.LogitsExact(query(l, h, n.Query, d), d, t.Scale, l.K[n.KVHead][:(n.Query+1)*d], []int{n.Query + 1})
+			logits, lse := kernel.LogitsExact(query(l, h, n.Query, d), d, ruleOf(a, h), l.K[n.KVHead][:(n.Query+1)*d], nil, kernel.Sights(n.Query, 1))
 			masses[i].add(math.Exp(logits[n.Key]-lse[0]), true)
 		}
 	})
@@ -101,6 +105,18 @@ func measureNeedles(ctx context.Context, t *trace.Header, l *trace.Layer, layer 
 		m.join(x)
 	}
 	f.NeedleMass = m.value()
+}
+
+// ruleOf is that of a query head.
+func ruleOf(a *trace.Attention, h int) kernel.Rule {
+	r := kernel.Rule{Scale: a.Scale, Softcap: a.Softcap, Window: a.Window, Chunk: a.Chunk}
+	if a.ALiBi != nil {
+		r.Slope = a.ALiBi[h]
+	}
+	if a.Sinks != nil {
+		r.Sink, r.HasSink = a.Sinks[h], true
+	}
+	return r
 }
 
 // query is the row of one token's query.

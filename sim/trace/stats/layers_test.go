@@ -33,7 +33,9 @@ func TestAdjacentOfLinearMap(t *testing.T) {
 		rope.Rotate(x[:], float64(i))
 		return x
 	})
-	tr.Rope = trace.Rope{Style: "neox", Dims: 4, InvFreq: rope.InvFreq}
+	for i := range tr.Attention {
+		tr.Attention[i].Rope = trace.Rope{Style: "neox", Dims: 4, InvFreq: rope.InvFreq}
+	}
 	layers := statsOf(t, tr, Options{}).Layers
 	a := layers[1].Adjacent
 	closeTo(t, "key variance", a.KeyMapVariance, 0.999, 1)

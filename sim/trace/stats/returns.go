@@ -57,7 +57,7 @@ type returnCounts struct {
 }
 
 // measureReturns counts the returns of one layer's keys.
-func measureReturns(ctx context.Context, t *trace.Header, l *trace.Layer, tokens int, pool *kernel.Pool) returnCounts {
+func measureReturns(ctx context.Context, t *trace.Attention, l *trace.Layer, tokens int, pool *kernel.Pool) returnCounts {
 	heads := make([]returnCounts, t.QHeads)
 	pool.Run(len(heads), func(_, h int) { heads[h].addHead(ctx, t, l, h, tokens) })
 	var all returnCounts
@@ -69,22 +69,19 @@ func measureReturns(ctx context.Context, t *trace.Header, l *trace.Layer, tokens
 
 // addHead counts one query head, batch by batch, so that no more than queryBatch rows of its attention
 // are held.
-func (c *returnCounts) addHead(ctx context.Context, t *trace.Header, l *trace.Layer, h, tokens int) {
-	d, k := t.HeadDim, l.K[h/(t.QHeads/t.KVHeads)]
+func (c *returnCounts) addHead(ctx context.Context, t *trace.Attention, l *trace.Layer, h, tokens int) {
+	d, k := t.QKDim, l.K[h/(t.QHeads/t.KVHeads)]
 	last := make([]int, tokens) // step at which each key was last important; -1 is before the first query held
 	for i := range min(l.FirstQuery, tokens) {
 		last[i] = -1
 	}
 	for lo := l.FirstQuery; lo < tokens && ctx.Err() == nil; lo += queryBatch {
 		hi := min(lo+queryBatch, tokens)
-		sees := make([]int, hi-lo)
-		for s := range sees {
-			sees[s] = lo + s + 1
-		}
+		sees := kernel.Sights(lo, hi-lo)
 		q := l.Q[h][(lo-l.FirstQuery)*d : (hi-l.FirstQuery)*d]
-		logits, lse := kernel.LogitsExact(q, d, t.Scale, k[:hi*d], sees)
-		for s, n := range sees {
-			c.addQuery(logits[s*hi:s*hi+n], lse[s], last)
+		logits, lse := kernel.LogitsExact(q, d, ruleOf(t, h), k[:hi*d], nil, sees)
+		for s := range sees {
+			c.addQuery(logits[s*hi:s*hi+sees[s].Rows], lse[s], last)
 		}
 	}
 }

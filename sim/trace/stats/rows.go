@@ -22,15 +22,15 @@ type layerRows struct {
 }
 
 // measureRows fills in the rank and drift of keys and values.
-func measureRows(t *trace.Header, l *trace.Layer, tokens int, pool *kernel.Pool, f *Figures) (*layerRows, error) {
-	heads := [][][]float32{l.V, l.K}
+func measureRows(t *trace.Header, a *trace.Attention, l *trace.Layer, tokens int, pool *kernel.Pool, f *Figures) (*layerRows, error) {
+	heads, dims := [][][]float32{l.V, l.K}, []int{a.VDim, a.QKDim, a.QKDim}
 	unrotated := l.K
-	if len(t.Rope.InvFreq) > 0 {
-		unrotated = unrotate(t, l, tokens, pool)
+	if len(a.Rope.InvFreq) > 0 {
+		unrotated = unrotate(t, a, l, tokens, pool)
 		heads = append(heads, unrotated)
 	}
 	inputs := make([]*mat.Dense, len(heads))
-	pool.Run(len(heads), func(_, i int) { inputs[i] = sideBySide(heads[i], tokens, t.HeadDim) })
+	pool.Run(len(heads), func(_, i int) { inputs[i] = sideBySide(heads[i], tokens, dims[i]) })
 	v := inputs[0]
 	rows := &layerRows{keys: inputs[len(inputs)-1], values: v}
 
@@ -41,8 +41,8 @@ func measureRows(t *trace.Header, l *trace.Layer, tokens int, pool *kernel.Pool,
 	}
 	together(pool, append(tasks,
 		func() { rows.centered = center(v) },
-		func() { f.KeyCosine64 = driftCosine(unrotated, tokens, t.HeadDim) },
-		func() { f.ValueCosine64 = driftCosine(l.V, tokens, t.HeadDim) }))
+		func() { f.KeyCosine64 = driftCosine(unrotated, tokens, a.QKDim) },
+		func() { f.ValueCosine64 = driftCosine(l.V, tokens, a.VDim) }))
 	_, width := v.Dims()
 	var err error
 	if f.Spectra, err = measureSpectra(grams, width, pool); err != nil {
@@ -58,13 +58,13 @@ func measureRows(t *trace.Header, l *trace.Layer, tokens int, pool *kernel.Pool,
 }
 
 // unrotate returns the keys [kv_head][tokens*head_dim] as they were before the rotary embedding.
-func unrotate(t *trace.Header, l *trace.Layer, tokens int, pool *kernel.Pool) [][]float32 {
-	rope := kernel.Rope{InvFreq: t.Rope.InvFreq, GPTJ: t.Rope.Style == "gptj"}
-	keys := make([][]float32, t.KVHeads)
+func unrotate(t *trace.Header, a *trace.Attention, l *trace.Layer, tokens int, pool *kernel.Pool) [][]float32 {
+	rope := kernel.Rope{InvFreq: a.Rope.InvFreq, GPTJ: a.Rope.Style == "gptj"}
+	keys := make([][]float32, a.KVHeads)
 	pool.Run(len(keys), func(_, j int) {
 		keys[j] = slices.Clone(l.K[j])
 		for i := range tokens {
-			rope.Rotate(keys[j][i*t.HeadDim:(i+1)*t.HeadDim], -float64(i+t.PositionOffset))
+			rope.Rotate(keys[j][i*a.QKDim:(i+1)*a.QKDim], -float64(i+t.PositionOffset))
 		}
 	})
 	return keys

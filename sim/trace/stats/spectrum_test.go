@@ -75,7 +75,7 @@ func TestSpectraUndoRotation(t *testing.T) {
 		}
 		return x
 	})
-	tr.Rope, tr.PositionOffset = trace.Rope{Style: "neox", Dims: 4, InvFreq: rope.InvFreq}, 5
+	tr.Attention[0].Rope, tr.PositionOffset = trace.Rope{Style: "neox", Dims: 4, InvFreq: rope.InvFreq}, 5
 	s := statsOf(t, tr, Options{}).Layers[0].Spectra
 	near(t, "before", s.KeyPre.Dims99, 1)
 	near(t, "after", s.KeyPost.Dims99, 4)

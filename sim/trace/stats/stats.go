@@ -97,7 +97,7 @@ func measure(ctx context.Context, t *trace.Header, read func(layer, tokens int) 
 	pool := kernel.NewPool(max(1, o.Threads))
 	defer pool.Close()
 	queries := sampledQueries(t, o)
-	s := &Stats{Tokens: o.Tokens, Queries: len(queries), KVDims: t.KVHeads * t.HeadDim, FitTokens: min(o.Tokens, energyRows) / 2}
+	s := &Stats{Tokens: o.Tokens, Queries: len(queries), KVDims: widest(t), FitTokens: min(o.Tokens, energyRows) / 2}
 	var before *layerSample
 	var returns returnCounts // of all layers
 	for _, layer := range t.Layers {
@@ -106,17 +106,17 @@ func measure(ctx context.Context, t *trace.Header, read func(layer, tokens int) 
 			return nil, err
 		}
 		f := Figures{}
-		now := &layerSample{layer: layer, attention: measureAttention(ctx, t, l, queries, pool, &f)}
+		now := &layerSample{layer: layer, attention: measureAttention(ctx, t.At(layer), l, queries, pool, &f)}
 		measureNeedles(ctx, t, l, layer, o, pool, &f)
 		if o.Returns {
-			c := measureReturns(ctx, t, l, o.Tokens, pool)
+			c := measureReturns(ctx, t.At(layer), l, o.Tokens, pool)
 			f.Returns = c.figures()
 			returns.join(c)
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if now.rows, err = measureRows(t, l, o.Tokens, pool, &f); err != nil {
+		if now.rows, err = measureRows(t, t.At(layer), l, o.Tokens, pool, &f); err != nil {
 			return nil, fmt.Errorf("trace %s: layer %d: %w", t.Name, layer, err)
 		}
 		now.compare(before, pool, &f)
@@ -126,6 +126,15 @@ func measure(ctx context.Context, t *trace.Header, read func(layer, tokens int) 
 	s.Mean = meanFigures(s.Layers)
 	s.Mean.Returns = returns.figures()
 	return s, nil
+}
+
+// widest is the width of the keys of all heads of a layer where it is largest.
+func widest(t *trace.Header) int {
+	n := 0
+	for i := range t.Attention {
+		n = max(n, t.Attention[i].KVHeads*t.Attention[i].QKDim)
+	}
+	return n
 }
 
 // sampledQueries are the tokens whose queries are looked at, ascending.

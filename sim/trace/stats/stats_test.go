@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func (m memory) read(layer, tokens int) (*trace.Layer, error) {
 	if !ok {
 		return nil, fmt.Errorf("layer %d: not held", layer)
 	}
-	return l.Prefix(tokens, 4), nil
+	return l.Prefix(tokens, &trace.Attention{QKDim: 4, VDim: 4}), nil
 }
 
 // handmade is a trace of two layers, 2 query heads on 1 KV head of 4 dimensions, whose rows f gives.
@@ -45,8 +46,8 @@ func handmade(tokens, queries int, f func(layer int, kind string, token int) [4]
 		m[layer] = l
 	}
 	return &subject{read: m.read, Header: trace.Header{
-		Name: "handmade", Layers: []int{0, 1}, NumLayers: 2, QHeads: 2, KVHeads: 1, HeadDim: 4,
-		Tokens: tokens, Queries: queries, Scale: 0.5,
+		Name: "handmade", Layers: []int{0, 1}, NumLayers: 2, Tokens: tokens, Queries: queries,
+		Attention: slices.Repeat([]trace.Attention{{QHeads: 2, KVHeads: 1, QKDim: 4, VDim: 4, Scale: 0.5, RopeFactor: 1}}, 2),
 	}}
 }
 
@@ -176,7 +177,7 @@ func TestStatsUndoRotation(t *testing.T) {
 			}
 			return [4]float32{float32(x[0]), float32(x[1]), float32(x[2]), float32(x[3])}
 		})
-		tr.Rope, tr.PositionOffset = trace.Rope{Style: style, Dims: 4, InvFreq: freq}, 5
+		tr.Attention[0].Rope, tr.PositionOffset = trace.Rope{Style: style, Dims: 4, InvFreq: freq}, 5
 		closeTo(t, style, statsOf(t, tr, Options{}).Layers[0].KeyCosine64, -1, -0.999)
 	}
 }
