@@ -42,7 +42,7 @@ type timing struct {
 	ours    []time.Duration // of the pipeline
 	full    []time.Duration // of the unreduced cache, in turns with ours
 	buffers [][]byte        // scratch
-	spare   []*cache.Store  // full's, of the layers of the group before
+	spare   []fullCache     // of the layers of the group before
 	out     []float32       // scratch: [query heads*channels]
 
 	setup, sampling time.Duration // wall time of the timing itself, for forecasts
@@ -62,6 +62,22 @@ func (t *timing) steps() int {
 	return n
 }
 
+// fullCache is the unreduced cache of a layer.
+type fullCache struct {
+	attention *trace.Attention
+	store     *cache.Store
+	start     *cache.Store // as it is before the timed steps, where these overwrite rows
+}
+
+// rewind takes the last n steps back.
+func (f *fullCache) rewind(n int) {
+	if f.start != nil {
+		f.store.CopyFrom(f.start)
+		return
+	}
+	f.store.Rewind(n)
+}
+
 // reader is a store with the layers that read it and the tokens of the timed steps.
 type reader struct {
 	store  *cache.Store
@@ -77,11 +93,10 @@ func (t *timing) time(ctx context.Context, store, start *cache.Store, group []in
 	own := reader{store: store, layers: group}
 	var full []reader
 	for i, l := range layers {
-		s, err := t.fullStore(i, group[i], l, n)
-		if err != nil {
+		if err := t.fullStore(i, group[i], l, n); err != nil {
 			return err
 		}
-		full = append(full, reader{store: s, layers: group[i : i+1]})
+		full = append(full, reader{store: t.spare[i].store, layers: group[i : i+1]})
 	}
 	for i := range n {
 		var toks []token
@@ -111,7 +126,7 @@ func (t *timing) time(ctx context.Context, store, start *cache.Store, group []in
 		ours, theirs := t.sample(&own, i%n), time.Duration(0)
 		for k := range full {
 			if i > 0 && i%n == 0 {
-				full[k].store.Rewind(n)
+				t.spare[k].rewind(n)
 			}
 			theirs += t.sample(&full[k], i%n)
 		}
@@ -139,17 +154,29 @@ func (t *timing) sample(r *reader, step int) (took time.Duration) {
 	return took
 }
 
-// fullStore is the unreduced cache of a layer, the i-th of its group, as it is before the last n steps. It takes the
-// memory of the layer that stood there before.
-func (t *timing) fullStore(i, layer int, l *trace.Layer, n int) (*cache.Store, error) {
-	rows := t.cell.SeqLen - n
+// fullStore makes spare[i] the unreduced cache of a layer, the i-th of its group, as it is before the last n steps. It
+// takes the memory of the layer that stood there before, where that is alike.
+func (t *timing) fullStore(i, layer int, l *trace.Layer, n int) (err error) {
+	rows, a := t.cell.SeqLen-n, t.cell.Trace.At(layer)
 	prompt := view(t.cell.Trace, []int{layer}, []*trace.Layer{l}, 0, rows, rows, rows)
-	if i < len(t.spare) {
-		return t.spare[i], t.spare[i].Refill(prompt, t.pool)
+	if i == len(t.spare) {
+		t.spare = append(t.spare, fullCache{})
 	}
-	s, err := cache.Build(cache.Spec{View: prompt, Before: prompt.Shape(), Decode: n, Pool: t.pool})
-	t.spare = append(t.spare, s)
-	return s, err
+	full := &t.spare[i]
+	if before := full.attention; before != nil && before.Same(a) && before.Ring() == 0 && a.Ring() == 0 {
+		full.attention = a
+		return full.store.Refill(prompt, t.pool)
+	}
+	*full = fullCache{attention: a}
+	spec := cache.Spec{View: prompt, Before: prompt.Shape(), Decode: n, Pool: t.pool}
+	if ring := a.Ring(); ring > 0 {
+		d := cache.WindowOf(prompt, ring)
+		spec.View, spec.Decisions = prompt.Stored(d), []cache.Decision{d}
+	}
+	if full.store, err = cache.Build(spec); err == nil && a.Ring() > 0 {
+		full.start = full.store.Clone()
+	}
+	return err
 }
 
 // enough says whether the first group of layers has been sampled often enough, after so long: the others take as

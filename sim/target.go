@@ -44,6 +44,9 @@ func (s *sizer) size(ctx context.Context, c *Cell) error {
 		return nil
 	case found.at < 0:
 		c.Skip = fmt.Sprintf("the smallest cache, %s=%s, is above the target of %d bytes", knob.Param, knob.Settings[0], c.Target)
+		if left := c.leftAlone(s.options.Seed); left > 0 {
+			c.Skip += fmt.Sprintf("; of it, layers with a window or chunks, which scope=full leaves alone, take %d", left)
+		}
 		return nil
 	}
 	set, err := knob.Set(found.at)
@@ -63,6 +66,16 @@ func (s *sizer) size(ctx context.Context, c *Cell) error {
 	}
 	c.checkTarget(found.bytes, fmt.Sprintf("%s=%s is the nearest: %s", knob.Param, knob.Settings[found.at], next))
 	return nil
+}
+
+// leftAlone is the bytes of the layers that some stage of the pipeline leaves as they are.
+func (c Cell) leftAlone(seed uint64) (n int64) {
+	for _, layer := range c.windowed() {
+		if c.Pipeline.Leaves(c.forMethod(seed, nil, layer)) {
+			n += c.layerBytes(layer, c.held(layer))
+		}
+	}
+	return n
 }
 
 // knob is the pipeline's, with the most settings that it has in any kind of layer.

@@ -31,6 +31,24 @@ type Decision struct {
 	Warnings     []Warning
 }
 
+// WindowOf is the decision of layers whose attention has a window or chunks of so many tokens: the last rows of the view
+// stay, and each further one overwrites the oldest.
+func WindowOf(v *View, tokens int) Decision {
+	d := Decision{Window: true, Ring: &Ring{Capacity: tokens}}
+	for h := range v.Heads() {
+		n := v.Rows(h)
+		if n <= tokens {
+			return d
+		}
+		rows := make([]int32, tokens)
+		for i := range rows {
+			rows[i] = int32(n - tokens + i)
+		}
+		d.Keep = append(d.Keep, rows)
+	}
+	return d
+}
+
 // Codec is how keys and values are stored: after a Hadamard transform, where there is one. Queries are transformed as
 // keys are, and what was read of values is transformed back. A Latent row, which is both, is stored as a key.
 type Codec struct {

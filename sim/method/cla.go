@@ -161,8 +161,17 @@ func (m cla) Fit(c Cell) (Cell, error) {
 }
 
 // Decide shares: the rows of the group's lowest layer are the view's already.
-func (m cla) Decide(Cell, *cache.View) (cache.Decision, error) {
-	return cache.Decision{Merge: true, Producer: m.producer}, nil
+func (m cla) Decide(c Cell, _ *cache.View) (cache.Decision, error) {
+	return cache.Decision{Merge: true, Producer: m.producer, Warnings: m.alone(c)}, nil
+}
+
+// alone is the warning that no layer shares the cache of another.
+func (m cla) alone(c Cell) []cache.Warning {
+	groups, _ := m.groups(c.Layers, c.NumLayers) // as Fit has checked
+	if slices.ContainsFunc(groups, func(g []int) bool { return len(g) > 1 }) {
+		return nil
+	}
+	return nothingChanged("every layer makes its own cache: none is shared")
 }
 
 // fits says whether maps between layers are fitted.
@@ -202,5 +211,5 @@ func (m cla) fitMap(c Cell, on *cache.View) (cache.Decision, error) {
 			numbers += r.numbers
 		}
 	}
-	return cache.Decision{Map: fold, Merge: true, Producer: m.producer, Weights: 2 * int64(numbers)}, nil
+	return cache.Decision{Map: fold, Merge: true, Producer: m.producer, Weights: 2 * int64(numbers), Warnings: m.alone(c)}, nil
 }

@@ -28,5 +28,14 @@ func (m codec) Fit(c Cell) (Cell, error) {
 // Decide says how.
 func (m codec) Decide(c Cell, _ *cache.View) (cache.Decision, error) {
 	d, err := m(c)
-	return cache.Decision{Codec: &d}, err
+	return cache.Decision{Codec: &d, Warnings: allResidual(c, d)}, err
+}
+
+// allResidual is the warning that no entry leaves the residual windows of keys and of values.
+func allResidual(c Cell, d cache.Codec) []cache.Warning {
+	stays := func(w kernel.ResidualWindow) bool { return w.Flush > 0 && c.SeqLen < w.Sinks+w.Flush+w.Hold }
+	if !stays(d.K.Residual) || !stays(d.V.Residual) {
+		return nil
+	}
+	return nothingChanged("all %d entries stay in the residual window: nothing is quantised", c.SeqLen)
 }

@@ -96,9 +96,14 @@ func (m gqa) target(kvHeads int) int {
 // Decide pools each group of consecutive heads.
 func (m gqa) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	if m.target(v.Heads()) == v.Heads() {
-		return cache.Decision{}, nil
+		return m.unchanged(v), nil
 	}
 	return cache.Decision{Map: m.headMap(c, v)}, nil
+}
+
+// unchanged is the decision for a layer that has as many KV heads as are asked for.
+func (gqa) unchanged(v *cache.View) cache.Decision {
+	return cache.Decision{Warnings: nothingChanged("there are %d KV heads already, as many as are asked for: none is pooled", v.Heads())}
 }
 
 // fits says whether maps are fitted.
@@ -107,7 +112,7 @@ func (m gqa) fits() bool { return m.calibrated }
 // fitMap fits each head's maps on the pooled rows, for every layer that the view holds.
 func (m gqa) fitMap(cell Cell, on *cache.View) (cache.Decision, error) {
 	if m.target(on.Heads()) == on.Heads() {
-		return cache.Decision{}, nil
+		return m.unchanged(on), nil
 	}
 	shared := m.headMap(cell, on)
 	pooled := on.Apply(cache.Decision{Map: shared})

@@ -124,7 +124,11 @@ func (m miniCache) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
 		p.KeepK = append(p.KeepK, m.apart(v.K[h], v.Peers[0].K[h], v.Dim))
 		p.KeepV = append(p.KeepV, m.apart(v.V[h], v.Peers[0].V[h], v.VDim))
 	}
-	return cache.Decision{Prompt: p}, nil
+	d := cache.Decision{Prompt: p}
+	if rows := v.Rows(0); m.stay(rows) >= rows {
+		d.Warnings = nothingChanged("all %d rows of the prompt stay apart: no two are merged", rows)
+	}
+	return d, nil
 }
 
 // apart returns the rows with the largest angles between the layers.

@@ -19,6 +19,11 @@ func keepBest(c Cell, v *cache.View, budget int, scores func(head int) []float64
 	return d
 }
 
+// nothingChanged is the warning of a method that leaves the cache as it is.
+func nothingChanged(format string, args ...any) []cache.Warning {
+	return []cache.Warning{{Code: "nothing-changed", Text: fmt.Sprintf(format, args...)}}
+}
+
 // aboveLength is the warning of a budget that everything fits in.
 func aboveLength(budget, tokens int, what string) []cache.Warning {
 	if budget <= tokens {

@@ -116,16 +116,11 @@ func (c Cell) place(layer int) int {
 	return layer
 }
 
-// keepRing is the decision of a layer's own window: the last rows stay, and each further one overwrites the oldest.
+// keepRing is the decision of a layer's own window. A prompt that is packed loses no rows afterwards.
 func (p *Pipeline) keepRing(c Cell, v *cache.View) cache.Decision {
-	d := cache.Decision{Window: true}
-	if !p.packs(c) {
-		d.Ring = &cache.Ring{Capacity: c.Ring}
-	}
-	for h := range v.Heads() {
-		if n := v.Rows(h); n > c.Ring {
-			d.Keep = append(d.Keep, span(n-c.Ring, n))
-		}
+	d := cache.WindowOf(v, c.Ring)
+	if p.packs(c) {
+		d.Ring = nil
 	}
 	return d
 }
