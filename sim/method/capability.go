@@ -183,7 +183,7 @@ func encodable(c Cell, m codec) error {
 		return errors.New("keys that are rebuilt at every step need latent rows that are stored one by one, as they are")
 	case c.Rolled && rotated:
 		return errors.New("roll=on rotates keys as they are read, which a Hadamard rotation has mixed")
-	case rotated && c.Dim != c.VDim:
+	case rotated && c.Latent && c.Dim != c.VDim:
 		return fmt.Errorf("a Hadamard rotation of %d channels mixes the %d that are values with the others", c.Dim, c.VDim)
 	}
 	return nil
@@ -202,8 +202,10 @@ func wholeBlocks(c Cell, n int) error {
 
 // powerOfTwo wants rows that a Hadamard matrix rotates as a whole.
 func powerOfTwo(c Cell) error {
-	if c.Dim&(c.Dim-1) != 0 {
-		return fmt.Errorf("a Hadamard rotation of whole rows needs a power of two, not %d channels", c.Dim)
+	for _, channels := range []int{c.Dim, c.VDim} {
+		if channels&(channels-1) != 0 {
+			return fmt.Errorf("a Hadamard rotation of whole rows needs a power of two, not %d channels", channels)
+		}
 	}
 	return nil
 }

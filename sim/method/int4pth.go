@@ -31,11 +31,16 @@ func int4PTH(c Cell) (cache.Codec, error) {
 	if err := powerOfTwo(c); err != nil {
 		return d, err
 	}
-	r := rand.New(rand.NewPCG(c.Seed, signStream))
-	h := &kernel.Hadamard{Block: c.Dim, Signs: make([]float32, c.Dim)}
+	d.HadamardK, d.HadamardV = signedHadamard(c.Seed, c.Dim), signedHadamard(c.Seed, c.VDim)
+	return d, nil
+}
+
+// signedHadamard is the rotation of rows of some channels with random signs, which keys and values of one width have in common.
+func signedHadamard(seed uint64, channels int) *kernel.Hadamard {
+	r := rand.New(rand.NewPCG(seed, signStream))
+	h := &kernel.Hadamard{Block: channels, Signs: make([]float32, channels)}
 	for i := range h.Signs {
 		h.Signs[i] = float32(2*r.IntN(2) - 1)
 	}
-	d.HadamardK, d.HadamardV = h, h
-	return d, nil
+	return h
 }

@@ -50,8 +50,10 @@ func (m kvarn) codec(c Cell) (cache.Codec, error) {
 			Residual: kernel.ResidualWindow{Sinks: kvarnSinks, Flush: m.tile},
 		}
 	}
-	h := &kernel.Hadamard{Block: c.Dim}
-	return cache.Codec{K: layout(m.keys, true), V: layout(m.values, false), HadamardK: h, HadamardV: h}, powerOfTwo(c)
+	return cache.Codec{
+		K: layout(m.keys, true), V: layout(m.values, false),
+		HadamardK: &kernel.Hadamard{Block: c.Dim}, HadamardV: &kernel.Hadamard{Block: c.VDim},
+	}, powerOfTwo(c)
 }
 
 // Fit wants rows that can be rotated.

@@ -45,12 +45,20 @@ func newGGML(a Args, format *kernel.Blocks) (Method, error) {
 		}
 		k, v := block, block
 		if block == 0 {
-			if c.Dim%64 != 0 {
-				return d, fmt.Errorf("rotate=on turns 64 channels or more, of which %d are no multiple: choose block, or rotate=off", c.Dim)
+			for _, channels := range []int{c.Dim, c.VDim} {
+				if channels%64 != 0 {
+					return d, fmt.Errorf("rotate=on turns 64 channels or more, of which %d are no multiple: choose block, or rotate=off", channels)
+				}
 			}
 			k, v = c.Dim&-c.Dim, 64
 		}
 		d.HadamardK, d.HadamardV = &kernel.Hadamard{Block: k}, &kernel.Hadamard{Block: v}
-		return d, wholeBlocks(c, k)
+		if c.Latent {
+			v = k // the rows are values, too
+		}
+		if c.Dim%k != 0 || c.VDim%v != 0 {
+			return d, wholeBlocks(c, max(k, v))
+		}
+		return d, nil
 	}), nil
 }
