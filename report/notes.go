@@ -75,7 +75,7 @@ func changedText(r record.Record) string {
 	if ringed == 0 || isBaseline(r) || r.ChangedLayers == nil || *r.ChangedLayers >= len(r.Layers) {
 		return ""
 	}
-	return fmt.Sprintf("changed %d of %d layers; %d of the %d have a window or chunks", *r.ChangedLayers, len(r.Layers), ringed, len(r.Layers))
+	return fmt.Sprintf("changed %d of %d layers; with a window or chunks: %d", *r.ChangedLayers, len(r.Layers), ringed)
 }
 
 // markers returns the markers of footnotes, " [1,3]", or "" of none.

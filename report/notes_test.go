@@ -67,8 +67,8 @@ func TestChangedLayers(t *testing.T) {
 		changed      *int
 		want         string
 	}{
-		{"fewer", "eviction", shapes, new(1), "changed 1 of 3 layers; 2 of the 3 have a window or chunks"},
-		{"none", "bound", shapes, new(0), "changed 0 of 3 layers; 2 of the 3 have a window or chunks"},
+		{"fewer", "eviction", shapes, new(1), "changed 1 of 3 layers; with a window or chunks: 2"},
+		{"none", "bound", shapes, new(0), "changed 0 of 3 layers; with a window or chunks: 2"},
 		{"all", "quantisation", shapes, new(3), ""},
 		{"full", "baseline", shapes, new(0), ""},
 		{"no window", "sharing", shapes[2:], new(1), ""},
