@@ -35,9 +35,13 @@ locality, likeness of adjacent queries, drift of content, needles; how few direc
 values, before and after the rotary embedding; how like adjacent layers' keys and values are, as they
 are and after the best linear map. They are the properties that reduction methods rest on.
 
-Attention is exact, in float64, of sampled queries of the second half of the tokens. With --returns all
-queries are looked at: after how long a silence keys matter again, which no policy that judges by recent
-attention can foresee. The time for that grows with the square of the tokens.`,
+Attention is exact, in float64, of sampled queries of the second half of the tokens, with each layer's
+window, chunks, soft cap, sinks and ALiBi slopes. With --returns all queries are looked at: after how long
+a silence keys matter again, which no policy that judges by recent attention can foresee. The time for that
+grows with the square of the tokens.
+
+Heads, widths and attention that all layers have in common are printed once; where they differ there is a
+line for each kind of layer.`,
 		Example: `  kvgauge trace info smollm2
   kvgauge trace info smollm2 --returns --plot smollm2.png
   kvgauge trace info synth --tokens 1k

@@ -30,7 +30,7 @@ func bytesFigure(records []record.Record, look map[string]style) figure {
 	})
 	ownRanges(f.panels, byteTicks{})
 	f.title = "KV cache of the layers that the trace holds, by sequence length"
-	f.captions = captions(records, captionEqual, "Payload and metadata of all layers in the trace after the last decode step.")
+	f.captions = captions(records, captionEqual, "Payload and metadata of all layers in the trace after the last decode step.", windowsNote(records))
 	return f
 }
 
@@ -139,7 +139,7 @@ func tradeoffFigure(records []record.Record, look map[string]style) figure {
 	}
 	f.title = "Attention-output error against cache size, at each trace's longest length"
 	f.captions = captions(records, "Lines join the budgets of one method. On the Pareto front no other pipeline has both a smaller cache and less error; bounds do not count.",
-		captionEqual, clamped, noteLocal, retrainedNote(records))
+		captionEqual, clamped, noteLocal, retrainedNote(records), windowsNote(records))
 	return f
 }
 
@@ -242,6 +242,13 @@ func captions(records []record.Record, lines ...string) []string {
 		lines = append(lines, captionBounds)
 	}
 	return slices.DeleteFunc(lines, func(s string) bool { return s == "" })
+}
+
+func windowsNote(records []record.Record) string {
+	if slices.ContainsFunc(records, hasWindows) {
+		return noteWindows
+	}
+	return ""
 }
 
 func retrainedNote(records []record.Record) string {

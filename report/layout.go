@@ -23,13 +23,13 @@ type layout struct {
 
 // layOut turns a section into text. Columns that nothing was measured for are left out; footnotes go to n.
 func layOut(s section, n *notes) layout {
-	l := layout{heading: s.heading(), verdict: verdict(s)}
+	l := layout{heading: s.heading() + n.markers(ofTrace(s)), verdict: verdict(s)}
 	places := s.standings()
 	if s.equalBytes() {
 		s = s.byPlace(places)
 	}
 	for _, r := range s.records {
-		l.names = append(l.names, oneLine(r.Pipeline)+n.markers(r))
+		l.names = append(l.names, oneLine(r.Pipeline)+n.markers(ofRecord(r)))
 	}
 	l.rows = make([][]cell, len(s.records))
 	for _, c := range s.columns(places) {

@@ -16,6 +16,7 @@ const (
 	noteCold      = "Latency is cold: each layer of a step reads its cache from DRAM, as real decoding does."
 	noteMixed     = "Latency is cold (the cache comes from DRAM) for some pipelines and warm for others: compare with care."
 	noteNoisy     = "noisy: the 95 % interval of the ratio to full reaches more than 20 % from it; other work on the machine disturbed the steps"
+	noteWindows   = "Of a layer with a window or chunks the full cache holds no more rows than these span. Methods that drop, select or merge entries leave such layers as they are unless scope=all."
 	noteBounds    = "Pipelines of family bound are no methods: they say what a policy could reach, or must beat."
 )
 
@@ -24,21 +25,61 @@ type notes struct {
 	texts []string
 }
 
-// markers returns the markers of a record's footnotes: " [1,3]", or "" where it has none.
-func (n *notes) markers(r record.Record) string {
+// codeOfTrace is that of warnings about the trace, which every pipeline's record has: they are footnotes of the heading.
+const codeOfTrace = "unknown-field"
+
+// ofTrace are the texts of the footnotes that all records of a section have from their trace.
+func ofTrace(s section) []string {
+	var texts []string
+	for _, r := range s.records {
+		for _, w := range r.Warnings {
+			if w.Code == codeOfTrace {
+				texts = append(texts, warningText(w))
+			}
+		}
+	}
+	return texts
+}
+
+// ofRecord are the texts of the footnotes of a record's own.
+func ofRecord(r record.Record) []string {
 	var texts []string
 	if r.Status != record.OK {
 		texts = append(texts, fmt.Sprintf("%s: %s", r.Status, r.Reason))
 	}
 	for _, w := range r.Warnings {
-		texts = append(texts, fmt.Sprintf("%s: %s", w.Code, w.Text))
+		if w.Code != codeOfTrace {
+			texts = append(texts, warningText(w))
+		}
+	}
+	if t := changedText(r); t != "" {
+		texts = append(texts, t)
 	}
 	if noisy(r) {
 		texts = append(texts, noteNoisy)
 	}
-	if len(texts) == 0 {
+	return texts
+}
+
+func warningText(w record.Warning) string { return fmt.Sprintf("%s: %s", w.Code, w.Text) }
+
+// changedText says how many layers a pipeline changed where it may have left those with a window or chunks alone, which is
+// why its cache is larger and its error smaller than its parameters let expect; "" where it changed all.
+func changedText(r record.Record) string {
+	ringed := 0
+	for _, s := range r.Shapes {
+		if s.Ring() {
+			ringed++
+		}
+	}
+	if ringed == 0 || isBaseline(r) || r.ChangedLayers == nil || *r.ChangedLayers >= len(r.Layers) {
 		return ""
 	}
+	return fmt.Sprintf("changed %d of %d layers; with a window or chunks: %d", *r.ChangedLayers, len(r.Layers), ringed)
+}
+
+// markers returns the markers of footnotes, " [1,3]", or "" of none.
+func (n *notes) markers(texts []string) string {
 	var marks []string
 	for _, t := range texts {
 		t = oneLine(t)
@@ -47,7 +88,12 @@ func (n *notes) markers(r record.Record) string {
 			i = len(n.texts)
 			n.texts = append(n.texts, t)
 		}
-		marks = append(marks, fmt.Sprint(i+1))
+		if mark := fmt.Sprint(i + 1); !slices.Contains(marks, mark) {
+			marks = append(marks, mark)
+		}
+	}
+	if marks == nil {
+		return ""
 	}
 	return " [" + strings.Join(marks, ",") + "]"
 }
@@ -64,11 +110,17 @@ func general(records []record.Record) []string {
 	if l := noteLatency(records); l != "" {
 		lines = append(lines, l)
 	}
+	if slices.ContainsFunc(records, hasWindows) {
+		lines = append(lines, noteWindows)
+	}
 	if slices.ContainsFunc(records, isBound) {
 		lines = append(lines, noteBounds)
 	}
 	return lines
 }
+
+// hasWindows says whether some layer of a record reads a window or a chunk of the keys alone.
+func hasWindows(r record.Record) bool { return slices.ContainsFunc(r.Shapes, record.Shape.Ring) }
 
 // noteLatency says whether steps found their caches in DRAM, or "" where none was timed.
 func noteLatency(records []record.Record) string {

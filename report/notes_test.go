@@ -2,6 +2,7 @@ package report
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"kvgauge/sim/record"
@@ -20,12 +21,64 @@ func TestMarkers(t *testing.T) {
 		{record.Record{Status: record.OK, Warnings: []record.Warning{clamped, {Code: "b", Text: "x"}}}, " [2,3]"},
 		{record.Record{Status: record.Skipped, Reason: "3 heads", Warnings: []record.Warning{clamped}}, " [1,2]"},
 	} {
-		if got := n.markers(c.r); got != c.want {
+		if got := n.markers(ofRecord(c.r)); got != c.want {
 			t.Errorf("record %d: %q, want %q", i, got, c.want)
 		}
 	}
 	if len(n.texts) != 3 || n.texts[0] != "skipped: 3 heads" || n.texts[1] != "clamped: to 4" {
 		t.Errorf("texts %q", n.texts)
+	}
+}
+
+// TestMarkersOfTrace: what is about the trace is a footnote of the heading, once, and of no row.
+func TestMarkersOfTrace(t *testing.T) {
+	field := record.Warning{Code: "unknown-field", Text: "field scales: not read"}
+	tensor := record.Warning{Code: "unknown-field", Text: "tensor layers.0.z: not read"}
+	same := record.Warning{Code: "nothing-changed", Text: "all 64 entries stay"}
+	s := section{[]record.Record{
+		{Status: record.OK, Pipeline: "a", Trace: "t", Warnings: []record.Warning{field, tensor}},
+		{Status: record.OK, Pipeline: "b", Trace: "t", Warnings: []record.Warning{field, tensor, same}},
+		{Status: record.OK, Pipeline: "c", Trace: "t", Warnings: []record.Warning{same, field, tensor}},
+		{Status: record.Skipped, Reason: "why", Pipeline: "d", Trace: "t", Warnings: []record.Warning{field, tensor}},
+	}}
+	n := &notes{}
+	l := layOut(s, n)
+	if !strings.HasSuffix(l.heading, " [1,2]") {
+		t.Errorf("heading %q", l.heading)
+	}
+	if want := []string{"a", "b [3]", "c [3]", "d [4]"}; !slices.Equal(l.names, want) {
+		t.Errorf("rows %q, want %q", l.names, want)
+	}
+	if len(n.texts) != 4 || n.texts[0] != "unknown-field: field scales: not read" {
+		t.Errorf("texts %q", n.texts)
+	}
+	if l = layOut(section{s.records[1:]}, n); !strings.HasSuffix(l.heading, " [1,2]") || len(n.texts) != 4 {
+		t.Errorf("the same of another length: %q, %q", l.heading, n.texts)
+	}
+}
+
+// TestChangedLayers: a pipeline that changed fewer layers than there are has a footnote where some have a window or
+// chunks; elsewhere, and for records that do not say, there is none.
+func TestChangedLayers(t *testing.T) {
+	shapes := []record.Shape{{Layer: 0, Window: 64}, {Layer: 1, Chunk: 32}, {Layer: 2}}
+	for _, c := range []struct {
+		name, family string
+		shapes       []record.Shape
+		changed      *int
+		want         string
+	}{
+		{"fewer", "eviction", shapes, new(1), "changed 1 of 3 layers; with a window or chunks: 2"},
+		{"none", "bound", shapes, new(0), "changed 0 of 3 layers; with a window or chunks: 2"},
+		{"all", "quantisation", shapes, new(3), ""},
+		{"full", "baseline", shapes, new(0), ""},
+		{"no window", "sharing", shapes[2:], new(1), ""},
+		{"no shapes", "eviction", nil, new(1), ""},
+		{"not measured", "eviction", shapes, nil, ""},
+	} {
+		r := record.Record{Status: record.OK, Family: c.family, Layers: []int{0, 1, 2}, Shapes: c.shapes, ChangedLayers: c.changed}
+		if got := strings.Join(ofRecord(r), "; "); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
 	}
 }
 
@@ -45,6 +98,8 @@ func TestGeneral(t *testing.T) {
 		{"bounds", []record.Record{measured("a", "bound", 1, 0)}, []string{noteLocal, noteBounds}},
 		{"cold", []record.Record{timed(true)}, []string{noteCold}},
 		{"warm", []record.Record{timed(false)}, []string{noteWarm}},
+		{"windows", []record.Record{{Family: "eviction", Shapes: []record.Shape{{}, {Chunk: 8}}}}, []string{noteWindows}},
+		{"shapes without windows", []record.Record{{Family: "eviction", Shapes: []record.Shape{{}, {}}}}, nil},
 		{"mixed", []record.Record{timed(false), timed(true)}, []string{noteMixed}},
 	} {
 		if got := general(c.records); !slices.Equal(got, c.want) {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,28 +57,54 @@ func (s section) heading() string {
 		traceText(r), r.SeqLen, r.Decode, windows, len(r.Layers), r.NumLayers, shapeText(r)))
 }
 
-// shapeText says what the layers have in common.
+// shapeText says what heads and widths the layers have, from the least to the largest where they differ, and how many of
+// them read a window or a chunk of the keys alone:
+//
+//	8 query / 1 to 4 KV heads of 64, window 512 in 5 layers
 func shapeText(r record.Record) string {
-	number := func(n *int) string {
-		if n == nil {
-			return "various"
-		}
-		return strconv.Itoa(*n)
-	}
-	text := fmt.Sprintf("%s query / %s KV heads of %s", number(r.QHeads), number(r.KVHeads), number(r.HeadDim))
-	if r.VDim != nil && r.HeadDim != nil && *r.VDim != *r.HeadDim {
-		text += fmt.Sprintf(", values of %d", *r.VDim)
-	}
-	windowed := 0
-	for _, s := range r.Shapes {
-		if s.Window > 0 || s.Chunk > 0 {
-			windowed++
+	width := extent(r.HeadDim, r.Shapes, func(s record.Shape) int { return s.QKDim })
+	text := fmt.Sprintf("%s query / %s KV heads of %s",
+		extent(r.QHeads, r.Shapes, func(s record.Shape) int { return s.QHeads }),
+		extent(r.KVHeads, r.Shapes, func(s record.Shape) int { return s.KVHeads }), width)
+	if r.VDim != nil || r.Shapes != nil { // records of earlier versions have neither
+		if values := extent(r.VDim, r.Shapes, func(s record.Shape) int { return s.VDim }); values != width {
+			text += ", values of " + values
 		}
 	}
-	if windowed > 0 {
-		text += fmt.Sprintf(", %d of them with a window or chunks", windowed)
+	return text +
+		ringText(r.Shapes, ", window %s in %s", func(s record.Shape) int { return s.Window }) +
+		ringText(r.Shapes, ", chunks of %s in %s", func(s record.Shape) int { return s.Chunk })
+}
+
+// extent is a number that all layers agree on or, where there is none, the range of the shapes'.
+func extent(agreed *int, shapes []record.Shape, of func(record.Shape) int) string {
+	if agreed != nil {
+		return strconv.Itoa(*agreed)
 	}
-	return text
+	if len(shapes) == 0 {
+		return "unknown"
+	}
+	least, most := of(shapes[0]), of(shapes[0])
+	for _, s := range shapes {
+		least, most = min(least, of(s)), max(most, of(s))
+	}
+	if least == most {
+		return strconv.Itoa(least)
+	}
+	return fmt.Sprintf("%d to %d", least, most)
+}
+
+// ringText says how long the windows or the chunks are, of the layers that have any, and how many these are.
+func ringText(shapes []record.Shape, format string, of func(record.Shape) int) string {
+	ringed := slices.DeleteFunc(slices.Clone(shapes), func(s record.Shape) bool { return of(s) == 0 })
+	if len(ringed) == 0 {
+		return ""
+	}
+	layers := "1 layer"
+	if len(ringed) > 1 {
+		layers = fmt.Sprintf("%d layers", len(ringed))
+	}
+	return fmt.Sprintf(format, extent(nil, ringed, of), layers)
 }
 
 // traceText names a trace and the model that it was recorded from.

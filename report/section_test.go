@@ -37,6 +37,42 @@ func TestHeading(t *testing.T) {
 	}
 }
 
+// TestShapeText has the range of what layers do not agree on.
+func TestShapeText(t *testing.T) {
+	shape := func(q, kv, qk, v, window, chunk int) record.Shape {
+		return record.Shape{QHeads: q, KVHeads: kv, QKDim: qk, VDim: v, Window: window, Chunk: chunk}
+	}
+	for _, c := range []struct {
+		name string
+		r    record.Record
+		want string
+	}{
+		{"without a width of values", record.Record{QHeads: new(9), KVHeads: new(3), HeadDim: new(64)}, "9 query / 3 KV heads of 64"},
+		{"equal", record.Record{QHeads: new(9), KVHeads: new(3), HeadDim: new(64), VDim: new(64)}, "9 query / 3 KV heads of 64"},
+		{"narrow values", record.Record{QHeads: new(16), KVHeads: new(16), HeadDim: new(192), VDim: new(128)}, "16 query / 16 KV heads of 192, values of 128"},
+		{"windows", record.Record{
+			QHeads: new(8), KVHeads: new(4), HeadDim: new(64), VDim: new(64),
+			Shapes: []record.Shape{shape(8, 4, 64, 64, 512, 0), shape(8, 4, 64, 64, 512, 0), shape(8, 4, 64, 64, 0, 0)},
+		}, "8 query / 4 KV heads of 64, window 512 in 2 layers"},
+		{"windows and chunks", record.Record{
+			QHeads: new(8), KVHeads: new(4), HeadDim: new(64), VDim: new(64),
+			Shapes: []record.Shape{shape(8, 4, 64, 64, 512, 0), shape(8, 4, 64, 64, 128, 0), shape(8, 4, 64, 64, 0, 32)},
+		}, "8 query / 4 KV heads of 64, window 128 to 512 in 2 layers, chunks of 32 in 1 layer"},
+		{"all unequal", record.Record{
+			Shapes: []record.Shape{shape(8, 4, 64, 64, 0, 0), shape(16, 2, 192, 128, 0, 0), shape(12, 4, 64, 64, 0, 0)},
+		}, "8 to 16 query / 2 to 4 KV heads of 64 to 192, values of 64 to 128"},
+		{"heads unequal", record.Record{
+			QHeads: new(8), HeadDim: new(64), VDim: new(64),
+			Shapes: []record.Shape{shape(8, 4, 64, 64, 0, 0), shape(8, 1, 64, 64, 0, 0)},
+		}, "8 query / 1 to 4 KV heads of 64"},
+		{"nothing known", record.Record{}, "unknown query / unknown KV heads of unknown"},
+	} {
+		if got := shapeText(c.r); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
 // TestWeights: maps fitted elsewhere have a column of their own, which is there only where some record has any.
 func TestWeights(t *testing.T) {
 	none, some := int64(0), int64(2048)

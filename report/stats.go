@@ -9,7 +9,6 @@ import (
 
 	"github.com/olekukonko/tablewriter/tw"
 
-	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 	"kvgauge/sim/trace/stats"
 )
@@ -21,15 +20,14 @@ func WriteStats(w io.Writer, t *trace.Trace, s *stats.Stats, o Options) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(s)
 	}
-	a := &t.Attention[0]
-	fmt.Fprintf(w, "%s: model %s, %d tokens (queries of the last %d), %d query heads, %d KV heads, head_dim %d\n",
-		t.Name, t.Model, t.Tokens, t.Queries, a.QHeads, a.KVHeads, a.QKDim)
-	fmt.Fprintf(w, "layers %s of %d, scale %.4g, %s\n", record.LayerList(t.Layers), t.NumLayers, a.Scale, ropeText(a.Rope))
+	for _, line := range shapeLines(&t.Header) {
+		fmt.Fprintln(w, line)
+	}
 	if t.Source != "" {
 		fmt.Fprintf(w, "source: %s\n", t.Source)
 	}
-	fmt.Fprintf(w, "measured: %d tokens, %d queries; K and V rows are %d wide\n", s.Tokens, s.Queries, s.KVDims)
-	for _, table := range statTables(s) {
+	fmt.Fprintf(w, "measured: %d tokens, %d queries; K and V rows are %s\n", s.Tokens, s.Queries, rowWidth(&t.Header, s.KVDims))
+	for _, table := range statTables(&t.Header, s) {
 		if err := table.write(w, s); err != nil {
 			return err
 		}
@@ -66,15 +64,4 @@ func (st statTable) cells(name string, f stats.Figures) []string {
 		}
 	}
 	return cells
-}
-
-// ropeText describes a rotary embedding.
-func ropeText(r trace.Rope) string {
-	switch {
-	case len(r.InvFreq) == 0:
-		return "no rotary embedding"
-	case r.Theta == 0:
-		return fmt.Sprintf("rotary embedding %s over %d dimensions, frequencies listed", r.Style, r.Dims)
-	}
-	return fmt.Sprintf("rotary embedding %s over %d dimensions, theta %.6g", r.Style, r.Dims, r.Theta)
 }

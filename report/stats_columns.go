@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
+	"kvgauge/sim/trace"
 	"kvgauge/sim/trace/stats"
 )
 
@@ -22,17 +24,28 @@ type statColumn struct {
 	digit int // places after the point
 }
 
-// statTables are the tables that the statistics fill.
-func statTables(s *stats.Stats) []statTable {
+// statTables are the tables that the statistics of a trace fill.
+func statTables(h *trace.Header, s *stats.Stats) []statTable {
+	attention := attentionTable.noted(maskNotes(h)...)
 	layers := layersTable
-	if s.FitTokens < 2*s.KVDims {
-		layers.notes = append(slices.Clip(layers.notes), fmt.Sprintf("the maps have %d inputs and are fitted on %d tokens: on more they explain more", s.KVDims, s.FitTokens))
+	if !sameShapes(h) {
+		layers = layers.noted("a layer of other heads or widths than the one below has no such figures")
 	}
-	tables := []statTable{attentionTable, spectrumTable, layers}
+	if s.FitTokens < 2*s.KVDims {
+		inputs := strings.TrimSuffix(rowWidth(h, s.KVDims), " wide")
+		layers = layers.noted(fmt.Sprintf("the maps have %s inputs and are fitted on %d tokens: on more they explain more", inputs, s.FitTokens))
+	}
+	tables := []statTable{attention, spectrumTable, layers}
 	if s.Mean.Returns != nil {
-		tables = append(tables, returnsTable(s.Mean.Returns))
+		tables = append(tables, returnsTable(h, s.Mean.Returns))
 	}
 	return tables
+}
+
+// noted returns the table with more notes.
+func (st statTable) noted(notes ...string) statTable {
+	st.notes = slices.Concat(st.notes, notes)
+	return st
 }
 
 var attentionTable = statTable{"attention", []statColumn{
@@ -102,12 +115,12 @@ var layersTable = statTable{"likeness to the layer before", []statColumn{
 const returnColumns = 10
 
 // returnsTable is made for the longest silence seen.
-func returnsTable(all *stats.Returns) statTable {
+func returnsTable(h *trace.Header, all *stats.Returns) statTable {
 	t := statTable{"keys that matter again, by the steps since they last did", []statColumn{
 		{"keys", ofReturns(func(r *stats.Returns) *float64 { return &r.ImportantKeys }), 1},
 		{"mass", ofReturns(func(r *stats.Returns) *float64 { return &r.ImportantMass }), 2},
 	}, []string{
-		"important: probability 1/t or more for the t-th query; keys, mass: important keys of a query and their probability",
+		"important: " + importance(h) + "; keys, mass: important keys of a query and their probability",
 		"1, 2-, 4-, ...: share of returns in %, by steps since the key was last important to the query head or was born",
 		">64, >256: the same, of longer silences; p >64, p >256: their share of all attention in %; mean: all layers together",
 	}}

@@ -48,13 +48,16 @@ func statsFigure(t *trace.Trace, s *stats.Stats) figure {
 	f.captions = []string{
 		oneLine(fmt.Sprintf("Trace of %s.", strings.TrimSuffix(of, "."))),
 		fmt.Sprintf("%d tokens; layers %s of %d, evenly spaced; no line joins layers that are not adjacent in the model. "+
-			"Attention is exact, of %d queries in the second half, mean over heads. Keys and values: all KV heads side by side, %d wide.",
-			s.Tokens, record.LayerList(t.Layers), t.NumLayers, s.Queries, s.KVDims),
+			"Attention is exact, of %d queries in the second half, mean over heads. Keys and values: all KV heads side by side, %s.",
+			s.Tokens, record.LayerList(t.Layers), t.NumLayers, s.Queries, rowWidth(&t.Header, s.KVDims)),
 		"Energy: share of the squared norm of all rows, mean over layers. [K|V]: keys scaled to the values' mean column norm. " +
 			"Layer before: fitted on the first half of the tokens, all its figures of the second half.",
 	}
+	if notes := maskNotes(&t.Header); notes != nil {
+		f.captions = append(f.captions, "Attention: "+strings.Join(notes, "; ")+".")
+	}
 	if s.Mean.Returns != nil {
-		f.captions = append(f.captions, "Important: probability 1/t or more for the t-th query. A return is the importance of an earlier key; "+
+		f.captions = append(f.captions, "Important: "+importance(&t.Header)+". A return is the importance of an earlier key; "+
 			"its silence counts the steps since the key was last important to the same query head, or was born. All queries held, all heads.")
 	}
 	return f

@@ -74,6 +74,99 @@ func TestStatsTable(t *testing.T) {
 	}
 }
 
+// TestStatsOfKinds: what layers do not have in common has a line for each kind of layer, and notes say what it means for
+// the figures. The rest of the output is as of plain layers.
+func TestStatsOfKinds(t *testing.T) {
+	tr, s := statsSubject()
+	local := func(a *trace.Attention) { a.Window, a.Rope.Theta, a.Sinks = 128, 500, []float64{1, 1, 1, 1} }
+	for _, tt := range []struct {
+		name    string
+		change  func(a []trace.Attention)
+		lines   []string // the first, without the trace's own
+		notes   []string
+		without []string
+	}{
+		{
+			"all alike", func(a []trace.Attention) {
+				for i := range a {
+					a[i].VDim, a[i].Softcap, a[i].Chunk = 2, 50, 256
+					a[i].RopeFactor, a[i].ALiBi = 1.25, []float64{1, 2, 3, float64(i)}
+				}
+			},
+			[]string{
+				"4 query heads, 2 KV heads, head_dim 3, values of 2",
+				"layers 3..4,7 of 9, scale 0.577, rotary embedding neox over 2 dimensions, theta 10000, rope factor 1.25, chunks of 256, soft cap 50, ALiBi",
+				"source: a text",
+				"measured: 4096 tokens, 128 queries; K and V rows are up to 6 wide",
+			},
+			[]string{noteRing, "important: probability 1/t or more for a query that reads t keys", "the maps have up to 6 inputs"},
+			[]string{noteSinks, "such figures", "layer 3:"},
+		},
+		{
+			"two kinds", func(a []trace.Attention) { local(&a[0]); local(&a[2]) },
+			[]string{
+				"4 query heads, 2 KV heads, head_dim 3",
+				"layers 3..4,7 of 9, scale 0.577",
+				"layers 3,7: rotary embedding neox over 2 dimensions, theta 500, window 128, sinks",
+				"layer 4: rotary embedding neox over 2 dimensions, theta 10000, no window, no sinks",
+				"source: a text",
+				"measured: 4096 tokens, 128 queries; K and V rows are 6 wide",
+			},
+			[]string{noteRing, noteSinks, "for a query that reads t keys"},
+			[]string{"such figures"},
+		},
+		{
+			"shapes", func(a []trace.Attention) {
+				a[1].QHeads, a[1].KVHeads, a[1].QKDim, a[1].VDim, a[1].Rope = 8, 1, 6, 4, trace.Rope{}
+			},
+			[]string{
+				"",
+				"layers 3..4,7 of 9, scale 0.577",
+				"layers 3,7: 4 query heads, 2 KV heads, head_dim 3, rotary embedding neox over 2 dimensions, theta 10000",
+				"layer 4: 8 query heads, 1 KV heads, head_dim 6, values of 4, no rotary embedding",
+				"source: a text",
+				"measured: 4096 tokens, 128 queries; K and V rows are up to 6 wide",
+			},
+			[]string{"a layer of other heads or widths than the one below has no such figures", "for the t-th query"},
+			[]string{noteRing, noteSinks},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tr := &trace.Trace{Header: tr.Header}
+			tr.Attention = slices.Clone(tr.Attention)
+			tt.change(tr.Attention)
+			var b bytes.Buffer
+			if err := WriteStats(&b, tr, s, Options{Format: "table"}); err != nil {
+				t.Fatal(err)
+			}
+			text := b.String()
+			first := "a trace: model a model, 4096 tokens (queries of the last 900)"
+			if tt.lines[0] != "" {
+				first += ", "
+			}
+			if want := first + strings.Join(tt.lines, "\n") + "\n\nattention\n"; !strings.HasPrefix(text, want) {
+				t.Errorf("got  %s\nwant %s", text[:min(len(text), len(want))], want)
+			}
+			captions := strings.Join(statsFigure(tr, s).captions, "\n")
+			for _, note := range tt.notes {
+				if !strings.Contains(text, note) {
+					t.Errorf("no note %q", note)
+				}
+			}
+			for _, note := range []string{noteRing, noteSinks, "a query that reads t keys", "up to 6 wide"} {
+				if strings.Contains(text, note) != strings.Contains(captions, note) {
+					t.Errorf("%q is in one of the table and the captions", note)
+				}
+			}
+			for _, note := range tt.without {
+				if strings.Contains(text, note) {
+					t.Errorf("a note %q", note)
+				}
+			}
+		})
+	}
+}
+
 // TestStatsJSON keeps the names and the nulls.
 func TestStatsJSON(t *testing.T) {
 	tr, s := statsSubject()

@@ -3,6 +3,7 @@ package record
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // check says which field of a record no run could have written. JSON has no NaN and no infinity.
@@ -37,8 +38,45 @@ func check(r Record) error {
 	if e := r.Error; e != nil && e.RelL2Windows != nil && len(e.RelL2Windows) != r.Windows {
 		return fmt.Errorf("error.rel_l2_windows: %d errors, want one for each of %d windows", len(e.RelL2Windows), r.Windows)
 	}
+	if r.ChangedLayers != nil && *r.ChangedLayers > len(r.Layers) {
+		return fmt.Errorf("changed_layers: %d, want no more than the %d layers", *r.ChangedLayers, len(r.Layers))
+	}
+	if err := checkShapes(r); err != nil {
+		return err
+	}
 	if r.Latency != nil {
 		return r.Latency.check()
+	}
+	return nil
+}
+
+// checkShapes says which shape is of no layer of the record, or of none that there could be.
+func checkShapes(r Record) error {
+	for i, s := range r.Shapes {
+		if i > 0 && s.Layer <= r.Shapes[i-1].Layer {
+			return fmt.Errorf("shapes[%d].layer: %d, want one after layer %d", i, s.Layer, r.Shapes[i-1].Layer)
+		}
+		if !slices.Contains(r.Layers, s.Layer) {
+			return fmt.Errorf("shapes[%d].layer: %d, want one of the layers %s", i, s.Layer, LayerList(r.Layers))
+		}
+		for _, f := range []struct {
+			name         string
+			value, least int
+		}{
+			{"q_heads", s.QHeads, 1},
+			{"kv_heads", s.KVHeads, 1},
+			{"qk_dim", s.QKDim, 1},
+			{"v_dim", s.VDim, 1},
+			{"window", s.Window, 0},
+			{"chunk", s.Chunk, 0},
+		} {
+			if f.value < f.least {
+				return fmt.Errorf("shapes[%d].%s: %d, want %d or more", i, f.name, f.value, f.least)
+			}
+		}
+		if s.QHeads%s.KVHeads != 0 {
+			return fmt.Errorf("shapes[%d].kv_heads: %d, want a divisor of the %d query heads", i, s.KVHeads, s.QHeads)
+		}
 	}
 	return nil
 }
@@ -46,7 +84,7 @@ func check(r Record) error {
 // wanted is the range of the figure.
 func (f Figure) wanted() string {
 	if math.IsInf(f.Most, 1) {
-		return "0 or more"
+		return fmt.Sprintf("%g or more", f.Least)
 	}
 	return fmt.Sprintf("%g to %g", f.Least, f.Most)
 }

@@ -80,12 +80,12 @@ var Figures = []Figure{
 	label("windows", func(r *Record) any { return &r.Windows }),
 	label("layers", func(r *Record) any { return &r.Layers }),
 	label("num_layers", func(r *Record) any { return &r.NumLayers }),
-	label("q_heads", func(r *Record) any { return &r.QHeads }),
-	label("kv_heads", func(r *Record) any { return &r.KVHeads }),
-	label("head_dim", func(r *Record) any { return &r.HeadDim }),
-	label("v_dim", func(r *Record) any { return &r.VDim }),
+	atLeast(1, label("q_heads", func(r *Record) any { return &r.QHeads })),
+	atLeast(1, label("kv_heads", func(r *Record) any { return &r.KVHeads })),
+	atLeast(1, label("head_dim", func(r *Record) any { return &r.HeadDim })),
+	atLeast(1, label("v_dim", func(r *Record) any { return &r.VDim })),
 	label("shapes", func(r *Record) any { return &r.Shapes }),
-	label("changed_layers", func(r *Record) any { return &r.ChangedLayers }),
+	atLeast(0, label("changed_layers", func(r *Record) any { return &r.ChangedLayers })),
 	label("seed", func(r *Record) any { return &r.Seed }),
 
 	count("cache_bytes", Smaller, func(r *Record) any { return &r.CacheBytes }),
@@ -169,6 +169,8 @@ func timed(name string, unit Unit, better Direction, field func(*Latency) any) F
 
 func ofStore(f Figure) Figure { f.OfStore = true; return f }
 func signed(f Figure) Figure  { f.Least = -f.Most; return f }
+
+func atLeast(least float64, f Figure) Figure { f.Least = least; return f }
 
 // FigureOf returns the figure of a name, which must be one.
 func FigureOf(name string) Figure {

@@ -28,20 +28,24 @@ func (r Record) Cell() string {
 	return fmt.Sprintf("%s on %s at %d tokens", r.Pipeline, r.Trace, r.SeqLen)
 }
 
-// String is the shape in short: layer 3: 8/2 x 64, values of 32, window 128.
+// String is the shape by the names of its JSON, without what is none: layer=3 q_heads=8 kv_heads=2 qk_dim=64 v_dim=32
+// window=128. It has no slash, which is what joins the items of a list in a table of raw values.
 func (s Shape) String() string {
-	text := fmt.Sprintf("layer %d: %d/%d x %d", s.Layer, s.QHeads, s.KVHeads, s.QKDim)
-	if s.VDim != s.QKDim {
-		text += fmt.Sprintf(" values of %d", s.VDim)
-	}
+	text := fmt.Sprintf("layer=%d q_heads=%d kv_heads=%d qk_dim=%d v_dim=%d", s.Layer, s.QHeads, s.KVHeads, s.QKDim, s.VDim)
 	if s.Window > 0 {
-		text += fmt.Sprintf(" window %d", s.Window)
+		text += fmt.Sprintf(" window=%d", s.Window)
 	}
 	if s.Chunk > 0 {
-		text += fmt.Sprintf(" chunk %d", s.Chunk)
+		text += fmt.Sprintf(" chunk=%d", s.Chunk)
+	}
+	if s.Latent {
+		text += " latent"
 	}
 	return text
 }
+
+// Ring says whether attention reads a window or a chunk of the keys alone.
+func (s Shape) Ring() bool { return s.Window > 0 || s.Chunk > 0 }
 
 // LayerList writes layer numbers as ranges: 0..3,8.
 func LayerList(layers []int) string {

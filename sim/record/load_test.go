@@ -45,6 +45,30 @@ func sample() []Record {
 	return records
 }
 
+// TestReadShapes reads a record of unequal layers as it was written, and one of an earlier version, which has no such
+// fields.
+func TestReadShapes(t *testing.T) {
+	r := sample()[0]
+	r.KVHeads, r.HeadDim, r.VDim, r.ChangedLayers = nil, nil, new(32), new(2)
+	r.Shapes = []Shape{{Layer: 0, QHeads: 9, KVHeads: 3, QKDim: 64, VDim: 32, Chunk: 16}, {Layer: 3, QHeads: 9, KVHeads: 1, QKDim: 48, VDim: 32, Latent: true}}
+	got, err := Read(bytes.NewReader(jsonl(t, []Record{r})))
+	if err != nil || !reflect.DeepEqual(got, []Record{r}) {
+		t.Errorf("%v: %+v", err, got)
+	}
+	want := "layer=0 q_heads=9 kv_heads=3 qk_dim=64 v_dim=32 chunk=16/layer=3 q_heads=9 kv_heads=1 qk_dim=48 v_dim=32 latent"
+	if text := FigureOf("shapes").Text(r); text != want {
+		t.Errorf("as text %s, want %s", text, want)
+	}
+	old := sample()[:1]
+	line := strings.Replace(string(jsonl(t, old)), `"v_dim":null,"changed_layers":null,`, "", 1)
+	if strings.Contains(line, "v_dim") {
+		t.Fatalf("the field is still there: %s", line)
+	}
+	if got, err := Read(strings.NewReader(line)); err != nil || !reflect.DeepEqual(got, old) {
+		t.Errorf("earlier version: %v: %+v", err, got)
+	}
+}
+
 // TestLoad reads a folder and its file, whole and cut short at any byte of its last line.
 func TestLoad(t *testing.T) {
 	records := sample()
@@ -90,7 +114,13 @@ func TestLoadMissing(t *testing.T) {
 
 // TestReadRefuses names the line and the field of everything that is no record of this schema.
 func TestReadRefuses(t *testing.T) {
-	good := string(jsonl(t, sample()[:1]))
+	shaped := sample()[:1]
+	shaped[0].VDim, shaped[0].ChangedLayers = new(64), new(1)
+	shaped[0].Shapes = []Shape{
+		{Layer: 0, QHeads: 9, KVHeads: 3, QKDim: 64, VDim: 64, Window: 512},
+		{Layer: 3, QHeads: 9, KVHeads: 3, QKDim: 64, VDim: 64},
+	}
+	good := string(jsonl(t, shaped))
 	with := func(old, replacement string) string {
 		changed := strings.Replace(good, old, replacement, 1)
 		if changed == good {
@@ -121,6 +151,16 @@ func TestReadRefuses(t *testing.T) {
 		{"no family", with(`"family":"baseline"`, `"family":""`), "line 1: family: empty"},
 		{"no length", with(`"seq_len":128`, `"seq_len":0`), "line 1: seq_len: 0, want at least 1"},
 		{"long decode", with(`"decode":16`, `"decode":129`), "line 1: decode: 129, want 0 to seq_len 128"},
+		{"no heads", with(`"q_heads":9`, `"q_heads":0`), "line 1: q_heads: 0, want 1 or more"},
+		{"no width of values", with(`"v_dim":64`, `"v_dim":0`), "line 1: v_dim: 0, want 1 or more"},
+		{"negative layers changed", with(`"changed_layers":1`, `"changed_layers":-1`), "line 1: changed_layers: -1, want 0 or more"},
+		{"more layers changed than there are", with(`"changed_layers":1`, `"changed_layers":3`), "line 1: changed_layers: 3, want no more than the 2 layers"},
+		{"shape of no layer", with(`"layer":3`, `"layer":2`), "line 1: shapes[1].layer: 2, want one of the layers 0,3"},
+		{"shape twice", with(`"layer":3`, `"layer":0`), "line 1: shapes[1].layer: 0, want one after layer 0"},
+		{"shape without width", with(`"qk_dim":64`, `"qk_dim":0`), "line 1: shapes[0].qk_dim: 0, want 1 or more"},
+		{"negative window", with(`"window":512`, `"window":-1`), "line 1: shapes[0].window: -1, want 0 or more"},
+		{"heads that do not divide", with(`"layer":0,"q_heads":9,"kv_heads":3`, `"layer":0,"q_heads":9,"kv_heads":2`), "line 1: shapes[0].kv_heads: 2, want a divisor of the 9 query heads"},
+		{"unknown field of a shape", with(`"layer":0`, `"sinks":0,"layer":0`), `line 1: not a record: json: unknown field "sinks"`},
 		{"negative bytes", with(`"peak_bytes":`, `"peak_bytes":-1,"schema":1,"peak_bytes":-`), "line 1: peak_bytes: -"},
 		{"negative error", with(`"rel_l2":`, `"rel_l2":-`), "line 1: error.rel_l2: -"},
 		{"error beyond any axis", with(`"rel_l2":`, `"rel_l2":1e308,"cosine":`), "line 1: error.rel_l2: 1e+308, want 0 to 1e+100"},

@@ -20,7 +20,8 @@ type Record struct {
 	Windows     int    `json:"windows"`
 	Layers      []int  `json:"layers"` // the model's own numbers
 	NumLayers   int    `json:"num_layers"`
-	// Heads and widths are numbers where all layers agree; else Shapes has them layer by layer.
+	// Heads and widths are numbers where all layers agree. Shapes has them layer by layer where they do not, or some layer
+	// has a window or chunks.
 	QHeads  *int    `json:"q_heads"`
 	KVHeads *int    `json:"kv_heads"`
 	HeadDim *int    `json:"head_dim"` // of queries and keys

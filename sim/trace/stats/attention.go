@@ -53,16 +53,20 @@ func (a *attentionSums) addHead(t *trace.Attention, l *trace.Layer, h int, queri
 			a.query.add(cosine(query(l, h, token, d), query(l, h, token-1, d)))
 		}
 	}
-	logits, lse := kernel.LogitsExact(q, d, ruleOf(t, h), l.K[h/(t.QHeads/t.KVHeads)][:(last+1)*d], nil, sees)
+	rule := ruleOf(t, h)
+	logits, lse := kernel.LogitsExact(q, d, rule, l.K[h/(t.QHeads/t.KVHeads)][:(last+1)*d], nil, sees)
 	for i := range sees {
 		n := sees[i].Rows
 		p := logits[i*(last+1) : i*(last+1)+n]
 		var entropy float64
-		for j, x := range p {
+		for j, x := range p { // minus infinity where the query does not read the key
 			p[j] = math.Exp(x - lse[i])
 			if p[j] > 0 {
 				entropy -= p[j] * (x - lse[i])
 			}
+		}
+		if rule.HasSink {
+			entropy -= math.Exp(rule.Sink-lse[i]) * (rule.Sink - lse[i])
 		}
 		a.sink.add(p[0], true)
 		a.sink4.add(sum(p[:min(4, n)]), true)

@@ -12,7 +12,8 @@ import (
 const mapRidge = 1e-2
 
 // Adjacent compares a layer's keys (before the rotary embedding) and values with those of the layer just
-// below it in the model, all KV heads side by side; nil where the trace does not hold that layer.
+// below it in the model, all KV heads side by side; nil where the trace does not hold that layer, or its
+// heads or widths are others: no row of the one could stand in for a row of the other.
 // All figures are of the second half of the tokens. The map is the linear one, without offset, that
 // fits the first half best with ridge regression.
 type Adjacent struct {

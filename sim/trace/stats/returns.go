@@ -10,10 +10,11 @@ import (
 )
 
 // Returns says after how long a silence keys matter again. A key is important to a query when the
-// query's probability of it is 1/t or more, t being the query's position counted from 1 (CORM,
-// arXiv:2404.15949). A return is the importance of a key other than the query's own; its silence is the
-// number of steps since the key was last important to the same query head, where a key's birth counts as
-// the first time. Counts are over all query heads and all queries held.
+// query's probability of it is 1/t or more, t being the number of keys that the query reads: its position
+// counted from 1 (CORM, arXiv:2404.15949), or what its layer's window or chunk leaves of that. A return is
+// the importance of a key other than the query's own; its silence is the number of steps since the key was
+// last important to the same query head, where a key's birth counts as the first time. Counts are over all
+// query heads and all queries held.
 type Returns struct {
 	Queries       int     `json:"queries"`        // of all query heads
 	ImportantKeys float64 `json:"important_keys"` // of a query, its own included, mean
@@ -79,21 +80,23 @@ func (c *returnCounts) addHead(ctx context.Context, t *trace.Attention, l *trace
 		hi := min(lo+queryBatch, tokens)
 		sees := kernel.Sights(lo, hi-lo)
 		q := l.Q[h][(lo-l.FirstQuery)*d : (hi-l.FirstQuery)*d]
-		logits, lse := kernel.LogitsExact(q, d, ruleOf(t, h), k[:hi*d], nil, sees)
-		for s := range sees {
-			c.addQuery(logits[s*hi:s*hi+sees[s].Rows], lse[s], last)
+		rule := ruleOf(t, h)
+		logits, lse := kernel.LogitsExact(q, d, rule, k[:hi*d], nil, sees)
+		for s, sees := range sees {
+			c.addQuery(logits[s*hi:s*hi+sees.Rows], rule.First(sees.Token), lse[s], last)
 		}
 	}
 }
 
-// addQuery counts the important keys of the query of the last key that it sees.
-func (c *returnCounts) addQuery(logits []float64, lse float64, last []int) {
+// addQuery counts the important keys of the query of the last key, which reads those from first on.
+func (c *returnCounts) addQuery(logits []float64, first int, lse float64, last []int) {
 	const rounding = 1e-12 // uniform attention makes every key important
 	now := len(logits) - 1
-	least := lse - math.Log(float64(len(logits))) - rounding
+	least := lse - math.Log(float64(len(logits)-first)) - rounding
 	c.queries++
 	last[now] = now
-	for i, x := range logits {
+	for i := first; i <= now; i++ {
+		x := logits[i]
 		if x < least {
 			continue
 		}

@@ -16,6 +16,7 @@ const energyRows = 4096
 
 // layerRows are the rows that the comparison with the next layer needs, [tokens or energyRows][heads*dim].
 type layerRows struct {
+	shape    *trace.Attention
 	keys     *mat.Dense // without rotary embedding
 	values   *mat.Dense
 	centered *centered // values
@@ -31,21 +32,20 @@ func measureRows(t *trace.Header, a *trace.Attention, l *trace.Layer, tokens int
 	}
 	inputs := make([]*mat.Dense, len(heads))
 	pool.Run(len(heads), func(_, i int) { inputs[i] = sideBySide(heads[i], tokens, dims[i]) })
-	v := inputs[0]
-	rows := &layerRows{keys: inputs[len(inputs)-1], values: v}
+	v, k := inputs[0], inputs[len(inputs)-1]
+	rows := &layerRows{shape: a, keys: k, values: v}
 
 	grams := make([]rowGrams, len(inputs))
 	var tasks []func()
 	for i := len(inputs) - 1; i >= 0; i-- { // keys, which take longer, come first
-		tasks = append(tasks, func() { grams[i] = gramsOf(inputs[i], v, i > 0) })
+		tasks = append(tasks, func() { grams[i] = gramsOf(inputs[i], k, v) })
 	}
 	together(pool, append(tasks,
 		func() { rows.centered = center(v) },
 		func() { f.KeyCosine64 = driftCosine(unrotated, tokens, a.QKDim) },
 		func() { f.ValueCosine64 = driftCosine(l.V, tokens, a.VDim) }))
-	_, width := v.Dims()
 	var err error
-	if f.Spectra, err = measureSpectra(grams, width, pool); err != nil {
+	if f.Spectra, err = measureSpectra(grams, pool); err != nil {
 		return nil, err
 	}
 	if s := f.Spectra.KeyPost; s != nil {
@@ -57,17 +57,30 @@ func measureRows(t *trace.Header, a *trace.Attention, l *trace.Layer, tokens int
 	return rows, nil
 }
 
-// unrotate returns the keys [kv_head][tokens*head_dim] as they were before the rotary embedding.
+// unrotate returns the keys [kv_head][tokens*QKDim] as they were before the rotary embedding, its factor
+// taken out of their lengths.
 func unrotate(t *trace.Header, a *trace.Attention, l *trace.Layer, tokens int, pool *kernel.Pool) [][]float32 {
 	rope := kernel.Rope{InvFreq: a.Rope.InvFreq, GPTJ: a.Rope.Style == "gptj"}
 	keys := make([][]float32, a.KVHeads)
 	pool.Run(len(keys), func(_, j int) {
 		keys[j] = slices.Clone(l.K[j])
 		for i := range tokens {
-			rope.Rotate(keys[j][i*a.QKDim:(i+1)*a.QKDim], -float64(i+t.PositionOffset))
+			row := keys[j][i*a.QKDim : (i+1)*a.QKDim]
+			rope.Rotate(row, -float64(i+t.PositionOffset))
+			if a.RopeFactor != 1 {
+				shorten(row, rope, a.RopeFactor)
+			}
 		}
 	})
 	return keys
+}
+
+// shorten divides the rotated channels of a row by a factor.
+func shorten(row []float32, rope kernel.Rope, factor float64) {
+	for p := range rope.InvFreq {
+		i, j := rope.Pair(p)
+		row[i], row[j] = float32(float64(row[i])/factor), float32(float64(row[j])/factor)
+	}
 }
 
 // sideBySide returns rows of all heads joined, [tokens or energyRows][heads*dim].

@@ -2,6 +2,7 @@ package stats
 
 import (
 	"cmp"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -14,7 +15,7 @@ import (
 // two (TransMLA, Meng et al. 2025, arXiv:2502.07864). The unbalanced ones have a rho of 1.
 type Spectra struct {
 	KeyPost             *Spectrum `json:"key_post"` // after the rotary embedding
-	KeyPre              *Spectrum `json:"key_pre"`  // before it; nil where the model has none
+	KeyPre              *Spectrum `json:"key_pre"`  // before it; nil where the layer has none
 	Value               *Spectrum `json:"value"`
 	JointPost           *Spectrum `json:"joint_post"`
 	JointPre            *Spectrum `json:"joint_pre"`
@@ -27,13 +28,13 @@ type Spectra struct {
 type Spectrum struct {
 	Dims90 float64   `json:"dims_90"` // directions that hold 90 % of the energy
 	Dims99 float64   `json:"dims_99"`
-	Ranks  []int     `json:"ranks"`  // 1, 2, 4, ... and the width
+	Ranks  []int     `json:"ranks"`  // 1, 2, 4, ... and the width, in a mean that of the widest layer
 	Energy []float64 `json:"energy"` // share held by as many directions as Ranks says
 }
 
-// measureSpectra computes the spectra of rows of a width, from products that are made once: those of values, of keys,
-// and of keys before the embedding where they have one.
-func measureSpectra(grams []rowGrams, width int, pool *kernel.Pool) (Spectra, error) {
+// measureSpectra computes the spectra of rows from products that are made once: those of values, of keys, and of keys
+// before the embedding where they have one.
+func measureSpectra(grams []rowGrams, pool *kernel.Pool) (Spectra, error) {
 	var s Spectra
 	type part struct {
 		to    **Spectrum
@@ -45,15 +46,15 @@ func measureSpectra(grams []rowGrams, width int, pool *kernel.Pool) (Spectra, er
 	add := func(post, unbalanced, own **Spectrum, i int) {
 		k, v := &grams[i], &grams[0]
 		joint = append(joint,
-			part{post, 2 * width, func() spectral.Symmetric { return jointGram(k, v, balance(k, v)) }},
-			part{unbalanced, 2 * width, func() spectral.Symmetric { return jointGram(k, v, 1) }})
-		alone = append(alone, part{own, width, k.alone.Clone})
+			part{post, k.width + v.width, func() spectral.Symmetric { return jointGram(k, v, balance(k, v)) }},
+			part{unbalanced, k.width + v.width, func() spectral.Symmetric { return jointGram(k, v, 1) }})
+		alone = append(alone, part{own, k.width, k.alone.Clone})
 	}
 	add(&s.JointPost, &s.JointPostUnbalanced, &s.KeyPost, 1)
 	if len(grams) > 2 {
 		add(&s.JointPre, &s.JointPreUnbalanced, &s.KeyPre, 2)
 	}
-	parts := append(append(joint, alone...), part{&s.Value, width, grams[0].alone.Clone})
+	parts := append(append(joint, alone...), part{&s.Value, grams[0].width, grams[0].alone.Clone})
 	errs := make([]error, len(parts))
 	pool.Run(len(parts), func(_, i int) {
 		p := parts[i]
@@ -64,21 +65,23 @@ func measureSpectra(grams []rowGrams, width int, pool *kernel.Pool) (Spectra, er
 }
 
 // rowGrams are Gram matrices of the rows X of keys or of values. The eigenvalues that are not zero are the same of
-// X^T X and of X X^T, so that whichever is smaller will do: of X for the spectrum of its own, of [K | V], which is
-// twice as wide, for the joint one.
+// X^T X and of X X^T, so that whichever is smaller will do: of X for the spectrum of its own, of [K | V], which is as
+// wide as both together, for the joint one.
 type rowGrams struct {
+	width int
 	alone spectral.Symmetric
 	joint spectral.Symmetric // the part of X in the matrix of [K | V]
-	cross kernel.Matrix64    // X^T V, which is a part of it too where it is of columns
+	cross kernel.Matrix64    // X^T V, which is a part of it too where X are keys and it is of columns
 	norm  float64            // mean of the columns' norms
 }
 
-// gramsOf computes them; keys are crossed with values.
-func gramsOf(x, v *mat.Dense, keys bool) rowGrams {
+// gramsOf computes them for rows x, which are v itself or as wide as the keys k; keys are crossed with values.
+func gramsOf(x, k, v *mat.Dense) rowGrams {
 	rows, width := x.Dims()
+	joint := k.RawMatrix().Cols + v.RawMatrix().Cols
 	columns := spectral.Matrix(x)
-	g := rowGrams{norm: spectral.MeanNorm(columns)}
-	if rows < 2*width {
+	g := rowGrams{width: width, norm: spectral.MeanNorm(columns)}
+	if rows < joint {
 		g.joint = spectral.Gram(columns.Transposed())
 	}
 	if rows < width {
@@ -86,9 +89,9 @@ func gramsOf(x, v *mat.Dense, keys bool) rowGrams {
 		return g
 	}
 	g.alone = spectral.Gram(columns)
-	if rows >= 2*width {
+	if rows >= joint {
 		g.joint = g.alone
-		if keys {
+		if x != v {
 			g.cross = spectral.Product(columns, spectral.Matrix(v))
 		}
 	}
@@ -105,10 +108,9 @@ func balance(k, v *rowGrams) float64 {
 
 // jointGram is the Gram matrix of [K/rho | V]: of its rows, the sum of the two of K and V, or of its columns.
 func jointGram(k, v *rowGrams, rho float64) spectral.Symmetric {
-	n := k.joint.N
 	if k.cross.Rows == 0 {
 		g := v.joint.Clone()
-		for i := range n {
+		for i := range g.N {
 			row := g.Upper(i)
 			for c, x := range k.joint.Upper(i) {
 				row[c] += x / (rho * rho)
@@ -116,16 +118,18 @@ func jointGram(k, v *rowGrams, rho float64) spectral.Symmetric {
 		}
 		return g
 	}
-	g := spectral.NewSymmetric(2 * n)
-	for i := range n {
+	g := spectral.NewSymmetric(k.width + v.width)
+	for i := range k.width {
 		row := g.Upper(i)
 		for c, x := range k.joint.Upper(i) {
 			row[c] = x / (rho * rho)
 		}
 		for c, x := range k.cross.Row(i) {
-			row[n-i+c] = x / rho
+			row[k.width-i+c] = x / rho
 		}
-		copy(g.Upper(n+i), v.joint.Upper(i))
+	}
+	for i := range v.width {
+		copy(g.Upper(k.width+i), v.joint.Upper(i))
 	}
 	return g
 }
@@ -160,32 +164,44 @@ func spectrumOf(values []float64, width int) *Spectrum {
 	return s
 }
 
-// meanSpectrum averages a spectrum over the layers that have it.
+// width is that of the rows.
+func (s *Spectrum) width() int { return s.Ranks[len(s.Ranks)-1] }
+
+// energyAt is the share that so many directions hold: of those that Ranks lists, or of the width and more.
+func (s *Spectrum) energyAt(rank int) float64 {
+	if i, listed := slices.BinarySearch(s.Ranks, rank); listed {
+		return s.Energy[i]
+	}
+	return s.Energy[len(s.Energy)-1]
+}
+
+// meanSpectrum averages a spectrum over the layers that have it, at the ranks of the widest of them: a narrower layer
+// holds all of its energy at its own width and beyond.
 func meanSpectrum(layers []Layer, of func(*Spectra) **Spectrum) *Spectrum {
 	var out Spectrum
-	n := 0.0
+	var all []*Spectrum
 	for i := range layers {
-		s := *of(&layers[i].Spectra)
-		if s == nil {
-			continue
-		}
-		n++
-		out.Dims90 += s.Dims90
-		out.Dims99 += s.Dims99
-		if out.Ranks == nil {
-			out.Ranks, out.Energy = s.Ranks, make([]float64, len(s.Energy))
-		}
-		for r, e := range s.Energy {
-			out.Energy[r] += e
+		if s := *of(&layers[i].Spectra); s != nil {
+			all = append(all, s)
 		}
 	}
-	if n == 0 {
+	if all == nil {
 		return nil
 	}
+	out.Ranks = slices.MaxFunc(all, func(a, b *Spectrum) int { return cmp.Compare(a.width(), b.width()) }).Ranks
+	out.Energy = make([]float64, len(out.Ranks))
+	for _, s := range all {
+		out.Dims90 += s.Dims90
+		out.Dims99 += s.Dims99
+		for i, r := range out.Ranks {
+			out.Energy[i] += s.energyAt(r)
+		}
+	}
+	n := float64(len(all))
 	out.Dims90 /= n
 	out.Dims99 /= n
-	for r := range out.Energy {
-		out.Energy[r] /= n
+	for i := range out.Energy {
+		out.Energy[i] /= n
 	}
 	return &out
 }

@@ -100,47 +100,54 @@ func TestSpectraOfZeros(t *testing.T) {
 }
 
 // TestSpectraAgreeWithSVD holds the spectra against singular values of the rows: of fewer rows than channels, of as many
-// as one of keys and values has but not both, and of more rows than a packed panel.
+// as one of keys and values has but not the other or not both, and of more rows than a packed panel.
 func TestSpectraAgreeWithSVD(t *testing.T) {
-	const width = 70
-	for _, rows := range []int{1, 30, 70, 100, 140, 3000} {
-		rng := rand.New(rand.NewPCG(1, 2))
-		draw := func(fall, size float64) *mat.Dense {
-			x := mat.NewDense(rows, width, nil)
-			for i := range rows {
-				for c := range width {
-					x.Set(i, c, size*(rng.NormFloat64()*math.Exp(-fall*float64(c))+0.1))
-				}
-			}
-			return x
+	for _, widths := range [][2]int{{70, 70}, {70, 33}, {24, 70}} {
+		for _, rows := range []int{1, 30, 50, 70, 100, 103, 140, 3000} {
+			agreeWithSVD(t, rows, widths[0], widths[1])
 		}
-		v, k, pre := draw(0.2, 1), draw(0.1, 5), draw(0.3, 7)
-		var grams []rowGrams
-		for _, x := range []*mat.Dense{v, k, pre} {
-			grams = append(grams, gramsOf(x, v, x != v))
-		}
-		s, err := measureSpectra(grams, width, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		joint := func(k *mat.Dense, balanced bool) *mat.Dense {
-			var scaled, x mat.Dense
-			rho := 1.0
-			if balanced {
-				rho = columnNorm(k) / columnNorm(v)
-			}
-			scaled.Scale(1/rho, k)
-			x.Augment(&scaled, v)
-			return &x
-		}
-		agrees(t, s.Value, v)
-		agrees(t, s.KeyPost, k)
-		agrees(t, s.KeyPre, pre)
-		agrees(t, s.JointPost, joint(k, true))
-		agrees(t, s.JointPre, joint(pre, true))
-		agrees(t, s.JointPostUnbalanced, joint(k, false))
-		agrees(t, s.JointPreUnbalanced, joint(pre, false))
 	}
+}
+
+// agreeWithSVD does so for keys and values of some widths.
+func agreeWithSVD(t *testing.T, rows, keyWidth, valueWidth int) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, 2))
+	draw := func(width int, fall, size float64) *mat.Dense {
+		x := mat.NewDense(rows, width, nil)
+		for i := range rows {
+			for c := range width {
+				x.Set(i, c, size*(rng.NormFloat64()*math.Exp(-fall*float64(c))+0.1))
+			}
+		}
+		return x
+	}
+	v, k, pre := draw(valueWidth, 0.2, 1), draw(keyWidth, 0.1, 5), draw(keyWidth, 0.3, 7)
+	var grams []rowGrams
+	for _, x := range []*mat.Dense{v, k, pre} {
+		grams = append(grams, gramsOf(x, k, v))
+	}
+	s, err := measureSpectra(grams, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	joint := func(k *mat.Dense, balanced bool) *mat.Dense {
+		var scaled, x mat.Dense
+		rho := 1.0
+		if balanced {
+			rho = columnNorm(k) / columnNorm(v)
+		}
+		scaled.Scale(1/rho, k)
+		x.Augment(&scaled, v)
+		return &x
+	}
+	agrees(t, s.Value, v)
+	agrees(t, s.KeyPost, k)
+	agrees(t, s.KeyPre, pre)
+	agrees(t, s.JointPost, joint(k, true))
+	agrees(t, s.JointPre, joint(pre, true))
+	agrees(t, s.JointPostUnbalanced, joint(k, false))
+	agrees(t, s.JointPreUnbalanced, joint(pre, false))
 }
 
 // columnNorm is the mean norm of columns.

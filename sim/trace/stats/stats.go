@@ -21,11 +21,13 @@ type Options struct {
 }
 
 // Stats describes the attention of a trace. The attention figures are of exact causal softmax in float64,
-// for queries spread evenly over those of the second half of the tokens that the trace holds.
+// for queries spread evenly over those of the second half of the tokens that the trace holds. It is the
+// layer's own softmax: keys outside of its window or chunk have a probability of 0, and where it has sinks
+// these are in the denominator, so that the probabilities of keys add up to less than 1.
 type Stats struct {
 	Tokens    int     `json:"tokens"`
 	Queries   int     `json:"queries"`    // sampled in each layer
-	KVDims    int     `json:"kv_dims"`    // width of K, and of V, over all KV heads
+	KVDims    int     `json:"kv_dims"`    // width of K, and of V, over all KV heads: the larger, of the widest layer
 	FitTokens int     `json:"fit_tokens"` // that maps between layers are fitted on
 	Layers    []Layer `json:"layers"`
 	Mean      Figures `json:"mean"` // over the layers that have the figure; Needles is the sum, Returns of all layers together
@@ -42,7 +44,7 @@ type Layer struct {
 type Figures struct {
 	SinkMass    *float64 `json:"sink_mass"`    // probability of token 0
 	Sink4Mass   *float64 `json:"sink4_mass"`   // of tokens 0 to 3
-	EntropyBits *float64 `json:"entropy_bits"` // of a query's attention
+	EntropyBits *float64 `json:"entropy_bits"` // of a query's attention, where a sink of the softmax counts as one more key
 	HeavyMass   *float64 `json:"heavy_mass"`   // probability of each query's 32 heaviest keys
 	LocalMass   *float64 `json:"local_mass"`   // of the last 64 keys, the query's own included
 	QueryCosine *float64 `json:"query_cosine"` // of a query with the one before, both as stored
@@ -128,11 +130,12 @@ func measure(ctx context.Context, t *trace.Header, read func(layer, tokens int) 
 	return s, nil
 }
 
-// widest is the width of the keys of all heads of a layer where it is largest.
+// widest is the width of the keys or values of all heads of a layer where it is largest.
 func widest(t *trace.Header) int {
 	n := 0
 	for i := range t.Attention {
-		n = max(n, t.Attention[i].KVHeads*t.Attention[i].QKDim)
+		a := &t.Attention[i]
+		n = max(n, a.KVHeads*max(a.QKDim, a.VDim))
 	}
 	return n
 }
@@ -166,7 +169,7 @@ func (s *layerSample) compare(before *layerSample, pool *kernel.Pool, f *Figures
 	}
 	f.AttentionSimilarity = m.value()
 	tasks := []func(){func() { f.ValueSimilarity = s.rows.centered.similarity(before.rows.centered) }}
-	if s.layer == before.layer+1 {
+	if s.layer == before.layer+1 && s.rows.shape.Same(before.rows.shape) {
 		tasks = append(tasks,
 			func() { f.compareKeys(before.rows, s.rows) },
 			func() { f.compareValues(before.rows, s.rows) })

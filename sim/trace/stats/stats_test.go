@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -20,35 +19,43 @@ type subject struct {
 	read func(layer, tokens int) (*trace.Layer, error)
 }
 
-// memory is a trace's rows by layer.
-type memory map[int]*trace.Layer
-
-func (m memory) read(layer, tokens int) (*trace.Layer, error) {
-	l, ok := m[layer]
-	if !ok {
-		return nil, fmt.Errorf("layer %d: not held", layer)
-	}
-	return l.Prefix(tokens, &trace.Attention{QKDim: 4, VDim: 4}), nil
-}
-
 // handmade is a trace of two layers, 2 query heads on 1 KV head of 4 dimensions, whose rows f gives.
 func handmade(tokens, queries int, f func(layer int, kind string, token int) [4]float32) *subject {
-	m := memory{}
-	for layer := range 2 {
-		l := &trace.Layer{K: make([][]float32, 1), V: make([][]float32, 1), Q: make([][]float32, 2), FirstQuery: tokens - queries}
-		for i := range tokens {
-			k, v, q := f(layer, "k", i), f(layer, "v", i), f(layer, "q", i)
-			l.K[0], l.V[0] = append(l.K[0], k[:]...), append(l.V[0], v[:]...)
-			if i >= l.FirstQuery {
-				l.Q[0], l.Q[1] = append(l.Q[0], q[:]...), append(l.Q[1], q[:]...)
-			}
-		}
-		m[layer] = l
-	}
-	return &subject{read: m.read, Header: trace.Header{
-		Name: "handmade", Layers: []int{0, 1}, NumLayers: 2, Tokens: tokens, Queries: queries,
-		Attention: slices.Repeat([]trace.Attention{{QHeads: 2, KVHeads: 1, QKDim: 4, VDim: 4, Scale: 0.5, RopeFactor: 1}}, 2),
+	plain := trace.Attention{QHeads: 2, KVHeads: 1, QKDim: 4, VDim: 4, Scale: 0.5, RopeFactor: 1}
+	return shaped(tokens, queries, []trace.Attention{plain, plain}, func(layer int, kind string, _, token int) []float32 {
+		row := f(layer, kind, token)
+		return row[:]
+	})
+}
+
+// shaped is a trace of layers with attention of their own, whose rows f gives.
+func shaped(tokens, queries int, attention []trace.Attention, f func(layer int, kind string, head, token int) []float32) *subject {
+	s := &subject{Header: trace.Header{
+		Name: "handmade", NumLayers: len(attention), Tokens: tokens, Queries: queries, Attention: attention,
 	}}
+	var held []*trace.Layer
+	for layer, a := range attention {
+		heads := func(kind string, n, first int) [][]float32 {
+			rows := make([][]float32, n)
+			for h := range rows {
+				for i := first; i < tokens; i++ {
+					rows[h] = append(rows[h], f(layer, kind, h, i)...)
+				}
+			}
+			return rows
+		}
+		s.Layers = append(s.Layers, layer)
+		held = append(held, &trace.Layer{
+			K: heads("k", a.KVHeads, 0), V: heads("v", a.KVHeads, 0), Q: heads("q", a.QHeads, tokens-queries), FirstQuery: tokens - queries,
+		})
+	}
+	s.read = func(layer, tokens int) (*trace.Layer, error) {
+		if layer >= len(held) {
+			return nil, fmt.Errorf("layer %d: not held", layer)
+		}
+		return held[layer].Prefix(tokens, &attention[layer]), nil
+	}
+	return s
 }
 
 func open(t testing.TB, name string, o trace.Options) *subject {
