@@ -60,7 +60,12 @@ func (m *mass) add(pool *kernel.Pool, ref *exactLayer, layer int, l *trace.Layer
 	})
 	delete(m.attended, layer)
 	m.lateKnown = m.lateKnown && ref.late != nil
+	width := len(ref.out) / rows
 	for row := range rows {
+		if !slices.ContainsFunc(ref.out[row*width:(row+1)*width], func(x float64) bool { return x != 0 }) {
+			m.rows-- // a head of zeros
+			continue
+		}
 		m.held += major[row] + minor[row]
 		if ref.late != nil {
 			m.late += max(0, ref.late[row]-minor[row])

@@ -25,11 +25,12 @@ type tally struct {
 
 // decided counts what decisions keep beside the stores, and what a group's prompt takes when it is reduced.
 func (t *tally) decided(c Cell, group []int, decisions []cache.Decision, s *cache.Store) {
-	t.once = 0
+	once := int64(0)
 	for _, d := range decisions {
-		t.once += int64(d.MetaPerCache)
+		once += int64(d.MetaPerCache)
 		t.weights += d.Weights
 	}
+	t.once = max(t.once, once) // layers that are left alone keep none
 	t.peak = max(t.peak, t.prefilled+int64(s.Producers())*c.layerBytes(group[0], c.prompt())) // other layers of the group make no rows
 	t.prefilled += s.Bytes()
 }

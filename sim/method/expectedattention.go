@@ -64,12 +64,21 @@ func (m expectedAttention) Decide(c Cell, v *cache.View) (cache.Decision, error)
 		for l, layer := range v.Q {
 			mean, cov := angles.queries(v, layer[h], rotation)
 			logits := expectedLogits(v.K[h/v.Group()][m.sinks*v.Dim:], mean, cov, v.Rules[l][h].Scale)
-			v.Rules[l][h].Logits(logits, v.Pos[h/v.Group()][m.sinks:], v.Tokens())
+			ofNext(v.Rules[l][h], v.Tokens()).Logits(logits, v.Pos[h/v.Group()][m.sinks:], v.Tokens())
 			softmax(logits)
 			expected[h] = append(expected[h], logits)
 		}
 	})
 	return keepBest(c, v, budget, func(j int) []float64 { return m.scores(v, j, expected) }), nil
+}
+
+// ofNext is the rule by which the token after a prompt reads it; where that reads nothing of it, since a chunk begins, all
+// keys count.
+func ofNext(r kernel.Rule, token int) *kernel.Rule {
+	if r.First(token) == token {
+		r.Window, r.Chunk = 0, 0
+	}
+	return &r
 }
 
 // meanRotation is the mean rotation of the positions to come, for each pair of channels.

@@ -27,5 +27,8 @@ func (mha) Fit(c Cell) (Cell, error) {
 
 // Decide repeats each head for the query heads that read it.
 func (mha) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
+	if v.Group() == 1 {
+		return cache.Decision{}, nil
+	}
 	return cache.Decision{Map: repeat(v.Heads(), v.Group())}, nil
 }

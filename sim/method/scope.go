@@ -108,12 +108,13 @@ func (p *Pipeline) shown(stage int, c Cell) Cell {
 func (c Cell) scheduled() int { return c.NumLayers - len(c.Left) }
 
 func (c Cell) place(layer int) int {
+	below := 0
 	for _, l := range c.Left {
 		if l < layer {
-			layer--
+			below++
 		}
 	}
-	return layer
+	return layer - below
 }
 
 // keepRing is the decision of a layer's own window. A prompt that is packed loses no rows afterwards.
