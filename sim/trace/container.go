@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 
 	"kvgauge/sim/record"
@@ -18,6 +17,8 @@ type container struct {
 	tensors map[string]tensor
 	sum     func() (string, error) // sha256 of the content
 	release func() error
+
+	unreadable []string // arrays that are no tensors, by their names of layers
 
 	embedded int64 // bytes of the program that the container is; 0 for files
 }
@@ -41,12 +42,6 @@ func (x tensor) read() ([]byte, error) {
 	_, err = io.ReadFull(r, buf)
 	return buf, err
 }
-
-// rowName matches the tensors that hold a layer's rows.
-var rowName = regexp.MustCompile(`^layers\.([0-9]+)\.[qkv]$`)
-
-// invFreqName is the tensor of rotary frequencies that do not follow from rope_theta.
-const invFreqName = "rope_inv_freq"
 
 func (c *container) hash() (string, error) { return c.sum() }
 
@@ -117,16 +112,20 @@ func (c *container) rows(name string, first, skip, n int) ([][]float32, error) {
 	return out, nil
 }
 
-// vector reads a whole F32 tensor of one dimension.
-func (c *container) vector(name string) ([]float32, error) {
+// vector reads a whole tensor of one dimension.
+func (c *container) vector(name string) ([]float64, error) {
 	x := c.tensors[name]
 	buf, err := x.read()
 	if err != nil {
 		return nil, within("tensor", name, cause(err))
 	}
-	out := make([]float32, x.shape[0])
-	if i := toFloat32(out, buf, x.dtype); i >= 0 {
-		return nil, fmt.Errorf("tensor %s: element %d: %v, want a finite number", name, i, out[i])
+	values := make([]float32, x.shape[0])
+	if i := toFloat32(values, buf, x.dtype); i >= 0 {
+		return nil, fmt.Errorf("tensor %s: element %d: %v, want a finite number", name, i, values[i])
+	}
+	out := make([]float64, len(values))
+	for i, v := range values {
+		out[i] = float64(v)
 	}
 	return out, nil
 }
@@ -135,7 +134,7 @@ func (c *container) vector(name string) ([]float32, error) {
 func (c *container) carried() []string {
 	var names []string
 	for name := range c.tensors {
-		if name != invFreqName && !rowName.MatchString(name) {
+		if !isOwn(name) {
 			names = append(names, name)
 		}
 	}

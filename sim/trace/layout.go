@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Bounds on what a trace may say of itself, far above any model.
@@ -27,13 +28,23 @@ func newTrace(c *container) (*Trace, error) {
 	if t.Layers, err = layerNumbers(c.tensors); err != nil {
 		return nil, err
 	}
-	if err := t.setShape(c.tensors); err != nil {
+	if t.Unknown, err = c.strangers(t.Layers); err != nil {
 		return nil, err
 	}
-	if err := t.setMetadata(c.meta); err != nil {
+	all := &fields{where: "metadata field ", texts: c.meta}
+	of, ignored, err := layerFieldsOf(all, t.Layers)
+	if err != nil {
 		return nil, err
 	}
-	if err := t.setInvFreq(c); err != nil {
+	t.Unknown = append(t.Unknown, ignored...)
+	slices.Sort(t.Unknown)
+	if err := t.setShape(c.tensors, c.meta["version"] == firstVersion); err != nil {
+		return nil, err
+	}
+	if err := t.setMetadata(all); err != nil {
+		return nil, err
+	}
+	if err := t.setAttention(c, of); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -43,13 +54,13 @@ func newTrace(c *container) (*Trace, error) {
 func layerNumbers(tensors map[string]tensor) ([]int, error) {
 	var layers []int
 	for name := range tensors {
-		m := rowName.FindStringSubmatch(name)
-		if m == nil {
+		if !isRows(name) {
 			continue
 		}
-		n, err := strconv.Atoi(m[1])
-		if err != nil || n >= maxLayers || strconv.Itoa(n) != m[1] {
-			return nil, fmt.Errorf("tensor %s: layer number %s, want 0 to %d without leading zeros", printable(name), printable(m[1]), maxLayers-1)
+		number, _, _ := tensorOf(name)
+		n, err := layerNumber(number)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %s: layer number %s, %w", printable(name), printable(number), err)
 		}
 		layers = append(layers, n)
 	}
@@ -60,12 +71,12 @@ func layerNumbers(tensors map[string]tensor) ([]int, error) {
 	return slices.Compact(layers), nil
 }
 
-// setShape takes heads, dimensions and lengths from the first layer and holds the other layers against it.
-func (h *Header) setShape(tensors map[string]tensor) error {
-	var q, k []int
+// setShape takes heads, widths and lengths from the tensors. Where they are uniform, as in version 1, all layers have those
+// of the first, and values the width of keys.
+func (h *Header) setShape(tensors map[string]tensor, uniform bool) error {
 	h.Attention = make([]Attention, len(h.Layers))
-	for _, layer := range h.Layers {
-		for _, kind := range []string{"k", "v", "q"} { // keys first: they say what the queries may be
+	for i, layer := range h.Layers {
+		for _, kind := range []string{"k", "v", "q"} { // keys first: they say what the others may be
 			name := fmt.Sprintf("layers.%d.%s", layer, kind)
 			x, ok := tensors[name]
 			if !ok {
@@ -74,76 +85,84 @@ func (h *Header) setShape(tensors map[string]tensor) error {
 			if rowBytes[x.dtype] == 0 {
 				return fmt.Errorf("tensor %s: dtype %s, want %s", name, printable(x.dtype), rowDtypes)
 			}
-			want := &k
-			if kind == "q" {
-				want = &q
-			}
-			if *want == nil {
-				if err := checkShape(x.shape, k); err != nil {
-					return fmt.Errorf("tensor %s: %w", name, err)
-				}
-				*want = x.shape
-			}
-			if !slices.Equal(x.shape, *want) {
-				return fmt.Errorf("tensor %s: shape %v, want %v", name, x.shape, *want)
+			if err := h.takeShape(i, kind, x.shape, uniform); err != nil {
+				return fmt.Errorf("tensor %s: %w", name, err)
 			}
 		}
-	}
-	h.Tokens, h.Queries = k[0], q[0]
-	for i := range h.Attention {
-		h.Attention[i] = Attention{QHeads: q[1], KVHeads: k[1], QKDim: k[2], VDim: k[2], RopeFactor: 1}
 	}
 	return nil
 }
 
-// checkShape checks [rows, heads, dim], of queries against the shape k of the keys.
-func checkShape(shape, k []int) error {
-	if len(shape) != 3 {
+// frameOf is what the shape of a tensor of the i-th layer must be, so far as those before it say.
+func (h *Header) frameOf(i int, kind string, uniform bool) frame {
+	first := &h.Attention[0]
+	switch known := uniform && i > 0; {
+	case kind == "v" && uniform, kind == "k" && known:
+		return frame{h.Tokens, first.KVHeads, first.QKDim}
+	case kind == "v":
+		return frame{h.Tokens, h.Attention[i].KVHeads, 0}
+	case kind == "k":
+		return frame{h.Tokens, 0, 0}
+	case known:
+		return frame{h.Queries, first.QHeads, first.QKDim}
+	}
+	return frame{h.Queries, 0, 0}
+}
+
+// takeShape takes the shape of a tensor of the i-th layer.
+func (h *Header) takeShape(i int, kind string, shape []int, uniform bool) error {
+	if err := h.frameOf(i, kind, uniform).check(shape); err != nil {
+		return err
+	}
+	a := &h.Attention[i]
+	switch kind {
+	case "k":
+		h.Tokens, a.KVHeads, a.QKDim = shape[0], shape[1], shape[2]
+		return nil
+	case "v":
+		a.VDim = shape[2]
+		return nil
+	}
+	h.Queries, a.QHeads = shape[0], shape[1]
+	switch {
+	case shape[0] > h.Tokens:
+		return fmt.Errorf("shape %v, want at most the %d rows of the keys", shape, h.Tokens)
+	case shape[1]%a.KVHeads != 0:
+		return fmt.Errorf("shape %v, want a multiple of the %d KV heads", shape, a.KVHeads)
+	case shape[2] != a.QKDim:
+		return fmt.Errorf("shape %v, want the head_dim of the keys, %d", shape, a.QKDim)
+	}
+	return nil
+}
+
+// frame is what a shape [rows, heads, channels] must be; 0 is any number within the bounds.
+type frame [3]int
+
+func (f frame) check(shape []int) error {
+	known := !slices.Contains(f[:], 0)
+	if len(shape) != len(f) && !known {
 		return fmt.Errorf("shape %v, want [rows, heads, head_dim]", shape)
 	}
 	for i, most := range []int{maxTokens, maxHeads, maxHeadDim} {
-		if shape[i] < 1 || shape[i] > most {
+		if !known && (shape[i] < 1 || shape[i] > most) {
 			return fmt.Errorf("shape %v, want 1 to %d %s", shape, most, [...]string{"rows", "heads", "channels"}[i])
 		}
 	}
-	switch {
-	case k == nil:
-		return nil
-	case shape[0] > k[0]:
-		return fmt.Errorf("shape %v, want at most the %d rows of the keys", shape, k[0])
-	case shape[1]%k[1] != 0:
-		return fmt.Errorf("shape %v, want a multiple of the %d KV heads", shape, k[1])
-	case shape[2] != k[2]:
-		return fmt.Errorf("shape %v, want the head_dim of the keys, %d", shape, k[2])
+	for i, want := range f {
+		if len(shape) != len(f) || want != 0 && shape[i] != want {
+			return fmt.Errorf("shape %v, want %v", shape, f)
+		}
 	}
 	return nil
 }
 
-// setInvFreq replaces the frequencies that follow from rope_theta by those of tensor rope_inv_freq.
-func (h *Header) setInvFreq(c *container) error {
-	x, ok := c.tensors[invFreqName]
-	if !ok {
-		return nil
-	}
-	rope := &h.Attention[0].Rope // which all layers share
-	want := []int{rope.Dims / 2}
-	switch {
-	case rope.Dims == 0:
-		return fmt.Errorf("tensor %s: no metadata field rope_theta, want it beside", invFreqName)
-	case x.dtype != "F32":
-		return fmt.Errorf("tensor %s: dtype %s, want F32", invFreqName, printable(x.dtype))
-	case !slices.Equal(x.shape, want):
-		return fmt.Errorf("tensor %s: shape %v, want %v (half of rope_dims)", invFreqName, x.shape, want)
-	}
-	values, err := c.vector(invFreqName)
-	if err != nil {
-		return err
-	}
-	for p, w := range values {
-		if w < 0 {
-			return fmt.Errorf("tensor %s: pair %d: %v, want no negative frequency", invFreqName, p, w)
+// String names what is free.
+func (f frame) String() string {
+	var parts []string
+	for i, n := range f {
+		if parts = append(parts, strconv.Itoa(n)); n == 0 {
+			parts[i] = [...]string{"rows", "heads", "channels"}[i]
 		}
-		rope.InvFreq[p] = float64(w)
 	}
-	return nil
+	return "[" + strings.Join(parts, " ") + "]"
 }

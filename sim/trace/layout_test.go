@@ -112,8 +112,9 @@ func TestMetadataRefused(t *testing.T) {
 	tests := []struct{ field, value, want string }{
 		{"format", absent, "missing, want kvgauge-trace"},
 		{"format", "kvgauge-external", "kvgauge-external, want kvgauge-trace"},
-		{"version", absent, "missing, want 1"},
-		{"version", "2", "2, want 1"},
+		{"version", absent, "missing, want 1 or 2"},
+		{"version", "3", "3, want 1 or 2"},
+		{"version", "02", "02, want 1 or 2"},
 		{"model", absent, "missing, want the model's name"},
 		{"model", "", "missing, want the model's name"},
 		{"num_layers", "5", "5, want an integer from 6 to 65536"},

@@ -34,7 +34,7 @@ func openNPY(members map[string]member, name string) (*container, error) {
 			return nil, fmt.Errorf("%s: %w", metadataFile, err)
 		}
 	}
-	for field, absent := range map[string]string{"format": formatName, "version": formatVersion, "model": name} {
+	for field, absent := range map[string]string{"format": formatName, "version": firstVersion, "model": name} {
 		if _, ok := c.meta[field]; !ok {
 			c.meta[field] = absent
 		}
@@ -45,9 +45,11 @@ func openNPY(members map[string]member, name string) (*container, error) {
 			continue
 		}
 		x, err := npyTensor(members[file])
-		switch own := array == invFreqName || rowName.MatchString(array); {
+		switch own := isOwn(array); {
 		case err != nil && own:
 			return nil, within("tensor", array, err)
+		case err != nil && layerTensor.MatchString(array):
+			c.unreadable = append(c.unreadable, array)
 		case err == nil && (own || array != "__metadata__"):
 			c.tensors[array] = x
 		}

@@ -246,7 +246,7 @@ func TestNPYMetadataRefused(t *testing.T) {
 		`{"a":"1","a":"2"}`:      "metadata.json: byte 12: key a comes twice",
 		`{} {}`:                  "metadata.json: byte 4: text after the object",
 		`{"a":"1"`:               "metadata.json: byte 8: unexpected EOF",
-		`{"version":"2"}`:        "metadata field version: 2, want 1",
+		`{"version":"3"}`:        "metadata field version: 3, want 1 or 2",
 		`{"format":"something"}`: "metadata field format: something, want kvgauge-trace",
 	} {
 		files := filesOf(nil, arrays)

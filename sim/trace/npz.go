@@ -66,7 +66,7 @@ func checkMember(f *zip.File, size int64) error {
 // wantArrays says what a folder or archive without a trace lacks.
 func wantArrays(members map[string]member) error {
 	for file := range members {
-		if rowName.MatchString(strings.TrimSuffix(file, ".npy")) {
+		if isRows(strings.TrimSuffix(file, ".npy")) {
 			return nil
 		}
 	}

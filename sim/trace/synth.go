@@ -46,14 +46,16 @@ const companionTokens = 512
 // u, u' and the codes are added after the rotary embedding, in the slowest pairs, as if it left those alone:
 // over the lengths that a model with this theta is trained for it hardly rotates them, and so a sink stays one
 // at any length. The price is that undoing the embedding rotates them: beyond about 8k tokens at theta 10000,
-// figures of unrotated keys are of that rotation, which a larger theta slows. S and A grow with ln t as the
-// log-sum-exp of all other keys does, so that their masses depend little on the length.
+// figures of unrotated keys are of that rotation, which a larger theta slows. S and A grow with ln t, t the keys that
+// the query reads, as the log-sum-exp of all other keys does, so that their masses depend little on the length.
+//
+// Attention may be anything that a layer can say (synth_layers.go). Products of rows make up for the scale; a soft cap,
+// slopes and sinks come on top of the logits that the formulas give, and without rotation all keys are as near.
 type synth struct {
 	args synthArgs
 	seed uint64
-	text uint64    // key of the content
-	plan []Needle  // of the longest trace possible
-	freq []float64 // [head_dim/2] radians per position
+	text uint64   // key of the content
+	plan []Needle // of the longest trace possible
 }
 
 var _ source = (*synth)(nil)
@@ -71,9 +73,8 @@ func openSynth(spec string, o Options) (*Trace, error) {
 	}
 	s := &synth{args: a, seed: max(1, o.Seed)}
 	s.text = keyed(forText, s.seed, uint64(a.int("text")))
-	s.plan = planNeedles(s.text, a.int("layers"), a.int("kv_heads"), a.int("needles"))
-	dim, tokens := a.int("head_dim"), a.int("tokens")
-	s.freq = frequencies(a["theta"], dim)
+	s.plan = planNeedles(s.text, a.needleHomes(), a.int("needles"))
+	tokens := a.int("tokens")
 	t := &Trace{src: s, Header: Header{
 		Name:  a.canonical(given["tokens"]),
 		Model: fmt.Sprintf("synth-%d", a.int("model")),
@@ -84,10 +85,7 @@ func openSynth(spec string, o Options) (*Trace, error) {
 	}}
 	for l := range t.NumLayers {
 		t.Layers = append(t.Layers, l)
-		t.Attention = append(t.Attention, Attention{
-			QHeads: a.int("q_heads"), KVHeads: a.int("kv_heads"), QKDim: dim, VDim: dim, Scale: 1 / math.Sqrt(float64(dim)),
-			Rope: Rope{Theta: a["theta"], Style: "neox", Dims: dim, InvFreq: s.freq}, RopeFactor: 1,
-		})
+		t.Attention = append(t.Attention, a.at(l).attention(l))
 	}
 	return t, nil
 }
@@ -109,24 +107,27 @@ func (s *synth) read(layer, tokens, firstQuery int) (*Layer, error) {
 	if layer < 0 || layer >= s.args.int("layers") {
 		return nil, fmt.Errorf("layer %d: it holds 0 to %d", layer, s.args.int("layers")-1)
 	}
-	m := newLayerModel(s.args, layer)
+	a := s.args.at(layer)
+	m, freq := newLayerModel(a, layer), a.frequenciesOf()
 	rows := func(heads, n int) [][]float32 {
 		r := make([][]float32, heads)
 		for h := range r {
-			r[h] = make([]float32, n*s.args.int("head_dim"))
+			r[h] = make([]float32, n)
 		}
 		return r
 	}
+	dim := a.int("head_dim")
 	l := &Layer{
-		K: rows(len(m.kv), tokens), V: rows(len(m.kv), tokens), Q: rows(len(m.heads), tokens-firstQuery), FirstQuery: firstQuery,
+		K: rows(len(m.kv), tokens*dim), V: rows(len(m.kv), tokens*a.int("v_dim")),
+		Q: rows(len(m.heads), (tokens-firstQuery)*dim), FirstQuery: firstQuery,
 	}
 	var writers []*writer
 	for g := range m.kv {
-		writers = append(writers, s.newWriter(m, layer, g))
+		writers = append(writers, s.newWriter(a, m, layer, g))
 	}
 	for first := 0; first < tokens; first += synthChunk {
 		n := min(synthChunk, tokens-first)
-		r := newRotaryTable(s.freq, first, n)
+		r := newRotaryTable(freq, first, n)
 		var all sync.WaitGroup
 		for _, w := range writers { // each writes the rows of its own heads
 			all.Go(func() {

@@ -3,7 +3,7 @@ package trace
 import "math"
 
 // Magnitudes of the model, chosen so that stats.Measure finds what it finds in smollm2 and bytelm. Logits are
-// q.k/sqrt(head_dim).
+// q.k/sqrt(head_dim), or q.k by the scale that is asked for.
 const (
 	contentLogit = 1.8       // standard deviation of a query's logits over contents
 	heavyLogit   = 7.5       // of a heavy token
@@ -31,8 +31,8 @@ const (
 type kvModel struct {
 	bias      []float32  // [head_dim] b: locality; norm 1
 	content   []int      // [rank] P: dimension of each content direction; whole pairs
-	values    []float32  // [rank][head_dim] C: basis of the values
-	valueBias []float32  // [head_dim]
+	values    []float32  // [rank][v_dim] C: basis of the values
+	valueBias []float32  // [v_dim]
 	sink      [2]float32 // u in the slowest pair; norm 1
 	needles   []int      // dimensions of needle codes: code c is the c/2-th of them, positive where c is even
 }
@@ -61,16 +61,18 @@ func contentPairs(dim int) (content, needles int) {
 	return dim/2 - dim/4 - needles - 1, needles
 }
 
-// newLayerModel draws the structure of a layer.
-func newLayerModel(a synthArgs, layer int) *layerModel {
-	m := &layerModel{}
-	key := func(purpose uint64, i int) uint64 {
-		return keyed(uint64(a.int("model")), purpose, uint64(layer), uint64(i))
-	}
+// headKey is the key of what the structure of a head is drawn from.
+func (a synthArgs) headKey(purpose uint64, layer, head int) uint64 {
+	return keyed(uint64(a.int("model")), purpose, uint64(layer), uint64(head))
+}
+
+// headModels draws the structure of the query heads of a layer, whose parameters these are.
+func (a synthArgs) headModels(layer int) []headModel {
+	var heads []headModel
 	// The first layers of real models attend more evenly, and the very first has no sink.
 	sharp := 1 - 0.4*math.Exp2(-float64(layer))
 	for h := range a.int("q_heads") {
-		k := key(forHeads, h)
+		k := a.headKey(forHeads, layer, h)
 		head := headModel{
 			local:   a["locality"] * sharp * between(k+1, 0.85, 1.2),
 			sink:    a["sink"] * between(k+2, 1.0, 1.3),
@@ -80,18 +82,40 @@ func newLayerModel(a synthArgs, layer int) *layerModel {
 		if layer == 0 {
 			head.sink = 0
 		}
-		m.heads = append(m.heads, head)
+		heads = append(heads, head)
 	}
+	return heads
+}
+
+// others is the log-sum-exp of the contents of so many keys, for logits of a normal distribution: the measure of sink and
+// locality.
+func (m *headModel) others(keys int) float64 {
+	return math.Log(float64(keys)) + m.content*m.content/2
+}
+
+// usual is about the log-sum-exp of all keys at 1024 tokens: contents, nearby ones more, and the sink's, which heavy tokens
+// and the sink lower.
+func (m *headModel) usual() float64 {
+	const near = 1.5
+	lse := m.others(1024)
+	return math.Log(math.Exp(lse*(1-m.sink))+1) + near*m.local - m.heavy
+}
+
+// newLayerModel draws the structure of a layer, whose parameters these are.
+func newLayerModel(a synthArgs, layer int) *layerModel {
+	m := &layerModel{heads: a.headModels(layer)}
 	for g := range a.int("kv_heads") {
-		m.kv = append(m.kv, newKVModel(a.int("head_dim"), a.rankOf(), func(purpose uint64) uint64 { return key(purpose, g) }))
+		m.kv = append(m.kv, newKVModel(a.int("head_dim"), a.int("v_dim"), a.rankOf(), func(purpose uint64) uint64 {
+			return a.headKey(purpose, layer, g)
+		}))
 	}
 	return m
 }
 
-// newKVModel draws the structure of a KV head.
-func newKVModel(dim, rank int, key func(purpose uint64) uint64) kvModel {
+// newKVModel draws the structure of a KV head with keys of dim channels and values of width.
+func newKVModel(dim, width, rank int, key func(purpose uint64) uint64) kvModel {
 	m := kvModel{
-		bias: make([]float32, dim), valueBias: make([]float32, dim), values: make([]float32, dim*rank),
+		bias: make([]float32, dim), valueBias: make([]float32, width), values: make([]float32, width*rank),
 	}
 	half, local := dim/2, dim/4
 	var norm float64
@@ -118,14 +142,14 @@ func newKVModel(dim, rank int, key func(purpose uint64) uint64) kvModel {
 	}
 	sin, cos := math.Sincos(2 * math.Pi * uniform(key(forHeads)))
 	m.sink = [2]float32{float32(cos), float32(sin)}
-	drawn := make([]float32, dim*rank) // [head_dim][rank]
+	drawn := make([]float32, width*rank) // [v_dim][rank]
 	normals(drawn, key(forValues))
 	for i, x := range drawn {
-		m.values[i%rank*dim+i/rank] = x * float32(valueContent/math.Sqrt(float64(dim)))
+		m.values[i%rank*width+i/rank] = x * float32(valueContent/math.Sqrt(float64(width)))
 	}
 	normals(m.valueBias, key(forValues)+1)
 	for i := range m.valueBias {
-		m.valueBias[i] *= float32(valueBias * math.Sqrt(float64(rank)/float64(dim)))
+		m.valueBias[i] *= float32(valueBias * math.Sqrt(float64(rank)/float64(width)))
 	}
 	return m
 }

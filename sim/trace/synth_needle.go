@@ -1,6 +1,11 @@
 package trace
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+
+	"kvgauge/sim/kernel"
+)
 
 // A needle is a key without content or locality, only a code, in dimensions where ordinary queries hold
 // nothing but noise: nobody asks for it, although its norm is that of the other keys, until one query
@@ -15,12 +20,19 @@ const (
 	leastNeedleWindow = 64
 )
 
+// needleHome is a layer that needles are planted in.
+type needleHome struct {
+	layer, kvHeads int
+	rule           kernel.Rule // which keys its queries read
+}
+
 // planNeedles lists all needles of a model and text, whatever the length of the trace, so that a longer
 // trace has those of a shorter one: perWindow of them are asked for in the decode window of every power
 // of two n, the last min(64, max(16, n/8)) of its tokens. The key of the first lies within the first
-// sixteenth; the silences of the others visit the octaves from 16 to n evenly. Each needle is of the
-// layer after that of the needle before, and after the last layer of the next head.
-func planNeedles(text uint64, layers, kvHeads, perWindow int) []Needle {
+// sixteenth; the silences of the others visit the octaves from 16 to n evenly. Each needle is of the home
+// after that of the needle before, and after the last home of the next head. Those whose key the query does not read are
+// left out.
+func planNeedles(text uint64, homes []needleHome, perWindow int) []Needle {
 	var plan []Needle
 	taken := map[Needle]bool{} // keys, with Query 0
 	for n := leastNeedleWindow; n <= maxSynthTokens; n *= 2 {
@@ -30,7 +42,8 @@ func planNeedles(text uint64, layers, kvHeads, perWindow int) []Needle {
 			draw := func(lo, hi int) int { // in [lo, hi)
 				return int(between(keyed(text, forNeedles, uint64(i)), float64(lo), float64(hi)))
 			}
-			d := Needle{Layer: i % layers, KVHead: i / layers % kvHeads}
+			home := homes[i%len(homes)]
+			d := Needle{Layer: home.layer, KVHead: i / len(homes) % home.kvHeads}
 			if j == 0 {
 				d.Key = draw(firstNeedleKey, max(firstNeedleKey+1, n/16))
 			} else {
@@ -45,7 +58,11 @@ func planNeedles(text uint64, layers, kvHeads, perWindow int) []Needle {
 			plan = append(plan, d)
 		}
 	}
-	return plan
+	i := -1
+	return slices.DeleteFunc(plan, func(n Needle) bool {
+		i++
+		return n.Key < homes[i%len(homes)].rule.First(n.Query)
+	})
 }
 
 // evenly returns the i-th number of a sequence that fills [0, n) evenly from any beginning: multiples of

@@ -12,7 +12,11 @@ import (
 // beginning, and the silences reach from 16 tokens to nearly the whole length.
 func TestNeedlePlan(t *testing.T) {
 	for _, shape := range [][3]int{{4, 8, 4}, {1, 1, 1}, {1, 1, 16}, {30, 3, 2}} {
-		plan := planNeedles(7, shape[0], shape[1], shape[2])
+		var homes []needleHome
+		for layer := range shape[0] {
+			homes = append(homes, needleHome{layer: layer, kvHeads: shape[1]})
+		}
+		plan := planNeedles(7, homes, shape[2])
 		octaves := map[int]bool{}
 		type row struct{ layer, head, token int }
 		keys, queries := map[row]bool{}, map[row]bool{}

@@ -1,7 +1,9 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -38,6 +40,19 @@ var synthParams = []SynthParam{
 	{"layer_similarity", "0.8", "correlation of the content of adjacent layers", 0, 1, false},
 	{"query_similarity", "0.85", "cosine of adjacent queries, rotation aside", 0.1, 1, false},
 	{"needles", "8", "needles asked for in the decode window of each power of two; 0 is none", 0, 16, true},
+	{"v_dim", "0", "dimensions of a value, a multiple of 8; 0 is head_dim", 0, 512, true},
+	{"scale", "0", "factor of the logits, which rows make up for; 0 is 1/sqrt(head_dim)", 0, 16, false},
+	{"softcap", "0", "cap of the logits; 0 is none", 0, 1000, false},
+	{"sinks", "0", "odds of a logit in each softmax that has no value, besides token 0, at 1024 tokens; 0 is none", 0, 4, false},
+	{"alibi", "0", "1: ALiBi with the slopes 2^(-8(h+1)/q_heads)", 0, 1, true},
+	{"rope", "1", "0: no rotary embedding", 0, 1, true},
+	{"window", "0", "tokens that a query reads, up to its own; 0 is all", 0, maxSynthTokens, true},
+	{"chunk", "0", "tokens of a chunk, of which a query reads its own; 0 is none", 0, maxSynthTokens, true},
+	{"full_every", "0", "every layer of so many, the last, is without window and chunk; 0 is none", 0, 512, true},
+	{"nope_full", "0", "1: no rotary embedding in the layers of full_every", 0, 1, true},
+	{"window_kv_heads", "0", "KV heads of the layers that are not those of full_every; 0 is kv_heads", 0, 1024, true},
+	{"window_head_dim", "0", "dimensions of a head of these, a multiple of 8 from 16; 0 is head_dim", 0, 512, true},
+	{"window_theta", "0", "base of the rotary embedding of these, from 1; 0 is theta", 0, 1e12, false},
 }
 
 const (
@@ -115,16 +130,40 @@ func parseSynth(spec string) (args synthArgs, given map[string]bool, err error) 
 	return args, given, args.check()
 }
 
-// check refuses shapes that fit no trace.
+// check refuses shapes that fit no trace, and what would say nothing.
 func (a synthArgs) check() error {
-	if a.int("q_heads")%a.int("kv_heads") != 0 {
-		return fmt.Errorf("q_heads=%d: want a multiple of kv_heads=%d", a.int("q_heads"), a.int("kv_heads"))
+	for _, name := range []string{"kv_heads", "window_kv_heads"} {
+		if n := a.int(name); n > 0 && a.int("q_heads")%n != 0 {
+			return fmt.Errorf("q_heads=%d: want a multiple of %s=%d", a.int("q_heads"), name, n)
+		}
 	}
-	if a.int("head_dim")%8 != 0 {
-		return fmt.Errorf("head_dim=%d: want a multiple of 8", a.int("head_dim"))
+	for _, name := range []string{"head_dim", "window_head_dim", "v_dim"} {
+		if a.int(name)%8 != 0 {
+			return fmt.Errorf("%s=%d: want a multiple of 8", name, a.int(name))
+		}
 	}
-	if b := 4 * a["tokens"] * a["head_dim"] * (a["q_heads"] + 2*a["kv_heads"]); b > maxSynthLayer {
-		return fmt.Errorf("tokens=%d: a layer takes %.0f GiB, want at most %d", a.int("tokens"), b/(1<<30), maxSynthLayer>>30)
+	for _, p := range []struct {
+		name  string
+		least float64
+	}{{"window_head_dim", 16}, {"window_theta", 1}, {"scale", 0.001}, {"full_every", 2}} {
+		if x := a[p.name]; 0 < x && x < p.least {
+			return fmt.Errorf("%s=%s: want 0, or %s or more", p.name, synthNumber(x), synthNumber(p.least))
+		}
+	}
+	switch n := a.int("full_every"); {
+	case n > a.int("layers"):
+		return fmt.Errorf("full_every=%d: want at most layers=%d", n, a.int("layers"))
+	case n == 0 && a["nope_full"] > 0:
+		return errors.New("nope_full=1: want full_every beside it")
+	case n > 0 && maps.Equal(a.at(0), a.at(n-1)):
+		return fmt.Errorf("full_every=%d: want window, chunk, nope_full or a window_ parameter beside it", n)
+	}
+	for _, layer := range []int{0, max(0, a.int("full_every")-1)} {
+		l := a.at(layer)
+		b := 4 * a["tokens"] * (l["q_heads"]*l["head_dim"] + l["kv_heads"]*(l["head_dim"]+l["v_dim"]))
+		if b > maxSynthLayer {
+			return fmt.Errorf("tokens=%d: a layer takes %.0f GiB, want at most %d", a.int("tokens"), b/(1<<30), maxSynthLayer>>30)
+		}
 	}
 	return nil
 }

@@ -14,6 +14,8 @@ func TestSynthSpecs(t *testing.T) {
 		{"synth:model=1,sink=1.0,layers=2,drift=0x1p2", "synth:layers=2"},
 		{"synth:sink=-0,q_heads=16,kv_heads=4", "synth:kv_heads=4,q_heads=16,sink=0"},
 		{"synth:theta=1e6,rank=.1", "synth:rank=0.1,theta=1000000"},
+		{"synth:window=0,sinks=0,rope=1,v_dim=0,full_every=0", "synth"},
+		{"synth:window=1k,full_every=2,window_head_dim=32,sinks=1.0", "synth:full_every=2,sinks=1,window=1024,window_head_dim=32"},
 	}
 	for _, tt := range tests {
 		if got := open(t, tt.spec, Options{}).Name; got != tt.name {
@@ -35,7 +37,7 @@ func TestSynthErrors(t *testing.T) {
 		{"synth:layers=0", "layers=0: want integer from 1 to 512"},
 		{"synth:layers=1.5", "layers=1.5: want integer"},
 		{"synth:layers=2,layers=2", "layers is given twice"},
-		{"synth:sinks=1", `no parameter "sinks", want one of model, text, layers, `},
+		{"synth:sinker=1", `no parameter "sinker", want one of model, text, layers, `},
 		{"synth:sink=NaN", "sink=NaN: want number from 0 to 4"},
 		{"synth:sink=", "sink=: want number"},
 		{"synth:drift=0", "drift=0: want number from 0.125 to 256"},
@@ -44,6 +46,18 @@ func TestSynthErrors(t *testing.T) {
 		{"synth:tokens=9007199254740993k", "want integer from 1 to 16777216"},
 		{"synth:head_dim=20", "head_dim=20: want a multiple of 8"},
 		{"synth:q_heads=8,kv_heads=3", "q_heads=8: want a multiple of kv_heads=3"},
+		{"synth:q_heads=8,window_kv_heads=3", "q_heads=8: want a multiple of window_kv_heads=3"},
+		{"synth:window_head_dim=20", "window_head_dim=20: want a multiple of 8"},
+		{"synth:window_head_dim=8", "window_head_dim=8: want 0, or 16 or more"},
+		{"synth:v_dim=12", "v_dim=12: want a multiple of 8"},
+		{"synth:scale=1e-9", "scale=0.000000001: want 0, or 0.001 or more"},
+		{"synth:window=-1", "window=-1: want integer from 0 to 16777216"},
+		{"synth:alibi=2", "alibi=2: want integer from 0 to 1"},
+		{"synth:nope_full=1", "nope_full=1: want full_every beside it"},
+		{"synth:full_every=2", "full_every=2: want window, chunk, nope_full or a window_ parameter beside it"},
+		{"synth:full_every=1,window=4", "full_every=1: want 0, or 2 or more"},
+		{"synth:full_every=6,window=4", "full_every=6: want at most layers=4"},
+		{"synth:tokens=16384k,head_dim=16,window_head_dim=512,q_heads=8", "a layer takes 768 GiB"},
 		{"synth:tokens=16384k,q_heads=1k,kv_heads=1k,head_dim=512", "tokens=16777216: a layer takes 98304 GiB, want at most 64"},
 	}
 	for _, tt := range tests {
@@ -85,6 +99,8 @@ func TestSynthParams(t *testing.T) {
 func FuzzSynthSpec(f *testing.F) {
 	for _, s := range []string{
 		"synth", "synth:layers=2,tokens=1k", "synth:sink=0.5,theta=1e4,rank=0.33", "synth:text=3,,model=2", "synth:drift=0x1p-2",
+		"synth:window=64,full_every=2,window_kv_heads=2,window_head_dim=32,v_dim=24,sinks=1", "synth:alibi=1,rope=0,softcap=30,scale=2",
+		"synth:chunk=8,full_every=3,nope_full=1,window_theta=1e6",
 	} {
 		f.Add(s)
 	}
@@ -101,7 +117,8 @@ func FuzzSynthSpec(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q: %v", spec, err)
 		}
-		if a["head_dim"]*(a["q_heads"]+2*a["kv_heads"]) > 1<<12 {
+		last := tr.Attention[tr.NumLayers-1]
+		if last.QHeads*last.QKDim+last.RowNumbers() > 1<<12 {
 			return
 		}
 		l, err := tr.Read(tr.NumLayers-1, min(4, tr.Tokens), 0)

@@ -1,6 +1,10 @@
 package trace
 
-import "math"
+import (
+	"math"
+
+	"kvgauge/sim/kernel"
+)
 
 // synthChunk is how many tokens share one rotary table.
 const synthChunk = 512
@@ -37,6 +41,11 @@ func (r rotaryTable) rotate(row []float32, i int) {
 // writer writes the rows of one KV head of one layer and of the query heads that read it.
 type writer struct {
 	synth  *synth
+	dim    int         // of queries and keys
+	width  int         // of values
+	root   float64     // turns a logit into a product of norms
+	rho    float64     // cosine of adjacent queries
+	rule   kernel.Rule // which keys a query reads
 	layer  int
 	head   int // KV head
 	kv     *kvModel
@@ -51,14 +60,14 @@ type writer struct {
 }
 
 // newWriter draws what the rows of a head have in common.
-func (s *synth) newWriter(m *layerModel, layer, g int) *writer {
-	a, group := s.args, s.args.int("q_heads")/s.args.int("kv_heads")
+func (s *synth) newWriter(a synthArgs, m *layerModel, layer, g int) *writer {
+	group := a.int("q_heads") / a.int("kv_heads")
 	rank := a.rankOf()
 	drifts := func(purpose uint64, head int) *drifting {
 		return newDrifting(newField(keyed(s.text, purpose, uint64(head)), layer, a["layer_similarity"], rank), a["drift"])
 	}
 	w := &writer{
-		synth: s, layer: layer, head: g, kv: &m.kv[g], first: g * group, heads: m.heads[g*group : (g+1)*group],
+		synth: s, dim: a.int("head_dim"), width: a.int("v_dim"), root: a.root(), rho: a["query_similarity"], rule: a.rule(), layer: layer, head: g, kv: &m.kv[g], first: g * group, heads: m.heads[g*group : (g+1)*group],
 		needle:  plant(s.plan, layer, g, 2*len(m.kv[g].needles)),
 		content: newField(keyed(s.text, forContent, uint64(g)), layer, a["layer_similarity"], rank),
 		topic:   drifts(forTopic, g),
@@ -77,21 +86,20 @@ func (w *writer) noise(purpose uint64, head, token int) uint64 {
 
 // write fills in the rows of the i-th token of a chunk.
 func (w *writer) write(l *Layer, r rotaryTable, i, token int) {
-	d := w.synth.args.int("head_dim")
-	row := func(rows []float32, at int) []float32 { return rows[at*d : (at+1)*d] }
+	row := func(rows []float32, at, d int) []float32 { return rows[at*d : (at+1)*d] }
 	w.topic.draw(w.y, token)
 	w.content.draw(w.z, uint64(token))
 	blend(w.z, w.y, float32(math.Sqrt(1-topicShare)), float32(math.Sqrt(topicShare)))
-	k := row(l.K[w.head], token)
+	k := row(l.K[w.head], token, w.dim)
 	w.key(k, token)
 	r.rotate(k, i)
 	w.fixKey(k, token)
-	w.value(row(l.V[w.head], token), token)
+	w.value(row(l.V[w.head], token, w.width), token)
 	if token < l.FirstQuery {
 		return
 	}
 	for j := range w.heads {
-		w.query(row(l.Q[w.first+j], token-l.FirstQuery), r, i, j, token)
+		w.query(row(l.Q[w.first+j], token-l.FirstQuery, w.dim), r, i, j, token)
 	}
 }
 
@@ -161,20 +169,18 @@ func (w *writer) value(v []float32, token int) {
 // query writes the query of the group's j-th head. w.y holds the topic; w.z is overwritten.
 func (w *writer) query(q []float32, r rotaryTable, i, j, token int) {
 	head, dim, rank := w.heads[j], float64(len(q)), float64(len(w.y))
-	// The log-sum-exp of all other keys, for logits of a normal distribution: the measure of sink and locality.
-	lse := math.Log(float64(token+1)) + head.content*head.content/2
+	lse := head.others(token - w.rule.First(token) + 1)
 	habits := 1.0
 	code, asks := w.needle.queries[token]
 	if asks {
 		habits = askingShare
 	}
-	root := math.Sqrt(dim) // turns a logit into a product of norms
+	root := w.root
 	local := habits * head.local * lse * root / keyLocal
 	content := habits * head.content * root / (keyContent * math.Sqrt(rank))
 	sink, heavy := habits*head.sink*lse*root/keyFixed, habits*head.heavy*root/keyFixed
 	energy := local*local + content*content*rank + sink*sink + heavy*heavy
-	rho := w.synth.args["query_similarity"]
-	noise := float32(math.Sqrt(energy * (1 - rho) / rho / dim))
+	noise := float32(math.Sqrt(energy * (1 - w.rho) / w.rho / dim))
 	toNear, toContent := float32(local), float32(content)
 
 	normals(q, w.noise(forNoiseQ, w.first+j, token))

@@ -5,7 +5,8 @@
 // than memory can be replayed from its beginning. Two sources stand behind it:
 //
 //   - a container of tensors (container.go): a safetensors file (safetensors.go, safetensors_header.go), an
-//     npz archive or a folder of npy files (npz.go, npy.go). layout.go and metadata.go check what it holds;
+//     npz archive or a folder of npy files (npz.go, npy.go). vocabulary.go knows the names that it may hold, layout.go,
+//     metadata.go, fields.go and attention.go check what these say;
 //   - the synthetic generator (synth.go).
 //
 // Open (open.go) chooses among them and the embedded real traces (builtin.go). Write (write.go) makes a
@@ -35,6 +36,8 @@ type Header struct {
 	PositionOffset int // position of token 0 in the rotary embedding
 	Needles        []Needle
 	Repeat         Span // tokens that repeat the context before them; zero where none do
+
+	Unknown []string // a line for each metadata field and tensor of the file that was ignored, sorted
 
 	Embedded int64 // bytes of the program itself that the trace lies in, which are in memory once they have been read
 }

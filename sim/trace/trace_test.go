@@ -37,20 +37,21 @@ func checkLayer(t testing.TB, tr *Trace, layer, tokens int) *Layer {
 	if l.FirstQuery != tr.FirstQuery() {
 		t.Fatalf("first query %d, want %d", l.FirstQuery, tr.FirstQuery())
 	}
-	check := func(what string, heads [][]float32, n, rows int) {
+	a := tr.At(layer)
+	check := func(what string, heads [][]float32, n, rows, dim int) {
 		t.Helper()
 		if len(heads) != n {
 			t.Fatalf("%d heads of %s, want %d", len(heads), what, n)
 		}
 		for h := range heads {
-			if len(heads[h]) != rows*tr.Attention[0].QKDim {
+			if len(heads[h]) != rows*dim {
 				t.Fatalf("%s head %d: %d values, want %d rows", what, h, len(heads[h]), rows)
 			}
 		}
 	}
-	check("k", l.K, tr.Attention[0].KVHeads, tokens)
-	check("v", l.V, tr.Attention[0].KVHeads, tokens)
-	check("q", l.Q, tr.Attention[0].QHeads, max(0, tokens-tr.FirstQuery()))
+	check("k", l.K, a.KVHeads, tokens, a.QKDim)
+	check("v", l.V, a.KVHeads, tokens, a.VDim)
+	check("q", l.Q, a.QHeads, max(0, tokens-tr.FirstQuery()), a.QKDim)
 	return l
 }
 
@@ -109,6 +110,23 @@ func small(dtype string) (map[string]string, map[string]array) {
 	return map[string]string{"format": "kvgauge-trace", "version": "1", "model": "m", "source": "a test"}, arrays
 }
 
+// unequal returns the parts of a valid trace of version 2, of as many tokens and queries: layer 2 has 4 heads on 2, keys
+// of 4 and values of 8 channels, layer 5 has 6 heads on 1, keys of 8 and values of 2.
+func unequal(dtype string) (map[string]string, map[string]array) {
+	meta, arrays := small(dtype)
+	meta["version"] = "2"
+	for layer, a := range map[int]Attention{2: {QHeads: 4, KVHeads: 2, QKDim: 4, VDim: 8}, 5: {QHeads: 6, KVHeads: 1, QKDim: 8, VDim: 2}} {
+		add := func(kind string, first, heads, dim int) {
+			name := fmt.Sprintf("layers.%d.%s", layer, kind)
+			arrays[name] = rowsOf(name, dtype, first, 6-first, heads, dim)
+		}
+		add("q", 2, a.QHeads, a.QKDim)
+		add("k", 0, a.KVHeads, a.QKDim)
+		add("v", 0, a.KVHeads, a.VDim)
+	}
+	return meta, arrays
+}
+
 // safetensorsOf lays out a file.
 func safetensorsOf(meta map[string]string, arrays map[string]array) []byte {
 	header := map[string]any{"__metadata__": meta}
@@ -146,19 +164,20 @@ func fromReader(r io.ReaderAt, size int64) (*Trace, error) {
 func checkDigits(t *testing.T, tr *Trace, layer int) {
 	t.Helper()
 	l := checkLayer(t, tr, layer, tr.Tokens)
-	check := func(kind string, heads [][]float32, first int) {
+	a := tr.At(layer)
+	check := func(kind string, heads [][]float32, first, dim int) {
 		name := fmt.Sprintf("layers.%d.%s", layer, kind)
 		for h, head := range heads {
 			for i, got := range head {
-				if want := digit(name, first+i/tr.Attention[0].QKDim, h, i%tr.Attention[0].QKDim); got != want {
+				if want := digit(name, first+i/dim, h, i%dim); got != want {
 					t.Fatalf("%s: head %d, value %d: %v, want %v", name, h, i, got, want)
 				}
 			}
 		}
 	}
-	check("k", l.K, 0)
-	check("v", l.V, 0)
-	check("q", l.Q, l.FirstQuery)
+	check("k", l.K, 0, a.QKDim)
+	check("v", l.V, 0, a.VDim)
+	check("q", l.Q, l.FirstQuery, a.QKDim)
 }
 
 // readAll reads every layer, whole and one token of it; errors are fine, panics are not.

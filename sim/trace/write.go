@@ -62,7 +62,7 @@ type item struct {
 	write       func(io.Writer) error
 }
 
-// items lists the tensors of the file: those carried along, the frequencies, the layers; wide elements
+// items lists the tensors of the file: those carried along, those of attention, the layers; wide elements
 // first, so that every tensor is aligned to its element.
 func (t *Trace) items(dtype string) []item {
 	var items []item
@@ -72,19 +72,7 @@ func (t *Trace) items(dtype string) []item {
 			items = append(items, item{name, x.dtype, x.shape, x.bytes, func(w io.Writer) error { return copyTensor(w, name, x) }})
 		}
 	}
-	if rope := t.Attention[0].Rope; rope.Dims > 0 && !slices.Equal(rope.InvFreq, frequencies(rope.Theta, rope.Dims)) {
-		values := make([]float32, len(rope.InvFreq))
-		for p, w := range rope.InvFreq {
-			values[p] = float32(w)
-		}
-		rows := [][]float32{values}
-		items = append(items, item{
-			invFreqName, "F32",
-			[]int{len(values)},
-			int64(4 * len(values)),
-			func(w io.Writer) error { return writeRows(w, invFreqName, "F32", rows, len(values), 0) },
-		})
-	}
+	items = append(items, t.attentionItems()...)
 	last := &lastLayer{trace: t}
 	for _, layer := range t.Layers {
 		a := t.At(layer)
@@ -109,6 +97,45 @@ func (t *Trace) items(dtype string) []item {
 	}
 	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(dtypeBits[b.dtype], dtypeBits[a.dtype]) })
 	return items
+}
+
+// attentionItems lists the tensors of numbers that the metadata do not hold.
+func (t *Trace) attentionItems() []item {
+	var items []item
+	add := func(name string, values []float64) {
+		if values == nil {
+			return
+		}
+		row := make([]float32, len(values))
+		for i, v := range values {
+			row[i] = float32(v)
+		}
+		items = append(items, item{
+			name, "F32",
+			[]int{len(row)},
+			int64(4 * len(row)),
+			func(w io.Writer) error { return writeRows(w, name, "F32", [][]float32{row}, len(row), 0) },
+		})
+	}
+	if t.inFirst() {
+		add(invFreqName, t.Attention[0].Rope.ownFrequencies())
+		return items
+	}
+	for i, layer := range t.Layers {
+		a, of := &t.Attention[i], fmt.Sprintf("layers.%d.", layer)
+		add(of+invFreqName, a.Rope.ownFrequencies())
+		add(of+"sinks", a.Sinks)
+		add(of+"alibi", a.ALiBi)
+	}
+	return items
+}
+
+// ownFrequencies are those that do not follow from Theta; nil where they do.
+func (r *Rope) ownFrequencies() []float64 {
+	if slices.Equal(r.InvFreq, frequencies(r.Theta, r.Dims)) {
+		return nil
+	}
+	return r.InvFreq
 }
 
 // lastLayer keeps the layer that was read last, for its three tensors.
@@ -140,7 +167,7 @@ func (t *Trace) fileHeader(items []item) ([]byte, error) {
 	}
 	if c, ok := t.src.(*container); ok {
 		carried := maps.Clone(c.meta)
-		for _, field := range metaFields {
+		for _, field := range slices.Concat(traceFields, layerFields) {
 			delete(carried, field)
 		}
 		maps.Copy(meta, carried)

@@ -1,0 +1,244 @@
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+
+	"kvgauge/sim/record"
+)
+
+// What the metadata fields format and version must say.
+const (
+	formatName    = "kvgauge-trace"
+	firstVersion  = "1" // one shape and one attention for all layers
+	secondVersion = "2" // those of each layer
+)
+
+// The metadata fields of a trace. Those of layers, at the top level, are the defaults of all layers.
+var (
+	traceFields = []string{
+		"format", "version", "model", "source", "num_layers", "position_offset", "needles", "repeat_span", "layers",
+	}
+	layerFields = []string{
+		"window", "chunk", "softcap", "scale", "rope_theta", "rope_style", "rope_dims", "rope_factor", "kv_from", "state_bytes",
+	}
+	secondFields = []string{"layers", "window", "chunk", "softcap", "rope_factor"} // that version 1 does not have
+	freeFields   = []string{"text", "note", "bits_per_token"}                      // for people
+)
+
+// freePrefix begins the names of fields that are for people, too.
+const freePrefix = "x_"
+
+// The tensors of a layer.
+var (
+	rowTensors    = []string{"q", "k", "v"}
+	secondTensors = []string{"rope_inv_freq", "sinks", "alibi"} // that version 1 does not have
+	latentTensors = []string{"c", "k_rope", "w_uk", "w_uv"}
+)
+
+// outputTensor is what the model's attention put out.
+const outputTensor = "o"
+
+// invFreqName is the tensor of rotary frequencies of all layers that do not follow from rope_theta.
+const invFreqName = "rope_inv_freq"
+
+// layerTensor matches the tensors of a layer.
+var layerTensor = regexp.MustCompile(`^layers\.([0-9]+)\.((?s:.+))$`)
+
+// unreadFields are those of layers that this program does not read yet.
+var unreadFields = map[string]string{
+	"kv_from":     "layers that read the keys and values of others",
+	"state_bytes": "layers that keep a state in place of keys",
+}
+
+// unread says of what this program does not read yet that it does not.
+func unread(what string) error {
+	return fmt.Errorf("this version of kvgauge does not read %s yet", what)
+}
+
+// tensorOf splits the name of a layer's tensor; ok says whether it is one that this program reads.
+func tensorOf(name string) (number, kind string, ok bool) {
+	m := layerTensor.FindStringSubmatch(name)
+	if m == nil {
+		return "", "", false
+	}
+	return m[1], m[2], slices.Contains(rowTensors, m[2]) || slices.Contains(secondTensors, m[2])
+}
+
+// isRows says whether a tensor holds rows of a layer.
+func isRows(name string) bool {
+	_, kind, _ := tensorOf(name)
+	return slices.Contains(rowTensors, kind)
+}
+
+// isOwn says whether a tensor is one that a trace is read from; others are carried along.
+func isOwn(name string) bool {
+	_, _, ok := tensorOf(name)
+	return ok || name == invFreqName
+}
+
+// strangers returns a line for each field and tensor that is ignored, and refuses those that would not mean what their
+// writer meant if they were: misspelt ones, those of another version, and those of a model's configuration.
+func (c *container) strangers(held []int) ([]string, error) {
+	var ignored []string
+	for _, name := range slices.Sorted(maps.Keys(c.meta)) {
+		known, err := checkField(name, c.meta["version"])
+		if err != nil {
+			return nil, within("metadata field", name, err)
+		}
+		if !known {
+			ignored = append(ignored, fmt.Sprintf("metadata field %s: not a field of a trace, ignored", printable(name)))
+		}
+	}
+	tensors, err := c.strangeTensors(held)
+	return append(ignored, tensors...), err
+}
+
+// strangeTensors is strangers for tensors; those of one kind share a line.
+func (c *container) strangeTensors(held []int) (ignored []string, err error) {
+	kinds := map[string][]int{} // the layers that have one
+	names := slices.AppendSeq(slices.Clone(c.unreadable), maps.Keys(c.tensors))
+	slices.Sort(names)
+	for _, name := range names {
+		number, kind, own := tensorOf(name)
+		if err := checkTensor(name, kind, c.meta["version"]); err != nil {
+			return nil, within("tensor", name, err)
+		}
+		switch n, err := layerNumber(number); {
+		case own:
+			if _, err := heldLayer(number, held); err != nil {
+				return nil, within("tensor", name, fmt.Errorf("layer %s: %w", printable(number), err))
+			}
+		case kind != "" && err != nil:
+			ignored = append(ignored, fmt.Sprintf("tensor %s: %s", printable(name), ignoredTensor(kind)))
+		case kind != "":
+			kinds[kind] = append(kinds[kind], n)
+		}
+	}
+	for kind, layers := range kinds {
+		slices.Sort(layers)
+		line := fmt.Sprintf("tensor %s: %s", printable(fmt.Sprintf("layers.%d.%s", layers[0], kind)), ignoredTensor(kind))
+		if more := layers[1:]; len(more) > 0 {
+			line += ", like those of layers " + record.LayerList(more)
+		}
+		ignored = append(ignored, line)
+	}
+	return ignored, nil
+}
+
+// ignoredTensor says why a layer's tensor is ignored.
+func ignoredTensor(kind string) string {
+	if kind == outputTensor {
+		return "the model's outputs are not compared yet, ignored"
+	}
+	return "not a tensor of a trace, ignored"
+}
+
+// checkField says whether a metadata field is one of a trace, and refuses what must not be ignored.
+func checkField(name, version string) (known bool, err error) {
+	what, later := unreadFields[name]
+	switch {
+	case later:
+		return false, unread(what)
+	case version == firstVersion && slices.Contains(secondFields, name):
+		return false, errors.New("not a field of version 1, want version=2")
+	case slices.Contains(traceFields, name), slices.Contains(layerFields, name), isFree(name):
+		return true, nil
+	}
+	return false, mistaken(name, "field", slices.Concat(traceFields, layerFields))
+}
+
+// checkLayerField is checkField for a field within the metadata field layers.
+func checkLayerField(name string) (known bool, err error) {
+	what, later := unreadFields[name]
+	switch {
+	case later:
+		return false, unread(what)
+	case slices.Contains(layerFields, name), isFree(name):
+		return true, nil
+	case slices.Contains(traceFields, name):
+		return false, errors.New("not a field of a layer, want it beside layers")
+	}
+	return false, mistaken(name, "field", layerFields)
+}
+
+// isFree says whether a field is for people.
+func isFree(name string) bool {
+	return slices.Contains(freeFields, name) || strings.HasPrefix(name, freePrefix)
+}
+
+// checkTensor refuses a tensor that must not be ignored. kind is that of a layer's tensor, or empty.
+func checkTensor(name, kind, version string) error {
+	last := lastPart(name)
+	switch {
+	case name == invFreqName, slices.Contains(rowTensors, kind), kind == outputTensor:
+		return nil
+	case slices.Contains(latentTensors, kind):
+		return unread("latent layers")
+	case slices.Contains(secondTensors, kind) && version == firstVersion:
+		return errors.New("not a tensor of version 1, want version=2")
+	case slices.Contains(secondTensors, kind):
+		return nil
+	case slices.Contains(secondTensors, last):
+		return fmt.Errorf("not a tensor of a trace, want layers.N.%s", last)
+	case slices.Contains(layerFields, kind):
+		return fmt.Errorf("not a tensor of a trace, want metadata field layers with %s in it", kind)
+	case kind == "": // carried along, as any name is, but for a slip in the one that is known
+		if n := nearest(name, []string{invFreqName}); n != "" {
+			return fmt.Errorf("not a tensor of a trace, did you mean %s?", n)
+		}
+		return nil
+	case len(kind) < 3: // too short to be a slip
+		return nil
+	}
+	return mistaken(kind, "tensor", slices.Concat(secondTensors, latentTensors))
+}
+
+// mistaken refuses a name that is near to a known one, or by which models' configurations call what changes attention.
+func mistaken(name, what string, known []string) error {
+	if use, ok := configUse(name); ok {
+		return fmt.Errorf("not a %s of a trace, want %s", what, use)
+	}
+	if n := nearest(name, known); n != "" {
+		return fmt.Errorf("not a %s of a trace, did you mean %s?", what, n)
+	}
+	return nil
+}
+
+// lastPart is a name without the sections before it: text_config.sliding_window is sliding_window.
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+// nearest returns the known name within two letters of another, or within one where it has fewer than six; "" where
+// there is none.
+func nearest(name string, known []string) string {
+	best, least := "", 3
+	for _, k := range known {
+		most := 2
+		if len(k) < 6 {
+			most = 1
+		}
+		if len(name) > 4*(len(k)+most) { // whatever its letters are
+			continue
+		}
+		if d := levenshtein.ComputeDistance(strings.ToLower(name), k); d <= most && d < least {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// layerNumber parses a layer's number.
+func layerNumber(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n >= maxLayers || strconv.Itoa(n) != text {
+		return 0, fmt.Errorf("want 0 to %d without leading zeros", maxLayers-1)
+	}
+	return n, nil
+}

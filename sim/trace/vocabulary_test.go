@@ -1,0 +1,206 @@
+package trace
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What is not a field or tensor of a trace, and can change nothing, is said.
+func TestUnknown(t *testing.T) {
+	for _, version := range []string{"1", "2"} {
+		meta, arrays := small("F16")
+		meta["version"] = version
+		for _, field := range []string{
+			"text", "note", "bits_per_token", "x_window", "x_", // for people
+			"seed", "zeta", "notes", "num_hidden_layers", "rms_norm_eps", "final_logit_softcapping", "pt_version", "torch.version", "söurcé é",
+		} {
+			meta[field] = "1"
+		}
+		one := array{"U8", []int{1}, []byte{0}}
+		for _, name := range []string{
+			"token_ids", "logits", "mask", "layers", "layers.x", // carried along as ever
+			"layers.2.mask", "layers.5.mask", "layers.9.mask", "layers.10.mask", "layers.02.mask", "layers.99999999999999999999.mask",
+			"layers.5.o", "layers.2.kk", "layers.2.w", "layers.2.q_norm",
+		} {
+			arrays[name] = one
+		}
+		tr, err := fromBytes(safetensorsOf(meta, arrays))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"metadata field final_logit_softcapping: not a field of a trace, ignored",
+			"metadata field notes: not a field of a trace, ignored",
+			"metadata field num_hidden_layers: not a field of a trace, ignored",
+			"metadata field pt_version: not a field of a trace, ignored",
+			"metadata field rms_norm_eps: not a field of a trace, ignored",
+			"metadata field seed: not a field of a trace, ignored",
+			"metadata field söurcé é: not a field of a trace, ignored",
+			"metadata field torch.version: not a field of a trace, ignored",
+			"metadata field zeta: not a field of a trace, ignored",
+			"tensor layers.02.mask: not a tensor of a trace, ignored",
+			"tensor layers.2.kk: not a tensor of a trace, ignored",
+			"tensor layers.2.mask: not a tensor of a trace, ignored, like those of layers 5,9..10",
+			"tensor layers.2.q_norm: not a tensor of a trace, ignored",
+			"tensor layers.2.w: not a tensor of a trace, ignored",
+			"tensor layers.5.o: the model's outputs are not compared yet, ignored",
+			"tensor layers.99999999999999999999.mask: not a tensor of a trace, ignored",
+		}
+		if !slices.Equal(tr.Unknown, want) {
+			t.Errorf("version %s:\n%s\nwant\n%s", version, strings.Join(tr.Unknown, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+// The same holds within layers.
+func TestUnknownOfLayers(t *testing.T) {
+	tr, err := editUnequal(func(meta map[string]string, _ map[string]array) {
+		meta["layers"] = `{"5":{"window":2,"colour":{"a":[1,2]},"x_any":[],"note":"y","text":null},"2":{"colour":null,"is":true}}`
+		meta["colour"] = "red"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"metadata field colour: not a field of a trace, ignored",
+		"metadata field layers: layer 2: colour: not a field of a layer, ignored",
+		"metadata field layers: layer 2: is: not a field of a layer, ignored",
+		"metadata field layers: layer 5: colour: not a field of a layer, ignored",
+	}
+	if !slices.Equal(tr.Unknown, want) || tr.At(5).Window != 2 {
+		t.Errorf("ignored %q, want %q", tr.Unknown, want)
+	}
+}
+
+// What would change attention if it were not ignored is refused with what to use.
+func TestMistakenFields(t *testing.T) {
+	tests := []struct{ field, version, want string }{
+		{"window", "1", "not a field of version 1, want version=2"},
+		{"chunk", "1", "not a field of version 1, want version=2"},
+		{"softcap", "1", "not a field of version 1, want version=2"},
+		{"layers", "1", "not a field of version 1, want version=2"},
+		{"rope_factor", "1", "not a field of version 1, want version=2"},
+		{"kv_from", "1", "this version of kvgauge does not read layers that read the keys and values of others yet"},
+		{"rope_tetha", "", "did you mean rope_theta?"},
+		{"rope-theta", "", "did you mean rope_theta?"},
+		{"ropetheta", "", "did you mean rope_theta?"},
+		{"Rope_Theta", "", "did you mean rope_theta?"},
+		{"rope_dim", "", "did you mean rope_dims?"},
+		{"scales", "", "did you mean scale?"},
+		{"scal", "", "did you mean scale?"},
+		{"windows", "", "did you mean window?"},
+		{"wnidow", "", "did you mean window?"},
+		{"chunks", "", "did you mean chunk?"},
+		{"soft_cap_", "", "did you mean softcap?"},
+		{"layer", "", "did you mean layers?"},
+		{"models", "", "did you mean model?"},
+		{"n_layers", "", "did you mean num_layers?"},
+		{"needle", "", "did you mean needles?"},
+		{"sliding_window", "", "want window, of version 2"},
+		{"_sliding_window_pattern", "", "want window, of version 2"},
+		{"text_config.sliding_window", "", "want window, of version 2"},
+		{"layer_types", "", "want window or chunk of each layer in metadata field layers, of version 2"},
+		{"attention_chunk_size", "", "want chunk, of version 2"},
+		{"attn_logit_softcapping", "", "want softcap, of version 2"},
+		{"query_pre_attn_scalar", "", "want scale, the factor itself"},
+		{"rope_scaling", "", "want tensor rope_inv_freq"},
+		{"rope_parameters", "", "want tensor rope_inv_freq"},
+		{"no_rope_layers", "", "want rope_theta null of the layers without it"},
+		{"partial_rotary_factor", "", "want rope_dims"},
+		{"rope_local_base_freq", "", "want rope_theta (in metadata field layers where it differs)"},
+		{"num_key_value_heads", "", "want the heads in the shapes of tensors layers.N.q and layers.N.k"},
+		{"head_dim", "", "want the widths in the shapes"},
+		{"alibi", "", "want tensors layers.N.alibi"},
+		{"attention_sinks", "", "want tensors layers.N.sinks"},
+		{"num_kv_shared_layers", "", "want kv_from of layers, which this version of kvgauge does not read yet"},
+	}
+	for _, tt := range tests {
+		for _, version := range []string{"1", "2"} {
+			if tt.version != "" && tt.version != version {
+				continue
+			}
+			_, err := edit(func(meta map[string]string, _ map[string]array) { meta[tt.field], meta["version"] = "1", version })
+			if err == nil || !strings.HasPrefix(err.Error(), "metadata field "+tt.field+": ") || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("version %s: %s: %v, want %q", version, tt.field, err, tt.want)
+			}
+		}
+	}
+}
+
+func TestMistakenTensors(t *testing.T) {
+	tests := []struct{ tensor, version, want string }{
+		{"layers.2.sinks", "1", "not a tensor of version 1, want version=2"},
+		{"layers.2.alibi", "1", "not a tensor of version 1, want version=2"},
+		{"layers.2.rope_inv_freq", "1", "not a tensor of version 1, want version=2"},
+		{"layers.2.c", "", "this version of kvgauge does not read latent layers yet"},
+		{"layers.2.sink", "", "want tensors layers.N.sinks"},
+		{"layers.2.sinkz", "", "did you mean sinks?"},
+		{"layers.2.alibis", "", "did you mean alibi?"},
+		{"layers.2.alibi_slopes", "", "want tensors layers.N.alibi"},
+		{"layers.2.inv_freq", "", "want tensor rope_inv_freq or layers.N.rope_inv_freq"},
+		{"layers.2.rope_invfreq", "", "did you mean rope_inv_freq?"},
+		{"layers.2.kropee", "", "did you mean k_rope?"},
+		{"layers.2.self_attn.sinks", "", "want layers.N.sinks"},
+		{"model.layers.2.self_attn.sinks", "", "want layers.N.sinks"},
+		{"sinks", "", "want layers.N.sinks"},
+		{"layers.2.window", "", "want metadata field layers with window in it"},
+		{"rope_inv_frq", "", "did you mean rope_inv_freq?"},
+	}
+	for _, tt := range tests {
+		for _, version := range []string{"1", "2"} {
+			if tt.version != "" && tt.version != version {
+				continue
+			}
+			_, err := edit(func(meta map[string]string, arrays map[string]array) {
+				meta["version"], arrays[tt.tensor] = version, floats(1, 1, 1, 1)
+			})
+			if err == nil || !strings.HasPrefix(err.Error(), "tensor "+tt.tensor+": ") || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("version %s: %s: %v, want %q", version, tt.tensor, err, tt.want)
+			}
+		}
+	}
+}
+
+// An array that is no tensor is as unknown as one that is.
+func TestUnknownArrays(t *testing.T) {
+	meta, arrays := small("F16")
+	files := filesOf(meta, arrays)
+	files["layers.2.names.npy"] = npyWith("{'descr': '<U5', 'fortran_order': False, 'shape': (1,), }", make([]byte, 20))
+	tr := open(t, writeFolder(t, files), Options{})
+	if want := []string{"tensor layers.2.names: not a tensor of a trace, ignored"}; !slices.Equal(tr.Unknown, want) {
+		t.Errorf("ignored %q, want %q", tr.Unknown, want)
+	}
+}
+
+// No name that a configuration uses is a field of a trace, and each is listed once.
+func TestConfigFields(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range configFields {
+		for _, name := range f.names {
+			if known, err := checkField(name, secondVersion); known || err == nil {
+				t.Errorf("%s: known %t, %v", name, known, err)
+			}
+			if seen[name] {
+				t.Errorf("%s is listed twice", name)
+			}
+			seen[name] = true
+		}
+	}
+}
+
+// The names that this program knows are in no need of a warning, whatever is asked of them.
+func TestKnownFields(t *testing.T) {
+	for _, name := range slices.Concat(traceFields, layerFields, freeFields) {
+		_, later := unreadFields[name]
+		if known, err := checkField(name, secondVersion); known == later || (err != nil) != later {
+			t.Errorf("%s: %t, %v", name, known, err)
+		}
+	}
+	for _, kind := range slices.Concat(rowTensors, secondTensors, []string{outputTensor}) {
+		if err := checkTensor(fmt.Sprintf("layers.0.%s", kind), kind, secondVersion); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
