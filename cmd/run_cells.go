@@ -26,6 +26,7 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 	if err != nil {
 		return err
 	}
+	s.sayUnknown(in.traces...)
 	if f.dryRun && o.AtBytes == nil {
 		return printPlan(ctx, s, plan, in.traces, resident, !f.noPlots)
 	}

@@ -71,6 +71,7 @@ func runTraceSynth(ctx context.Context, s *system, args []string, out, dtype, to
 		return err
 	}
 	defer t.Close()
+	s.sayUnknown(t)
 	s.leaves("%s was not written", out)
 	err = trace.Write(ctx, out, t, dtype, func(done, total int) error {
 		if s.errTTY {
@@ -85,4 +86,13 @@ func runTraceSynth(ctx context.Context, s *system, args []string, out, dtype, to
 		s.leaves("")
 	}
 	return record.InPath("out", err)
+}
+
+// sayUnknown says on stderr what of the files of traces was ignored.
+func (s *system) sayUnknown(traces ...*trace.Trace) {
+	for _, t := range traces {
+		for _, line := range t.Unknown {
+			fmt.Fprintf(s.err, "kvgauge: trace %s: %s\n", t.Name, line)
+		}
+	}
 }

@@ -81,6 +81,7 @@ func runTraceInfo(ctx context.Context, s *system, name string, f *infoFlags) err
 		return err
 	}
 	defer t.Close()
+	s.sayUnknown(t)
 	measured, err := stats.Measure(ctx, t, o)
 	if err != nil {
 		return err

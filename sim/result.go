@@ -15,6 +15,9 @@ func (c Cell) blank(o Options, hash string) record.Record {
 		Seed: o.Seed, Warnings: []record.Warning{}, Version: o.Version,
 	}
 	c.putShapes(&rec)
+	for _, line := range t.Unknown {
+		rec.Warnings = append(rec.Warnings, record.Warning{Code: "unknown-field", Text: line})
+	}
 	if c.Target > 0 {
 		rec.TargetBytes, rec.Knob = &c.Target, c.Knob
 	}
