@@ -36,8 +36,7 @@ func newTrace(c *container) (*Trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.Unknown = append(t.Unknown, ignored...)
-	slices.Sort(t.Unknown)
+	t.Unknown = unknownLines(append(t.Unknown, ignored...))
 	if err := t.setShape(c.tensors, c.meta["version"] == firstVersion); err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ type Header struct {
 	Needles        []Needle
 	Repeat         Span // tokens that repeat the context before them; zero where none do
 
-	Unknown []string // a line for each metadata field and tensor of the file that was ignored, sorted
+	Unknown []string // a line for each metadata field and tensor of the file that was ignored, sorted; of very many, their number
 
 	Embedded int64 // bytes of the program itself that the trace lies in, which are in memory once they have been read
 }

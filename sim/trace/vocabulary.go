@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/agnivade/levenshtein"
 
@@ -133,6 +134,18 @@ func (c *container) strangeTensors(held []int) (ignored []string, err error) {
 	return ignored, nil
 }
 
+// maxUnknown bounds the lines about what was ignored, which every record of a trace repeats.
+const maxUnknown = 40
+
+// unknownLines sorts lines about what was ignored, and counts those beyond the bound.
+func unknownLines(lines []string) []string {
+	slices.Sort(lines)
+	if more := len(lines) - maxUnknown; more > 0 {
+		lines = append(slices.Clone(lines[:maxUnknown]), fmt.Sprintf("%d more fields and tensors: not of a trace, ignored", more))
+	}
+	return lines
+}
+
 // ignoredTensor says why a layer's tensor is ignored.
 func ignoredTensor(kind string) string {
 	if kind == outputTensor {
@@ -219,15 +232,17 @@ func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')
 // there is none.
 func nearest(name string, known []string) string {
 	best, least := "", 3
+	name = strings.ToLower(name)
+	letters := utf8.RuneCountInString(name)
 	for _, k := range known {
 		most := 2
 		if len(k) < 6 {
 			most = 1
 		}
-		if len(name) > 4*(len(k)+most) { // whatever its letters are
+		if letters < len(k)-most || letters > len(k)+most { // names may be long, and many
 			continue
 		}
-		if d := levenshtein.ComputeDistance(strings.ToLower(name), k); d <= most && d < least {
+		if d := levenshtein.ComputeDistance(name, k); d <= most && d < least {
 			best, least = k, d
 		}
 	}

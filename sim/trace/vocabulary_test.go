@@ -163,6 +163,22 @@ func TestMistakenTensors(t *testing.T) {
 	}
 }
 
+// Very many strangers are counted.
+func TestManyUnknown(t *testing.T) {
+	tr, err := edit(func(meta map[string]string, _ map[string]array) {
+		for i := range 100 {
+			meta[fmt.Sprintf("hparam_%03d", i)] = ""
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(tr.Unknown); n != 41 || tr.Unknown[39] != "metadata field hparam_039: not a field of a trace, ignored" ||
+		tr.Unknown[40] != "60 more fields and tensors: not of a trace, ignored" {
+		t.Errorf("%d lines: %q", n, tr.Unknown)
+	}
+}
+
 // An array that is no tensor is as unknown as one that is.
 func TestUnknownArrays(t *testing.T) {
 	meta, arrays := small("F16")
