@@ -34,7 +34,8 @@ func init() {
 // expectedAttention is the attention expected of future queries (Devoto et al. 2025): it takes queries before the
 // rotary embedding for normally distributed, and rotates their mean and covariance by the mean rotation of the
 // positions to come. The expected attention of a key is then that of a log-normal variable, and its score is this
-// times the length of its value.
+// times the length of its value. As in the code, the expectation is that of scaled products: a soft cap, ALiBi and sinks
+// have no part in it, nor which of the queries to come can read a key.
 type expectedAttention struct {
 	budget        Entries
 	future, sinks int
@@ -64,21 +65,11 @@ func (m expectedAttention) Decide(c Cell, v *cache.View) (cache.Decision, error)
 		for l, layer := range v.Q {
 			mean, cov := angles.queries(v, layer[h], rotation)
 			logits := expectedLogits(v.K[h/v.Group()][m.sinks*v.Dim:], mean, cov, v.Rules[l][h].Scale)
-			ofNext(v.Rules[l][h], v.Tokens()).Logits(logits, v.Pos[h/v.Group()][m.sinks:], v.Tokens())
 			softmax(logits)
 			expected[h] = append(expected[h], logits)
 		}
 	})
 	return keepBest(c, v, budget, func(j int) []float64 { return m.scores(v, j, expected) }), nil
-}
-
-// ofNext is the rule by which the token after a prompt reads it; where that reads nothing of it, since a chunk begins, all
-// keys count.
-func ofNext(r kernel.Rule, token int) *kernel.Rule {
-	if r.First(token) == token {
-		r.Window, r.Chunk = 0, 0
-	}
-	return &r
 }
 
 // meanRotation is the mean rotation of the positions to come, for each pair of channels.

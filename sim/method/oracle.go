@@ -21,8 +21,8 @@ func init() {
 	})
 }
 
-// oracle is the upper bound of one-shot eviction: it keeps, per KV head, the prompt entries with the largest exact
-// probability summed over the decoded queries and the query heads of the group. At equal counts per head no one-shot
+// oracle is the upper bound of one-shot eviction: it keeps, per KV head, the prompt entries with the largest share of
+// the exact attention on keys, sinks left out, summed over the decoded queries and the query heads of the group. At equal counts per head no one-shot
 // choice holds more of that mass.
 type oracle struct{ budget Entries }
 
@@ -51,7 +51,7 @@ func mass(prompt, future *cache.View, j int) []float64 {
 			sees[s].Rows = min(all, sees[s].Rows)
 		}
 		for h := j * group; h < (j+1)*group; h++ {
-			logits, lse := kernel.LogitsExact(layer[h], dim, future.Rules[l][h], k, nil, sees)
+			logits, lse := kernel.LogitsExact(layer[h], dim, future.Rules[l][h].WithoutSink(), k, nil, sees)
 			for s := range sees {
 				for i := range sum {
 					sum[i] += math.Exp(logits[s*all+i] - lse[s])
