@@ -28,6 +28,10 @@ func (s *sizer) size(ctx context.Context, c *Cell) error {
 	if !ok {
 		return s.sizeFixed(ctx, c)
 	}
+	if left := c.leftAlone(s.options.Seed); left >= c.Target {
+		c.Skip = fmt.Sprintf("layers with a window or chunks, which scope=full leaves alone, take %d bytes: the target is %d", left, c.Target)
+		return nil
+	}
 	found, err := search(len(knob.Settings), c.Target, func(i int) (int64, error) {
 		set := *c
 		var err error
@@ -44,9 +48,6 @@ func (s *sizer) size(ctx context.Context, c *Cell) error {
 		return nil
 	case found.at < 0:
 		c.Skip = fmt.Sprintf("the smallest cache, %s=%s, is above the target of %d bytes", knob.Param, knob.Settings[0], c.Target)
-		if left := c.leftAlone(s.options.Seed); left > 0 {
-			c.Skip += fmt.Sprintf("; of it, layers with a window or chunks, which scope=full leaves alone, take %d", left)
-		}
 		return nil
 	}
 	set, err := knob.Set(found.at)

@@ -187,7 +187,7 @@ func newNoise(seed uint64, v *cache.View, of [][]int) noise {
 	n := noise{seed: seed, layer: v.Layers[0]}
 	for _, group := range of {
 		n.k = append(n.k, measure(v.K, group, v.Dim))
-		n.v = append(n.v, measure(v.V, group, v.Dim))
+		n.v = append(n.v, measure(v.V, group, v.VDim))
 	}
 	return n
 }
