@@ -30,7 +30,7 @@ func (t *tally) decided(c Cell, group []int, decisions []cache.Decision, s *cach
 		once += int64(d.MetaPerCache)
 		t.weights += d.Weights
 	}
-	t.once = max(t.once, once) // layers that are left alone keep none
+	t.once = max(t.once, once)                                                                // layers that are left alone keep none
 	t.peak = max(t.peak, t.prefilled+int64(s.Producers())*c.layerBytes(group[0], c.prompt())) // other layers of the group make no rows
 	t.prefilled += s.Bytes()
 }
