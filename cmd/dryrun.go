@@ -27,6 +27,7 @@ func printPlan(ctx context.Context, s *system, p sim.Plan, open []*trace.Trace, 
 	if err != nil {
 		return err
 	}
+	s.sayUnknown(open...)
 	after := int64(0)
 	if plots {
 		after = drawMemory

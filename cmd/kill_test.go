@@ -36,6 +36,9 @@ func killed() {
 type killer struct{ lines int }
 
 func (k *killer) Write(p []byte) (int, error) {
+	if bytes.HasSuffix(p, []byte("ignored\n")) { // of the trace's file, before any cell
+		return len(p), nil
+	}
 	if k.lines -= bytes.Count(p, []byte("\n")); k.lines <= 0 {
 		self, err := os.FindProcess(os.Getpid())
 		if err == nil {

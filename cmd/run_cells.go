@@ -26,7 +26,6 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 	if err != nil {
 		return err
 	}
-	s.sayUnknown(in.traces...)
 	if f.dryRun && o.AtBytes == nil {
 		return printPlan(ctx, s, plan, in.traces, resident, !f.noPlots)
 	}
@@ -57,6 +56,7 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 		return record.InPath("out", err)
 	}
 	defer folder.Close()
+	s.sayUnknown(in.traces...)
 
 	cells := sweep.Plan().Cells
 	kept := func() { s.leaves("%d of %d cells are kept in %s; --resume goes on", len(records), len(cells), f.out) }
