@@ -103,7 +103,7 @@ func (m gqa) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 
 // unchanged is the decision for a layer that has as many KV heads as are asked for.
 func (gqa) unchanged(v *cache.View) cache.Decision {
-	return cache.Decision{Warnings: nothingChanged("there are %d KV heads already, as many as are asked for: none is pooled", v.Heads())}
+	return cache.Decision{Warnings: nothingChanged("KV heads: %d already, as many as are asked for; none is pooled", v.Heads())}
 }
 
 // fits says whether maps are fitted.
