@@ -34,12 +34,14 @@ func CausalProbabilities(q [][]float32, rules []Rule, first int, k *Rows, join f
 		for h, x := range q {
 			c := newCausal(x[lo*k.Dim:hi*k.Dim], rules[h], first+lo, k, k)
 			var record []Partial
+			from := c.begin(0)
 			for row := range slices.Chunk(room[min(h, 1)][:(hi-lo)*stride], stride) {
-				record = append(record, Partial{Logits: row[:0]})
+				clear(row[:from])
+				record = append(record, Partial{Logits: row[:from]})
 			}
 			c.attendTile(0, scratch, record, nil)
 			for s, p := range record {
-				Probabilities(p.Logits, c.max[s:s+1], c.inverse[s:s+1])
+				Probabilities(p.Logits[from:], c.max[s:s+1], c.inverse[s:s+1])
 			}
 			if h == 0 {
 				joined = record
