@@ -74,14 +74,20 @@ func (b *bent) bend(s *Scratch, pos []int32, kScale []float32) []float32 {
 		rule, row := &b.rules[h], s.logits[h*block:h*block+n]
 		s.scaleRow(row, kScale)
 		rule.reshape(row, away, s)
-		first := rule.First(b.token)
-		for i, at := range pos {
-			if int(at) < first {
-				row[i] = minusInf
-			}
+		if first := rule.First(b.token); first > 0 {
+			hideBefore(row, pos, first)
 		}
 	}
 	return s.ones[:n]
+}
+
+// hideBefore hides the keys that stand before a token.
+func hideBefore(row []float32, pos []int32, first int) {
+	for i, at := range pos {
+		if int(at) < first {
+			row[i] = minusInf
+		}
+	}
 }
 
 // scaleRow multiplies the logits of one query by the factors of their rows, where they have any.
