@@ -83,62 +83,76 @@ func promptStorages(v *View) map[string]PromptStorage {
 	}
 }
 
-// TestPackingsAreRead decodes two tokens in both layers and compares attention with that of float64 over the
-// rows of each layer: those of the prompt, which some storages hold exactly, and those appended.
+// TestPromptStorageIsRead decodes two tokens in both layers and compares attention with that of float64 over the
+// rows of each layer: those of the prompt, which some storages hold exactly, and those appended. Each layer has its
+// own rules, or both scale alone.
 func TestPromptStorageIsRead(t *testing.T) {
-	const heads, qHeads, dim, n = 2, 6, 24, 200
+	const heads, qHeads, dim, n = 2, 6, 24, 200 // as in testPromptStorage
+	bent := [][]kernel.Rule{slices.Repeat([]kernel.Rule{{Scale: 0.2, Window: 90}}, qHeads), slices.Repeat([]kernel.Rule{{Scale: 0.1, Softcap: 1, Slope: 0.05}}, qHeads)}
+	for h := range qHeads / 2 { // of the same stored heads
+		bent[0][2*h] = kernel.Rule{Scale: 0.1, Chunk: 64, HasSink: true, Sink: 1}
+		bent[1][2*h] = kernel.Rule{Scale: 0.1, Softcap: 1, Chunk: 150}
+	}
 	for name, p := range promptStorages(pairView(heads, qHeads, dim, n)) {
-		t.Run(name, func(t *testing.T) {
-			v := pairView(heads, qHeads, dim, n)
-			switch name {
-			case "slerp equal": // layers whose directions agree
-				v.Peers = []Peer{scaled(v, 2)}
-			case "prune", "prune none": // layers that have merged, if any
-				v.Layers, v.Peers = v.Layers[:1], nil
-			}
-			s, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Prompt: p}}, Decode: 2})
-			if err != nil {
+		for _, rules := range [][][]kernel.Rule{nil, bent} {
+			t.Run(fmt.Sprintf("%s/bent=%v", name, rules != nil), func(t *testing.T) { testPromptStorage(t, name, p, rules) })
+		}
+	}
+}
+
+func testPromptStorage(t *testing.T, name string, p PromptStorage, rules [][]kernel.Rule) {
+	const heads, qHeads, dim, n = 2, 6, 24, 200
+	v := pairView(heads, qHeads, dim, n)
+	if rules != nil {
+		v.Rules = rules
+	}
+	switch name {
+	case "slerp equal": // layers whose directions agree
+		v.Peers = []Peer{scaled(v, 2)}
+	case "prune", "prune none": // layers that have merged, if any
+		v.Layers, v.Peers = v.Layers[:1], nil
+	}
+	s, err := Build(Spec{View: v, Before: v.Shape(), Decisions: []Decision{{Prompt: p}}, Decode: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(13, 14))
+	k, val := make([][][]float32, 2), make([][][]float32, 2) // [layer][head][rows*dim]
+	for l := range v.Layers {
+		a, b := v.layerRows(l)
+		for h := range heads {
+			k[l], val[l] = append(k[l], slices.Clone(a[h])), append(val[l], slices.Clone(b[h]))
+		}
+	}
+	for pos := n; pos < n+2; pos++ {
+		token := randomView(r, heads, qHeads, dim, 1)
+		var q []float32
+		for _, head := range token.Q[0] {
+			q = append(q, head...)
+		}
+		for l, layer := range v.Layers {
+			if err := s.Append(layer, pos, token.K, token.V); err != nil {
 				t.Fatal(err)
 			}
-			r := rand.New(rand.NewPCG(13, 14))
-			k, val := make([][][]float32, 2), make([][][]float32, 2) // [layer][head][rows*dim]
-			for l := range v.Layers {
-				a, b := v.layerRows(l)
-				for h := range heads {
-					k[l], val[l] = append(k[l], slices.Clone(a[h])), append(val[l], slices.Clone(b[h]))
-				}
+			for h := range heads {
+				k[l][h], val[l][h] = append(k[l][h], token.K[h]...), append(val[l][h], token.V[h]...)
 			}
-			for pos := n; pos < n+2; pos++ {
-				token := randomView(r, heads, qHeads, dim, 1)
-				var q []float32
-				for _, head := range token.Q[0] {
-					q = append(q, head...)
-				}
-				for l, layer := range v.Layers {
-					if err := s.Append(layer, pos, token.K, token.V); err != nil {
-						t.Fatal(err)
-					}
-					for h := range heads {
-						k[l][h], val[l][h] = append(k[l][h], token.K[h]...), append(val[l][h], token.V[h]...)
-					}
-					out := make([]float32, qHeads*dim)
-					s.Attend(layer, pos, q, out)
-					for h := range qHeads {
-						j := h / (qHeads / heads)
-						logits, lse := kernel.LogitsExact(q[h*dim:(h+1)*dim], dim, v.Rules[0][h], k[l][j], nil, kernel.Sights(pos, 1))
-						want := kernel.WeightedSumExact(logits, lse, dim, val[l][j])
-						for c, w := range want {
-							if got := out[h*dim+c]; math.Abs(float64(got)-w) > 3e-3 {
-								t.Fatalf("layer %d, token %d, query head %d, channel %d: %g, want %g", layer, pos, h, c, got, w)
-							}
-						}
+			out := make([]float32, qHeads*dim)
+			s.Attend(layer, pos, q, out)
+			for h := range qHeads {
+				j := h / (qHeads / heads)
+				logits, lse := kernel.LogitsExact(q[h*dim:(h+1)*dim], dim, v.Rules[l][h], k[l][j], nil, kernel.Sights(pos, 1))
+				want := kernel.WeightedSumExact(logits, lse, dim, val[l][j])
+				for c, w := range want {
+					if got := out[h*dim+c]; math.Abs(float64(got)-w) > 3e-3 {
+						t.Fatalf("layer %d, token %d, query head %d, channel %d: %g, want %g", layer, pos, h, c, got, w)
 					}
 				}
 			}
-			if got := s.Kept()[0]; len(got) != n+2 || got[0] != 0 || got[n+1] != n+1 {
-				t.Errorf("holds %d positions, %d to %d", len(got), got[0], got[len(got)-1])
-			}
-		})
+		}
+	}
+	if got := s.Kept()[0]; len(got) != n+2 || got[0] != 0 || got[n+1] != n+1 {
+		t.Errorf("holds %d positions, %d to %d", len(got), got[0], got[len(got)-1])
 	}
 }
 

@@ -58,10 +58,8 @@ type entries struct {
 // Build encodes the rows of the spec's view and makes room for the tokens to come. It fails with ErrRange.
 func Build(spec Spec) (*Store, error) {
 	v := spec.View
-	s := &Store{layers: v.Layers, qHeads: v.QHeads(), before: spec.Before, shape: v.Shape(), rules: v.Rules}
-	for _, rules := range v.Rules {
-		s.bends = append(s.bends, kernel.Bends(rules))
-	}
+	s := &Store{layers: v.Layers, qHeads: v.QHeads(), before: spec.Before, shape: v.Shape()}
+	s.follow(v.Rules)
 	s.codec = Codec{K: kernel.Plain(kernel.F16), V: kernel.Plain(kernel.F16)}
 	var notes [][]uint32
 	var packing PromptStorage
@@ -128,10 +126,7 @@ func Build(spec Spec) (*Store, error) {
 // Refill makes a store without maps, notes and the like, as full's is, that of another prompt of the same shape.
 func (s *Store) Refill(v *View, pool *kernel.Pool) error {
 	s.layers, s.appended, s.read, s.flops = v.Layers, 0, 0, 0
-	s.rules = v.Rules
-	for l, rules := range s.rules {
-		s.bends[l] = kernel.Bends(rules)
-	}
+	s.follow(v.Rules)
 	for h := range s.heads {
 		e := &s.heads[h]
 		e.k.Truncate(0)
@@ -139,6 +134,14 @@ func (s *Store) Refill(v *View, pool *kernel.Pool) error {
 		e.pos = e.pos[:0]
 	}
 	return s.fillHeads(v, pool)
+}
+
+// follow makes the layers attend by rules. Clones keep those that they were made with.
+func (s *Store) follow(rules [][]kernel.Rule) {
+	s.rules, s.bends = rules, make([]bool, len(rules))
+	for l, heads := range rules {
+		s.bends[l] = kernel.Bends(heads)
+	}
 }
 
 // fillHeads encodes the prompt, heads side by side.

@@ -22,7 +22,7 @@ const (
 )
 
 // Partial is the state of the online softmax of one query head over one chunk: the largest logit, the sum of
-// exp(logit-Max), and the sum of the values weighted by the same.
+// exp(logit-Max), and the sum of the values weighted by the same. A head that reads none of the rows has the lowest Max.
 type Partial struct {
 	Max, Sum float32
 	Acc      []float32 // [dim of a value]
@@ -52,7 +52,8 @@ type Scratch struct {
 	pairs          []float32   // as many, widened
 	entries        [16]float32 // of its table
 
-	bent bent
+	bent       bent
+	away, exps []float32 // [block] distances of keys, and the exponentials of a soft cap
 
 	next *byte // what is read after the block at hand, to be brought into the cache meanwhile
 }
@@ -75,6 +76,7 @@ func NewScratch(heads, dim int) *Scratch {
 		scaledProbs: floats(tileHeads * block * fours(groups)), minSums: floats(tileHeads * fours(groups)), lines: floats(heads * (dim + dim/8)),
 		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim), part: floats(tileHeads * block),
 		factor: floats(block*parts + 3), offset: floats(block*parts + 3), halves: make([]uint16, 2*block*parts), pairs: floats(2 * block * parts),
+		away: floats(block), exps: floats(block),
 	}
 	for i := range s.ones {
 		s.ones[i] = 1
@@ -96,7 +98,7 @@ func newSoftmaxState(heads int) softmaxState {
 func (s softmaxState) first(heads int) softmaxState {
 	t := softmaxState{s.max[:heads], s.sum[:heads], s.rescale[:heads], s.part[:heads]}
 	for h := range heads {
-		t.max[h], t.sum[h] = minusInf, 0
+		t.max[h], t.sum[h] = lowest, 0
 	}
 	return t
 }
@@ -143,6 +145,11 @@ func Attend(q []float32, k, v *Rows, lo, hi int, shift *KeyShift, s *Scratch, ou
 	st, acc := s.begin(len(out), v.Dim)
 	for first := lo; lo < hi; lo += block {
 		n := min(block, hi-lo)
+		pos, unread := s.bent.block(lo-first, n)
+		if unread {
+			recordUnread(out, n)
+			continue
+		}
 		kScale, vScale := s.ones[:n], s.ones[:n]
 		s.next = v.at(lo)
 		if shift.covers(lo) {
@@ -155,7 +162,9 @@ func Attend(q []float32, k, v *Rows, lo, hi int, shift *KeyShift, s *Scratch, ou
 			kScale = active.rowScales(k, lo, n, kScale, s.kScale)
 			scoreRows(q, k, lo, n, s, s.logits, block)
 		}
-		kScale = s.bent.block(s, lo-first, n, kScale)
+		if pos != nil {
+			kScale = s.bent.bend(s, pos, kScale)
+		}
 		recordLogits(out, s.logits, n, kScale, &kScale[0] != &s.ones[0])
 		vScale = active.rowScales(v, lo, n, vScale, s.vScale)
 		active.onlineSoftmax(s.logits, n, kScale, vScale, st)
@@ -179,6 +188,23 @@ func recordLogits(out []Partial, logits []float32, n int, scale []float32, scale
 				out[h].Logits[at+i] *= x
 			}
 		}
+	}
+}
+
+// recordUnread appends the logits of n rows that no head reads.
+func recordUnread(out []Partial, n int) {
+	for h := range out {
+		if x := out[h].Logits; x != nil {
+			out[h].Logits = x[:len(x)+n]
+			setAll(out[h].Logits[len(x):], minusInf)
+		}
+	}
+}
+
+// setAll sets all of x.
+func setAll(x []float32, to float32) {
+	for i := range x {
+		x[i] = to
 	}
 }
 
@@ -208,12 +234,12 @@ func (p *path) rowScales(r *Rows, lo, n int, ones, room []float32) []float32 {
 // logit and the sum of exp(logit - largest), that of the rule's sink among them. The output of a query that reads none
 // of the rows is zero, and its sum infinite.
 func Merge(parts []Partial, first, step int, rule *Rule, out []float32) (largest, sum float32) {
-	m := minusInf
+	m := float32(lowest)
 	for i := first; i < len(parts); i += step {
 		m = max(m, parts[i].Max)
 	}
 	clear(out)
-	if m <= hidden {
+	if m == lowest {
 		return m, float32(math.Inf(1))
 	}
 	if rule.HasSink {

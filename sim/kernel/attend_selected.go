@@ -30,6 +30,10 @@ func AttendSelected(q []float32, k, v *Rows, selected []int32, room *Gathered, s
 	for lo := 0; lo < len(selected); lo += block {
 		rows := selected[lo:min(lo+block, len(selected))]
 		n := len(rows)
+		pos, unread := s.bent.selected(rows, &room.pos)
+		if unread {
+			continue
+		}
 		room.k.gather(k, rows)
 		kb, vb := &room.k, &room.v
 		if room.latent {
@@ -41,16 +45,25 @@ func AttendSelected(q []float32, k, v *Rows, selected []int32, room *Gathered, s
 		active.score(q, kb, 0, n, s, s.logits, block)
 		kScale := active.rowScales(kb, 0, n, s.ones[:n], s.kScale)
 		vScale := active.rowScales(vb, 0, n, s.ones[:n], s.vScale)
-		if s.bent.rules != nil {
-			for i, at := range rows {
-				room.pos[i] = s.bent.pos[at]
-			}
-			kScale = s.bent.rows(s, room.pos[:n], kScale)
+		if pos != nil {
+			kScale = s.bent.bend(s, pos, kScale)
 		}
 		active.onlineSoftmax(s.logits, n, kScale, vScale, st)
 		active.weightedSum(s.logits, vb, 0, n, s, acc, st.rescale)
 	}
 	st.end(acc, out)
+}
+
+// selected is block for up to block rows that are named; it takes room for their positions.
+func (b *bent) selected(rows []int32, room *[block]int32) (pos []int32, unread bool) {
+	if b.rules == nil {
+		return nil, false
+	}
+	pos = room[:len(rows)]
+	for i, at := range rows {
+		pos[i] = b.pos[at]
+	}
+	return b.depends(pos)
 }
 
 // gather makes r the named rows of o.

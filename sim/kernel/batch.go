@@ -1,6 +1,9 @@
 package kernel
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Scores computes the logits of a batch of queries against rows lo to hi of one stored head:
 //
@@ -79,17 +82,16 @@ type tileWorker struct {
 // tileSums returns the probabilities of the rows, summed over a tile of queries, in the memory of part where that does.
 func (c *causal) tileSums(lo int, w *tileWorker, part []float32) []float32 {
 	_, queries, sees := c.tile(lo)
-	rows := (sees + block - 1) / block * block
-	if len(w.logits) < rows*block {
-		w.logits = make([]float32, rows*block)
+	first, rows := c.begin(lo), (sees+block-1)/block*block
+	if size := (rows - first) * block; len(w.logits) < size {
+		w.logits = make([]float32, size)
 	}
 	c.attendTile(lo, w.scratch, nil, w.logits)
 	part = slices.Grow(part[:0], rows)[:rows]
-	s := w.scratch
-	for at := 0; at < sees; at += block {
+	clear(part[:first])
+	for at := first; at < sees; at += block {
 		n := min(block, sees-at)
-		kScale := c.scales(at, n, s)
-		active.sumProbabilities(w.logits[at*block:], n, queries, kScale, c.max[lo:], c.inverse[lo:], part[at:])
+		active.sumProbabilities(w.logits[(at-first)*block:], n, queries, ones, c.max[lo:], c.inverse[lo:], part[at:])
 	}
 	return part[:sees]
 }
@@ -112,78 +114,95 @@ func newCausal(q []float32, rule Rule, first int, k, v *Rows) *causal {
 	return &causal{q: q, rule: rule, first: first, queries: n, k: k, v: v, max: make([]float32, n), inverse: make([]float32, n)}
 }
 
-// scales are the factors of n rows that their logits still want: none where they are bent.
-func (c *causal) scales(at, n int, s *Scratch) []float32 {
-	if c.rule.bends() {
-		return s.ones[:n]
-	}
-	return active.rowScales(c.k, at, n, s.ones[:n], s.kScale)
-}
-
 // tile returns the queries of the tile that starts at query lo, and how many rows the last of them sees.
 func (c *causal) tile(lo int) (q []float32, queries, sees int) {
 	queries = min(block, c.queries-lo)
 	return c.q[lo*c.k.Dim : (lo+queries)*c.k.Dim], queries, c.seen(lo + queries)
 }
 
+// begin is the first row that any query of a tile reads, or one before it that starts a block.
+func (c *causal) begin(lo int) int {
+	return min(c.rule.First(c.first+lo), c.k.Len()) / block * block
+}
+
 // seen is how many rows the query before query s sees.
 func (c *causal) seen(s int) int { return min(c.k.Len(), c.first+s) }
 
-// attendTile runs the online softmax of a tile of queries over all rows that they see. Where they are not nil, the
-// Logits of record [query of the tile] receive those of the queries, and logits [blocks of rows][block queries][block]
-// those of each block, without the scales of the rows.
+// attendTile runs the online softmax of a tile of queries over the rows that they see, from the tile's begin on. Where
+// they are not nil, the Logits of record [query of the tile] receive those of the queries, and logits [blocks of
+// rows][block queries][block] those of each block.
 func (c *causal) attendTile(lo int, s *Scratch, record []Partial, logits []float32) {
 	q, queries, sees := c.tile(lo)
 	st, acc := s.begin(queries, c.v.Dim)
-	for at := 0; at < sees; at += block {
+	first := c.begin(lo)
+	for at := first; at < sees; at += block {
 		n := min(block, sees-at)
 		c.score(q, lo, queries, at, n, s)
-		kScale := c.scales(at, n, s)
 		if logits != nil {
-			copy(logits[at*block:], s.logits[:queries*block])
+			copy(logits[(at-first)*block:], s.logits[:queries*block])
 		}
 		if record != nil {
-			recordLogits(record, s.logits, n, kScale, &kScale[0] != &s.ones[0])
+			recordLogits(record, s.logits, n, s.ones, false)
 		}
-		active.onlineSoftmax(s.logits, n, kScale, active.rowScales(c.v, at, n, s.ones[:n], s.vScale), st)
+		active.onlineSoftmax(s.logits, n, s.ones[:n], active.rowScales(c.v, at, n, s.ones[:n], s.vScale), st)
 		if c.out != nil {
 			active.weightedSum(s.logits, c.v, at, n, s, acc, st.rescale)
 		}
 	}
 	for h := range queries {
-		if c.rule.HasSink {
-			st.join(h, float32(c.rule.Sink), acc[h*c.v.Dim:(h+1)*c.v.Dim])
+		c.finish(lo+h, h, st, acc[h*c.v.Dim:(h+1)*c.v.Dim])
+	}
+}
+
+// finish writes what query s, the h-th of its tile, has read: nothing where its rule hides all rows.
+func (c *causal) finish(s, h int, st softmaxState, acc []float32) {
+	if c.rule.HasSink {
+		st.join(h, float32(c.rule.Sink), acc)
+	}
+	sum := st.sum[h]
+	if sum == 0 {
+		sum = float32(math.Inf(1))
+	}
+	c.max[s], c.inverse[s] = st.max[h], 1/sum
+	if c.out == nil {
+		return
+	}
+	out := c.out[s*c.v.Dim : (s+1)*c.v.Dim]
+	for d, x := range acc {
+		out[d] = x / sum
+	}
+}
+
+// score computes the logits of a tile of queries, the first of which is query lo, over n rows, and hides from each query
+// what comes after it and what its rule does not let it read. They want no further factors: what is hidden must not be
+// multiplied by the zero of a row of zeros.
+func (c *causal) score(q []float32, lo, queries, at, n int, s *Scratch) {
+	s.next, s.lines = c.k.at(at+n), s.lines[:0]
+	active.score(q, c.k, at, n, s, s.logits, block)
+	scale := active.rowScales(c.k, at, n, s.ones[:n], s.kScale)
+	bends := c.rule.bends()
+	for h := range queries {
+		row, token := s.logits[h*block:h*block+n], c.first+lo+h
+		s.scaleRow(row, scale)
+		if bends {
+			c.bend(row, at, token, s)
 		}
-		c.max[lo+h], c.inverse[lo+h] = st.max[h], 1/st.sum[h]
-		if c.out != nil {
-			out := c.out[(lo+h)*c.v.Dim : (lo+h+1)*c.v.Dim]
-			for d := range out {
-				out[d] = acc[h*c.v.Dim+d] / st.sum[h]
-			}
+		if after := token + 1 - at; after < n {
+			setAll(row[max(0, after):], minusInf)
 		}
 	}
 }
 
-// score computes the logits of a tile of queries, the first of which is query lo, over n rows, and hides
-// from each query what comes after it.
-func (c *causal) score(q []float32, lo, queries, at, n int, s *Scratch) {
-	s.next, s.lines = c.k.at(at+n), s.lines[:0]
-	active.score(q, c.k, at, n, s, s.logits, block)
-	if c.rule.bends() {
-		scale := active.rowScales(c.k, at, n, s.ones[:n], s.kScale)
-		for h := range queries {
-			row := s.logits[h*block : h*block+n]
-			if &scale[0] != &s.ones[0] {
-				for i := range row {
-					row[i] *= scale[i]
-				}
-			}
-			c.rule.bend(row, nil, at, c.first+lo+h)
+// bend makes logits of the scaled products of a query at a token with the keys from row at on.
+func (c *causal) bend(row []float32, at, token int, s *Scratch) {
+	away := s.away[:len(row)]
+	if c.rule.Slope != 0 {
+		for i := range away {
+			away[i] = float32(at + i - token)
 		}
 	}
-	for h := range queries {
-		for i := max(0, c.first+lo+h+1-at); i < n; i++ {
-			s.logits[h*block+i] = minusInf
-		}
+	c.rule.reshape(row, away, s)
+	if hidden := c.rule.First(token) - at; hidden > 0 {
+		setAll(row[:min(hidden, len(row))], minusInf)
 	}
 }

@@ -67,3 +67,21 @@ func BenchmarkExact(b *testing.B) {
 		report(b, 4*queries*n*dim, "GFLOP/s")
 	})
 }
+
+// BenchmarkCausalRules is column sums by rules that bend logits, beside one that only scales.
+func BenchmarkCausalRules(b *testing.B) {
+	const n, dim = 4096, 128
+	for _, r := range []struct {
+		name string
+		rule Rule
+	}{{"plain", Scaled(1)}, {"softcap", Rule{Softcap: 50}}, {"slope", Rule{Slope: 0.1}}, {"window=512", Rule{Window: 512}}} {
+		b.Run(fmt.Sprintf("%s/dim=%d/n=%d", r.name, dim, n), func(b *testing.B) {
+			st := newStep(F16, n, 1, dim, dim, n, nil)
+			sums := make([]float64, n)
+			b.ResetTimer()
+			for range b.N {
+				Causal(nil, st.q, r.rule, 0, &st.k[0], &st.v[0], nil, sums)
+			}
+		})
+	}
+}

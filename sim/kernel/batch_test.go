@@ -84,3 +84,15 @@ func checkCausal(t *testing.T, p *problem, first int, out []float32, sums []floa
 		}
 	}
 }
+
+// TestCausalOfZeros: rows of zeros, whose scale is zero, must not make a hidden logit of theirs a number.
+func TestCausalOfZeros(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		for f := range formats {
+			p := newProblem(f, fills["zero"], 70, 16, 16, 70)
+			out, sums := make([]float32, 70*16), make([]float64, 70)
+			Causal(nil, p.q, Scaled(1), 0, &p.k, &p.v, out, sums)
+			checkCausal(t, p, 0, out, sums)
+		}
+	})
+}

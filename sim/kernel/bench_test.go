@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -134,5 +135,33 @@ func BenchmarkDecode(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkDecodeRules is a step by rules that bend logits, beside one that only scales.
+func BenchmarkDecodeRules(b *testing.B) {
+	const dim, n = 128, 16384
+	for _, r := range []struct {
+		name string
+		rule Rule
+	}{{"plain", Scaled(1)}, {"softcap", Rule{Softcap: 50}}, {"slope", Rule{Slope: 0.1}}, {"window=n", Rule{Window: n}}, {"window=4096", Rule{Window: 4096}}} {
+		for _, kvHeads := range []int{32, 8} {
+			b.Run(fmt.Sprintf("%s/heads=32x%d/dim=%d/n=%d", r.name, kvHeads, dim, n), func(b *testing.B) {
+				st := newStep(F16, 32, kvHeads, dim, dim, n, nil)
+				pos, rules := make([]int32, n), slices.Repeat([]Rule{r.rule}, st.group)
+				for i := range pos {
+					pos[i] = int32(i)
+				}
+				b.ResetTimer()
+				for range b.N {
+					for h := range st.k {
+						for lo := 0; lo < n; lo += Chunk {
+							st.scratch[0].Bend(rules, pos[lo:lo+Chunk], n-1)
+							Attend(st.q[h*st.group*dim:(h+1)*st.group*dim], &st.k[h], &st.v[h], lo, lo+Chunk, nil, st.scratch[0], st.parts[:st.group])
+						}
+					}
+				}
+			})
+		}
 	}
 }

@@ -10,6 +10,7 @@
 //  2. Attend (attend.go) goes through a chunk of them in blocks: score, online softmax, weighted sum.
 //  3. Each of the three is one call of the active path (path.go): the reference in portable Go (attend_generic.go),
 //     or assembly for AVX2 or AVX-512 (attend_amd64.go) or NEON (attend_arm64.go).
+//     Where a head's Rule (rule.go) is more than a scale, bend.go makes its logits between the first two.
 //  4. Chunks run on the threads of a Pool (pool.go); Merge combines them in the order of their indices, so
 //     that the result does not depend on the threads.
 //
@@ -31,6 +32,8 @@
 //	tile              a block of rows by some queries, computed together
 //	online softmax    softmax of one pass: the largest logit so far, and sums relative to it (FlashAttention)
 //	rescale           multiply earlier sums by exp(old max - new max), when a block has a larger logit
+//	bend              make logits of scaled products by a head's rule: soft cap, slope, window, chunk
+//	hidden            of a key that a query does not read: its logit is minus infinity
 //	weighted sum      values times probabilities, the output of attention
 //	probabilities     the softmax of a query's logits
 //	rotate            apply the rotary embedding (Rope) to a row; a RopeTable does so for many rows

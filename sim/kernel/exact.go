@@ -10,14 +10,14 @@ import (
 // LogitsExact returns, in float64, the logits [queries][n] of the queries q [queries][dim] of one head over its keys k
 // [n][dim], and the log of each query's softmax denominator: the probability of key i is exp(logit - lse). The keys
 // stand at positions pos, ascending; nil is key i at position i. Logits of keys that a query does not read are minus
-// infinity, and the denominator of one that reads none is infinite.
+// infinity, and the denominator of one that reads none, and has no sink, is infinite.
 func LogitsExact(q []float32, dim int, rule Rule, k []float32, pos []int32, sights []Sight) (logits, lse []float64) {
 	logits = DotsExact(q[:len(sights)*dim], dim, rule.Scale, k)
 	return logits, DenominatorsExact(logits, rule, pos, sights)
 }
 
-// DenominatorsExact makes logits of scaled products [queries][n] with all keys, and returns the log of each query's softmax
-// denominator, as LogitsExact does.
+// DenominatorsExact makes logits of scaled products [queries][n] with all keys, and returns the log of each query's
+// softmax denominator, as LogitsExact does.
 func DenominatorsExact(logits []float64, rule Rule, pos []int32, sights []Sight) (lse []float64) {
 	n := len(logits) / len(sights)
 	lse = make([]float64, len(sights))

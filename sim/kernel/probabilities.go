@@ -15,9 +15,10 @@ func Probabilities(logits, largest, inverse []float32) {
 }
 
 // CausalProbabilities calls visit with the attention probabilities of each query over the rows of a stored head, in the
-// order of the queries. Query s stands at position first+s and attends as in Causal; probs, of the rows that it sees, are
-// those of the query heads of q, [head][queries][k.Dim], with a rule each, joined: join brings those of one more head, x, into those of
-// the heads before it, y, as Max or a sum does. The softmax scale is in q or in k already.
+// order of the queries. Query s stands at position first+s and attends as in Causal; probs, of the rows up to its own,
+// are zero where the rule hides them. They are those of the query heads of q, [head][queries][k.Dim], with a rule each,
+// joined: join brings those of one more head, x, into those of the heads before it, y, as Max or a sum does. The softmax
+// scale is in q or in k already.
 //
 // probs are visit's until it returns. Memory is for the probabilities of block queries, and as much again where there
 // are several heads.
@@ -34,12 +35,14 @@ func CausalProbabilities(q [][]float32, rules []Rule, first int, k *Rows, join f
 		for h, x := range q {
 			c := newCausal(x[lo*k.Dim:hi*k.Dim], rules[h], first+lo, k, k)
 			var record []Partial
+			from := c.begin(0)
 			for row := range slices.Chunk(room[min(h, 1)][:(hi-lo)*stride], stride) {
-				record = append(record, Partial{Logits: row[:0]})
+				clear(row[:from])
+				record = append(record, Partial{Logits: row[:from]})
 			}
 			c.attendTile(0, scratch, record, nil)
 			for s, p := range record {
-				Probabilities(p.Logits, c.max[s:s+1], c.inverse[s:s+1])
+				Probabilities(p.Logits[from:], c.max[s:s+1], c.inverse[s:s+1])
 			}
 			if h == 0 {
 				joined = record
