@@ -46,6 +46,9 @@ func newTrace(c *container) (*Trace, error) {
 	if err := t.setAttention(c, of); err != nil {
 		return nil, err
 	}
+	if err := t.setOutputs(c); err != nil {
+		return nil, err
+	}
 	return t, nil
 }
 
@@ -125,13 +128,21 @@ func (h *Header) takeShape(i int, kind string, shape []int, uniform bool) error 
 	h.Queries, a.QHeads = shape[0], shape[1]
 	switch {
 	case shape[0] > h.Tokens:
-		return fmt.Errorf("shape %v, want at most the %d rows of the keys", shape, h.Tokens)
+		return fmt.Errorf("shape %v, want at most the %d rows of the keys%s", shape, h.Tokens, headsFirst(h.Tokens, a.KVHeads))
 	case shape[1]%a.KVHeads != 0:
-		return fmt.Errorf("shape %v, want a multiple of the %d KV heads", shape, a.KVHeads)
+		return fmt.Errorf("shape %v, want a multiple of the %d KV heads%s", shape, a.KVHeads, headsFirst(h.Tokens, a.KVHeads))
 	case shape[2] != a.QKDim:
 		return fmt.Errorf("shape %v, want the head_dim of the keys, %d", shape, a.QKDim)
 	}
 	return nil
+}
+
+// headsFirst asks whether the heads stand before the tokens, where there are more of them.
+func headsFirst(tokens, heads int) string {
+	if heads <= tokens {
+		return ""
+	}
+	return fmt.Sprintf(": %d tokens of %d heads: transposed? want [tokens, heads, channels]", tokens, heads)
 }
 
 // frame is what a shape [rows, heads, channels] must be; 0 is any number within the bounds.

@@ -61,6 +61,8 @@ type Attention struct {
 	ALiBi      []float64 // [q_head] slopes; nil: none
 	Rope       Rope
 	RopeFactor float64 // length factor of the rotated channels of q and k, usually 1
+
+	Outputs bool // the trace holds what the model's attention put out
 }
 
 // Ring is how many tokens a window or a chunk spans, the smaller where there are both; 0: there is neither.

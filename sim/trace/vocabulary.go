@@ -102,6 +102,9 @@ func (c *container) strangers(held []int) ([]string, error) {
 	return append(ignored, tensors...), err
 }
 
+// ignoredTensor is what is said of an unknown tensor of a layer.
+const ignoredTensor = "not a tensor of a trace, ignored"
+
 // strangeTensors is strangers for tensors; those of one kind share a line.
 func (c *container) strangeTensors(held []int) (ignored []string, err error) {
 	kinds := map[string][]int{} // the layers that have one
@@ -113,19 +116,19 @@ func (c *container) strangeTensors(held []int) (ignored []string, err error) {
 			return nil, within("tensor", name, err)
 		}
 		switch n, err := layerNumber(number); {
-		case own:
+		case own || kind == outputTensor:
 			if _, err := heldLayer(number, held); err != nil {
 				return nil, within("tensor", name, fmt.Errorf("layer %s: %w", printable(number), err))
 			}
 		case kind != "" && err != nil:
-			ignored = append(ignored, fmt.Sprintf("tensor %s: %s", printable(name), ignoredTensor(kind)))
+			ignored = append(ignored, fmt.Sprintf("tensor %s: %s", printable(name), ignoredTensor))
 		case kind != "":
 			kinds[kind] = append(kinds[kind], n)
 		}
 	}
 	for kind, layers := range kinds {
 		slices.Sort(layers)
-		line := fmt.Sprintf("tensor %s: %s", printable(fmt.Sprintf("layers.%d.%s", layers[0], kind)), ignoredTensor(kind))
+		line := fmt.Sprintf("tensor %s: %s", printable(fmt.Sprintf("layers.%d.%s", layers[0], kind)), ignoredTensor)
 		if more := layers[1:]; len(more) > 0 {
 			line += ", like those of layers " + record.LayerList(more)
 		}
@@ -144,14 +147,6 @@ func unknownLines(lines []string) []string {
 		lines = append(slices.Clone(lines[:maxUnknown]), fmt.Sprintf("%d more fields and tensors: not of a trace, ignored", more))
 	}
 	return lines
-}
-
-// ignoredTensor says why a layer's tensor is ignored.
-func ignoredTensor(kind string) string {
-	if kind == outputTensor {
-		return "the model's outputs are not compared yet, ignored"
-	}
-	return "not a tensor of a trace, ignored"
 }
 
 // checkField says whether a metadata field is one of a trace, and refuses what must not be ignored.
