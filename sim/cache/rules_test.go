@@ -279,7 +279,11 @@ func mustBuildRuled(t *testing.T, v *View, d Decision, decode int) *Store {
 // over the rows that its rules let it read.
 func TestRules(t *testing.T) {
 	const decode = 3*ruledWindow + 7
-	for _, n := range []int{25, 100} {
+	prompts := []int{100, 25}
+	if testing.Short() {
+		prompts = prompts[:1]
+	}
+	for _, n := range prompts {
 		for name, d := range ruledStores(n) {
 			t.Run(fmt.Sprintf("%s/%d", name, n), func(t *testing.T) {
 				v, k, val := ruledPrompt(n, n+decode)
