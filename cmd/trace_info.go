@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"kvgauge/report"
+	"kvgauge/sim"
+	"kvgauge/sim/kernel"
 	"kvgauge/sim/method"
 	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
@@ -82,6 +85,9 @@ func runTraceInfo(ctx context.Context, s *system, name string, f *infoFlags) err
 	}
 	defer t.Close()
 	s.sayUnknown(t)
+	if err := sayDoubts(ctx, s, t, o); err != nil {
+		return err
+	}
 	measured, err := stats.Measure(ctx, t, o)
 	if err != nil {
 		return err
@@ -92,6 +98,21 @@ func runTraceInfo(ctx context.Context, s *system, name string, f *infoFlags) err
 		}
 	}
 	return report.WriteStats(s.out, t, measured, s.reportOptions(f.format))
+}
+
+// sayDoubts holds the trace against the outputs that it holds, of all queries, and says on stderr where they are off.
+func sayDoubts(ctx context.Context, s *system, t *trace.Trace, o stats.Options) error {
+	tokens := cmp.Or(o.Tokens, t.Tokens)
+	if tokens > t.Tokens {
+		return nil // which is refused as it is measured
+	}
+	pool := kernel.NewPool(o.Threads)
+	defer pool.Close()
+	warnings, err := sim.CheckOutputs(ctx, t, t.Layers, tokens, 0, pool)
+	for _, w := range warnings {
+		fmt.Fprintf(s.err, "kvgauge: trace %s: %s\n", t.Name, w.Text)
+	}
+	return err
 }
 
 // checkWritable says why a file could not be put in place of an option's path.

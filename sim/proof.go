@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/record"
@@ -19,6 +20,8 @@ const (
 	// doubtfulOutputs before its records are warned: attention in bfloat16 is 0.2 to 0.4 % off.
 	refusedOutputs  = 0.02
 	doubtfulOutputs = 0.005
+	// copiedTokens is how many tokens tell that KV heads are copies.
+	copiedTokens = 64
 	// causeQueries is how many queries the causes of a difference are tried on.
 	causeQueries = 16
 )
@@ -69,6 +72,42 @@ func CheckOutputs(ctx context.Context, t *trace.Trace, layers []int, tokens, n i
 
 func percent(x float64) string { return fmt.Sprintf("%.2g %%", 100*x) }
 
+// doubts are the warnings that a trace's rows and outputs give: KV heads that are copies of each other, and outputs that are
+// not what attention gives. It fails where the outputs are too far from it.
+func (r *rows) doubts(ctx context.Context, layers []int, pool *kernel.Pool) ([]record.Warning, error) {
+	var warnings []record.Warning
+	for _, layer := range layers {
+		l, err := r.trace.Read(layer, min(copiedTokens, r.tokens), r.tokens)
+		if err != nil {
+			return nil, err
+		}
+		if copies := copied(l); copies > 1 {
+			warnings = append(warnings, record.Warning{Code: "repeated-heads", Text: fmt.Sprintf(
+				"layer %d: its %d KV heads are %d in copies: keys and values repeated for the query heads? want them before repetition", layer, len(l.K), len(l.K)/copies)})
+		}
+	}
+	more, err := CheckOutputs(ctx, r.trace, layers, r.tokens, provedQueries, pool)
+	return append(warnings, more...), err
+}
+
+// copied is how many adjacent KV heads hold the same rows, at most, where all heads have as many copies; else 1.
+func copied(l *trace.Layer) int {
+	same := func(a, b int) bool { return slices.Equal(l.K[a], l.K[b]) && slices.Equal(l.V[a], l.V[b]) }
+	n := 1
+	for n < len(l.K) && same(0, n) {
+		n++
+	}
+	if len(l.K)%n != 0 {
+		return 1
+	}
+	for h := range l.K {
+		if !same(h, h/n*n) {
+			return 1
+		}
+	}
+	return n
+}
+
 // newProof reads the last n queries of the first tokens of a layer, and its outputs.
 func newProof(t *trace.Trace, layer, tokens, n int, pool *kernel.Pool) (*proof, error) {
 	p := &proof{attention: *t.At(layer), first: tokens - n, n: n, pool: pool}
@@ -98,15 +137,18 @@ func widened(heads [][]float32) [][]float64 {
 // error is |attention - outputs| / |outputs|, of the rows of a layer attended as a says.
 func (p *proof) error(a *trace.Attention, l *trace.Layer) float64 {
 	diffs, norms := make([]float64, a.QHeads), make([]float64, a.QHeads)
-	rules, sights := rules(a), kernel.Sights(p.first, p.n)
+	rules := rules(a)
 	p.pool.Run(a.QHeads, func(_, h int) {
 		j := h / (a.QHeads / a.KVHeads)
-		q := l.Q[h][(p.first-l.FirstQuery)*a.QKDim:]
-		logits, lse := kernel.LogitsExact(q, a.QKDim, rules[h], l.K[j][:(p.first+p.n)*a.QKDim], nil, sights)
-		for i, x := range kernel.WeightedSumExact(logits, lse, a.VDim, l.V[j][:(p.first+p.n)*a.VDim]) {
-			w := p.outputs[h][i]
-			diffs[h] += (x - w) * (x - w)
-			norms[h] += w * w
+		for lo := 0; lo < p.n; lo += provedQueries { // which bounds memory
+			n := min(provedQueries, p.n-lo)
+			first, last := p.first+lo, p.first+lo+n
+			q, want := l.Q[h][(first-l.FirstQuery)*a.QKDim:], p.outputs[h][lo*a.VDim:]
+			logits, lse := kernel.LogitsExact(q, a.QKDim, rules[h], l.K[j][:last*a.QKDim], nil, kernel.Sights(first, n))
+			for i, x := range kernel.WeightedSumExact(logits, lse, a.VDim, l.V[j][:last*a.VDim]) {
+				diffs[h] += (x - want[i]) * (x - want[i])
+				norms[h] += want[i] * want[i]
+			}
 		}
 	})
 	var diff, norm float64

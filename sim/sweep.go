@@ -15,6 +15,7 @@ type Loaded struct {
 	plan   Plan
 	open   map[*trace.Header]*trace.Trace
 	rows   map[*trace.Header]*rows
+	doubts map[*trace.Header][]record.Warning // of every record of a trace
 	fitted calibrations
 }
 
@@ -23,7 +24,9 @@ type Loaded struct {
 // plan and those that maps are fitted on.
 func Load(ctx context.Context, p Plan, open []*trace.Trace) (*Loaded, error) {
 	defer frugal(p.MaxMemory)()
-	l := &Loaded{plan: p, open: byHeader(open), rows: map[*trace.Header]*rows{}}
+	l := &Loaded{plan: p, open: byHeader(open), rows: map[*trace.Header]*rows{}, doubts: map[*trace.Header][]record.Warning{}}
+	pool := kernel.NewPool(p.Threads)
+	defer pool.Close()
 	l.fitted = newCalibrations(p.Options, l.open)
 	held, _ := p.held()
 	ranges := p.ranges()
@@ -36,6 +39,10 @@ func Load(ctx context.Context, p Plan, open []*trace.Trace) (*Loaded, error) {
 		}
 		l.rows[t] = newRows(l.open[t], ranges[t], held[t])
 		if err := l.rows[t].load(ctx, layers); err != nil {
+			return nil, record.InOption("trace", err)
+		}
+		var err error
+		if l.doubts[t], err = l.rows[t].doubts(ctx, layers, pool); err != nil {
 			return nil, record.InOption("trace", err)
 		}
 	}
@@ -125,7 +132,9 @@ func (s *Sweep) blank(c Cell) (record.Record, error) {
 	if err != nil {
 		return record.Record{}, fmt.Errorf("trace %s: %w", c.Trace.Name, err)
 	}
-	return c.blank(s.plan.Options, hash), nil
+	rec := c.blank(s.plan.Options, hash)
+	rec.Warnings = append(rec.Warnings, s.doubts[c.Trace]...)
+	return rec, nil
 }
 
 // Run measures the cells that have no record yet, in order, and hands each record to done as its cell ends. A cell

@@ -1,0 +1,199 @@
+package sim
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"kvgauge/sim/trace"
+)
+
+// broken is a copy of a model's trace with something wrong, of which its outputs tell.
+func broken(t *testing.T, name string, change func(file *safetensors)) *trace.Trace {
+	t.Helper()
+	f := readSafetensors(t, filepath.Join("..", "testdata", "goldens", "attention", name+".safetensors"))
+	change(f)
+	path := filepath.Join(t.TempDir(), name+".safetensors")
+	f.write(t, path)
+	return openTrace(t, path)
+}
+
+// safetensors is a file of F32 tensors in memory.
+type safetensors struct {
+	meta    map[string]string
+	shapes  map[string][]int
+	tensors map[string][]byte
+}
+
+func readSafetensors(t *testing.T, path string) *safetensors {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int(raw[0]) | int(raw[1])<<8 | int(raw[2])<<16
+	var header map[string]json.RawMessage
+	if err := json.Unmarshal(raw[8:8+n], &header); err != nil {
+		t.Fatal(err)
+	}
+	f := &safetensors{map[string]string{}, map[string][]int{}, map[string][]byte{}}
+	for name, text := range header {
+		var x struct {
+			Shape   []int  `json:"shape"`
+			Offsets [2]int `json:"data_offsets"`
+		}
+		if name == "__metadata__" {
+			err = json.Unmarshal(text, &f.meta)
+		} else if err = json.Unmarshal(text, &x); err == nil {
+			f.shapes[name], f.tensors[name] = x.Shape, raw[8+n+x.Offsets[0]:8+n+x.Offsets[1]]
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+func (f *safetensors) write(t *testing.T, path string) {
+	t.Helper()
+	header, data := map[string]any{"__metadata__": f.meta}, []byte(nil)
+	for name, x := range f.tensors {
+		header[name] = map[string]any{"dtype": "F32", "shape": f.shapes[name], "data_offsets": [2]int{len(data), len(data) + len(x)}}
+		data = append(data, x...)
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := len(text)
+	raw := append([]byte{byte(n), byte(n >> 8), byte(n >> 16), 0, 0, 0, 0, 0}, append(text, data...)...)
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// without takes fields out of all layers.
+func (f *safetensors) without(t *testing.T, fields ...string) {
+	t.Helper()
+	var layers map[string]map[string]any
+	if err := json.Unmarshal([]byte(f.meta["layers"]), &layers); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range layers {
+		for _, field := range fields {
+			delete(l, field)
+		}
+	}
+	text, err := json.Marshal(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.meta["layers"] = string(text)
+}
+
+// turn lays the rows of a tensor out heads first, and leaves its shape.
+func (f *safetensors) turn(name string) {
+	s, x := f.shapes[name], f.tensors[name]
+	row := 4 * s[2]
+	out := make([]byte, 0, len(x))
+	for h := range s[1] {
+		for i := range s[0] {
+			at := (i*s[1] + h) * row
+			out = append(out, x[at:at+row]...)
+		}
+	}
+	f.tensors[name] = out
+}
+
+// TestOutputsOfModels: the outputs of models are what attention over their rows gives.
+func TestOutputsOfModels(t *testing.T) {
+	for _, name := range models {
+		tr, _ := modelTrace(t, name)
+		if warnings, err := CheckOutputs(t.Context(), tr, tr.Layers, tr.Tokens, 0, nil); err != nil || warnings != nil {
+			t.Errorf("%s: %v %v", name, warnings, err)
+		}
+	}
+}
+
+// TestCauses makes each of the usual mistakes, and wants it named.
+func TestCauses(t *testing.T) {
+	tests := []struct {
+		model, what, want string
+		change            func(f *safetensors)
+	}{
+		{"mistral_sliding", "a window left out", "with window=24", func(f *safetensors) { f.without(t, "window") }},
+		{"gemma3_text", "a scale left out", "with scale=0.2236", func(f *safetensors) { f.without(t, "scale") }},
+		{"gemma2", "a soft cap left out", "with softcap=3", func(f *safetensors) { f.without(t, "softcap") }},
+		{"gpt_oss", "sinks left out", "sinks", func(f *safetensors) {
+			for name := range f.tensors {
+				if strings.HasSuffix(name, ".sinks") {
+					delete(f.tensors, name)
+				}
+			}
+		}},
+		{"mistral_sliding", "KV heads in another order", "h mod KV heads", func(f *safetensors) {
+			for name, x := range f.tensors {
+				if !strings.HasSuffix(name, ".q") && !strings.HasSuffix(name, ".o") {
+					continue
+				}
+				s := f.shapes[name]
+				row := 4 * s[2]
+				out := slices.Clone(x)
+				for i := range s[0] { // query heads 0 1 2 3 that read 0 0 1 1 become 0 2 1 3 that read 0 1 0 1
+					copy(out[(i*4+1)*row:(i*4+2)*row], x[(i*4+2)*row:])
+					copy(out[(i*4+2)*row:(i*4+3)*row], x[(i*4+1)*row:(i*4+2)*row])
+				}
+				f.tensors[name] = out
+			}
+		}},
+		{"mistral_sliding", "axes transposed", "axes transposed: q, k and v lie heads first", func(f *safetensors) {
+			for name := range f.tensors {
+				if !strings.HasSuffix(name, ".o") {
+					f.turn(name)
+				}
+			}
+		}},
+		{"gemma2", "values of another text", "neither transposed axes", func(f *safetensors) {
+			for i := range f.tensors["layers.0.v"] {
+				f.tensors["layers.0.v"][i] = f.tensors["layers.1.k"][i]
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.what, func(t *testing.T) {
+			tr := broken(t, tt.model, tt.change)
+			_, err := CheckOutputs(t.Context(), tr, tr.Layers, tr.Tokens, provedQueries, nil)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "tensor layers.") {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestDoubts warns of outputs that are a little off, and of KV heads that are copies.
+func TestDoubts(t *testing.T) {
+	tr := broken(t, "mistral_sliding", func(f *safetensors) {
+		var layers map[string]map[string]any
+		if err := json.Unmarshal([]byte(f.meta["layers"]), &layers); err != nil {
+			t.Fatal(err)
+		}
+		layers["0"]["scale"] = 0.2535
+		text, _ := json.Marshal(layers)
+		f.meta["layers"] = string(text)
+		for _, kind := range []string{"k", "v"} { // a head twice
+			name := "layers.1." + kind
+			s, x := f.shapes[name], f.tensors[name]
+			for i := range s[0] {
+				copy(x[(i*2+1)*4*s[2]:(i*2+2)*4*s[2]], x[i*2*4*s[2]:])
+			}
+		}
+		delete(f.tensors, "layers.1.o")
+	})
+	recs := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "full"), Lengths: []int{tr.Tokens}, Decode: new(20)})
+	if got := codes(recs[0]); !strings.Contains(got, "repeated-heads") || !strings.Contains(got, "outputs-differ") {
+		t.Errorf("warnings %s: %v", got, recs[0].Warnings)
+	}
+}
