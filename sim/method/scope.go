@@ -126,9 +126,10 @@ func (p *Pipeline) keepRing(c Cell, v *cache.View) cache.Decision {
 	return d
 }
 
-// Changes says whether any decision is more than a layer's own window.
+// Changes says whether any decision is more than a layer's own window. Sharing is not: what it changes are the layers of a
+// group of more than one, and a layer may be left alone in its group.
 func Changes(decisions []cache.Decision) bool {
 	return slices.ContainsFunc(decisions, func(d cache.Decision) bool {
-		return !d.Window && (d.Keep != nil || d.Map != nil || d.Ring != nil || d.Codec != nil || d.Prompt != nil || d.Policy != nil || d.Select != nil || d.Merge)
+		return !d.Window && (d.Keep != nil || d.Map != nil || d.Ring != nil || d.Codec != nil || d.Prompt != nil || d.Policy != nil || d.Select != nil)
 	})
 }
