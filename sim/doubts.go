@@ -10,8 +10,12 @@ import (
 	"kvgauge/sim/trace"
 )
 
-// copiedTokens is how many tokens tell that KV heads are copies.
-const copiedTokens = 64
+const (
+	// copiedTokens is how many tokens tell that KV heads are copies, and that f16 cannot hold what they are.
+	copiedTokens = 64
+	// leastF16 is below what binary16 holds to 4 bits: its steps are 2^-24 there.
+	leastF16 = 0x1p-21
+)
 
 // CheckOutputs compares the reference with the outputs that a trace holds, of the last n queries of its first tokens in
 // each of some layers; 0 is all queries. It returns warnings, and an error where the trace is not what its model computed.
@@ -63,9 +67,40 @@ func (r *rows) doubts(ctx context.Context, layers []int, pool *kernel.Pool) ([]r
 			warnings = append(warnings, record.Warning{Code: "repeated-heads", Text: fmt.Sprintf(
 				"layer %d: its %d KV heads are %d in copies: keys and values repeated for the query heads? want them before repetition", layer, len(l.K), len(l.K)/copies)})
 		}
+		if what := vanishing(l); what != "" {
+			warnings = append(warnings, record.Warning{Code: "f16-underflow", Text: fmt.Sprintf(
+				"layer %d: most of its %s are below 5e-7, of which f16 keeps less than 4 bits: full is off by as much, and so is what stores f16; bf16 is not", layer, what)})
+		}
 	}
 	more, err := CheckOutputs(ctx, r.trace, layers, r.tokens, provedQueries, pool)
 	return append(warnings, more...), err
+}
+
+// vanishing says which of a layer's rows f16 would round to little or nothing: keys, values or both.
+func vanishing(l *trace.Layer) string {
+	most := func(heads [][]float32) bool {
+		small, all := 0, 0
+		for _, rows := range heads {
+			for _, x := range rows {
+				if x != 0 {
+					all++
+				}
+				if x != 0 && max(x, -x) < leastF16 {
+					small++
+				}
+			}
+		}
+		return 2*small > all
+	}
+	switch k, v := most(l.K), most(l.V); {
+	case k && v:
+		return "keys and values"
+	case k:
+		return "keys"
+	case v:
+		return "values"
+	}
+	return ""
 }
 
 // copied is how many adjacent KV heads hold the same rows, at most, where all heads have as many copies; else 1.

@@ -2,7 +2,9 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/perf/benchmath"
@@ -157,13 +159,21 @@ func (t *timing) sample(r *reader, step int) (took time.Duration) {
 // fullStore makes spare[i] the unreduced cache of a layer, the i-th of its group, as it is before the last n steps. It
 // takes the memory of the layer that stood there before, where that is alike.
 func (t *timing) fullStore(i, layer int, l *trace.Layer, n int) (err error) {
-	rows, a := t.cell.SeqLen-n, t.cell.Trace.At(layer)
+	rows := t.cell.SeqLen - n
 	prompt := view(t.cell.Trace, []int{layer}, []*trace.Layer{l}, 0, rows, rows, rows)
 	if i == len(t.spare) {
 		t.spare = append(t.spare, fullCache{})
 	}
-	full := &t.spare[i]
-	if before := full.attention; before != nil && before.Same(a) && before.Ring() == 0 && a.Ring() == 0 {
+	if err = t.spare[i].fill(t, layer, prompt, n); errors.Is(err, cache.ErrRange) {
+		err = t.spare[i].fill(t, layer, clamped(prompt), n)
+	}
+	return err
+}
+
+// fill makes the cache that of a layer's prompt, before n further tokens.
+func (full *fullCache) fill(t *timing, layer int, prompt *cache.View, n int) (err error) {
+	a := t.cell.Trace.At(layer)
+	if before := full.attention; full.store != nil && before.Same(a) && before.Ring() == 0 && a.Ring() == 0 {
 		full.attention = a
 		return full.store.Refill(prompt, t.pool)
 	}
@@ -177,6 +187,21 @@ func (t *timing) fullStore(i, layer int, l *trace.Layer, n int) (err error) {
 		full.start = full.store.Clone()
 	}
 	return err
+}
+
+// clamped is a view without values that f16 cannot hold: a pipeline that holds them is timed beside a full cache all the
+// same, whose time does not depend on them.
+func clamped(v *cache.View) *cache.View {
+	const most = 65504
+	for _, heads := range [][][]float32{v.K, v.V} {
+		for h, rows := range heads {
+			heads[h] = slices.Clone(rows)
+			for i, x := range rows {
+				heads[h][i] = max(-most, min(most, x))
+			}
+		}
+	}
+	return v
 }
 
 // enough says whether the first group of layers has been sampled often enough, after so long: the others take as

@@ -1,13 +1,16 @@
 package sim
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -195,5 +198,40 @@ func TestDoubts(t *testing.T) {
 	recs := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "full"), Lengths: []int{tr.Tokens}, Decode: new(20)})
 	if got := codes(recs[0]); !strings.Contains(got, "repeated-heads") || !strings.Contains(got, "outputs-differ") {
 		t.Errorf("warnings %s: %v", got, recs[0].Warnings)
+	}
+}
+
+// TestBeyondF16: values that f16 cannot hold are refused with the pipeline that holds them, which is timed, too; values
+// that it rounds to nothing are warned of.
+func TestBeyondF16(t *testing.T) {
+	scaled := func(factor float32) *trace.Trace {
+		return broken(t, "mistral_sliding", func(f *safetensors) {
+			f.without(t, "window")
+			for name, x := range f.tensors {
+				if strings.HasSuffix(name, ".o") {
+					delete(f.tensors, name)
+				}
+				if !strings.HasSuffix(name, ".v") {
+					continue
+				}
+				for i := 0; i < len(x); i += 4 {
+					v := math.Float32frombits(binary.LittleEndian.Uint32(x[i:]))
+					binary.LittleEndian.PutUint32(x[i:], math.Float32bits(v*factor))
+				}
+			}
+		})
+	}
+	o := Options{Pipelines: parse(t, "full", "snapkv:budget=40", "snapkv:budget=40+bf16"), Decode: new(20), Repeats: 3}
+	for factor, want := range map[float32][3]string{1e7: {"; bf16 holds it", "; snapkv:budget=40+bf16 holds it", ""}, 1e-7: {}} {
+		tr := scaled(factor)
+		o.Traces, o.Lengths = headers(tr), []int{tr.Tokens}
+		for i, rec := range runCells(t, o) {
+			if !strings.HasSuffix(rec.Reason, want[i]) || (rec.Status == record.OK) != (want[i] == "") {
+				t.Errorf("values times %g: %s: %s %q, want %q", factor, rec.Pipeline, rec.Status, rec.Reason, want[i])
+			}
+			if warned := strings.Contains(codes(rec), "f16-underflow"); warned != (factor < 1) {
+				t.Errorf("values times %g: %s: warnings %q", factor, rec.Pipeline, codes(rec))
+			}
+		}
 	}
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -76,10 +77,22 @@ func (p *replay) layers(ctx context.Context) error {
 	}
 	for _, group := range p.cell.groups() {
 		if err := p.group(ctx, group); err != nil {
-			return err
+			return p.cell.inRange(err)
 		}
 	}
 	return nil
+}
+
+// inRange adds to an error of a value that f16 cannot hold which pipeline can.
+func (c Cell) inRange(err error) error {
+	if !errors.Is(err, cache.ErrRange) {
+		return err
+	}
+	wider := "bf16"
+	if ps, bad := method.Parse([]string{c.Pipeline.Name + "+bf16"}, []method.Entries{{Percent: 100}}); bad == nil {
+		wider = ps[0].Name
+	}
+	return fmt.Errorf("%w; %s holds it", err, wider)
 }
 
 // fitMaps fits the maps of all groups on the calibration trace, side by side: the decompositions that it takes run on
