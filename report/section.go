@@ -53,8 +53,12 @@ func (s section) heading() string {
 	if r.Windows > 1 {
 		windows = fmt.Sprintf(", mean of %d windows", r.Windows)
 	}
-	return oneLine(fmt.Sprintf("%s, %d tokens (%d decoded%s): %d of %d layers, %s",
-		traceText(r), r.SeqLen, r.Decode, windows, len(r.Layers), r.NumLayers, shapeText(r)))
+	states := ""
+	if r.StateBytes != nil {
+		states = fmt.Sprintf(" hold keys, states of %s in others", byteText(float64(*r.StateBytes)))
+	}
+	return oneLine(fmt.Sprintf("%s, %d tokens (%d decoded%s): %d of %d layers%s, %s",
+		traceText(r), r.SeqLen, r.Decode, windows, len(r.Layers), r.NumLayers, states, shapeText(r)))
 }
 
 // shapeText says what heads and widths the layers have, from the least to the largest where they differ, and how many of

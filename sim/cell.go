@@ -81,9 +81,10 @@ func (c Cell) firstStep() int { return min(c.prompt(), c.SeqLen-1) }
 // steps is the number of queries whose outputs are compared.
 func (c Cell) steps() int { return c.SeqLen - c.firstStep() }
 
-// fullBytes is the f16 cache of the trace's own heads: of a layer with a window or chunks the ring of its rows.
+// fullBytes is the f16 cache of the trace's own heads: of a layer with a window or chunks the ring of its rows. States of
+// layers without keys count, whichever layers are measured.
 func (c Cell) fullBytes() int64 {
-	n := int64(0)
+	n := c.Trace.StateBytes()
 	for _, layer := range c.Layers {
 		n += c.layerBytes(layer, c.held(layer))
 	}
@@ -209,13 +210,17 @@ func (c Cell) kinds() (groups [][]int) {
 // forMethod is what a method may know of the cell and of a layer, or of those that share its store.
 func (c Cell) forMethod(seed uint64, pool *kernel.Pool, layer int) method.Cell {
 	a := c.Trace.At(layer)
+	var stateful []int
+	for _, s := range c.Trace.States {
+		stateful = append(stateful, s.Layer)
+	}
 	var repeatEnd int
 	if r := c.Trace.Repeat; r.First > 0 {
 		repeatEnd = r.Last + 1
 	}
 	return method.Cell{
 		Repeat: c.Trace.Repeat.First, RepeatEnd: repeatEnd,
-		Layers: c.Layers, Left: c.windowed(), NumLayers: c.Trace.NumLayers, Ring: a.Ring(), Apart: c.apart(layer),
+		Layers: c.Layers, Left: c.windowed(), NumLayers: c.Trace.NumLayers, Stateful: stateful, Ring: a.Ring(), Apart: c.apart(layer),
 		QHeads: a.QHeads, HeadDim: a.QKDim, RopeDims: 2 * len(a.Rope.InvFreq), Heads: a.KVHeads, Dim: a.QKDim, VDim: a.VDim,
 		SeqLen: c.SeqLen, Decode: c.Decode, FirstQuery: c.Trace.FirstQuery(), HasRope: c.Trace.HasRope(),
 		Seed: seed, Pool: pool,

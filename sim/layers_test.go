@@ -104,3 +104,37 @@ func TestTimedWindows(t *testing.T) {
 		}
 	}
 }
+
+// TestStates: layers without keys count whole in full and in every pipeline, whichever layers are measured, and schedules
+// do not run over them.
+func TestStates(t *testing.T) {
+	with, without := openTrace(t, "synth:layers=6,q_heads=4,kv_heads=2,head_dim=32,full_every=3,state=5000,tokens=160"), int64(4*5000)
+	if got := with.Layers; len(got) != 2 || got[0] != 2 || got[1] != 5 || with.StateBytes() != without {
+		t.Fatalf("layers %v, states of %d bytes", got, with.StateBytes())
+	}
+	rows := int64(2 * 2 * 160 * 2 * 64) // of the two layers in f16
+	for _, rec := range runCells(t, Options{
+		Traces: headers(with), Lengths: []int{160}, Decode: new(16),
+		Pipelines: parse(t, "full", "int8", "streamingllm", "pyramidkv:budget=24", "triattention:budget=40,interval=0,mode=union"),
+	}) {
+		if rec.Status != record.OK {
+			t.Errorf("%s: %s", rec.Pipeline, rec.Reason)
+			continue
+		}
+		if *rec.CacheBytesFull != rows+without || *rec.StateBytes != without {
+			t.Errorf("%s: full takes %d bytes with states of %d, want %d", rec.Pipeline, *rec.CacheBytesFull, *rec.StateBytes, rows+without)
+		}
+		for _, n := range []*int64{rec.CacheBytes, rec.PagedBytes, rec.PeakBytes, rec.TrafficBytes} {
+			if *n < without {
+				t.Errorf("%s: %d bytes are less than the states", rec.Pipeline, *n)
+			}
+		}
+		if rec.Pipeline == "full" && *rec.CacheBytes != rows+without {
+			t.Errorf("full: %d bytes, want %d", *rec.CacheBytes, rows+without)
+		}
+	}
+	one := runCells(t, Options{Traces: headers(with), Lengths: []int{160}, Decode: new(16), Layers: []int{5}, Pipelines: parse(t, "full")})[0]
+	if *one.CacheBytes != rows/2+without {
+		t.Errorf("one layer: %d bytes, want %d", *one.CacheBytes, rows/2+without)
+	}
+}

@@ -66,7 +66,7 @@ func (p *replay) run(ctx context.Context) (measurement, error) {
 
 // layers replays all groups of layers.
 func (p *replay) layers(ctx context.Context) error {
-	p.perStep = make([]int64, p.cell.steps())
+	p.perStep, p.states = make([]int64, p.cell.steps()), p.cell.Trace.StateBytes()
 	if err := p.fitMaps(ctx); err != nil {
 		return err
 	}
@@ -88,11 +88,7 @@ func (c Cell) inRange(err error) error {
 	if !errors.Is(err, cache.ErrRange) {
 		return err
 	}
-	wider := "bf16"
-	if ps, bad := method.Parse([]string{c.Pipeline.Name + "+bf16"}, []method.Entries{{Percent: 100}}); bad == nil {
-		wider = ps[0].Name
-	}
-	return fmt.Errorf("%w; %s holds it", err, wider)
+	return fmt.Errorf("%w; %s holds it", err, c.Pipeline.Wider())
 }
 
 // fitMaps fits the maps of all groups on the calibration trace, side by side: the decompositions that it takes run on

@@ -14,6 +14,9 @@ func (c Cell) blank(o Options, hash string) record.Record {
 		Layers: c.Layers, NumLayers: t.NumLayers,
 		Seed: o.Seed, Warnings: []record.Warning{}, Version: o.Version,
 	}
+	if n := t.StateBytes(); n > 0 {
+		rec.StateBytes = &n
+	}
 	c.putShapes(&rec)
 	for _, line := range t.Unknown {
 		rec.Warnings = append(rec.Warnings, record.Warning{Code: "unknown-field", Text: line})

@@ -9,6 +9,7 @@ import (
 
 // tally adds up the bytes of a cell, one group of layers after the other.
 type tally struct {
+	states    int64   // of layers without keys
 	once      int64   // kept between steps, once for all layers
 	metadata  int64   // of the stores
 	weights   int64   // maps fitted on another text of the model
@@ -48,13 +49,13 @@ func (t *tally) decoded(c Cell, layer int, s *cache.Store, page int) {
 }
 
 // cacheBytes are those of the whole cache after the last step.
-func (t *tally) cacheBytes() int64 { return t.final + t.once }
+func (t *tally) cacheBytes() int64 { return t.final + t.once + t.states }
 
 // put sets the bytes of a record, which outlives the replay and its stores.
 func (t *tally) put(rec *record.Record, full int64) {
-	bytes := func(n int64) *int64 { n += t.once; return &n }
-	peak := max(t.peak, slices.Max(t.perStep))
+	bytes := func(n int64) *int64 { n += t.once + t.states; return &n }
+	peak, metadata := max(t.peak, slices.Max(t.perStep)), t.metadata+t.once
 	rec.CacheBytes, rec.PagedBytes, rec.PeakBytes, rec.TrafficBytes = bytes(t.final), bytes(t.paged), bytes(peak), bytes(t.traffic)
 	weights := t.weights
-	rec.CacheBytesFull, rec.MetadataBytes, rec.WeightBytes = &full, bytes(t.metadata), &weights
+	rec.CacheBytesFull, rec.MetadataBytes, rec.WeightBytes = &full, &metadata, &weights
 }

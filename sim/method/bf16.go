@@ -11,3 +11,13 @@ func init() {
 		New:     func(Args) (Method, error) { return alike(kernel.Plain(kernel.BF16)), nil },
 	})
 }
+
+// Wider is the pipeline that stores what f16 cannot hold: this one in bf16, or where it has a format of its own, or none,
+// bf16 alone.
+func (p *Pipeline) Wider() string {
+	const wide = "bf16"
+	if ps, err := Parse([]string{p.Name + "+" + wide}, []Entries{{Percent: 100}}); err == nil {
+		return ps[0].Name
+	}
+	return wide
+}

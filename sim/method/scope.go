@@ -105,13 +105,15 @@ func (p *Pipeline) shown(stage int, c Cell) Cell {
 
 // scheduled is how many layers of the model a schedule runs over, and place the place of a layer among them. Of layers
 // that the cell does not hold it is not known that they are left alone.
-func (c Cell) scheduled() int { return c.NumLayers - len(c.Left) }
+func (c Cell) scheduled() int { return c.NumLayers - len(c.Left) - len(c.Stateful) }
 
 func (c Cell) place(layer int) int {
 	below := 0
-	for _, l := range c.Left {
-		if l < layer {
-			below++
+	for _, layers := range [][]int{c.Left, c.Stateful} {
+		for _, l := range layers {
+			if l < layer {
+				below++
+			}
 		}
 	}
 	return layer - below

@@ -85,6 +85,7 @@ var Figures = []Figure{
 	atLeast(1, label("head_dim", func(r *Record) any { return &r.HeadDim })),
 	atLeast(1, label("v_dim", func(r *Record) any { return &r.VDim })),
 	label("shapes", func(r *Record) any { return &r.Shapes }),
+	atLeast(0, label("state_bytes", func(r *Record) any { return &r.StateBytes })),
 	atLeast(0, label("changed_layers", func(r *Record) any { return &r.ChangedLayers })),
 	label("seed", func(r *Record) any { return &r.Seed }),
 

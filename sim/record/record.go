@@ -27,6 +27,8 @@ type Record struct {
 	HeadDim *int    `json:"head_dim"` // of queries and keys
 	VDim    *int    `json:"v_dim"`
 	Shapes  []Shape `json:"shapes,omitempty"`
+	// StateBytes is what layers without keys keep, which counts in all bytes of the cache; there is none in other models.
+	StateBytes *int64 `json:"state_bytes,omitempty"`
 	// ChangedLayers is how many layers the pipeline changed.
 	ChangedLayers *int   `json:"changed_layers"`
 	Seed          uint64 `json:"seed"`

@@ -3,7 +3,9 @@ package trace
 import (
 	"maps"
 	"math"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -240,7 +242,9 @@ func TestLayersRefused(t *testing.T) {
 		`{"5":{"rope_dims":3,"rope_theta":1e4}}`: "layer 5: rope_dims: 3, want an even number",
 		`{"5":{"rope_factor":0}}`:                "layer 5: rope_factor: 0, want a number above 0",
 		`{"5":{"kv_from":2}}`:                    "layer 5: kv_from: this version of kvgauge does not read layers that read the keys and values of others yet",
-		`{"7":{"state_bytes":64}}`:               "layer 7: state_bytes: this version of kvgauge does not read layers that keep a state in place of keys yet",
+		`{"5":{"state_bytes":64}}`:               "layer 5: state_bytes: its tensors are held, want a layer without any",
+		`{"7":{"state_bytes":0}}`:                "layer 7: state_bytes: 0, want an integer from 1 to",
+		`{"7":{"state_bytes":8,"window":2}}`:     "layer 7: window beside state_bytes: a layer that keeps a state has no attention",
 		`{"5":{"position_offset":2}}`:            "layer 5: position_offset: not a field of a layer, want it beside layers",
 		`{"5":{"rope_tetha":1e4}}`:               "layer 5: rope_tetha: not a field of a trace, did you mean rope_theta?",
 		`{"5":{"sliding_window":2}}`:             "layer 5: sliding_window: not a field of a trace, want window, of version 2",
@@ -262,7 +266,7 @@ func TestDefaultsRefused(t *testing.T) {
 		{"rope_factor", "NaN", "NaN, want a number above 0"},
 		{"rope_dims", "6", "6, want an integer from 2 to 4"},
 		{"kv_from", "2", "this version of kvgauge does not read layers that read the keys and values of others yet"},
-		{"state_bytes", "2", "this version of kvgauge does not read layers that keep a state in place of keys yet"},
+		{"state_bytes", "2", "of a layer that has no tensors, want it in metadata field layers"},
 	} {
 		_, err := editUnequal(func(meta map[string]string, _ map[string]array) {
 			meta["rope_theta"], meta[tt[0]] = "10000", tt[1]
@@ -336,4 +340,27 @@ func FuzzLayers(f *testing.F) {
 			t.Errorf("%q is written as %q: %v", text, written["layers"], err)
 		}
 	})
+}
+
+// Layers without keys have their bytes, beside layers that are held, and are written again.
+func TestStates(t *testing.T) {
+	tr, err := editUnequal(func(meta map[string]string, _ map[string]array) {
+		meta["layers"] = `{"9":{"state_bytes":64},"3":{"state_bytes":1024}}`
+	})
+	want := []State{{3, 1024}, {9, 64}}
+	if err != nil || !slices.Equal(tr.States, want) || tr.NumLayers != 10 || tr.StateBytes() != 1088 {
+		t.Fatalf("%v, %+v of %d layers", err, tr, tr.NumLayers)
+	}
+	path := filepath.Join(t.TempDir(), "states.safetensors")
+	if err := Write(t.Context(), path, tr, "F32", nil); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if !slices.Equal(again.States, want) || again.NumLayers != 10 {
+		t.Errorf("written: %+v of %d layers, want %+v", again.States, again.NumLayers, want)
+	}
 }

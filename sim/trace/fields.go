@@ -59,9 +59,9 @@ func (f *fields) positive(name string, absent float64) (float64, error) {
 // nullFields are those that a layer may say null of: it has none, whatever the default of all layers is.
 var nullFields = []string{"window", "chunk", "softcap", "rope_theta"}
 
-// layerFieldsOf reads the metadata field layers, an object from the number of a layer that is held to the object of its
-// fields. It returns the fields of every layer that is held, and what was ignored of them.
-func layerFieldsOf(all *fields, held []int) (of []*fields, ignored []string, err error) {
+// layerFieldsOf reads the metadata field layers, an object from the number of a layer to the object of its fields. It
+// returns the fields of every layer that is held, the states of others, and what was ignored of them.
+func layerFieldsOf(all *fields, held []int) (of []*fields, states []State, ignored []string, err error) {
 	of = make([]*fields, len(held))
 	text, ok := all.texts["layers"]
 	for i := range of {
@@ -70,7 +70,7 @@ func layerFieldsOf(all *fields, held []int) (of []*fields, ignored []string, err
 		}
 	}
 	if !ok {
-		return of, nil, nil
+		return of, nil, nil, nil
 	}
 	p := newHeaderParser([]byte(text))
 	err = p.object(func(number string) error {
@@ -80,6 +80,11 @@ func layerFieldsOf(all *fields, held []int) (of []*fields, ignored []string, err
 		}
 		strange, err := p.layer(f)
 		ignored = append(ignored, strange...)
+		if _, ok := f.texts[stateField]; ok && err == nil {
+			s, err := f.state(number, held)
+			states = append(states, s)
+			return within("layer", number, err)
+		}
 		i := 0
 		if err == nil {
 			i, err = heldLayer(number, held)
@@ -92,7 +97,29 @@ func layerFieldsOf(all *fields, held []int) (of []*fields, ignored []string, err
 	if err == nil {
 		err = p.end()
 	}
-	return of, ignored, within("metadata field", "layers", err)
+	slices.SortFunc(states, func(a, b State) int { return a.Layer - b.Layer })
+	return of, states, ignored, within("metadata field", "layers", err)
+}
+
+// maxStateBytes bounds what a layer may say that it keeps.
+const maxStateBytes = 1 << 46
+
+// state is what a layer keeps that has nothing else.
+func (f *fields) state(number string, held []int) (State, error) {
+	n, err := layerNumber(number)
+	if err != nil {
+		return State{}, err
+	}
+	if _, ok := slices.BinarySearch(held, n); ok {
+		return State{}, fmt.Errorf("%s: its tensors are held, want a layer without any", stateField)
+	}
+	for name := range f.texts {
+		if name != stateField {
+			return State{}, fmt.Errorf("%s beside %s: a layer that keeps a state has no attention", name, stateField)
+		}
+	}
+	bytes, err := f.natural(stateField, 0, 1, maxStateBytes)
+	return State{n, int64(bytes)}, err
 }
 
 // layer reads the fields of one layer and returns a line for each that was ignored.

@@ -32,10 +32,11 @@ func newTrace(c *container) (*Trace, error) {
 		return nil, err
 	}
 	all := &fields{where: "metadata field ", texts: c.meta}
-	of, ignored, err := layerFieldsOf(all, t.Layers)
+	of, states, ignored, err := layerFieldsOf(all, t.Layers)
 	if err != nil {
 		return nil, err
 	}
+	t.States = states
 	t.Unknown = unknownLines(append(t.Unknown, ignored...))
 	if err := t.setShape(c.tensors, c.meta["version"] == firstVersion); err != nil {
 		return nil, err

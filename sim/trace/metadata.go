@@ -39,6 +39,9 @@ func (h *Header) setMetadata(all *fields) (err error) {
 		return errors.New("metadata field model: missing, want the model's name")
 	}
 	highest := h.Layers[len(h.Layers)-1]
+	if n := len(h.States); n > 0 {
+		highest = max(highest, h.States[n-1].Layer)
+	}
 	if h.NumLayers, err = all.natural("num_layers", highest+1, highest+1, maxLayers); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 )
 
@@ -84,9 +85,14 @@ func openSynth(spec string, o Options) (*Trace, error) {
 		Needles: needlesOf(s.plan, tokens),
 	}}
 	for l := range t.NumLayers {
+		if n := a.int("state"); n > 0 && !a.isFull(l) {
+			t.States = append(t.States, State{l, int64(n)})
+			continue
+		}
 		t.Layers = append(t.Layers, l)
 		t.Attention = append(t.Attention, a.at(l).attention(l))
 	}
+	t.Needles = slices.DeleteFunc(t.Needles, func(n Needle) bool { return !slices.Contains(t.Layers, n.Layer) })
 	return t, nil
 }
 

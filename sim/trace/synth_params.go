@@ -49,6 +49,7 @@ var synthParams = []SynthParam{
 	{"window", "0", "tokens that a query reads, up to its own; 0 is all", 0, maxSynthTokens, true},
 	{"chunk", "0", "tokens of a chunk, of which a query reads its own; 0 is none", 0, maxSynthTokens, true},
 	{"full_every", "0", "every layer of so many, the last, is without window and chunk; 0 is none", 0, 512, true},
+	{"state", "0", "bytes that the layers which are not those of full_every keep in place of keys; 0 is none", 0, 1 << 40, true},
 	{"nope_full", "0", "1: no rotary embedding in the layers of full_every", 0, 1, true},
 	{"window_kv_heads", "0", "KV heads of the layers that are not those of full_every; 0 is kv_heads", 0, 1024, true},
 	{"window_head_dim", "0", "dimensions of a head of these, a multiple of 8 from 16; 0 is head_dim", 0, 512, true},
@@ -155,8 +156,10 @@ func (a synthArgs) check() error {
 		return fmt.Errorf("full_every=%d: want at most layers=%d", n, a.int("layers"))
 	case n == 0 && a["nope_full"] > 0:
 		return errors.New("nope_full=1: want full_every beside it")
-	case n > 0 && maps.Equal(a.at(0), a.at(n-1)):
-		return fmt.Errorf("full_every=%d: want window, chunk, nope_full or a window_ parameter beside it", n)
+	case n == 0 && a["state"] > 0:
+		return fmt.Errorf("state=%d: want full_every beside it, which layers hold keys", a.int("state"))
+	case n > 0 && a["state"] == 0 && maps.Equal(a.at(0), a.at(n-1)):
+		return fmt.Errorf("full_every=%d: want window, chunk, state, nope_full or a window_ parameter beside it", n)
 	}
 	for _, layer := range []int{0, max(0, a.int("full_every")-1)} {
 		l := a.at(layer)

@@ -54,7 +54,7 @@ func TestSynthErrors(t *testing.T) {
 		{"synth:window=-1", "window=-1: want integer from 0 to 16777216"},
 		{"synth:alibi=2", "alibi=2: want integer from 0 to 1"},
 		{"synth:nope_full=1", "nope_full=1: want full_every beside it"},
-		{"synth:full_every=2", "full_every=2: want window, chunk, nope_full or a window_ parameter beside it"},
+		{"synth:full_every=2", "full_every=2: want window, chunk, state, nope_full or a window_ parameter beside it"},
 		{"synth:full_every=1,window=4", "full_every=1: want 0, or 2 or more"},
 		{"synth:full_every=6,window=4", "full_every=6: want at most layers=4"},
 		{"synth:tokens=16384k,head_dim=16,window_head_dim=512,q_heads=8", "a layer takes 768 GiB"},

@@ -29,6 +29,7 @@ type Header struct {
 
 	Layers    []int       // the model's own numbers of the layers that are held, ascending
 	Attention []Attention // of each of Layers
+	States    []State     // of layers that hold no keys, ascending: linear attention, SSM, convolution
 	NumLayers int         // layers of the whole model
 	Tokens    int         // rows of K and V
 	Queries   int         // query rows held, those of the last tokens
@@ -40,6 +41,20 @@ type Header struct {
 	Unknown []string // a line for each metadata field and tensor of the file that was ignored, sorted; of very many, their number
 
 	Embedded int64 // bytes of the program itself that the trace lies in, which are in memory once they have been read
+}
+
+// State is what a layer without keys keeps of a sequence, whatever its length.
+type State struct {
+	Layer int
+	Bytes int64
+}
+
+// StateBytes is what the layers without keys keep, together.
+func (h *Header) StateBytes() (n int64) {
+	for _, s := range h.States {
+		n += s.Bytes
+	}
+	return n
 }
 
 // Attention is the shape of one layer's attention and what it makes of the products of queries and keys:

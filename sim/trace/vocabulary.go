@@ -44,6 +44,9 @@ var (
 	latentTensors = []string{"c", "k_rope", "w_uk", "w_uv"}
 )
 
+// stateField is the field of a layer without tensors: what it keeps does not grow with the text.
+const stateField = "state_bytes"
+
 // outputTensor is what the model's attention put out.
 const outputTensor = "o"
 
@@ -55,8 +58,7 @@ var layerTensor = regexp.MustCompile(`^layers\.([0-9]+)\.((?s:.+))$`)
 
 // unreadFields are those of layers that this program does not read yet.
 var unreadFields = map[string]string{
-	"kv_from":     "layers that read the keys and values of others",
-	"state_bytes": "layers that keep a state in place of keys",
+	"kv_from": "layers that read the keys and values of others",
 }
 
 // unread says of what this program does not read yet that it does not.
@@ -155,6 +157,8 @@ func checkField(name, version string) (known bool, err error) {
 	switch {
 	case later:
 		return false, unread(what)
+	case name == stateField:
+		return false, errors.New("of a layer that has no tensors, want it in metadata field layers")
 	case version == firstVersion && slices.Contains(secondFields, name):
 		return false, errors.New("not a field of version 1, want version=2")
 	case slices.Contains(traceFields, name), slices.Contains(layerFields, name), isFree(name):
