@@ -139,7 +139,7 @@ func (a *accumulator) stats() (*record.ErrorStats, error) {
 	if math.IsInf(s.RelL2P95, 0) || math.IsInf(s.RelL2, 0) {
 		return nil, fmt.Errorf("the reference attention output of a layer is zero where the method's is not: no relative error")
 	}
-	if a.cell.Pipeline.Partial {
+	if a.cell.Pipeline.Partial && a.mass.rows > 0 {
 		rows := float64(a.mass.rows)
 		mass := a.mass.held / rows
 		s.Mass = &mass

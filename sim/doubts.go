@@ -52,6 +52,7 @@ func CheckOutputs(ctx context.Context, t *trace.Trace, layers []int, tokens, n i
 	return warnings, nil
 }
 
+// percent is a share in text.
 func percent(x float64) string { return fmt.Sprintf("%.2g %%", 100*x) }
 
 // doubts are the warnings that a trace's rows and outputs give: KV heads that are copies of each other, and outputs that are

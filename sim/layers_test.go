@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kvgauge/sim/record"
+	"kvgauge/sim/trace"
 )
 
 // unlike are synthetic traces whose layers differ from each other, or from plain causal attention, in every way that a
@@ -136,5 +137,38 @@ func TestStates(t *testing.T) {
 	one := runCells(t, Options{Traces: headers(with), Lengths: []int{160}, Decode: new(16), Layers: []int{5}, Pipelines: parse(t, "full")})[0]
 	if *one.CacheBytes != rows/2+without {
 		t.Errorf("one layer: %d bytes, want %d", *one.CacheBytes, rows/2+without)
+	}
+}
+
+// TestHeadsOfZeros: heads of zeros, as padding leaves them, drop out of the figures of rows, and the cell goes on.
+func TestHeadsOfZeros(t *testing.T) {
+	zeroed := func(heads ...int) *trace.Trace {
+		return broken(t, "mistral_sliding", func(f *safetensors) {
+			f.without(t, "window")
+			for name, x := range f.tensors {
+				s := f.shapes[name]
+				switch {
+				case strings.HasSuffix(name, ".o"):
+					delete(f.tensors, name)
+				case strings.HasSuffix(name, ".v"):
+					for i := range s[0] {
+						for _, h := range heads {
+							clear(x[(i*s[1]+h)*4*s[2]:][:4*s[2]])
+						}
+					}
+				}
+			}
+		})
+	}
+	for _, heads := range [][]int{{1}, {0, 1}} {
+		tr := zeroed(heads...)
+		for _, rec := range runCells(t, Options{Traces: headers(tr), Lengths: []int{tr.Tokens}, Decode: new(20), Pipelines: parse(t, "full", "snapkv:budget=30", "int8")}) {
+			if rec.Status != record.OK || !(rec.Error.RelL2P95 >= 0) || !(rec.Error.Cosine > 0.5) || len(heads) == 1 && rec.Error.RelL2P95 == 0 {
+				t.Errorf("heads %v: %s: %s %s %+v", heads, rec.Pipeline, rec.Status, rec.Reason, rec.Error)
+			}
+			if m := rec.Error.Mass; m != nil && !(*m > 0 && *m <= 1) {
+				t.Errorf("heads %v: %s: mass %g", heads, rec.Pipeline, *m)
+			}
+		}
 	}
 }

@@ -368,7 +368,8 @@ func (s *Store) entryBytes() int64 {
 	return n
 }
 
-// Traffic returns the bytes that attending has read since the last append.
+// Traffic returns the bytes of the rows that attending has gone through since the last append; blocks that a window hides
+// from all heads are among them.
 func (s *Store) Traffic() int64 { return s.read }
 
 // FLOPs returns the floating-point operations of attention since the last append: those of scores, of weighted
