@@ -12,7 +12,7 @@ import (
 // External is the result of a method that lives elsewhere, for one trace and length, read from a safetensors
 // file. Its tensors are either of two forms, the same for all layers:
 //
-//	layers.N.kept                I32 [kv_heads, n]: positions after the prompt, ascending, padded with -1
+//	layers.N.kept                I32 or I64 [kv_heads, n]: positions after the prompt, ascending, padded with -1
 //	layers.N.k, layers.N.v       [seq_len, kv_heads, head_dim]: the rows that the method reconstructs
 //
 // Kept rows may also be [q_heads, n]: a cache that repeats K and V for every query head.

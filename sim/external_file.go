@@ -62,7 +62,7 @@ func newExternal(name string, f *trace.Tensors, traces []*trace.Trace) (*Externa
 	}
 	for _, layer := range layers {
 		if x.kept[layer], err = x.readKept(layer); err != nil {
-			return nil, fmt.Errorf("tensor layers.%d.kept: %w", layer, err)
+			return nil, err
 		}
 	}
 	x.pipeline = method.NewExternal(name, constant{x}, true)
@@ -145,9 +145,9 @@ func (x *External) layers() ([]int, error) {
 // readKept reads the kept positions of a layer: [head][rows].
 func (x *External) readKept(layer int) ([][]int32, error) {
 	name := fmt.Sprintf("layers.%d.kept", layer)
-	t, shape, prompt := x.trace, x.file.Shape(name), x.seqLen-x.decode
-	if len(shape) != 2 || shape[0] != t.At(layer).KVHeads && shape[0] != t.At(layer).QHeads || shape[1] < 1 || shape[1] > prompt {
-		return nil, fmt.Errorf("shape %v, want [%d KV heads, 1 to %d positions]", shape, t.At(layer).KVHeads, prompt)
+	a, shape, prompt := x.trace.At(layer), x.file.Shape(name), x.seqLen-x.decode
+	if len(shape) != 2 || shape[0] != a.KVHeads && shape[0] != a.QHeads || shape[1] < 1 || shape[1] > prompt {
+		return nil, fmt.Errorf("tensor %s: shape %v, want [%d KV heads, 1 to %d positions]", name, shape, a.KVHeads, prompt)
 	}
 	all, err := x.file.Ints(name)
 	if err != nil {
@@ -155,26 +155,32 @@ func (x *External) readKept(layer int) ([][]int32, error) {
 	}
 	kept := make([][]int32, shape[0])
 	for h := range kept {
-		row := all[h*shape[1] : (h+1)*shape[1]]
-		n := slices.Index(row, -1)
-		if n < 0 {
-			n = len(row)
+		if kept[h], err = x.positions(all[h*shape[1] : (h+1)*shape[1]]); err != nil {
+			return nil, fmt.Errorf("tensor %s: head %d: %w", name, h, err)
 		}
-		for i, pos := range row {
-			switch {
-			case i >= n && pos != -1:
-				return nil, fmt.Errorf("head %d: %d after the padding, want -1 to the end", h, pos)
-			case i >= n:
-			case pos < 0 || int(pos) >= prompt:
-				return nil, fmt.Errorf("head %d: position %d, want 0 to %d", h, pos, prompt-1)
-			case i > 0 && pos <= row[i-1]:
-				return nil, fmt.Errorf("head %d: position %d after %d, want them to ascend", h, pos, row[i-1])
-			}
+	}
+	return kept, nil
+}
+
+// positions checks those of one head and cuts off the padding.
+func (x *External) positions(row []int64) ([]int32, error) {
+	prompt := int64(x.seqLen - x.decode)
+	kept := make([]int32, 0, len(row))
+	for i, pos := range row {
+		switch {
+		case len(kept) < i && pos != -1:
+			return nil, fmt.Errorf("%d after the padding, want -1 to the end", pos)
+		case pos == -1:
+			continue
+		case pos < 0 || pos >= prompt:
+			return nil, fmt.Errorf("position %d, want 0 to %d", pos, prompt-1)
+		case i > 0 && pos <= row[i-1]:
+			return nil, fmt.Errorf("position %d after %d, want them to ascend", pos, row[i-1])
 		}
-		if n == 0 && x.decode == 0 {
-			return nil, fmt.Errorf("head %d: no position, want at least one where nothing is decoded", h)
-		}
-		kept[h] = row[:n]
+		kept = append(kept, int32(pos))
+	}
+	if len(kept) == 0 && x.decode == 0 {
+		return nil, errors.New("no position, want at least one where nothing is decoded")
 	}
 	return kept, nil
 }

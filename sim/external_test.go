@@ -24,7 +24,7 @@ type externalFile struct {
 	tensors map[string]externalTensorData
 }
 
-// externalTensorData is one tensor of int32 or float32.
+// externalTensorData is one tensor of int32, int64 or float32.
 type externalTensorData struct {
 	dtype string
 	shape []int
@@ -196,6 +196,7 @@ func TestExternalRefused(t *testing.T) {
 	tr := golden(t, "tiny") // 4 layers of 4 heads
 	kept := exported(runCells(t, Options{Traces: headers(tr), Lengths: []int{96}, Decode: new(16), Kept: true, Pipelines: parse(t, "snapkv:budget=9")})[0])
 	i32 := func(shape []int, data ...int32) externalTensorData { return externalTensorData{"I32", shape, data} }
+	i64 := func(shape []int, data ...int64) externalTensorData { return externalTensorData{"I64", shape, data} }
 	set := func(name string, x externalTensorData) func(externalFile) {
 		return func(f externalFile) { f.tensors[name] = x }
 	}
@@ -223,10 +224,14 @@ func TestExternalRefused(t *testing.T) {
 		{"unknown tensor", set("layers.0.keep", i32([]int{1}, 1)), `tensor "layers.0.keep": unknown`},
 		{"unknown layer", set("layers.4.kept", i32([]int{1}, 1)), "tensor layers.4.kept: the trace holds no layer 4"},
 		{"no tensors", func(f externalFile) { clear(f.tensors) }, "no tensors"},
-		{"both forms", set("layers.0.k", i32([]int{1}, 1)), "not both"},
+		{"both forms", set("layers.0.k", i32([]int{1}, 1)), "tensors layers.3.kept and layers.0.k: want kept positions or reconstructed rows, not both"},
 		{"heads", set("layers.1.kept", i32([]int{2, 1}, 1, 2)), "tensor layers.1.kept: shape [2 1], want [4 KV heads, 1 to 80 positions]"},
 		{"dimensions", set("layers.1.kept", i32([]int{4}, 1, 2, 3, 4)), "tensor layers.1.kept: shape [4]"},
-		{"dtype", set("layers.1.kept", externalTensorData{"F32", []int{4, 1}, []float32{1, 2, 3, 4}}), "tensor layers.1.kept: dtype F32, want I32"},
+		{"dtype", set("layers.1.kept", externalTensorData{"F32", []int{4, 1}, []float32{1, 2, 3, 4}}), "tensor layers.1.kept: dtype F32, want I32 or I64"},
+		{"int64", set("layers.1.kept", i64([]int{4, 2}, 0, 79, 2, -1, -1, -1, 4, 5)), ""},
+		{"int64 beyond int32", set("layers.1.kept", i64([]int{4, 1}, 1, 2, 1<<32|3, 4)), "tensor layers.1.kept: head 2: position 4294967299, want 0 to 79"},
+		{"int64 below", set("layers.1.kept", i64([]int{4, 1}, 1, 2, 3, math.MinInt64)), "tensor layers.1.kept: head 3: position -9223372036854775808"},
+		{"int64 padding", set("layers.1.kept", i64([]int{4, 2}, 1, 2, -1, 1<<40, 5, 6, 6, 7)), "tensor layers.1.kept: head 1: 1099511627776 after the padding"},
 		{"range", set("layers.1.kept", i32([]int{4, 1}, 1, 2, 80, 4)), "tensor layers.1.kept: head 2: position 80, want 0 to 79"},
 		{"negative", set("layers.1.kept", i32([]int{4, 1}, 1, 2, -2, 4)), "tensor layers.1.kept: head 2: position -2"},
 		{"order", set("layers.1.kept", i32([]int{4, 2}, 1, 2, 2, 3, 5, 5, 6, 7)), "tensor layers.1.kept: head 2: position 5 after 5, want them to ascend"},
@@ -255,7 +260,7 @@ func TestExternalRefused(t *testing.T) {
 			if err == nil {
 				_ = x.Close()
 			}
-			if got := fmt.Sprint(err); (tt.want == "") != (err == nil) || tt.want != "" && !strings.Contains(got, tt.want) {
+			if got := fmt.Sprint(err); (tt.want == "") != (err == nil) || tt.want != "" && !strings.HasPrefix(got, tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
 		})
@@ -310,6 +315,7 @@ func FuzzExternal(f *testing.F) {
 	}
 	meta := map[string]string{"format": "kvgauge-external", "version": "1", "trace_sha256": hash, "seq_len": "96", "decode": "16", "cache_bytes": "7"}
 	f.Add(externalFile{meta, map[string]externalTensorData{"layers.0.kept": {"I32", []int{4, 2}, []int32{0, 1, 2, -1, 4, 5, 6, 79}}}}.encode(f))
+	f.Add(externalFile{meta, map[string]externalTensorData{"layers.0.kept": {"I64", []int{4, 2}, []int64{0, 1, 2, -1, 4, 5, 6, 1<<32 | 7}}}}.encode(f))
 	f.Add(externalFile{meta, map[string]externalTensorData{
 		"layers.1.k": {"F32", []int{96, 4, 16}, make([]float32, 96*64)}, "layers.1.v": {"F32", []int{96, 4, 16}, make([]float32, 96*64)},
 	}}.encode(f))
