@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -115,23 +114,32 @@ func parseTarget(text string) (*sim.Target, error) {
 	return &sim.Target{Bytes: int64(n)}, nil
 }
 
-// openExternals reads the results that --external names.
+// openExternals reads the results that --external names. Those of one name are one pipeline.
 func (in *inputs) openExternals(args []string) error {
 	for _, arg := range args {
-		name, path, ok := strings.Cut(arg, "=")
-		err := errors.New("want NAME=FILE.safetensors")
-		if slices.ContainsFunc(in.externals, func(x *sim.External) bool { return x.Name == name }) {
-			err = fmt.Errorf("name %s: it is given twice", name)
-		} else if ok {
-			var x *sim.External
-			if x, err = sim.OpenExternal(name, path, in.traces); err == nil {
-				in.externals = append(in.externals, x)
-				continue
-			}
+		if err := in.openExternal(arg); err != nil {
+			return &record.InputError{Option: "external", Value: arg, Err: err}
 		}
-		return &record.InputError{Option: "external", Value: arg, Err: err}
 	}
 	return nil
+}
+
+// openExternal reads one result.
+func (in *inputs) openExternal(arg string) error {
+	name, path, ok := strings.Cut(arg, "=")
+	if !ok {
+		return errors.New("want NAME=FILE.safetensors")
+	}
+	i := slices.IndexFunc(in.externals, func(x *sim.External) bool { return x.Name == name })
+	if i >= 0 {
+		return in.externals[i].Add(path, in.traces)
+	}
+	x, err := sim.NewExternal(name)
+	if err != nil {
+		return err
+	}
+	in.externals = append(in.externals, x)
+	return x.Add(path, in.traces)
 }
 
 // maxShards bounds n of --shard.

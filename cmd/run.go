@@ -62,7 +62,7 @@ gqa:heads=2+snapkv:budget=128,window=16. kvgauge list methods shows what there i
 With --at-bytes every pipeline gets a cache of the same size: its knob (entries, rank, heads, bits; one that
 the pipeline names itself stays) is set to the largest cache that is not above it, and the table ranks the
 errors. --windows averages the error over several prefixes, with an interval. --external adds a result that
-was made elsewhere: kept positions or reconstructed rows, in a safetensors file.`,
+was made elsewhere: kept positions or reconstructed rows, in a safetensors file for each length, and each window.`,
 		Example: `  # every seed method on the built-in traces, 128 tokens to the whole trace
   kvgauge run
 
@@ -96,7 +96,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file.
 	fl.StringVar(&f.budget, "budget", "25%", "default `budgets` of methods that name none: counts or shares of the sequence")
 	fl.StringVar(&f.atBytes, "at-bytes", "", "set every pipeline's cache to this `size`: a share of full (25%) or bytes (64MiB)")
 	fl.IntVar(&f.windows, "windows", 1, "`prefixes` whose errors a cell averages: they end at its length, and each a decode earlier, down to half")
-	fl.StringArrayVar(&f.externals, "external", nil, "`name=file.safetensors` of a result made elsewhere; repeatable")
+	fl.StringArrayVar(&f.externals, "external", nil, "`name=file.safetensors` of a result made elsewhere; repeatable, for further lengths under the same name")
 	fl.Var(optionalInt{&f.decode}, "decode", "decoded `tokens` per cell (default an eighth of the sequence, within 16..64)")
 	fl.Var(optionalInt{&f.repeats}, "repeats", "latency `samples` per cell (default 6 to 50: until the ratio to full is known within 3 %, or 250 ms have passed)")
 	fl.Uint64Var(&f.seed, "seed", 1, "`seed` of everything random")

@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TESTDATA", data)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"usage": usage, "torn": torn, "hold": hold, "recipe": recipe, "full": full},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"usage": usage, "torn": torn, "hold": hold, "recipe": recipe, "full": full, "elsewhere": elsewhere},
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 const (
 	baseline = "baseline" // the reference
 	bound    = "bound"    // what others are held against: no policy could be it
+	external = "external" // results that were made elsewhere, under names that say nothing of them
 )
 
 // retrained are the families that change the architecture and are applied without training.

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"math"
+
 	"kvgauge/sim/record"
 )
 
@@ -29,10 +31,41 @@ func (s section) gaps() map[string]gapOf {
 // rivals is the same for pipelines that compare: those of one size, or else of one budget and the same other
 // stages; "" where a pipeline has no budget.
 func (s section) rivals(r record.Record) string {
-	if s.equalBytes() {
+	switch {
+	case s.equalBytes():
 		return "equal bytes"
+	case r.Family == external:
+		return s.sizeKey(r)
 	}
 	return budgetKey(r.Pipeline)
+}
+
+// sameSize is how far apart the bytes of caches of one size are, at most, as a share. Equal-bytes runs call a cache off
+// target beyond that.
+const sameSize = 0.01
+
+// sizeKey is the key of the bounds whose entries take as many bytes as those that a result made elsewhere keeps, which
+// names no budget: what a policy could reach depends on how much it keeps. It is "" where no bound is of that size.
+func (s section) sizeKey(r record.Record) string {
+	size, nearest, key := entryBytes(r), sameSize, ""
+	for _, b := range s.records {
+		if b.Family != bound || budgetKey(b.Pipeline) == "" {
+			continue
+		}
+		if off := math.Abs(size/entryBytes(b) - 1); off < nearest { // NaN is not
+			nearest, key = off, budgetKey(b.Pipeline)
+		}
+	}
+	return key
+}
+
+// entryBytes is what the entries of a cache take, without metadata: NaN where it is not known, as with rows that were
+// reconstructed elsewhere, of which nothing was stored.
+func entryBytes(r record.Record) float64 {
+	if r.CacheBytes == nil || r.MetadataBytes == nil {
+		return math.NaN()
+	}
+	return float64(*r.CacheBytes - *r.MetadataBytes)
 }
 
 // budgetKey is a pipeline with the stage that names a budget replaced by the budget: budget=25%+b of

@@ -36,6 +36,22 @@ func TestGap(t *testing.T) {
 			atBytes("x:budget=20", "bound", 0.5), atBytes("y:budget=20", "bound", 0.1), atBytes("z:rank=3", "bound", 0.01),
 			atBytes("m+y:budget=40", "sharing+bound", 0.9), atBytes("a:budget=22", "eviction", 0.3), atBytes("b", "latent", 0.4),
 		}, "- - - - 50 25"},
+		{"external: the bounds whose entries take as many bytes", []record.Record{
+			stored("x:budget=9", "bound", 250, 10, 0.5), stored("y:budget=9", "bound", 250, 10, 0.1), stored("x:budget=18", "bound", 500, 20, 0.3),
+			stored("y:budget=18", "bound", 500, 20, 0.1), stored("theirs", "external", 240, 0, 0.2), stored("more", "external", 482, 0, 0.2),
+		}, "- - - - 75 50"},
+		{"external: no bound of its size, one that is composed, no stored entries", []record.Record{
+			stored("x:budget=9", "bound", 250, 0, 0.5), stored("y:budget=9", "bound", 250, 0, 0.1), stored("m+x:budget=8", "sharing+bound", 200, 0, 0.5),
+			stored("m+y:budget=8", "sharing+bound", 200, 0, 0.1), stored("theirs", "external", 253, 0, 0.2), stored("less", "external", 200, 0, 0.2),
+			measured("declared", "external", 250, 0.2),
+		}, "- - - - - - -"},
+		{"external: the nearest of two sizes", []record.Record{
+			stored("x:budget=9", "bound", 1000, 0, 0.5), stored("y:budget=9", "bound", 1000, 0, 0.1), stored("x:budget=10", "bound", 1004, 0, 0.3),
+			stored("y:budget=10", "bound", 1004, 0, 0.1), stored("theirs", "external", 999, 0, 0.2),
+		}, "- - - - 75"},
+		{"external at equal bytes: as every method", []record.Record{
+			atBytes("x:budget=20", "bound", 0.5), atBytes("y:budget=20", "bound", 0.1), atBytes("theirs", "external", 0.3),
+		}, "- - 50"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			col := section{c.records}.gapColumn()
@@ -52,4 +68,11 @@ func TestGap(t *testing.T) {
 			}
 		})
 	}
+}
+
+// stored is a record with metadata beside the entries of its cache.
+func stored(pipeline, family string, cache, metadata int64, err float64) record.Record {
+	r := measured(pipeline, family, cache, err)
+	r.MetadataBytes = &metadata
+	return r
 }

@@ -24,11 +24,11 @@ type Cell struct {
 	Pipeline  *method.Pipeline
 	SeqLen    int
 	Decode    int
-	Layers    []int // the model's own numbers
-	Windows   int   // prefixes whose errors are averaged
-	External  *External
-	Target    int64  // bytes of an equal-bytes run, 0 otherwise
-	Knob      string // method:parameter that was set for it
+	Layers    []int     // the model's own numbers
+	Windows   int       // prefixes whose errors are averaged
+	External  *External // nil: the pipeline is one of methods
+	Target    int64     // bytes of an equal-bytes run, 0 otherwise
+	Knob      string    // method:parameter that was set for it
 	Warnings  []cache.Warning
 	Skip      string // why it does not apply; empty where it runs
 	Memory    int64  // estimated bytes
@@ -138,7 +138,15 @@ func (c Cell) calibrated(o Options) bool { return o.Calibrate[c.Trace] != nil &&
 func (c Cell) lateQueries() int { return min(lateWindow, c.prompt()/4) }
 
 // timed says whether latency is measured in the cell.
-func (c Cell) timed(o Options) bool { return !o.NoLatency && c.Decode > 0 && !c.External.dense() }
+func (c Cell) timed(o Options) bool { return !o.NoLatency && c.Decode > 0 && !c.result().dense() }
+
+// result is the external result on the cell's prefix, nil where there is none.
+func (c Cell) result() *externalResult {
+	if c.External == nil {
+		return nil
+	}
+	return c.External.at(c.Trace, c.SeqLen, c.Decode)
+}
 
 // groups returns the layers that share a store. Layers that would share but differ in heads, widths, window or chunk each
 // have their own.
@@ -246,6 +254,15 @@ func (c Cell) windows(asked int) int {
 // window is the cell of the i-th prefix, 0 the longest. Budgets keep the number that they have in the longest.
 func (c Cell) window(i int) (Cell, error) {
 	if i == 0 {
+		return c, nil
+	}
+	if c.External != nil {
+		c.SeqLen -= i * c.Decode
+		r := c.result()
+		if r == nil {
+			return c, fmt.Errorf("no external result at %d tokens", c.SeqLen)
+		}
+		c.Pipeline = r.pipeline
 		return c, nil
 	}
 	var err error

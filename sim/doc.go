@@ -3,9 +3,10 @@
 //
 // What is to be measured:
 //
-//	external.go   a result that was made elsewhere; external_file.go: read and checked
+//	external.go   results that were made elsewhere; external_file.go: read and checked
 //	options.go    what a run was asked for
 //	cell.go       a Cell: trace x pipeline x sequence length; a Plan: a list of them
+//	external_cell.go   which results a cell and its windows are given
 //	view.go       the rows of a trace as methods and stores are handed them
 //	shard.go      which cells are whose, where several machines share a plan
 //	memory.go     what cells need: bytes, and multiplications

@@ -19,36 +19,30 @@ const (
 	externalVersion = "1"
 )
 
-// externalName matches what an external result may be called: nothing of the grammar of pipelines.
-var externalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-
 // externalTensor matches the tensors of a file.
 var externalTensor = regexp.MustCompile(`^layers\.(0|[1-9][0-9]{0,4})\.(kept|k|v)$`)
 
-// OpenExternal reads the file of a result on one of the traces and checks it against that trace. Positions are
-// read at once, reconstructed rows layer by layer when they are needed.
-func OpenExternal(name, path string, traces []*trace.Trace) (x *External, err error) {
+// Add opens the file of a result on one of the traces and checks it against that trace. Positions are read at once,
+// reconstructed rows layer by layer when they are needed.
+func (x *External) Add(path string, traces []*trace.Trace) (err error) {
 	defer func() { err = record.Input(err) }()
-	if !externalName.MatchString(name) {
-		return nil, fmt.Errorf("name %q: want letters, digits, dots, dashes and underscores", name)
-	}
-	if _, ok := method.Lookup(name); ok || slices.Contains(method.Sets(), name) {
-		return nil, fmt.Errorf("name %s: it is that of a method or set, want another", name)
-	}
 	f, err := trace.OpenTensors(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if x, err = newExternal(name, f, traces); err != nil {
+	r, err := newExternalResult(x.Name, path, f, traces)
+	if err == nil {
+		err = x.add(r)
+	}
+	if err != nil {
 		_ = f.Close() // only read
-		return nil, err
 	}
-	return x, nil
+	return err
 }
 
-// newExternal checks metadata and tensors.
-func newExternal(name string, f *trace.Tensors, traces []*trace.Trace) (*External, error) {
-	x := &External{Name: name, file: f}
+// newExternalResult checks metadata and tensors.
+func newExternalResult(name, path string, f *trace.Tensors, traces []*trace.Trace) (*externalResult, error) {
+	x := &externalResult{name: name, path: path, file: f}
 	if err := x.setMetadata(traces); err != nil {
 		return nil, err
 	}
@@ -62,7 +56,7 @@ func newExternal(name string, f *trace.Tensors, traces []*trace.Trace) (*Externa
 	}
 	for _, layer := range layers {
 		if x.kept[layer], err = x.readKept(layer); err != nil {
-			return nil, fmt.Errorf("tensor layers.%d.kept: %w", layer, err)
+			return nil, err
 		}
 	}
 	x.pipeline = method.NewExternal(name, constant{x}, true)
@@ -70,7 +64,7 @@ func newExternal(name string, f *trace.Tensors, traces []*trace.Trace) (*Externa
 }
 
 // setMetadata reads the metadata and finds the trace.
-func (x *External) setMetadata(traces []*trace.Trace) error {
+func (x *externalResult) setMetadata(traces []*trace.Trace) error {
 	for _, f := range [][2]string{{"format", externalFormat}, {"version", externalVersion}} {
 		if text, _ := x.file.Metadata(f[0]); text != f[1] {
 			return fmt.Errorf("metadata field %s: %q, want %s", f[0], text, f[1])
@@ -100,7 +94,7 @@ func (x *External) setMetadata(traces []*trace.Trace) error {
 }
 
 // natural reads a whole number of the metadata.
-func (x *External) natural(field string, least, most int) (int, error) {
+func (x *externalResult) natural(field string, least, most int) (int, error) {
 	text, _ := x.file.Metadata(field)
 	n, err := strconv.Atoi(text)
 	if err != nil || n < least || n > most {
@@ -110,7 +104,7 @@ func (x *External) natural(field string, least, most int) (int, error) {
 }
 
 // layers returns the layers that the file holds, ascending, and decides its form.
-func (x *External) layers() ([]int, error) {
+func (x *externalResult) layers() ([]int, error) {
 	forms := map[bool]string{} // a tensor of each form: kept or not
 	held := map[int]bool{}
 	for _, name := range x.file.Names() {
@@ -143,11 +137,11 @@ func (x *External) layers() ([]int, error) {
 }
 
 // readKept reads the kept positions of a layer: [head][rows].
-func (x *External) readKept(layer int) ([][]int32, error) {
+func (x *externalResult) readKept(layer int) ([][]int32, error) {
 	name := fmt.Sprintf("layers.%d.kept", layer)
-	t, shape, prompt := x.trace, x.file.Shape(name), x.seqLen-x.decode
-	if len(shape) != 2 || shape[0] != t.At(layer).KVHeads && shape[0] != t.At(layer).QHeads || shape[1] < 1 || shape[1] > prompt {
-		return nil, fmt.Errorf("shape %v, want [%d KV heads, 1 to %d positions]", shape, t.At(layer).KVHeads, prompt)
+	a, shape, prompt := x.trace.At(layer), x.file.Shape(name), x.seqLen-x.decode
+	if len(shape) != 2 || shape[0] != a.KVHeads && shape[0] != a.QHeads || shape[1] < 1 || shape[1] > prompt {
+		return nil, fmt.Errorf("tensor %s: shape %v, want [%d KV heads, 1 to %d positions]", name, shape, a.KVHeads, prompt)
 	}
 	all, err := x.file.Ints(name)
 	if err != nil {
@@ -155,33 +149,39 @@ func (x *External) readKept(layer int) ([][]int32, error) {
 	}
 	kept := make([][]int32, shape[0])
 	for h := range kept {
-		row := all[h*shape[1] : (h+1)*shape[1]]
-		n := slices.Index(row, -1)
-		if n < 0 {
-			n = len(row)
+		if kept[h], err = x.positions(all[h*shape[1] : (h+1)*shape[1]]); err != nil {
+			return nil, fmt.Errorf("tensor %s: head %d: %w", name, h, err)
 		}
-		for i, pos := range row {
-			switch {
-			case i >= n && pos != -1:
-				return nil, fmt.Errorf("head %d: %d after the padding, want -1 to the end", h, pos)
-			case i >= n:
-			case pos < 0 || int(pos) >= prompt:
-				return nil, fmt.Errorf("head %d: position %d, want 0 to %d", h, pos, prompt-1)
-			case i > 0 && pos <= row[i-1]:
-				return nil, fmt.Errorf("head %d: position %d after %d, want them to ascend", h, pos, row[i-1])
-			}
+	}
+	return kept, nil
+}
+
+// positions checks those of one head and cuts off the padding.
+func (x *externalResult) positions(row []int64) ([]int32, error) {
+	prompt := int64(x.seqLen - x.decode)
+	kept := make([]int32, 0, len(row))
+	for i, pos := range row {
+		switch {
+		case len(kept) < i && pos != -1:
+			return nil, fmt.Errorf("%d after the padding, want -1 to the end", pos)
+		case pos == -1:
+			continue
+		case pos < 0 || pos >= prompt:
+			return nil, fmt.Errorf("position %d, want 0 to %d", pos, prompt-1)
+		case i > 0 && pos <= row[i-1]:
+			return nil, fmt.Errorf("position %d after %d, want them to ascend", pos, row[i-1])
 		}
-		if n == 0 && x.decode == 0 {
-			return nil, fmt.Errorf("head %d: no position, want at least one where nothing is decoded", h)
-		}
-		kept[h] = row[:n]
+		kept = append(kept, int32(pos))
+	}
+	if len(kept) == 0 && x.decode == 0 {
+		return nil, errors.New("no position, want at least one where nothing is decoded")
 	}
 	return kept, nil
 }
 
 // checkRows checks the reconstructed form. Values are read once, so that one that is not finite is found before
 // anything is measured, and not kept.
-func (x *External) checkRows(layers []int) error {
+func (x *externalResult) checkRows(layers []int) error {
 	declared, err := x.natural("cache_bytes", 0, math.MaxInt)
 	if err != nil {
 		return fmt.Errorf("%w: the bytes of the whole cache, which reconstructed rows do not tell", err)

@@ -16,9 +16,6 @@ func NewPlan(o Options) (p Plan, err error) {
 	if err := p.checkLengths(); err != nil {
 		return p, err
 	}
-	if o.Windows > 1 && len(o.Externals) > 0 {
-		return p, inOption("external", o.Externals[0].Name, "it is the result for one prefix, want 1 window, not %d", o.Windows)
-	}
 	for _, t := range o.Traces {
 		layers := t.Layers
 		if o.Layers != nil {
@@ -30,9 +27,8 @@ func NewPlan(o Options) (p Plan, err error) {
 			for _, c.Pipeline = range o.Pipelines {
 				p.add(c)
 			}
-			for _, c.External = range o.Externals {
-				c.Pipeline = c.External.pipeline
-				p.add(c)
+			for _, x := range o.Externals {
+				p.add(x.cell(c))
 			}
 		}
 	}
@@ -119,7 +115,7 @@ func (c Cell) skip(o Options) string {
 		return fmt.Sprintf("needs the queries from token %d on; the trace holds those from token %d on", first, t.FirstQuery())
 	}
 	if c.External != nil {
-		if why := c.External.skip(t, c.SeqLen); why != "" {
+		if why := c.External.skip(c); why != "" {
 			return why
 		}
 	}
@@ -134,25 +130,36 @@ func (c Cell) skip(o Options) string {
 // checkExternals fails where an external result belongs to no cell, or lacks what its cell needs.
 func (p *Plan) checkExternals() error {
 	for _, x := range p.Externals {
-		i := slices.IndexFunc(p.Cells, func(c Cell) bool { return c.External == x && x.skip(c.Trace, c.SeqLen) == "" })
-		if i < 0 {
-			return inOption("external", x.Name, "metadata field seq_len: %d, want one of the run's lengths ("+record.Opt+"lengths %d)", x.seqLen, x.seqLen)
-		}
-		c := p.Cells[i]
-		if c.Decode != x.decode {
-			return inOption("external", x.Name, "metadata field decode: %d, want the run's %d ("+record.Opt+"decode %d)", x.decode, c.Decode, x.decode)
-		}
-		for _, layer := range c.Layers {
-			name := fmt.Sprintf("layers.%d.kept", layer)
-			if x.dense() {
-				name = fmt.Sprintf("layers.%d.k", layer)
+		for _, r := range x.results {
+			i := slices.IndexFunc(p.Cells, func(c Cell) bool { return c.External == x && r.serves(c) })
+			if i < 0 {
+				return p.useless(x, r)
 			}
-			if x.file.Shape(name) == nil {
-				return inOption("external", x.Name, "tensor %s: missing, want every layer that is measured", name)
+			if name := r.lacks(p.Cells[i].Layers); name != "" {
+				return inOption("external", r.option(), "tensor %s: missing, want every layer that is measured", name)
 			}
 		}
 	}
 	return nil
+}
+
+// useless says why a result belongs to no cell.
+func (p *Plan) useless(x *External, r *externalResult) error {
+	for _, c := range p.Cells {
+		switch {
+		case c.External != x || c.Trace != r.trace || !c.ends(r.seqLen):
+		case c.Decode != r.decode:
+			return inOption("external", r.option(), "metadata field decode: %d, want the run's %d ("+record.Opt+"decode %d)", r.decode, c.Decode, r.decode)
+		case c.SeqLen == r.seqLen:
+			return inOption("external", r.option(), "it is the result for one prefix, want "+record.Opt+"windows 1, not %d, or under the same name another at %d tokens",
+				p.Windows, r.seqLen-r.decode)
+		}
+	}
+	want := "one of the run's lengths"
+	if p.Windows > 1 {
+		want += ", or of their windows from the longest on without a gap"
+	}
+	return inOption("external", r.option(), "metadata field seq_len: %d, want %s ("+record.Opt+"lengths %d)", r.seqLen, want, r.seqLen)
 }
 
 // inOption is an error of an option's value.

@@ -123,8 +123,8 @@ func (p *replay) read(group []int) (groupRows, error) {
 	first := c.firstQuery(p.options)
 	for _, n := range group {
 		l, err := p.rows.layer(n, c.SeqLen, first)
-		if err == nil && c.External.dense() {
-			l, err = c.External.replace(n, l)
+		if x := c.result(); err == nil && x.dense() {
+			l, err = x.replace(n, l)
 		}
 		if err != nil {
 			return r, err

@@ -68,9 +68,9 @@ func (m *measurement) record(rec record.Record, c Cell) record.Record {
 	m.put(&rec, c.fullBytes())
 	rec.ChangedLayers = &m.changed
 	rec.Error, rec.Latency, rec.Kept, rec.KeptFinal = m.accuracy, m.latency, m.kept, m.keptFinal
-	if c.External.dense() {
+	if x := c.result(); x.dense() {
 		rec.ClearStore()
-		rec.CacheBytes = &c.External.bytes
+		rec.CacheBytes = &x.bytes
 		m.warn(cache.Warning{Code: "declared-bytes", Text: "cache_bytes is what the file of the external result declares: nothing was stored in its format"})
 	}
 	rec.Warnings = append(rec.Warnings, m.warnings...)

@@ -235,11 +235,13 @@ func (s *Sweep) Describe(m *record.Manifest, t *Testbed) error {
 		}
 	}
 	for _, x := range p.Externals {
-		hash, err := x.Hash()
-		if err != nil {
-			return inOption("external", x.Name, "%w", err)
+		for _, r := range x.results {
+			id, err := r.describe()
+			if err != nil {
+				return err
+			}
+			m.External = append(m.External, id)
 		}
-		m.External = append(m.External, record.ManifestTrace{Name: x.Name, SHA256: hash})
 	}
 	if p.Shard.Count > 0 {
 		m.Shard = &record.ManifestShard{Index: p.Shard.Index, Count: p.Shard.Count, Plan: p.Total, Positions: p.Positions}

@@ -128,8 +128,8 @@ func (s *sizer) bytes(ctx context.Context, c Cell) (int64, error) {
 	if err := c.fit(s.options.Seed); err != nil {
 		return 0, fmt.Errorf("%w: %w", errUnfit, err)
 	}
-	if c.External.dense() {
-		return c.External.bytes, nil
+	if x := c.result(); x.dense() {
+		return x.bytes, nil
 	}
 	p := s.replay(c)
 	if err := p.layers(ctx); err != nil {

@@ -10,9 +10,8 @@ import (
 
 // overWindows makes the errors of a measured cell means over all of its windows. measure measures one of them.
 func (m *measurement) overWindows(ctx context.Context, c Cell, asked int, measure func(context.Context, Cell) (measurement, error)) error {
-	if c.Windows < asked && c.External == nil {
-		m.warn(cache.Warning{Code: "clamped", Text: fmt.Sprintf(
-			"%d windows of the %d asked for: the next would end below half the sequence, or before the trace's queries", c.Windows, asked)})
+	if c.Windows < asked {
+		m.warn(cache.Warning{Code: "clamped", Text: c.clamped(asked)})
 	}
 	if c.Windows < 2 {
 		return nil
@@ -37,4 +36,13 @@ func (m *measurement) overWindows(ctx context.Context, c Cell, asked int, measur
 	}
 	m.accuracy = record.MeanOverWindows(all)
 	return nil
+}
+
+// clamped says why a cell averages fewer windows than were asked for.
+func (c Cell) clamped(asked int) string {
+	why := "the next would end below half the sequence, or before the trace's queries"
+	if c.Windows < c.windows(asked) {
+		why = fmt.Sprintf("the next needs an external result at %d tokens", c.SeqLen-c.Windows*c.Decode)
+	}
+	return fmt.Sprintf("%d windows of the %d asked for: %s", c.Windows, asked, why)
 }

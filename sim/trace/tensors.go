@@ -62,19 +62,26 @@ func (t *Tensors) Names() []string { return slices.Sorted(maps.Keys(t.c.tensors)
 // Shape returns that of a tensor, nil where there is none of that name.
 func (t *Tensors) Shape(name string) []int { return t.c.tensors[name].shape }
 
-// Ints reads a tensor that must be I32, of any shape.
-func (t *Tensors) Ints(name string) ([]int32, error) {
+// Ints reads a tensor that must be I32 or I64, of any shape.
+func (t *Tensors) Ints(name string) ([]int64, error) {
 	x := t.c.tensors[name]
-	if x.dtype != "I32" {
-		return nil, fmt.Errorf("tensor %s: dtype %s, want I32", printable(name), printable(x.dtype))
+	if x.dtype != "I32" && x.dtype != "I64" {
+		return nil, fmt.Errorf("tensor %s: dtype %s, want I32 or I64", printable(name), printable(x.dtype))
 	}
 	buf, err := x.read()
 	if err != nil {
 		return nil, within("tensor", name, cause(err))
 	}
-	out := make([]int32, len(buf)/4)
+	if x.dtype == "I64" {
+		out := make([]int64, len(buf)/8)
+		for i := range out {
+			out[i] = int64(binary.LittleEndian.Uint64(buf[8*i:]))
+		}
+		return out, nil
+	}
+	out := make([]int64, len(buf)/4)
 	for i := range out {
-		out[i] = int32(binary.LittleEndian.Uint32(buf[4*i:]))
+		out[i] = int64(int32(binary.LittleEndian.Uint32(buf[4*i:])))
 	}
 	return out, nil
 }
