@@ -189,9 +189,9 @@ func (x *externalResult) checkRows(layers []int) error {
 	x.bytes = int64(declared)
 	for _, layer := range layers {
 		a := x.trace.At(layer)
-		for kind, dim := range map[string]int{"k": a.QKDim, "v": a.VDim} {
+		for kind, dim := range []int{a.QKDim, a.VDim} {
 			want := []int{x.seqLen, a.KVHeads, dim}
-			name := fmt.Sprintf("layers.%d.%s", layer, kind)
+			name := fmt.Sprintf("layers.%d.%s", layer, [...]string{"k", "v"}[kind])
 			switch shape := x.file.Shape(name); {
 			case shape == nil:
 				return fmt.Errorf("tensor %s: missing, want k and v of each layer", name)
