@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -129,8 +130,8 @@ func npyTensor(m member) (tensor, error) {
 // KiB. Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
 func npyHeader(r io.Reader) ([]byte, error) {
 	head := make([]byte, 10)
-	if _, err := io.ReadFull(r, head); err != nil || [6]byte(head) != npy.Magic {
-		return nil, errors.New("no npy header, want a NumPy array")
+	if n, err := io.ReadFull(r, head); err != nil || [6]byte(head) != npy.Magic {
+		return nil, fmt.Errorf("%s, want a NumPy array", cmp.Or(kindOfHead(head[:n]), "no npy header"))
 	}
 	n := int(binary.LittleEndian.Uint16(head[8:]))
 	if major := head[6]; major == 2 {

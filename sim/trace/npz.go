@@ -20,6 +20,9 @@ const maxDeflate = 1032
 func openNPZ(r io.ReaderAt, size int64, name string, release func() error) (*container, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
+		if kind := kindOf(r, size); kind != "" && kind != kindZip {
+			return nil, fmt.Errorf("%s, want an npz archive", kind)
+		}
 		return nil, fmt.Errorf("%w, want an npz archive", err)
 	}
 	members := map[string]member{}
@@ -34,6 +37,9 @@ func openNPZ(r io.ReaderAt, size int64, name string, release func() error) (*con
 			return nil, within("member", f.Name, err)
 		}
 		members[f.Name] = member{int64(f.UncompressedSize64), f.Open}
+	}
+	if len(members) == 0 {
+		return nil, fmt.Errorf("%s, want an npz archive", kindOfZip(z))
 	}
 	if err := wantArrays(members); err != nil {
 		return nil, err

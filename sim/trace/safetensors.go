@@ -18,8 +18,21 @@ const maxHeader = 16 << 20
 //	the rest  the tensors, without holes
 //
 // Format: https://github.com/huggingface/safetensors. The file is read, not mapped: a mapped file that
-// somebody cuts short kills the process. Closing is the caller's where it fails.
+// somebody cuts short kills the process. A file of another kind is refused by its name. Closing is the caller's where it
+// fails.
 func openSafetensors(r io.ReaderAt, size int64, release func() error) (*container, error) {
+	c, err := readSafetensors(r, size, release)
+	if err == nil || size < 8 {
+		return c, err
+	}
+	if kind := kindOf(r, size); kind != "" && kind != kindSafetensors {
+		return nil, fmt.Errorf("%s, want a safetensors file", kind)
+	}
+	return nil, err
+}
+
+// readSafetensors is openSafetensors for what is taken to be such a file.
+func readSafetensors(r io.ReaderAt, size int64, release func() error) (*container, error) {
 	var prefix [8]byte
 	if size < 8 {
 		return nil, fmt.Errorf("%d bytes, want a safetensors file", size)
