@@ -51,16 +51,17 @@ func readSafetensors(r io.ReaderAt, size int64, release func() error) (*containe
 	if _, err := r.ReadAt(text, 8); err != nil && !(errors.Is(err, io.EOF) && int64(n) == size-8) {
 		return nil, fmt.Errorf("header: %w", cause(err))
 	}
-	meta, entries, err := parseHeader(text)
+	h, err := parseHeader(text)
 	if err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
 	data := 8 + int64(n)
-	if err := checkOffsets(entries, size-data); err != nil {
+	if err := checkOffsets(h.entries, size-data); err != nil {
 		return nil, err
 	}
-	c := &container{meta: meta, tensors: make(map[string]tensor, len(entries)), release: release}
-	for _, e := range entries {
+	c := &container{meta: h.meta.values, tensors: make(map[string]tensor, len(h.entries)), release: release}
+	c.ignored = append(h.meta.ignored, h.ignored...)
+	for _, e := range h.entries {
 		c.tensors[e.name] = tensor{e.dtype, e.shape, e.end - e.begin, section(r, data+e.begin, e.end-e.begin)}
 	}
 	c.sum = sync.OnceValues(func() (string, error) { return sha256Of(io.NewSectionReader(r, 0, size)) })
