@@ -62,7 +62,11 @@ func readSafetensors(r io.ReaderAt, size int64, release func() error) (*containe
 	c := &container{meta: h.meta.values, tensors: make(map[string]tensor, len(h.entries)), release: release}
 	c.ignored = append(h.meta.ignored, h.ignored...)
 	for _, e := range h.entries {
-		c.tensors[e.name] = tensor{e.dtype, e.shape, e.end - e.begin, section(r, data+e.begin, e.end-e.begin)}
+		x := tensor{e.dtype, e.shape, e.end - e.begin, section(r, data+e.begin, e.end-e.begin)}
+		if x.dtype == "F64" && isOwn(e.name) {
+			x = x.narrowed()
+		}
+		c.tensors[e.name] = x
 	}
 	c.sum = sync.OnceValues(func() (string, error) { return sha256Of(io.NewSectionReader(r, 0, size)) })
 	return c, nil

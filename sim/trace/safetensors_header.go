@@ -89,20 +89,6 @@ func (e *entry) equal(o *entry) bool {
 	return e.dtype == o.dtype && slices.Equal(e.shape, o.shape) && e.begin == o.begin && e.end == o.end
 }
 
-// parseStrings reads metadata that stands alone: a JSON object of strings.
-func parseStrings(text []byte) (map[string]string, error) {
-	p := newHeaderParser(text)
-	meta := map[string]string{}
-	err := p.object(func(key string) (err error) {
-		meta[key], err = token[string](p, "a string")
-		return within("metadata field", key, err)
-	})
-	if err == nil {
-		err = p.end()
-	}
-	return meta, err
-}
-
 // within names the thing that an error is about.
 func within(what, name string, err error) error {
 	if err == nil {
