@@ -169,7 +169,8 @@ func (a *npyArray) elements() (io.ReadCloser, error) {
 // elements of ml_dtypes.bfloat16 as two bytes without a meaning, V2.
 const dtypeField = "dtype"
 
-// declaredTypes are the values of dtypeField, as NumPy, PyTorch and safetensors call them.
+// declaredTypes are the values of dtypeField, as NumPy and safetensors call them. Before the name may stand the package, and
+// around both what Python prints of a class.
 var declaredTypes = map[string]string{"bfloat16": "BF16", "bf16": "BF16", "float16": "F16", "f16": "F16"}
 
 // elementType returns the element type of an array. Two bytes that NumPy has no type for, or that somebody viewed as an
@@ -177,7 +178,7 @@ var declaredTypes = map[string]string{"bfloat16": "BF16", "bf16": "BF16", "float
 func (a *npyArray) elementType(own bool, declared string) (string, error) {
 	dtype, ok := npyTypes[a.code]
 	if a.code == "V2" || own && (dtype == "U16" || dtype == "I16") {
-		dtype, ok = declaredTypes[strings.ToLower(lastPart(declared))]
+		dtype, ok = declaredTypes[strings.ToLower(strings.TrimRight(lastPart(declared), "'>"))]
 		if !ok && declared != "" {
 			return "", fmt.Errorf("dtype %s, and metadata field %s is %s, want bfloat16", a.numpy, dtypeField, printable(declared))
 		}

@@ -135,6 +135,9 @@ func (a *npyArray) scalar() (string, error) {
 	if a.code != "" && (a.code[0] == 'U' || a.code[0] == 'S') {
 		return a.text()
 	}
+	if a.code == "O" {
+		return "", fmt.Errorf("dtype %s, want a number or a text: leave None out, put other objects through json.dumps", a.numpy)
+	}
 	if dtype := npyTypes[a.code]; dtype == "" || dtype == "C64" {
 		return "", fmt.Errorf("dtype %s, want a number or a text", printable(a.numpy))
 	}

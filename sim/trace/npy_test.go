@@ -240,6 +240,23 @@ func TestNPYRefused(t *testing.T) {
 	}
 }
 
+// Names of bfloat16 and float16 as the libraries print them.
+func TestDeclaredType(t *testing.T) {
+	for declared, want := range map[string]string{
+		"bfloat16": "BF16", "BF16": "BF16", "torch.bfloat16": "BF16", "<class 'ml_dtypes.bfloat16'>": "BF16", "Float16": "F16", "float32": "",
+	} {
+		for code, own := range map[string]bool{"V2": false, "u2": true, "i2": true} {
+			got, err := (&npyArray{code: code}).elementType(own, declared)
+			if got != want || (err == nil) != (want != "") {
+				t.Errorf("%s declared %s: %q, %v, want %q", code, declared, got, err, want)
+			}
+		}
+	}
+	if got, err := (&npyArray{code: "u2"}).elementType(false, "bfloat16"); got != "U16" || err != nil {
+		t.Errorf("carried along: %s, %v, want U16", got, err)
+	}
+}
+
 func TestNPYMetadataRefused(t *testing.T) {
 	_, arrays := small("F16")
 	for text, want := range map[string]string{
