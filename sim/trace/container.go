@@ -19,6 +19,7 @@ type container struct {
 	release func() error
 
 	unreadable []string // arrays that are no tensors, by their names of layers
+	ignored    []string // a line for each value that another of the same name replaced
 
 	embedded int64 // bytes of the program that the container is; 0 for files
 }

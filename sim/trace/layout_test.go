@@ -28,7 +28,7 @@ func TestTensorsRefused(t *testing.T) {
 		{"leading zero", func(a map[string]array) { a["layers.02.q"] = a["layers.2.q"] }, "tensor layers.02.q: layer number 02, want 0 to 65535 without leading zeros"},
 		{"layer too high", func(a map[string]array) { a["layers.65536.q"] = a["layers.2.q"] }, "layer number 65536, want 0 to 65535"},
 		{"layer beyond int", func(a map[string]array) { a["layers.18446744073709551618.q"] = a["layers.2.q"] }, "layer number 18446744073709551618"},
-		{"dtype", func(a map[string]array) { a["layers.5.k"] = array{"F64", []int{6, 2, 4}, make([]byte, 384)} }, "tensor layers.5.k: dtype F64, want F32, F16 or BF16"},
+		{"dtype", func(a map[string]array) { a["layers.5.k"] = array{"I32", []int{6, 2, 4}, make([]byte, 192)} }, "tensor layers.5.k: dtype I32, want F32, F16 or BF16"},
 		{"unknown dtype", func(a map[string]array) { a["layers.5.k"] = array{"Q4_0", []int{6, 2, 4}, make([]byte, 27)} }, "tensor layers.5.k: dtype Q4_0, want F32, F16 or BF16"},
 		{"rank", func(a map[string]array) { a["layers.2.k"] = array{"F16", []int{6, 8}, make([]byte, 96)} }, "tensor layers.2.k: shape [6 8], want [rows, heads, head_dim]"},
 		{"no rows", func(a map[string]array) { a["layers.2.k"] = array{"F16", []int{0, 2, 4}, nil} }, "tensor layers.2.k: shape [0 2 4], want 1 to 2147483647 rows"},

@@ -2,11 +2,11 @@ package trace
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math/bits"
 	"slices"
 	"strings"
@@ -23,28 +23,33 @@ type member struct {
 // The file of a folder or archive that holds what a safetensors header holds in __metadata__.
 const metadataFile = "metadata.json"
 
-// openNPY makes a container of members NAME.npy. Without metadata.json the trace is of a model called
-// name, and has no rotary embedding. Arrays that are not the trace's own are carried along where a
-// safetensors file can hold them.
+// npyExt ends the names of the arrays' files.
+const npyExt = ".npy"
+
+// openNPY makes a container of members NAME.npy. Scalars among them are metadata, beside those of metadata.json. Without
+// any the trace is of a model called name, and has no rotary embedding. Arrays that are not the trace's own are carried
+// along where a safetensors file can hold them.
 func openNPY(members map[string]member, name string) (*container, error) {
 	c := &container{meta: map[string]string{}, tensors: map[string]tensor{}}
 	if m, ok := members[metadataFile]; ok {
 		var err error
-		if c.meta, err = readMetadata(m); err != nil {
+		if c.meta, c.ignored, err = readMetadata(m); err != nil {
 			return nil, fmt.Errorf("%s: %w", metadataFile, err)
 		}
 	}
+	arrays, err := c.takeScalars(members)
+	if err != nil {
+		return nil, err
+	}
+	declared := c.meta[dtypeField]
+	delete(c.meta, dtypeField) // of these files, not of the trace
 	for field, absent := range map[string]string{"format": formatName, "version": firstVersion, "model": name} {
 		if _, ok := c.meta[field]; !ok {
 			c.meta[field] = absent
 		}
 	}
-	for _, file := range slices.Sorted(maps.Keys(members)) {
-		array, ok := strings.CutSuffix(file, ".npy")
-		if !ok {
-			continue
-		}
-		x, err := npyTensor(members[file])
+	for _, array := range arrays {
+		x, err := npyTensor(members[array+npyExt], isOwn(array), declared)
 		switch own := isOwn(array); {
 		case err != nil && own:
 			return nil, within("tensor", array, err)
@@ -57,83 +62,145 @@ func openNPY(members map[string]member, name string) (*container, error) {
 	return c, nil
 }
 
-// readMetadata reads metadata.json: a flat object of strings.
-func readMetadata(m member) (map[string]string, error) {
-	if m.size > maxHeader {
-		return nil, fmt.Errorf("%d bytes, want at most %d", m.size, maxHeader)
-	}
-	r, err := m.open()
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer r.Close()
-	text, err := io.ReadAll(io.LimitReader(r, m.size))
-	if err != nil {
-		return nil, cause(err)
-	}
-	return parseStrings(text)
-}
-
-// npyTypes maps NumPy's element types to those of safetensors.
+// npyTypes maps NumPy's element types, without the order of their bytes, to those of safetensors.
 var npyTypes = map[string]string{
-	"|b1": "BOOL", "|u1": "U8", "|i1": "I8", "<u2": "U16", "<i2": "I16", "<f2": "F16", "<u4": "U32", "<i4": "I32",
-	"<f4": "F32", "<u8": "U64", "<i8": "I64", "<f8": "F64", "<c8": "C64",
+	"b1": "BOOL", "u1": "U8", "i1": "I8", "u2": "U16", "i2": "I16", "f2": "F16", "u4": "U32", "i4": "I32",
+	"f4": "F32", "u8": "U64", "i8": "I64", "f8": "F64", "c8": "C64",
 }
 
-// npyTensor reads the header of an npy file and checks its size against it.
-func npyTensor(m member) (tensor, error) {
+// npyArray is what an npy file says of itself.
+type npyArray struct {
+	member
+	header int64  // bytes before the elements
+	numpy  string // the element type as NumPy writes it
+	order  byte   // of its bytes: < little-endian, > big-endian, | neither
+	code   string // the type without the order
+	descr
+}
+
+// readNPY reads the header of an npy file.
+func readNPY(m member) (a npyArray, err error) {
 	r, err := m.open()
 	if err != nil {
-		return tensor{}, cause(err)
+		return a, cause(err)
 	}
 	defer r.Close()
 	header, err := npyHeader(r)
 	if err != nil {
-		return tensor{}, err
+		return a, err
 	}
-	d, err := npyDescr(header)
+	a.member, a.header = m, int64(len(header))
+	if a.descr, err = npyDescr(header); err != nil {
+		return a, err
+	}
+	switch a.numpy = strings.Trim(a.Type, `'"`); {
+	case len(a.Shape) > maxRank:
+		return a, fmt.Errorf("%d dimensions, want at most %d", len(a.Shape), maxRank)
+	case len(a.Shape) > 0 && slices.Min(a.Shape) < 0:
+		return a, fmt.Errorf("shape %v, want no negative size", a.Shape)
+	}
+	if len(a.numpy) > 1 && strings.IndexByte("<>|=", a.numpy[0]) >= 0 {
+		a.order, a.code = a.numpy[0], a.numpy[1:]
+	}
+	return a, nil
+}
+
+// npyTensor reads the header of an npy file and checks its size against it. Elements that are the trace's own may be of a
+// declared type that NumPy does not know, or F64; those that are carried along stay as they are.
+func npyTensor(m member, own bool, declared string) (tensor, error) {
+	a, err := readNPY(m)
 	if err != nil {
 		return tensor{}, err
 	}
-	numpy := strings.Trim(d.Type, `'"`)
-	x := tensor{dtype: npyTypes[numpy], shape: d.Shape}
-	switch {
-	case x.dtype == "":
-		return tensor{}, fmt.Errorf("dtype %s, want <f4 or <f2", printable(numpy))
-	case d.Fortran:
-		return tensor{}, errors.New("fortran order, want C order")
-	case len(d.Shape) > maxRank:
-		return tensor{}, fmt.Errorf("%d dimensions, want at most %d", len(d.Shape), maxRank)
-	case len(d.Shape) > 0 && slices.Min(d.Shape) < 0:
-		return tensor{}, fmt.Errorf("shape %v, want no negative size", d.Shape)
+	x := tensor{shape: a.Shape, open: a.elements}
+	if x.dtype, err = a.elementType(own, declared); err != nil {
+		return tensor{}, err
 	}
-	n, ok := elements(d.Shape)
-	hi, lo := bits.Mul64(uint64(n), uint64(dtypeBits[x.dtype]/8))
-	if x.bytes = m.size - int64(len(header)); !ok || hi != 0 || lo != uint64(x.bytes) {
-		return tensor{}, fmt.Errorf("%d bytes of data, want those of shape %v in %s", x.bytes, d.Shape, numpy)
+	width := dtypeBits[x.dtype] / 8
+	if x.bytes, err = a.checkSize(width); err != nil {
+		return tensor{}, err
 	}
-	x.open = func() (io.ReadCloser, error) {
-		r, err := m.open()
-		if err != nil {
-			return nil, err
+	if a.Fortran && len(a.Shape) > 1 && x.bytes > 0 {
+		x.open = func() (io.ReadCloser, error) {
+			r, err := m.open()
+			if err != nil {
+				return nil, err
+			}
+			return newColumns(r, a.header, a.Shape, width, columnBlock)
 		}
-		if _, err := io.CopyN(io.Discard, r, int64(len(header))); err != nil {
-			return nil, errors.Join(err, r.Close())
+	}
+	if a.order == '>' && width > 1 {
+		unit := width
+		if x.dtype == "C64" { // two numbers
+			unit /= 2
 		}
-		return r, nil
+		x = x.swapped(unit)
+	}
+	if own && x.dtype == "F64" {
+		x = x.narrowed()
 	}
 	return x, nil
 }
 
+// checkSize compares the bytes after the header with the shape.
+func (a *npyArray) checkSize(width int) (int64, error) {
+	size := a.size - a.header
+	n, ok := elements(a.Shape)
+	hi, lo := bits.Mul64(uint64(n), uint64(width))
+	if !ok || hi != 0 || lo != uint64(size) {
+		return 0, fmt.Errorf("%d bytes of data, want those of shape %v in %s", size, a.Shape, printable(a.numpy))
+	}
+	return size, nil
+}
+
+// elements opens the file after its header.
+func (a *npyArray) elements() (io.ReadCloser, error) {
+	r, err := a.open()
+	if err != nil {
+		return nil, err
+	}
+	if err := skipBytes(r, a.header); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// dtypeField is the metadata field of what arrays hold whose npy header cannot say it: NumPy has no bfloat16, and writes the
+// elements of ml_dtypes.bfloat16 as two bytes without a meaning, V2.
+const dtypeField = "dtype"
+
+// declaredTypes are the values of dtypeField, as NumPy and safetensors call them. Before the name may stand the package, and
+// around both what Python prints of a class.
+var declaredTypes = map[string]string{"bfloat16": "BF16", "bf16": "BF16", "float16": "F16", "f16": "F16"}
+
+// elementType returns the element type of an array. Two bytes that NumPy has no type for, or that somebody viewed as an
+// integer in a tensor of the trace, are what the metadata say.
+func (a *npyArray) elementType(own bool, declared string) (string, error) {
+	dtype, ok := npyTypes[a.code]
+	if a.code == "V2" || own && (dtype == "U16" || dtype == "I16") {
+		dtype, ok = declaredTypes[strings.ToLower(strings.TrimRight(lastPart(declared), "'>"))]
+		if !ok && declared != "" {
+			return "", fmt.Errorf("dtype %s, and metadata field %s is %s, want bfloat16", a.numpy, dtypeField, printable(declared))
+		}
+		if !ok {
+			return "", fmt.Errorf("dtype %s, want metadata field %s=bfloat16 where it is that, or f2, f4 or f8", a.numpy, dtypeField)
+		}
+	}
+	if !ok {
+		return "", fmt.Errorf("dtype %s, want f2, f4 or f8, such as x.astype(numpy.float32)", printable(a.numpy))
+	}
+	return dtype, nil
+}
+
 // npyHeader reads the bytes before the data: magic, version, length and a Python dictionary of at most 64
-// KiB. Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
+// KiB, in UTF-8 since version 3. Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
 func npyHeader(r io.Reader) ([]byte, error) {
 	head := make([]byte, 10)
-	if _, err := io.ReadFull(r, head); err != nil || [6]byte(head) != npy.Magic {
-		return nil, errors.New("no npy header, want a NumPy array")
+	if n, err := io.ReadFull(r, head); err != nil || [6]byte(head) != npy.Magic {
+		return nil, fmt.Errorf("%s, want a NumPy array", cmp.Or(kindOfHead(head[:n]), "no npy header"))
 	}
 	n := int(binary.LittleEndian.Uint16(head[8:]))
-	if major := head[6]; major == 2 {
+	if major := head[6]; major == 2 || major == 3 {
 		head = append(head, 0, 0)
 		if _, err := io.ReadFull(r, head[10:]); err != nil {
 			return nil, fmt.Errorf("npy header: %w", err)
@@ -142,7 +209,7 @@ func npyHeader(r io.Reader) ([]byte, error) {
 			return nil, errors.New("npy header: more than 64 KiB, want less")
 		}
 	} else if major != 1 {
-		return nil, fmt.Errorf("npy header: version %d, want 1 or 2", major)
+		return nil, fmt.Errorf("npy header: version %d, want 1, 2 or 3", major)
 	}
 	start := len(head)
 	head = append(head, make([]byte, n)...)
@@ -167,6 +234,10 @@ func npyDescr(header []byte) (d descr, err error) {
 			err = errors.New("npy header: want a dictionary as NumPy writes it: descr, fortran_order, shape")
 		}
 	}()
+	if header[6] == 3 { // which the library does not know: version 2 but for the letters in names of fields
+		header = bytes.Clone(header)
+		header[6] = 2
+	}
 	r, err := npy.NewReader(bytes.NewReader(header))
 	if err != nil {
 		return d, fmt.Errorf("npy header: %w", err)

@@ -192,7 +192,7 @@ func TestNPYRefused(t *testing.T) {
 	}{
 		{"empty", nil, "no npy header"},
 		{"magic", []byte("\x93NUMPZ\x01\x00\x00\x00"), "no npy header"},
-		{"version", []byte("\x93NUMPY\x04\x00\x00\x00"), "version 4, want 1 or 2"},
+		{"version", []byte("\x93NUMPY\x04\x00\x00\x00"), "version 4, want 1, 2 or 3"},
 		{"no dictionary", []byte("\x93NUMPY\x01\x00\x00\x00"), "npy header: want a dictionary"},
 		{"cut short", []byte("\x93NUMPY\x01\x00\xff\xff{'descr'"), "npy header: unexpected EOF"},
 		{"version 2 cut short", []byte("\x93NUMPY\x02\x00\x00\x00"), "npy header: EOF"},
@@ -204,10 +204,14 @@ func TestNPYRefused(t *testing.T) {
 		{"shape of one letter", dict("{'descr': '<f2', 'fortran_order': False, 'shape': (, }"), "npy header: "},
 		{"shape of letters", dict("{'descr': '<f2', 'fortran_order': False, 'shape': (a, b), }"), "npy header: "},
 		{"order", dict("{'descr': '<f2', 'fortran_order': Maybe, 'shape': (6, 2, 4), }"), "npy header: "},
-		{"fortran", dict("{'descr': '<f2', 'fortran_order': True, 'shape': (6, 2, 4), }"), "fortran order, want C order"},
-		{"big-endian", dict("{'descr': '>f2', 'fortran_order': False, 'shape': (6, 2, 4), }"), "dtype >f2, want <f4 or <f2"},
-		{"objects", dict("{'descr': '|O', 'fortran_order': False, 'shape': (6, 2, 4), }"), "dtype |O, want <f4 or <f2"},
-		{"integers", dict("{'descr': '<i2', 'fortran_order': False, 'shape': (6, 2, 4), }"), "tensor layers.2.k: dtype I16, want F32, F16 or BF16"},
+		{"pickle", []byte("\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00"), "a pickle, want a NumPy array"},
+		{"version 3 cut short", []byte("\x93NUMPY\x03\x00\x00\x00"), "npy header: EOF"},
+		{"fortran and too few bytes", dict("{'descr': '<f2', 'fortran_order': True, 'shape': (7, 2, 4), }"), "96 bytes of data, want those of shape [7 2 4] in <f2"},
+		{"objects", dict("{'descr': '|O', 'fortran_order': False, 'shape': (6, 2, 4), }"), "dtype |O, want f2, f4 or f8, such as x.astype(numpy.float32)"},
+		{"void", dict("{'descr': '<V2', 'fortran_order': False, 'shape': (6, 2, 4), }"), "dtype <V2, want metadata field dtype=bfloat16 where it is that, or f2, f4 or f8"},
+		{"short integers", dict("{'descr': '<i2', 'fortran_order': False, 'shape': (6, 2, 4), }"), "dtype <i2, want metadata field dtype=bfloat16"},
+		{"integers", dict("{'descr': '>i4', 'fortran_order': False, 'shape': (6, 2, 2), }"), "tensor layers.2.k: dtype I32, want F32, F16 or BF16"},
+		{"one letter", dict("{'descr': 'f', 'fortran_order': False, 'shape': (6, 2, 2), }"), "dtype f, want f2, f4 or f8"},
 		{"records", dict("{'descr': [('a', '<f2')], 'fortran_order': False, 'shape': (48,), }"), "dtype [('a', '<f2')], want"},
 		{"negative", dict("{'descr': '<f2', 'fortran_order': False, 'shape': (-6, -2, 4), }"), "shape [-6 -2 4], want no negative size"},
 		{"beyond int", dict("{'descr': '<f2', 'fortran_order': False, 'shape': (99999999999999999999,), }"), "npy header: "},
@@ -236,14 +240,34 @@ func TestNPYRefused(t *testing.T) {
 	}
 }
 
+// Names of bfloat16 and float16 as the libraries print them.
+func TestDeclaredType(t *testing.T) {
+	for declared, want := range map[string]string{
+		"bfloat16": "BF16", "BF16": "BF16", "torch.bfloat16": "BF16", "<class 'ml_dtypes.bfloat16'>": "BF16", "Float16": "F16", "float32": "",
+	} {
+		for code, own := range map[string]bool{"V2": false, "u2": true, "i2": true} {
+			got, err := (&npyArray{code: code}).elementType(own, declared)
+			if got != want || (err == nil) != (want != "") {
+				t.Errorf("%s declared %s: %q, %v, want %q", code, declared, got, err, want)
+			}
+		}
+	}
+	if got, err := (&npyArray{code: "u2"}).elementType(false, "bfloat16"); got != "U16" || err != nil {
+		t.Errorf("carried along: %s, %v, want U16", got, err)
+	}
+}
+
 func TestNPYMetadataRefused(t *testing.T) {
 	_, arrays := small("F16")
 	for text, want := range map[string]string{
 		`[]`:                     "metadata.json: byte 1: [, want an object",
 		`null`:                   "metadata.json: byte 4: null, want an object",
-		`{"scale":1}`:            "metadata.json: metadata field scale: byte 10: 1, want a string",
-		`{"scale":null}`:         "metadata.json: metadata field scale: byte 13: null, want a string",
-		`{"a":"1","a":"2"}`:      "metadata.json: byte 12: key a comes twice",
+		`{"scale":[1, 2]}`:       "metadata field scale: [1,2], want a number above 0",
+		`{"scale":true}`:         "metadata field scale: true, want a number above 0",
+		`{"scale":-1}`:           "metadata field scale: -1, want a number above 0",
+		`{"num_layers":6.5}`:     "metadata field num_layers: 6.5, want an integer from 6 to 65536",
+		`{"scale":1,`:            "metadata.json: byte 11: unexpected EOF",
+		`{"scale":01}`:           "metadata.json: byte 10: invalid character '1'",
 		`{} {}`:                  "metadata.json: byte 4: text after the object",
 		`{"a":"1"`:               "metadata.json: byte 8: unexpected EOF",
 		`{"version":"3"}`:        "metadata field version: 3, want 1 or 2",
@@ -313,8 +337,16 @@ func FuzzNPY(f *testing.F) {
 	f.Add(files["layers.2.k.npy"], files["metadata.json"])
 	f.Add(npyWith("{'descr': '<f4', 'fortran_order': False, 'shape': (6, 2, 4), }", make([]byte, 192)), []byte(`{}`))
 	f.Add(v2(0xffffffff, "{}\n"), []byte(`null`))
+	f.Add(npyWith("{'descr': '>f8', 'fortran_order': True, 'shape': (6, 2, 4), }", make([]byte, 384)), []byte(`{"scale":0.5,"version":2,"layers":{"2":{"window":3}},"a":null}`))
+	f.Add(npyWith("{'descr': '<V2', 'fortran_order': False, 'shape': (6, 2, 4), }", make([]byte, 96)), []byte(`{"dtype":"bfloat16","a":1,"a":true}`))
+	f.Add(npyWith("{'descr': '<U3', 'fortran_order': False, 'shape': (), }", []byte("0\x00\x00\x00.\x00\x00\x005\x00\x00\x00")), []byte(`{"scale":5e-1}`))
+	f.Add(npyWith("{'descr': '>i4', 'fortran_order': True, 'shape': (1, 1), }", []byte{0, 0, 0, 1}), []byte(`{}`))
 	f.Fuzz(func(t *testing.T, file, metadata []byte) {
-		members := map[string]member{}
+		members := map[string]member{"scale.npy": {int64(len(file)), section(bytes.NewReader(file), 0, int64(len(file)))}}
+		if _, err := openNPY(members, "scalar"); err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("error of two lines: %v", err)
+		}
+		clear(members)
 		for name, data := range files {
 			switch name {
 			case "layers.2.k.npy":

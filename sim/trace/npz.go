@@ -20,11 +20,14 @@ const maxDeflate = 1032
 func openNPZ(r io.ReaderAt, size int64, name string, release func() error) (*container, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
+		if kind := kindOf(r, size); kind != "" && kind != kindZip {
+			return nil, fmt.Errorf("%s, want an npz archive", kind)
+		}
 		return nil, fmt.Errorf("%w, want an npz archive", err)
 	}
 	members := map[string]member{}
 	for _, f := range z.File {
-		if f.Name != metadataFile && !strings.HasSuffix(f.Name, ".npy") {
+		if f.Name != metadataFile && !strings.HasSuffix(f.Name, npyExt) {
 			continue
 		}
 		if _, ok := members[f.Name]; ok {
@@ -33,7 +36,10 @@ func openNPZ(r io.ReaderAt, size int64, name string, release func() error) (*con
 		if err := checkMember(f, size); err != nil {
 			return nil, within("member", f.Name, err)
 		}
-		members[f.Name] = member{int64(f.UncompressedSize64), f.Open}
+		members[f.Name] = memberOf(f, r)
+	}
+	if len(members) == 0 {
+		return nil, fmt.Errorf("%s, want an npz archive", kindOfZip(z))
 	}
 	if err := wantArrays(members); err != nil {
 		return nil, err
@@ -45,6 +51,21 @@ func openNPZ(r io.ReaderAt, size int64, name string, release func() error) (*con
 	c.release = release
 	c.sum = sync.OnceValues(func() (string, error) { return sha256Of(io.NewSectionReader(r, 0, size)) })
 	return c, nil
+}
+
+// memberOf opens what is stored as it is as a part of the archive, so that it can be read from anywhere.
+func memberOf(f *zip.File, r io.ReaderAt) member {
+	size := int64(f.UncompressedSize64)
+	if f.Method != zip.Store {
+		return member{size, f.Open}
+	}
+	return member{size, func() (io.ReadCloser, error) {
+		at, err := f.DataOffset()
+		if err != nil {
+			return nil, err
+		}
+		return section(r, at, size)()
+	}}
 }
 
 // checkMember refuses sizes that the archive cannot hold, so that they bound the memory taken later.
@@ -66,7 +87,7 @@ func checkMember(f *zip.File, size int64) error {
 // wantArrays says what a folder or archive without a trace lacks.
 func wantArrays(members map[string]member) error {
 	for file := range members {
-		if isRows(strings.TrimSuffix(file, ".npy")) {
+		if isRows(strings.TrimSuffix(file, npyExt)) {
 			return nil
 		}
 	}
@@ -83,7 +104,7 @@ func openFolder(folder, name string) (*container, error) {
 	members := map[string]member{}
 	var files []string
 	for _, e := range list {
-		if e.Name() != metadataFile && filepath.Ext(e.Name()) != ".npy" {
+		if e.Name() != metadataFile && filepath.Ext(e.Name()) != npyExt {
 			continue
 		}
 		path := filepath.Join(folder, e.Name())

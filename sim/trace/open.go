@@ -57,7 +57,7 @@ func openPath(path, name string, info fs.FileInfo) (*container, error) {
 		return openFolder(path, name)
 	case !info.Mode().IsRegular():
 		return nil, errors.New("not a regular file")
-	case ext == ".npy":
+	case ext == npyExt:
 		return nil, errors.New("one array, want the folder of the npy files, an npz or a safetensors file")
 	}
 	f, err := os.Open(path)

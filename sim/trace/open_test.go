@@ -86,7 +86,7 @@ func TestOpenRefused(t *testing.T) {
 		{"one.npy/x", "trace one.npy/x: not a directory"},
 		{"bad.safetensors", "trace bad.safetensors: tensor layers.5.k: shape [6 2 8], want [6 2 4]"},
 		{"empty.safetensors", "trace empty.safetensors: 0 bytes, want a safetensors file"},
-		{"other.npz", "trace other.npz: zip: not a valid zip file, want an npz archive"},
+		{"other.npz", "trace other.npz: a text, want an npz archive"},
 		{"one.npy", "trace one.npy: one array, want the folder of the npy files, an npz or a safetensors file"},
 		{"folder", "trace folder: holds no trace, want layers.N.q.npy, layers.N.k.npy and layers.N.v.npy of each layer"},
 		{"none", "trace none: holds no trace, want layers.N.q.npy, layers.N.k.npy and layers.N.v.npy of each layer"},

@@ -18,8 +18,21 @@ const maxHeader = 16 << 20
 //	the rest  the tensors, without holes
 //
 // Format: https://github.com/huggingface/safetensors. The file is read, not mapped: a mapped file that
-// somebody cuts short kills the process. Closing is the caller's where it fails.
+// somebody cuts short kills the process. A file of another kind is refused by its name. Closing is the caller's where it
+// fails.
 func openSafetensors(r io.ReaderAt, size int64, release func() error) (*container, error) {
+	c, err := readSafetensors(r, size, release)
+	if err == nil || size < 8 {
+		return c, err
+	}
+	if kind := kindOf(r, size); kind != "" && kind != kindSafetensors {
+		return nil, fmt.Errorf("%s, want a safetensors file", kind)
+	}
+	return nil, err
+}
+
+// readSafetensors is openSafetensors for what is taken to be such a file.
+func readSafetensors(r io.ReaderAt, size int64, release func() error) (*container, error) {
 	var prefix [8]byte
 	if size < 8 {
 		return nil, fmt.Errorf("%d bytes, want a safetensors file", size)
@@ -38,17 +51,22 @@ func openSafetensors(r io.ReaderAt, size int64, release func() error) (*containe
 	if _, err := r.ReadAt(text, 8); err != nil && !(errors.Is(err, io.EOF) && int64(n) == size-8) {
 		return nil, fmt.Errorf("header: %w", cause(err))
 	}
-	meta, entries, err := parseHeader(text)
+	h, err := parseHeader(text)
 	if err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
 	data := 8 + int64(n)
-	if err := checkOffsets(entries, size-data); err != nil {
+	if err := checkOffsets(h.entries, size-data); err != nil {
 		return nil, err
 	}
-	c := &container{meta: meta, tensors: make(map[string]tensor, len(entries)), release: release}
-	for _, e := range entries {
-		c.tensors[e.name] = tensor{e.dtype, e.shape, e.end - e.begin, section(r, data+e.begin, e.end-e.begin)}
+	c := &container{meta: h.meta.values, tensors: make(map[string]tensor, len(h.entries)), release: release}
+	c.ignored = append(h.meta.ignored, h.ignored...)
+	for _, e := range h.entries {
+		x := tensor{e.dtype, e.shape, e.end - e.begin, section(r, data+e.begin, e.end-e.begin)}
+		if x.dtype == "F64" && isOwn(e.name) {
+			x = x.narrowed()
+		}
+		c.tensors[e.name] = x
 	}
 	c.sum = sync.OnceValues(func() (string, error) { return sha256Of(io.NewSectionReader(r, 0, size)) })
 	return c, nil

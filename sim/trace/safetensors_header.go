@@ -21,37 +21,72 @@ type entry struct {
 // maxRank bounds the dimensions of a tensor.
 const maxRank = 32
 
-// parseHeader reads the JSON of a safetensors header. It is stricter than encoding/json: a key that comes
-// twice, a null, an unknown key or a number that is not a natural one is refused. The library that the tests
-// compare it with, github.com/nlpodyssey/safetensors, takes the last of equal keys and a null, refuses a whole
-// file for one tensor of a type that it does not know, and needs the file mapped, where a file that is cut
-// while it is read ends the process.
-func parseHeader(text []byte) (meta map[string]string, entries []entry, err error) {
+// header is what a safetensors header says. Of equal keys the last counts, as in the format's own reader.
+type header struct {
+	meta    texts
+	entries []entry
+	ignored []string // a line for each tensor that another of its name replaced
+}
+
+// texts are metadata fields by name.
+type texts struct {
+	values  map[string]string
+	ignored []string // a line for each value that another replaced
+}
+
+// put sets a field. A value that it replaces is worth a line, unless it is the same.
+func (t *texts) put(key, text string) {
+	if old, ok := t.values[key]; ok && old != text {
+		t.ignored = append(t.ignored, fmt.Sprintf("metadata field %s: comes more than once, %s ignored", printable(key), printable(old)))
+	}
+	t.values[key] = text
+}
+
+// parseHeader reads the JSON of a safetensors header. Keys that come twice and __metadata__ of null are taken as
+// safetensors 0.8.0 takes them, which knows the entries by name and a null as no metadata. For the rest it is stricter
+// than encoding/json: an unknown key, another null or a number that is not a natural one is refused. The library that the
+// tests compare it with, github.com/nlpodyssey/safetensors, refuses a whole file for one tensor of a type that it does not
+// know, and needs the file mapped, where a file that is cut while it is read ends the process.
+func parseHeader(text []byte) (h header, err error) {
 	p := newHeaderParser(text)
-	meta = map[string]string{}
-	err = p.object(func(key string) error {
-		if key == "__metadata__" {
-			return p.strings(meta)
+	h.meta.values = map[string]string{}
+	places := map[string]int{} // of entries by name
+	err = p.repeating(func(key string, again bool) error {
+		switch {
+		case key == "__metadata__" && again:
+			return p.twice(key)
+		case key == "__metadata__":
+			return p.metadata(&h.meta)
 		}
 		e, err := p.entry(key)
-		entries = append(entries, e)
-		return within("tensor", key, err)
+		if err != nil {
+			return within("tensor", key, err)
+		}
+		h.put(e, places)
+		return nil
 	})
 	if err == nil {
 		err = p.end()
 	}
-	return meta, entries, err
+	return h, err
 }
 
-// parseStrings reads metadata that stands alone: a JSON object of strings.
-func parseStrings(text []byte) (map[string]string, error) {
-	p := newHeaderParser(text)
-	meta := map[string]string{}
-	err := p.strings(meta)
-	if err == nil {
-		err = p.end()
+// put adds an entry, or replaces the one of its name.
+func (h *header) put(e entry, places map[string]int) {
+	i, ok := places[e.name]
+	if !ok {
+		places[e.name] = len(h.entries)
+		h.entries = append(h.entries, e)
+		return
 	}
-	return meta, err
+	if !h.entries[i].equal(&e) {
+		h.ignored = append(h.ignored, fmt.Sprintf("tensor %s: comes more than once, all but the last ignored", printable(e.name)))
+	}
+	h.entries[i] = e
+}
+
+func (e *entry) equal(o *entry) bool {
+	return e.dtype == o.dtype && slices.Equal(e.shape, o.shape) && e.begin == o.begin && e.end == o.end
 }
 
 // within names the thing that an error is about.
@@ -128,32 +163,61 @@ func (p headerParser) open(delim json.Delim, want string) error {
 
 // object reads an object; field reads the value of each of its keys, which come once.
 func (p headerParser) object(field func(key string) error) error {
+	return p.repeating(func(key string, again bool) error {
+		if again {
+			return p.twice(key)
+		}
+		return field(key)
+	})
+}
+
+// repeating is object for keys that may come again, which field is told.
+func (p headerParser) repeating(field func(key string, again bool) error) error {
 	if err := p.open('{', "an object"); err != nil {
 		return err
 	}
+	return p.members(field)
+}
+
+// members reads what is left of an object that is open.
+func (p headerParser) members(field func(key string, again bool) error) error {
 	seen := map[string]bool{}
 	for p.More() {
 		key, err := token[string](p, "a key")
 		if err != nil {
 			return err
 		}
-		if seen[key] {
-			return p.at(fmt.Errorf("key %s comes twice", printable(key)))
-		}
-		seen[key] = true
-		if err := field(key); err != nil {
+		if err := field(key, seen[key]); err != nil {
 			return err
 		}
+		seen[key] = true
 	}
 	_, err := token[json.Delim](p, "the object's end")
 	return err
 }
 
-// strings reads an object of strings.
-func (p headerParser) strings(into map[string]string) error {
-	return p.object(func(key string) (err error) {
-		into[key], err = token[string](p, "a string")
-		return within("metadata field", key, err)
+func (p headerParser) twice(key string) error {
+	return p.at(fmt.Errorf("key %s comes twice", printable(key)))
+}
+
+// metadata reads an object of strings, or null.
+func (p headerParser) metadata(into *texts) error {
+	t, err := p.Token()
+	switch {
+	case err != nil:
+		return p.at(err)
+	case t == nil:
+		return nil
+	case t != json.Delim('{'):
+		return p.at(fmt.Errorf("%s, want an object", printable(fmt.Sprint(t))))
+	}
+	return p.members(func(key string, _ bool) error {
+		text, err := token[string](p, "a string")
+		if err != nil {
+			return within("metadata field", key, err)
+		}
+		into.put(key, text)
+		return nil
 	})
 }
 

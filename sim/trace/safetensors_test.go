@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/binary"
 	"fmt"
@@ -94,11 +95,14 @@ func TestSafetensorsRefused(t *testing.T) {
 		{"open object", withHeader(`{"a":`, nil), "unexpected EOF"},
 		{"text after", withHeader(`{} {}`, nil), "text after the object"},
 		{"no JSON", withHeader(`{a:1}`, nil), "header: byte 1: invalid character 'a'"},
-		{"duplicate tensor", withHeader(`{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`, nil), "key a comes twice"},
-		{"duplicate by escape", withHeader(`{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0061":{}}`, nil), "key a comes twice"},
+		{"duplicate tensor that leaves a hole", withHeader(`{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"\u0061":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, make([]byte, 8)), "tensor a: data_offsets 4 to 8 leave a hole after byte 0"},
 		{"duplicate field", one(`{"dtype":"U8","dtype":"I8","shape":[8],"data_offsets":[0,8]}`), "tensor a: byte 26: key dtype comes twice"},
-		{"duplicate metadata", withHeader(`{"__metadata__":{"scale":"1","scale":"2"}}`, nil), "key scale comes twice"},
-		{"null metadata", withHeader(`{"__metadata__":null}`, nil), "null, want an object"},
+		{"metadata twice", withHeader(`{"__metadata__":{"scale":"1"},"__metadata__":{"scale":"1"}}`, nil), "byte 44: key __metadata__ comes twice"},
+		{"metadata twice, null", withHeader(`{"__metadata__":null,"__metadata__":{}}`, nil), "key __metadata__ comes twice"},
+		{"null metadata", withHeader(`{"__metadata__":null}`, nil), "metadata field format: missing"},
+		{"null in metadata", withHeader(`{"__metadata__":{"scale":null}}`, nil), "metadata field scale: byte 29: null, want a string"},
+		{"text as metadata", withHeader(`{"__metadata__":"none"}`, nil), "none, want an object"},
+		{"array as metadata", withHeader(`{"__metadata__":[]}`, nil), "[, want an object"},
 		{"number in metadata", withHeader(`{"__metadata__":{"scale":1}}`, nil), "metadata field scale: byte 26: 1, want a string"},
 		{"null tensor", one(`null`), "tensor a: byte 9: null, want an object"},
 		{"unknown field", one(`{"dtype":"U8","shape":[8],"data_offsets":[0,8],"crc":1}`), "tensor a: field crc: unknown"},
@@ -276,6 +280,9 @@ func FuzzSafetensors(f *testing.F) {
 	f.Add(withHeader(`{"layers.0.q":{"dtype":"F32","shape":[1,1,1],"data_offsets":[0,4]}}`, make([]byte, 4)))
 	f.Add(binary.LittleEndian.AppendUint64(nil, math.MaxInt64))
 	f.Add(withHeader("null", nil))
+	f.Add(withHeader(`{"__metadata__":null,"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]},"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}`, make([]byte, 8)))
+	f.Add([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"))
+	f.Add(zipOf(map[string][]byte{"archive/data.pkl": nil}, zip.Store))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		tr, err := fromBytes(file)
 		if err != nil {

@@ -5,7 +5,8 @@
 // than memory can be replayed from its beginning. Two sources stand behind it:
 //
 //   - a container of tensors (container.go): a safetensors file (safetensors.go, safetensors_header.go), an
-//     npz archive or a folder of npy files (npz.go, npy.go). vocabulary.go knows the names that it may hold, layout.go,
+//     npz archive or a folder of npy files (npz.go, npy.go, npy_metadata.go), whose elements convert.go puts in order and
+//     widths that the others know; kind.go names what is none of these. vocabulary.go knows the names that it may hold, layout.go,
 //     metadata.go, fields.go and attention.go check what these say;
 //   - the synthetic generator (synth.go).
 //

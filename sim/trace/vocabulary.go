@@ -90,7 +90,7 @@ func isOwn(name string) bool {
 // strangers returns a line for each field and tensor that is ignored, and refuses those that would not mean what their
 // writer meant if they were: misspelt ones, those of another version, and those of a model's configuration.
 func (c *container) strangers(held []int) ([]string, error) {
-	var ignored []string
+	ignored := slices.Clone(c.ignored)
 	for _, name := range slices.Sorted(maps.Keys(c.meta)) {
 		known, err := checkField(name, c.meta["version"])
 		if err != nil {
