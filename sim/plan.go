@@ -118,6 +118,11 @@ func (c Cell) skip(o Options) string {
 	case t.FirstQuery() > first:
 		return fmt.Sprintf("needs the queries from token %d on; the trace holds those from token %d on", first, t.FirstQuery())
 	}
+	for _, layer := range c.borrowers() {
+		if owner := t.Owner(layer); !slices.Contains(c.Layers, owner) {
+			return fmt.Sprintf("layer %d reads the keys and values of layer %d (kv_from), which is not among the layers asked for", layer, owner)
+		}
+	}
 	if c.External != nil {
 		if why := c.External.skip(t, c.SeqLen); why != "" {
 			return why
@@ -142,7 +147,7 @@ func (p *Plan) checkExternals() error {
 		if c.Decode != x.decode {
 			return inOption("external", x.Name, "metadata field decode: %d, want the run's %d ("+record.Opt+"decode %d)", x.decode, c.Decode, x.decode)
 		}
-		for _, layer := range c.Layers {
+		for _, layer := range c.owners() {
 			name := fmt.Sprintf("layers.%d.kept", layer)
 			if x.dense() {
 				name = fmt.Sprintf("layers.%d.k", layer)
