@@ -112,7 +112,7 @@ func TestBorrowedRows(t *testing.T) {
 func TestEverythingOnBorrowedRows(t *testing.T) {
 	with, _, _ := borrowed(t)
 	ok, shares := 0, 0
-	specs := append([]string{"full", "lowrank:kind=xkv,layers=1", "cla:factor=1", "cla:calibrated=on,factor=1", "gqa:calibrated=on,heads=2"}, everything...)
+	specs := append([]string{"full", "lowrank:kind=xkv,layers=1", "cla:factor=1", "cla:calibrated=on,factor=1", "turboquant:boundary=1", "dsa", "gqa:calibrated=on,heads=2"}, everything...)
 	for _, calibrate := range []bool{false, true} {
 		o := Options{Traces: headers(with), Pipelines: parse(t, specs...), Lengths: []int{160}, Decode: new(16), Threads: 2}
 		if calibrate {

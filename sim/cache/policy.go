@@ -47,7 +47,7 @@ type observer struct {
 	probabilities func(worker, head int)
 
 	queryWindow int           // queries that are kept
-	queries     []kernel.Rows // [layer of the group, without readers * query head] those of token t in row t modulo queryWindow
+	queries     []kernel.Rows // [layer that is shown * query head] those of token t in row t modulo queryWindow
 }
 
 // watch makes the memory that the policy is shown each step with.
@@ -61,7 +61,7 @@ func (s *Store) watch() {
 		s.step.Heads[j].Evict = make([]int32, 0, s.longest)
 	}
 	if s.queryWindow > 0 {
-		for range s.makers * s.qHeads {
+		for range s.voters * s.qHeads {
 			r := kernel.NewRows(kernel.F16, s.shape.K, s.queryWindow)
 			for range s.queryWindow {
 				r.Append(make([]float32, s.shape.K))
@@ -89,8 +89,9 @@ func (s *Store) probabilitiesOf(_, h int) {
 	kernel.Probabilities(s.logits[h][:n], s.largest[h:h+1], s.inverse[h:h+1])
 }
 
-// shows says whether a policy is shown the attention of a layer: readers of another's rows have no say in what is kept.
-func (s *Store) shows(layer int) bool { return slices.Index(s.layers, layer) < s.makers }
+// shows says whether a policy is shown the attention of a layer: one whose queries the view of the prompt did not have, a
+// reader of another's rows or after a Producer decision, has no say in what is kept.
+func (s *Store) shows(layer int) bool { return slices.Index(s.layers, layer) < s.voters }
 
 // Watched says whether a policy looks at each step's attention.
 func (s *Store) Watched() bool { return s.policy != nil }
@@ -112,7 +113,7 @@ func (s *Store) EndStep(layer, pos int) {
 
 // show shows the policy the attention of a layer.
 func (s *Store) show(layer, pos int) {
-	s.step.Token, s.step.Last = pos+1, layer == s.layers[s.makers-1]
+	s.step.Token, s.step.Last = pos+1, layer == s.layers[s.voters-1]
 	group := s.qHeads / len(s.heads)
 	for j := range s.heads {
 		e, h := &s.heads[j], &s.step.Heads[j]

@@ -12,7 +12,7 @@ func (s *Step) View() *View {
 	st := s.store
 	v := &View{
 		Layers: st.layers, Dim: st.shape.K, VDim: st.shape.V, Latent: st.shape.Latent,
-		Readers: len(st.layers) - st.makers, Rules: st.rules, Rope: st.rope,
+		Readers: len(st.layers) - st.voters, Rules: st.rules, Rope: st.rope,
 	}
 	s.order = s.order[:0]
 	for h := range st.heads {
@@ -35,7 +35,7 @@ func (s *Step) View() *View {
 	}
 	n := min(st.queryWindow, s.Token)
 	v.FirstQuery = s.Token - n
-	for l := range st.makers {
+	for l := range st.voters {
 		heads := make([][]float32, st.qHeads)
 		for h := range heads {
 			heads[h] = make([]float32, n*v.Dim)

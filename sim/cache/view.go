@@ -16,7 +16,7 @@ type View struct {
 	// but no Peers, and no queries that anything is decided by.
 	Readers int
 	Peers   []Peer // what the other Layers would store if they did not share, until a map merges them
-	Q      [][][]float32
+	Q       [][][]float32
 	//     [layer of the group, without readers][query head][queries*Dim], those of tokens FirstQuery and later
 	FirstQuery int
 	Rules      [][]kernel.Rule // [layer of the group][query head]
