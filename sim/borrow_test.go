@@ -175,3 +175,25 @@ func TestBorrowedCells(t *testing.T) {
 		t.Errorf("without an owner: %v", err)
 	}
 }
+
+// TestBorrowedExternal: an external result is one of the owners alone, and stands for those that borrow, too.
+func TestBorrowedExternal(t *testing.T) {
+	with, _, _ := borrowed(t)
+	o := Options{Traces: headers(with), Pipelines: parse(t, "snapkv:budget=40,scope=all"), Lengths: []int{160}, Decode: new(16), Kept: true}
+	want := runCells(t, o)[0]
+	all, rows := exported(want), reconstructed(t, with, 160, 16, "77", func(x float32) float32 { return x })
+	if _, err := OpenExternal("theirs", all.write(t), []*trace.Trace{with}); err == nil || !strings.Contains(err.Error(), "reads the keys and values of layer") {
+		t.Errorf("rows of a layer that borrows: %v", err)
+	}
+	for _, f := range []externalFile{all, rows} {
+		maps.DeleteFunc(f.tensors, func(name string, _ externalTensorData) bool { return name > "layers.2" })
+	}
+	o.Pipelines, o.Externals = nil, []*External{openExternal(t, "kept", all.write(t), with), openExternal(t, "rows", rows.write(t), with)}
+	recs := runCells(t, o)
+	if got := recs[0]; got.Status != record.OK || !reflect.DeepEqual(got.Error, want.Error) || *got.CacheBytes != *want.CacheBytes {
+		t.Errorf("kept positions: %s %s, error %+v, want %+v", got.Status, got.Reason, got.Error, want.Error)
+	}
+	if got := recs[1]; got.Status != record.OK || !(got.Error.RelL2Layers[2] < 1e-5) || *got.CacheBytes != 77 {
+		t.Errorf("the trace's own rows: %s %s, error %+v", got.Status, got.Reason, got.Error)
+	}
+}

@@ -17,6 +17,7 @@ func (h *Header) setOwners(c *container, of []*fields) error {
 	for i, layer := range h.Layers {
 		a := &h.Attention[i]
 		owner, err := of[i].natural(ownerField, -1, 0, maxLayers-1)
+		_, held := slices.BinarySearch(h.Layers, owner)
 		switch {
 		case err != nil:
 			return err
@@ -24,7 +25,7 @@ func (h *Header) setOwners(c *container, of []*fields) error {
 			continue
 		case owner >= layer:
 			return notOwner(layer, owner, "want a lower layer")
-		case !slices.Contains(h.Layers, owner):
+		case !held:
 			return notOwner(layer, owner, "not held, want one of "+record.LayerList(h.Layers))
 		case h.At(owner).Borrows:
 			return notOwner(layer, owner, fmt.Sprintf("it reads those of layer %d, want a layer with keys and values of its own", h.At(owner).KVFrom))
