@@ -35,6 +35,9 @@ var attentionTraits = []trait{
 		return textIf(a.Softcap > 0, fmt.Sprintf("soft cap %.4g", a.Softcap))
 	}},
 	{none: "no sinks", text: func(a *trace.Attention) string { return textIf(a.Sinks != nil, "sinks") }},
+	{none: "keys and values of its own", text: func(a *trace.Attention) string {
+		return textIf(a.Borrows, fmt.Sprintf("keys and values of layer %d", a.KVFrom))
+	}},
 	{none: "no ALiBi", text: func(a *trace.Attention) string { return textIf(a.ALiBi != nil, "ALiBi") }},
 }
 

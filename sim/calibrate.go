@@ -67,7 +67,7 @@ func Calibrates(on, t *trace.Header) error {
 		switch {
 		case !slices.Contains(on.Layers, l):
 			return fmt.Errorf("%s lacks layer %d of %s", on.Name, l, t.Name)
-		case !on.At(l).Same(t.At(l)):
+		case !on.At(l).Same(t.At(l)), on.Owner(l) != t.Owner(l):
 			return fmt.Errorf("%s has another shape than %s", on.Name, t.Name)
 		}
 	}

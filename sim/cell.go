@@ -8,6 +8,7 @@ import (
 	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/method"
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -81,6 +82,24 @@ func (c Cell) firstStep() int { return min(c.prompt(), c.SeqLen-1) }
 // steps is the number of queries whose outputs are compared.
 func (c Cell) steps() int { return c.SeqLen - c.firstStep() }
 
+// owners are the layers with keys and values of their own: what a pipeline reduces.
+func (c Cell) owners() []int {
+	if len(c.borrowers()) == 0 {
+		return c.Layers
+	}
+	return slices.DeleteFunc(slices.Clone(c.Layers), func(l int) bool { return c.Trace.At(l).Borrows })
+}
+
+// borrowers are the layers that read the keys and values of others, some of the layers given.
+func (c Cell) borrowers(of ...int) (layers []int) {
+	for _, l := range c.Layers {
+		if a := c.Trace.At(l); a.Borrows && (of == nil || slices.Contains(of, a.KVFrom)) {
+			layers = append(layers, l)
+		}
+	}
+	return layers
+}
+
 // fullBytes is the f16 cache of the trace's own heads: of a layer with a window or chunks the ring of its rows. States of
 // layers without keys count, whichever layers are measured.
 func (c Cell) fullBytes() int64 {
@@ -99,8 +118,11 @@ func (c Cell) held(layer int) int {
 	return c.SeqLen
 }
 
-// layerBytes is the f16 cache of a layer's own heads, of so many tokens.
+// layerBytes is the f16 cache of a layer's own heads, of so many tokens; nothing where they are another layer's.
 func (c Cell) layerBytes(layer, tokens int) int64 {
+	if c.Trace.At(layer).Borrows {
+		return 0
+	}
 	return 2 * int64(tokens) * int64(c.Trace.At(layer).RowNumbers())
 }
 
@@ -148,19 +170,25 @@ func (c Cell) result() *externalResult {
 	return c.External.at(c.Trace, c.SeqLen, c.Decode)
 }
 
-// groups returns the layers that share a store. Layers that would share but differ in heads, widths, window or chunk each
-// have their own.
+// groups returns the layers that share a store: those that the pipeline makes share, and after them those that borrow the
+// rows of any. Layers that would share but differ in heads, widths, window or chunk each have their own.
 func (c Cell) groups() [][]int {
 	var groups [][]int
-	for _, group := range c.Pipeline.Groups(c.Layers, c.Trace.NumLayers) {
+	for _, group := range c.Pipeline.Groups(c.owners(), c.Trace.NumLayers) {
 		if c.alike(group) {
 			groups = append(groups, group)
 			continue
 		}
 		groups = slices.AppendSeq(groups, slices.Chunk(group, 1))
 	}
+	for i, group := range groups {
+		groups[i] = slices.Concat(group, c.borrowers(group...))
+	}
 	return groups
 }
+
+// merged says whether the pipeline makes the layers of a group share, more than one of which has rows of its own.
+func (c Cell) merged(group []int) bool { return len(group) > 1 && !c.Trace.At(group[1]).Borrows }
 
 // alike says whether layers can share a store.
 func (c Cell) alike(group []int) bool {
@@ -173,15 +201,28 @@ func (c Cell) alike(group []int) bool {
 
 // apart says whether a layer would share a store with layers that it is too unlike.
 func (c Cell) apart(layer int) bool {
-	groups := c.Pipeline.Groups(c.Layers, c.Trace.NumLayers)
+	groups := c.Pipeline.Groups(c.owners(), c.Trace.NumLayers)
 	i := slices.IndexFunc(groups, func(g []int) bool { return slices.Contains(g, layer) })
 	return i >= 0 && !c.alike(groups[i])
 }
 
-// windowed are the layers with a window or chunks.
-func (c Cell) windowed() (layers []int) {
-	for _, layer := range c.Layers {
+// windowed are those of some layers with a window or chunks.
+func (c Cell) windowed(of []int) (layers []int) {
+	for _, layer := range of {
 		if c.Trace.At(layer).Ring() > 0 {
+			layers = append(layers, layer)
+		}
+	}
+	return layers
+}
+
+// keyless are the layers of the model that hold no keys of their own: those with states, and those that borrow.
+func (c Cell) keyless() (layers []int) {
+	for _, s := range c.Trace.States {
+		layers = append(layers, s.Layer)
+	}
+	for i, layer := range c.Trace.Layers {
+		if c.Trace.Attention[i].Borrows {
 			layers = append(layers, layer)
 		}
 	}
@@ -218,17 +259,13 @@ func (c Cell) kinds() (groups [][]int) {
 // forMethod is what a method may know of the cell and of a layer, or of those that share its store.
 func (c Cell) forMethod(seed uint64, pool *kernel.Pool, layer int) method.Cell {
 	a := c.Trace.At(layer)
-	var stateful []int
-	for _, s := range c.Trace.States {
-		stateful = append(stateful, s.Layer)
-	}
 	var repeatEnd int
 	if r := c.Trace.Repeat; r.First > 0 {
 		repeatEnd = r.Last + 1
 	}
 	return method.Cell{
 		Repeat: c.Trace.Repeat.First, RepeatEnd: repeatEnd,
-		Layers: c.Layers, Left: c.windowed(), NumLayers: c.Trace.NumLayers, Stateful: stateful, Ring: a.Ring(), Apart: c.apart(layer),
+		Layers: c.owners(), Left: c.windowed(c.owners()), NumLayers: c.Trace.NumLayers, Stateful: c.keyless(), Ring: a.Ring(), Apart: c.apart(layer),
 		QHeads: a.QHeads, HeadDim: a.QKDim, RopeDims: 2 * len(a.Rope.InvFreq), Heads: a.KVHeads, Dim: a.QKDim, VDim: a.VDim,
 		SeqLen: c.SeqLen, Decode: c.Decode, FirstQuery: c.Trace.FirstQuery(), HasRope: c.Trace.HasRope(),
 		Seed: seed, Pool: pool,
@@ -275,9 +312,12 @@ func (c Cell) window(i int) (Cell, error) {
 
 // fit says why the pipeline does not apply to some of the cell's layers.
 func (c Cell) fit(seed uint64) error {
+	if err := c.fitBorrowed(); err != nil {
+		return err
+	}
 	shared, kinds := false, c.kinds()
 	for _, g := range kinds {
-		shared = shared || len(g) > 1
+		shared = shared || c.merged(g)
 	}
 	for _, g := range kinds {
 		known := c.forMethod(seed, nil, g[0])
@@ -289,6 +329,20 @@ func (c Cell) fit(seed uint64) error {
 		}
 	}
 	return nil
+}
+
+// fitBorrowed refuses to make layers share a cache where the model makes them share already: whose rows would be whose is
+// not defined.
+func (c Cell) fitBorrowed() error {
+	borrowers := c.borrowers()
+	if len(borrowers) == 0 {
+		return nil
+	}
+	merges, err := c.Pipeline.Merges(c.Layers, c.Trace.NumLayers)
+	if merges && err == nil {
+		err = fmt.Errorf("makes layers share a cache, which layers of the model do already (kv_from of %s)", record.LayerList(borrowers))
+	}
+	return err
 }
 
 // most is the largest number of any kind of layer.

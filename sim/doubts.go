@@ -60,6 +60,9 @@ func percent(x float64) string { return fmt.Sprintf("%.2g %%", 100*x) }
 func (r *rows) doubts(ctx context.Context, layers []int, pool *kernel.Pool) ([]record.Warning, error) {
 	var warnings []record.Warning
 	for _, layer := range layers {
+		if r.trace.Owner(layer) != layer {
+			continue // its rows are looked at there
+		}
 		l, err := r.trace.Read(layer, min(copiedTokens, r.tokens), r.tokens)
 		if err != nil {
 			return nil, err

@@ -116,6 +116,9 @@ func (x *externalResult) layers() ([]int, error) {
 		if !slices.Contains(x.trace.Layers, layer) {
 			return nil, fmt.Errorf("tensor %s: the trace holds no layer %d", name, layer)
 		}
+		if owner := x.trace.Owner(layer); owner != layer {
+			return nil, fmt.Errorf("tensor %s: layer %d reads the keys and values of layer %d, want that layer's alone", name, layer, owner)
+		}
 		held[layer] = true
 		forms[m[2] == "kept"] = name
 	}

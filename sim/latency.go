@@ -87,35 +87,45 @@ type reader struct {
 	toks   [][]token // [step][layer]
 }
 
+// reader is that of the layers of a store, for the last n steps.
+func (t *timing) reader(store *cache.Store, group []int, layers []*trace.Layer, n int) reader {
+	r := reader{store: store, layers: group}
+	for i := range n {
+		var toks []token
+		for k, l := range layers {
+			toks = append(toks, step(t.cell, group[k], l, t.cell.steps()-n+i))
+		}
+		r.toks = append(r.toks, toks)
+	}
+	return r
+}
+
 // time takes the samples of a group of layers. The store has been decoded to the end and is as before when it
 // holds what start does, which is its copy from before the timed steps.
 func (t *timing) time(ctx context.Context, store, start *cache.Store, group []int, layers []*trace.Layer) error {
 	n := t.steps()
 	entered := time.Now()
-	own := reader{store: store, layers: group}
+	own := t.reader(store, group, layers, n)
+	share := 1 // how many layers read one unreduced cache
+	if !t.cell.merged(group) {
+		share = len(group)
+	}
 	var full []reader
-	for i, l := range layers {
-		if err := t.fullStore(i, group[i], l, n); err != nil {
+	for i := 0; i < len(group); i += share {
+		of, rows := group[i:i+share], layers[i:i+share]
+		if err := t.fullStore(i, of, rows, n); err != nil {
 			return err
 		}
-		full = append(full, reader{store: t.spare[i].store, layers: group[i : i+1]})
-	}
-	for i := range n {
-		var toks []token
-		for k, l := range layers {
-			tok := step(t.cell, group[k], l, t.cell.steps()-n+i)
-			toks, full[k].toks = append(toks, tok), append(full[k].toks, []token{tok})
-		}
-		own.toks = append(own.toks, toks)
+		full = append(full, t.reader(t.spare[i].store, of, rows, n))
 	}
 	first := t.ours == nil
 	if first {
 		runtime.GC() // what the prompt left must not be collected beside the samples
 	}
 	t.setup += time.Since(entered)
-	began, share := time.Now(), mostTime*time.Duration(len(group))/time.Duration(len(t.cell.Layers))
+	began, most := time.Now(), mostTime*time.Duration(len(group))/time.Duration(len(t.cell.Layers))
 	for i := 0; ; i++ {
-		if first && t.enough(time.Since(began), share) || !first && i == len(t.ours) {
+		if first && t.enough(time.Since(began), most) || !first && i == len(t.ours) {
 			t.sampling += time.Since(began)
 			return ctx.Err()
 		}
@@ -156,16 +166,16 @@ func (t *timing) sample(r *reader, step int) (took time.Duration) {
 	return took
 }
 
-// fullStore makes spare[i] the unreduced cache of a layer, the i-th of its group, as it is before the last n steps. It
-// takes the memory of the layer that stood there before, where that is alike.
-func (t *timing) fullStore(i, layer int, l *trace.Layer, n int) (err error) {
+// fullStore makes spare[i] the unreduced cache of a layer, the i-th of its group, and of those that borrow its rows, as it is
+// before the last n steps. It takes the memory of the layer that stood there before, where that is alike.
+func (t *timing) fullStore(i int, of []int, layers []*trace.Layer, n int) (err error) {
 	rows := t.cell.SeqLen - n
-	prompt := view(t.cell.Trace, []int{layer}, []*trace.Layer{l}, 0, rows, rows, rows)
+	prompt := view(t.cell.Trace, of, layers, 0, rows, rows, rows)
 	if i == len(t.spare) {
 		t.spare = append(t.spare, fullCache{})
 	}
-	if err = t.spare[i].fill(t, layer, prompt, n); errors.Is(err, cache.ErrRange) {
-		err = t.spare[i].fill(t, layer, clamped(prompt), n)
+	if err = t.spare[i].fill(t, of[0], prompt, n); errors.Is(err, cache.ErrRange) {
+		err = t.spare[i].fill(t, of[0], clamped(prompt), n)
 	}
 	return err
 }

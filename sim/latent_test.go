@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -210,5 +211,20 @@ func TestGroups(t *testing.T) {
 	}
 	if _, err := method.Parse([]string{"cla:producers=1/2"}, []method.Entries{{Count: 8}}); err == nil {
 		t.Error("producers that do not begin with layer 0 were accepted")
+	}
+}
+
+// TestProducersDecide: where the lowest layer of a group decides alone, it does so while decoding, too: what is kept is what it
+// keeps without the others.
+func TestProducersDecide(t *testing.T) {
+	tr := openTrace(t, "synth:layers=2,q_heads=4,kv_heads=2,head_dim=32,tokens=160")
+	for _, policy := range []string{"h2o:budget=40", "rkv:budget=64", "tova:budget=40"} {
+		o := Options{Traces: headers(tr), Pipelines: parse(t, "cla:scores=producer+"+policy), Lengths: []int{160}, Decode: new(16), Kept: true}
+		shared := runCells(t, o)[0]
+		o.Pipelines = parse(t, policy)
+		alone := runCells(t, o)[0]
+		if shared.Status != record.OK || !reflect.DeepEqual(shared.KeptFinal[0], alone.KeptFinal[0]) {
+			t.Errorf("%s: %s %s: the group keeps something else than its lowest layer", policy, shared.Status, shared.Reason)
+		}
 	}
 }

@@ -114,6 +114,11 @@ func (c Cell) skip(o Options) string {
 	case t.FirstQuery() > first:
 		return fmt.Sprintf("needs the queries from token %d on; the trace holds those from token %d on", first, t.FirstQuery())
 	}
+	for _, layer := range c.borrowers() {
+		if owner := t.Owner(layer); !slices.Contains(c.Layers, owner) {
+			return fmt.Sprintf("layer %d reads the keys and values of layer %d (kv_from), which is not among the layers asked for", layer, owner)
+		}
+	}
 	if c.External != nil {
 		if why := c.External.skip(c); why != "" {
 			return why
@@ -135,7 +140,7 @@ func (p *Plan) checkExternals() error {
 			if i < 0 {
 				return p.useless(x, r)
 			}
-			if name := r.lacks(p.Cells[i].Layers); name != "" {
+			if name := r.lacks(p.Cells[i].owners()); name != "" {
 				return inOption("external", r.option(), "tensor %s: missing, want every layer that is measured", name)
 			}
 		}

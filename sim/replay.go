@@ -124,7 +124,7 @@ func (p *replay) read(group []int) (groupRows, error) {
 	for _, n := range group {
 		l, err := p.rows.layer(n, c.SeqLen, first)
 		if x := c.result(); err == nil && x.dense() {
-			l, err = x.replace(n, l)
+			l, err = x.replace(c.Trace.Owner(n), l)
 		}
 		if err != nil {
 			return r, err
@@ -188,11 +188,11 @@ func (p *replay) group(ctx context.Context, group []int) error {
 		}
 	}
 	p.decided(c, group, decisions, store)
-	if len(group) > 1 || method.Changes(decisions) {
+	if c.merged(group) || method.Changes(decisions) {
 		p.changed += len(group)
 	}
 	if p.options.Kept {
-		p.kept = append(p.kept, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
+		p.kept = c.byLayer(p.kept, group, store.Kept())
 	}
 	start = time.Now()
 	before, err := p.decode(ctx, store, r.layers, group)
@@ -202,12 +202,23 @@ func (p *replay) group(ctx context.Context, group []int) error {
 	}
 	p.decoded(c, group[0], store, p.options.Page)
 	if p.options.Kept {
-		p.keptFinal = append(p.keptFinal, slices.Repeat([][][]int32{store.Kept()}, len(group))...)
+		p.keptFinal = c.byLayer(p.keptFinal, group, store.Kept())
 	}
 	if p.timing != nil {
 		return p.timing.time(ctx, store, before, group, r.layers)
 	}
 	return nil
+}
+
+// byLayer puts what the layers of a group have in common where the cell's layers stand, of which all is made room for.
+func (c Cell) byLayer(of [][][]int32, group []int, kept [][]int32) [][][]int32 {
+	if of == nil {
+		of = make([][][]int32, len(c.Layers))
+	}
+	for _, layer := range group {
+		of[slices.Index(c.Layers, layer)] = kept
+	}
+	return of
 }
 
 // decode appends and attends the last tokens, one step each, and compares every output row. Without

@@ -56,7 +56,7 @@ func (c Cell) putShapes(rec *record.Record) {
 	}
 	rec.QHeads, rec.KVHeads = agreed(func(s record.Shape) int { return s.QHeads }), agreed(func(s record.Shape) int { return s.KVHeads })
 	rec.HeadDim, rec.VDim = agreed(func(s record.Shape) int { return s.QKDim }), agreed(func(s record.Shape) int { return s.VDim })
-	if plain && len(c.windowed()) == 0 {
+	if plain && len(c.windowed(c.Layers)) == 0 {
 		return
 	}
 	rec.Shapes = shapes

@@ -71,7 +71,7 @@ func (s *sizer) size(ctx context.Context, c *Cell) error {
 
 // leftAlone is the bytes of the layers that some stage of the pipeline leaves as they are.
 func (c Cell) leftAlone(seed uint64) (n int64) {
-	for _, layer := range c.windowed() {
+	for _, layer := range c.windowed(c.owners()) {
 		if c.Pipeline.Leaves(c.forMethod(seed, nil, layer)) {
 			n += c.layerBytes(layer, c.held(layer))
 		}

@@ -13,7 +13,8 @@ func views(c Cell, group []int, layers []*trace.Layer) (prompt, future *cache.Vi
 	return view(c.Trace, group, layers, 0, p, layers[0].FirstQuery, p), view(c.Trace, group, layers, p, c.SeqLen, c.firstStep(), c.SeqLen)
 }
 
-// view holds the rows lo to hi of a group of layers, and the queries qlo to qhi.
+// view holds the rows lo to hi of a group of layers, and the queries qlo to qhi. Layers that borrow the rows of the first have
+// rules alone: nothing is decided by their queries.
 func view(t *trace.Header, group []int, layers []*trace.Layer, lo, hi, qlo, qhi int) *cache.View {
 	a := t.At(group[0])
 	d, dv := a.QKDim, a.VDim
@@ -27,6 +28,10 @@ func view(t *trace.Header, group []int, layers []*trace.Layer, lo, hi, qlo, qhi 
 	}
 	for i, l := range layers {
 		v.Rules = append(v.Rules, rules(t.At(group[i])))
+		if t.At(group[i]).Borrows {
+			v.Readers++
+			continue
+		}
 		var k, val, q [][]float32
 		for j := range a.KVHeads {
 			k, val = append(k, l.K[j][lo*d:hi*d]), append(val, l.V[j][lo*dv:hi*dv])

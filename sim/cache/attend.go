@@ -26,6 +26,7 @@ type attender struct {
 	shift   *kernel.KeyShift
 	now     []kernel.Rule // of the layer that attends, where they bend logits
 	token   int           // that attends
+	shown   bool          // to a policy that looks at probabilities
 }
 
 // chunkOf returns how many entries one part of a step covers, given the multiplications of an entry. Where many
@@ -124,7 +125,7 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	}
 	s.keepQuery(layer, pos, q)
 	at := slices.Index(s.layers, layer)
-	s.now, s.token = nil, pos
+	s.now, s.token, s.shown = nil, pos, s.logits != nil && s.shows(layer)
 	for h := range s.qHeads {
 		width := len(q) / s.qHeads
 		scale := float32(s.rules[at][h].Scale)
@@ -171,11 +172,11 @@ func (s *Store) Attend(layer, pos int, q, out []float32) {
 	for h := range s.qHeads {
 		states := s.states[h/group*s.chunks*group:]
 		largest, sum := kernel.Merge(states[:s.used[h/group]*group], h%group, group, &s.rules[at][h], u[h*s.shape.V:(h+1)*s.shape.V])
-		if s.logits != nil {
+		if s.shown {
 			s.largest[h], s.inverse[h] = largest, 1/sum
 		}
 	}
-	if s.logits != nil {
+	if s.shown {
 		pool.Run(s.qHeads, s.probabilities)
 	}
 	s.projectOutputs(layer, u, out)
@@ -215,8 +216,9 @@ func (s *Store) attendPart(worker, i int) {
 	group := s.qHeads / len(s.heads)
 	lo, hi := p.lo, p.hi
 	at := (p.head*s.chunks + p.chunk) * group
-	if s.logits != nil {
-		for g := range group {
+	for g := range group {
+		s.states[at+g].Logits = nil
+		if s.shown {
 			s.states[at+g].Logits = s.logits[p.head*group+g][lo:lo:hi]
 		}
 	}

@@ -26,7 +26,7 @@ func (b Basis) rank() int { return b.Up[0][0].Cols }
 
 // Encode encodes the latent rows by the codec, and the bases in f16: they belong to the sequence.
 func (j Joint) Encode(v *View, c Codec) (StoredPrompt, bool) {
-	s := &jointPrompt{layers: v.Layers, pos: v.Pos[0], ends: []int{v.Rows(0)}, ropes: kernel.NewRopeTable(j.Rope), dim: v.Dim, vDim: v.VDim}
+	s := &jointPrompt{layers: v.Makers(), pos: v.Pos[0], ends: []int{v.Rows(0)}, ropes: kernel.NewRopeTable(j.Rope), dim: v.Dim, vDim: v.VDim}
 	var okK, okV bool
 	s.k, okK = j.K.encode(c.K)
 	s.v, okV = j.V.encode(c.V)
@@ -135,9 +135,12 @@ func (j *jointPrompt) Bytes() int64 {
 // Metadata is the bases and scales.
 func (j *jointPrompt) Metadata() int64 { return j.k.meta() + j.v.meta() }
 
+// basis is the index of a layer's matrices: a reader of another's rows has the first's.
+func (j *jointPrompt) basis(layer int) int { return max(0, slices.Index(j.layers, layer)) }
+
 // Read is all latent rows and the layer's part of the bases.
 func (j *jointPrompt) Read(layer int) int64 {
-	l := slices.Index(j.layers, layer)
+	l := j.basis(layer)
 	return j.k.rows.Bytes() + j.v.rows.Bytes() + j.k.basis(l) + j.v.basis(l)
 }
 
@@ -161,7 +164,7 @@ func (j *jointPrompt) Prepare(workers, _ int) {
 
 // Attend makes the rows of a head again and reads them.
 func (j *jointPrompt) Attend(worker, layer, head, lo, hi int, q []float32, s *kernel.Scratch, out []kernel.Partial) {
-	room, l := &j.rooms[worker], slices.Index(j.layers, layer)
+	room, l := &j.rooms[worker], j.basis(layer)
 	room.k.Truncate(0)
 	room.v.Truncate(0)
 	for at := lo; at < hi; at += rebuildBlock {

@@ -19,7 +19,7 @@ type Policy interface {
 // Step is what a Policy sees of one layer's attention.
 type Step struct {
 	Token int  // its number, from 1: how many tokens there have been
-	Last  bool // no other layer reads the store in this step
+	Last  bool // no other layer's attention is shown in this step
 	Heads []StepHead
 
 	store *Store
@@ -47,7 +47,7 @@ type observer struct {
 	probabilities func(worker, head int)
 
 	queryWindow int           // queries that are kept
-	queries     []kernel.Rows // [layer of the group * query head] those of token t in row t modulo queryWindow
+	queries     []kernel.Rows // [layer that is shown * query head] those of token t in row t modulo queryWindow
 }
 
 // watch makes the memory that the policy is shown each step with.
@@ -61,7 +61,7 @@ func (s *Store) watch() {
 		s.step.Heads[j].Evict = make([]int32, 0, s.longest)
 	}
 	if s.queryWindow > 0 {
-		for range len(s.layers) * s.qHeads {
+		for range s.voters * s.qHeads {
 			r := kernel.NewRows(kernel.F16, s.shape.K, s.queryWindow)
 			for range s.queryWindow {
 				r.Append(make([]float32, s.shape.K))
@@ -89,18 +89,31 @@ func (s *Store) probabilitiesOf(_, h int) {
 	kernel.Probabilities(s.logits[h][:n], s.largest[h:h+1], s.inverse[h:h+1])
 }
 
+// shows says whether a policy is shown the attention of a layer: one whose queries the view of the prompt did not have, a
+// reader of another's rows or after a Producer decision, has no say in what is kept.
+func (s *Store) shows(layer int) bool { return slices.Index(s.layers, layer) < s.voters }
+
 // Watched says whether a policy looks at each step's attention.
 func (s *Store) Watched() bool { return s.policy != nil }
 
 // EndStep ends a step of a layer, which was attended last: the policy sees the attention and names the entries to
-// evict, and after the last layer the residual window is flushed. It allocates nothing, unless the policy looks
-// at the whole store.
+// evict. After the last layer that reads the store they are evicted, and the residual window is flushed. It allocates
+// nothing, unless the policy looks at the whole store.
 func (s *Store) EndStep(layer, pos int) {
-	if s.policy == nil {
-		s.flush(layer)
-		return
+	if s.policy != nil && s.shows(layer) {
+		s.show(layer, pos)
 	}
-	s.step.Token, s.step.Last = pos+1, layer == s.layers[len(s.layers)-1]
+	if s.policy != nil && layer == s.layers[len(s.layers)-1] {
+		for j := range s.heads {
+			s.evict(j, s.step.Heads[j].Evict)
+		}
+	}
+	s.flush(layer)
+}
+
+// show shows the policy the attention of a layer.
+func (s *Store) show(layer, pos int) {
+	s.step.Token, s.step.Last = pos+1, layer == s.layers[s.voters-1]
 	group := s.qHeads / len(s.heads)
 	for j := range s.heads {
 		e, h := &s.heads[j], &s.step.Heads[j]
@@ -117,10 +130,6 @@ func (s *Store) EndStep(layer, pos int) {
 		}
 	}
 	s.policy.After(&s.step)
-	for j := range s.heads {
-		s.evict(j, s.step.Heads[j].Evict)
-	}
-	s.flush(layer)
 }
 
 // evict takes out entries of a head, named in ascending order. The last entries take their places: the order

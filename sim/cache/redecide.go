@@ -12,7 +12,7 @@ func (s *Step) View() *View {
 	st := s.store
 	v := &View{
 		Layers: st.layers, Dim: st.shape.K, VDim: st.shape.V, Latent: st.shape.Latent,
-		Rules: st.rules, Rope: st.rope,
+		Readers: len(st.layers) - st.voters, Rules: st.rules, Rope: st.rope,
 	}
 	s.order = s.order[:0]
 	for h := range st.heads {
@@ -35,7 +35,7 @@ func (s *Step) View() *View {
 	}
 	n := min(st.queryWindow, s.Token)
 	v.FirstQuery = s.Token - n
-	for l := range st.layers {
+	for l := range st.voters {
 		heads := make([][]float32, st.qHeads)
 		for h := range heads {
 			heads[h] = make([]float32, n*v.Dim)
@@ -78,7 +78,7 @@ func (s *Store) keepQueries(v *View) {
 
 // keepQuery keeps the queries, [query head][channels], of the token at position pos.
 func (s *Store) keepQuery(layer, pos int, q []float32) {
-	if s.queryWindow == 0 {
+	if s.queryWindow == 0 || !s.shows(layer) {
 		return
 	}
 	l := slices.Index(s.layers, layer)

@@ -22,6 +22,7 @@ type Spec struct {
 // Store is the cache of one group of layers: for each stored head the rows that are kept.
 type Store struct {
 	layers []int // model's numbers; the lowest produces the rows
+	voters int   // how many of layers, the first, have a say in what is kept: a policy is shown these
 	qHeads int
 	before Shape // of a token's rows as they come
 	shape  Shape // as they are stored
@@ -58,7 +59,7 @@ type entries struct {
 // Build encodes the rows of the spec's view and makes room for the tokens to come. It fails with ErrRange.
 func Build(spec Spec) (*Store, error) {
 	v := spec.View
-	s := &Store{layers: v.Layers, qHeads: v.QHeads(), before: spec.Before, shape: v.Shape()}
+	s := &Store{layers: v.Layers, voters: len(v.Q), qHeads: v.QHeads(), before: spec.Before, shape: v.Shape()}
 	s.follow(v.Rules)
 	s.codec = Codec{K: kernel.Plain(kernel.F16), V: kernel.Plain(kernel.F16)}
 	var notes [][]uint32
@@ -125,7 +126,7 @@ func Build(spec Spec) (*Store, error) {
 
 // Refill makes a store without maps, notes and the like, as full's is, that of another prompt of the same shape.
 func (s *Store) Refill(v *View, pool *kernel.Pool) error {
-	s.layers, s.appended, s.read, s.flops = v.Layers, 0, 0, 0
+	s.layers, s.voters, s.appended, s.read, s.flops = v.Layers, len(v.Q), 0, 0, 0
 	s.follow(v.Rules)
 	for h := range s.heads {
 		e := &s.heads[h]

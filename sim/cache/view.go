@@ -12,9 +12,12 @@ type View struct {
 	Pos    [][]int32   // [head][row] token position of each row, ascending
 	K, V   [][]float32 // [head][rows*Dim], [head][rows*VDim]
 	at     [][]int32   // [head][row] which row of K and V it is; nil: all are, in order. Only Build sees any
-	Peers  []Peer      // what Layers[1:] would store if they did not share, until a map merges them
-	Q      [][][]float32
-	//     [layer of the group][query head][queries*Dim], those of tokens FirstQuery and later
+	// Readers is how many of Layers, the last, only read what the first makes, as the model itself has it: they have rules,
+	// but no Peers, and no queries that anything is decided by.
+	Readers int
+	Peers   []Peer // what the other Layers would store if they did not share, until a map merges them
+	Q       [][][]float32
+	//     [layer of the group, without readers][query head][queries*Dim], those of tokens FirstQuery and later
 	FirstQuery int
 	Rules      [][]kernel.Rule // [layer of the group][query head]
 	Rope       kernel.Rope
@@ -22,6 +25,9 @@ type View struct {
 
 // Peer is the rows of a layer that does not make those of its group's store.
 type Peer struct{ K, V [][]float32 }
+
+// Makers are the layers that make rows, or would if they did not share.
+func (v *View) Makers() []int { return v.Layers[:len(v.Layers)-v.Readers] }
 
 // Heads is how many heads are stored.
 func (v *View) Heads() int { return len(v.K) }

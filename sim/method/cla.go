@@ -182,7 +182,7 @@ func (m cla) fits() bool { return m.calibrated }
 func (m cla) fitMap(c Cell, on *cache.View) (cache.Decision, error) {
 	fold := cache.Linear{Encode: cache.Concat{}, Group: on.Group(), Key: map[int][]cache.Matrix{}, Value: map[int][]cache.Matrix{}}
 	numbers := 0
-	for i, layer := range on.Layers {
+	for i, layer := range on.Makers() {
 		var keys, values []cache.Matrix
 		if i > 0 {
 			var err error
@@ -211,5 +211,6 @@ func (m cla) fitMap(c Cell, on *cache.View) (cache.Decision, error) {
 			numbers += r.numbers
 		}
 	}
+	readersFold(fold, on)
 	return cache.Decision{Map: fold, Merge: true, Producer: m.producer, Weights: 2 * int64(numbers), Warnings: m.alone(c)}, nil
 }

@@ -118,7 +118,7 @@ func (m gqa) fitMap(cell Cell, on *cache.View) (cache.Decision, error) {
 	pooled := on.Apply(cache.Decision{Map: shared})
 	fold := cache.Linear{Encode: shared, Group: on.Group(), Key: map[int][]cache.Matrix{}, Value: map[int][]cache.Matrix{}}
 	numbers := 0
-	for i, layer := range on.Layers {
+	for i, layer := range on.Makers() {
 		k, v, sharedK, sharedV := on.K, on.V, pooled.K, pooled.V
 		if i > 0 {
 			k, v, sharedK, sharedV = on.Peers[i-1].K, on.Peers[i-1].V, pooled.Peers[i-1].K, pooled.Peers[i-1].V
@@ -149,6 +149,7 @@ func (m gqa) fitMap(cell Cell, on *cache.View) (cache.Decision, error) {
 			}
 		}
 	}
+	readersFold(fold, on)
 	return cache.Decision{Map: fold, Weights: 2 * int64(numbers)}, nil
 }
 

@@ -77,7 +77,7 @@ func (m xkv) settings(c Cell) []string {
 
 // Decide decomposes the prompt.
 func (m xkv) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
-	r, _, _ := m.sizes(len(v.Layers), v.Shape())
+	r, _, _ := m.sizes(len(v.Makers()), v.Shape())
 	joint := cache.Joint{Rope: v.Rope}
 	heads, values := unrotated(v), v.V
 	for _, p := range v.Peers {

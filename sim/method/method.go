@@ -11,7 +11,7 @@ type Cell struct {
 	Layers     []int // that are measured, by the model's own numbers; for a method's eyes, those that it may change
 	Left       []int // of them, those with a window or chunks; for a method's eyes, those that it leaves alone
 	NumLayers  int   // of the whole model
-	Stateful   []int // layers of the model that hold no keys
+	Stateful   []int // layers of the model that hold no keys, or read those of others
 	Ring       int   // tokens that the window or chunk of the layers at hand spans; 0: there is none
 	Apart      bool  // layers that would share a cache are too unlike
 	QHeads     int

@@ -81,6 +81,19 @@ func (p *Pipeline) Groups(layers []int, numLayers int) [][]int {
 	return groups
 }
 
+// Merges says whether layers would share a store, or why it cannot be said.
+func (p *Pipeline) Merges(layers []int, numLayers int) (bool, error) {
+	for _, m := range p.methods {
+		g, ok := m.(grouper)
+		if !ok {
+			continue
+		}
+		groups, err := g.groups(layers, numLayers)
+		return slices.ContainsFunc(groups, func(g []int) bool { return len(g) > 1 }), err
+	}
+	return false, nil
+}
+
 // Fit says whether the pipeline applies to a cell: nil, or the reason why not. The cell's Heads are the
 // trace's KV heads.
 func (p *Pipeline) Fit(c Cell) error {

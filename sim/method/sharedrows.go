@@ -22,6 +22,14 @@ type read struct {
 	numbers    int // that were fitted
 }
 
+// readersFold makes the layers that only read the first's rows read them by its matrices: the keys and values that a fit
+// wants back are the same.
+func readersFold(fold cache.Linear, on *cache.View) {
+	for _, layer := range on.Layers[len(on.Makers()):] {
+		fold.Key[layer], fold.Value[layer] = fold.Key[on.Layers[0]], fold.Value[on.Layers[0]]
+	}
+}
+
 // choose returns the maps by which attention over shared rows comes nearest to that over the head's own rows
 // k, v. The least-squares fit is the best of rows, not of attention, and now and then loses to no fit at all: so
 // fitted and plain maps are tried for keys and for values on the last queries that the view holds, where it holds

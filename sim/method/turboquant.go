@@ -105,7 +105,7 @@ func (m turboQuant) Fit(c Cell) (Cell, error) {
 
 // Decide leaves the boundary layers alone; layers that share a cache with one are boundary layers too.
 func (m turboQuant) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	if slices.Min(v.Layers) < m.boundary || slices.Max(v.Layers) >= c.NumLayers-m.boundary {
+	if layers := v.Makers(); slices.Min(layers) < m.boundary || slices.Max(layers) >= c.NumLayers-m.boundary {
 		return cache.Decision{}, nil
 	}
 	return codec(m.codec).Decide(c, v)

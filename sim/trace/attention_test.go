@@ -241,7 +241,7 @@ func TestLayersRefused(t *testing.T) {
 		`{"5":{"rope_dims":10}}`:                 "layer 5: rope_dims: 10, want an integer from 2 to 8",
 		`{"5":{"rope_dims":3,"rope_theta":1e4}}`: "layer 5: rope_dims: 3, want an even number",
 		`{"5":{"rope_factor":0}}`:                "layer 5: rope_factor: 0, want a number above 0",
-		`{"5":{"kv_from":2}}`:                    "layer 5: kv_from: this version of kvgauge does not read layers that read the keys and values of others yet",
+		`{"5":{"kv_from":2}}`:                    "layer 5: kv_from: 2: tensor layers.5.k is there, want q alone",
 		`{"5":{"state_bytes":64}}`:               "layer 5: state_bytes: its tensors are held, want a layer without any",
 		`{"7":{"state_bytes":0}}`:                "layer 7: state_bytes: 0, want an integer from 1 to",
 		`{"7":{"state_bytes":8,"window":2}}`:     "layer 7: window beside state_bytes: a layer that keeps a state has no attention",
@@ -265,7 +265,7 @@ func TestDefaultsRefused(t *testing.T) {
 		{"softcap", "-3", "-3, want a number above 0"},
 		{"rope_factor", "NaN", "NaN, want a number above 0"},
 		{"rope_dims", "6", "6, want an integer from 2 to 4"},
-		{"kv_from", "2", "this version of kvgauge does not read layers that read the keys and values of others yet"},
+		{"kv_from", "2", "of a layer that has no keys and values, want it in metadata field layers"},
 		{"state_bytes", "2", "of a layer that has no tensors, want it in metadata field layers"},
 	} {
 		_, err := editUnequal(func(meta map[string]string, _ map[string]array) {

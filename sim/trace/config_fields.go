@@ -66,10 +66,10 @@ var configFields = []struct {
 		"attention_head_size", "attention_head_dim", "d_head", "d_kv", "kv_channels", "key_length", "value_length", "qk_dim", "v_dim",
 		"kv_lora_rank",
 	}},
-	{"kv_from of layers, which this version of kvgauge does not read yet", []string{
+	{"kv_from of layers in metadata field layers, of version 2", []string{
 		"num_kv_shared_layers", "kv_shared_layers", "cross_layer_kv_sharing", "cla_share_factor",
 	}},
-	{"state_bytes of layers, which this version of kvgauge does not read yet", []string{
+	{"state_bytes in metadata field layers", []string{
 		"layers_block_type", "hybrid_override_pattern", "linear_attention", "attn_layer_period", "ssm_state_size",
 	}},
 	{"the queries with it applied, in tensors layers.N.q", []string{

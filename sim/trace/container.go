@@ -18,6 +18,8 @@ type container struct {
 	sum     func() (string, error) // sha256 of the content
 	release func() error
 
+	owners map[int]int // of layers that have only queries: the layer whose keys and values they read
+
 	unreadable []string // arrays that are no tensors, by their names of layers
 	ignored    []string // a line for each value that another of the same name replaced
 
@@ -49,8 +51,11 @@ func (c *container) hash() (string, error) { return c.sum() }
 func (c *container) close() error { return c.release() }
 
 func (c *container) read(layer, tokens, firstQuery int) (*Layer, error) {
-	name := fmt.Sprintf("layers.%d.", layer)
-	k, ok := c.tensors[name+"k"]
+	name, rows := fmt.Sprintf("layers.%d.", layer), fmt.Sprintf("layers.%d.", layer)
+	if owner, borrows := c.owners[layer]; borrows {
+		rows = fmt.Sprintf("layers.%d.", owner)
+	}
+	k, ok := c.tensors[rows+"k"]
 	if !ok {
 		layers, _ := layerNumbers(c.tensors) // checked when the trace was opened
 		return nil, fmt.Errorf("layer %d: not held, want one of %s", layer, record.LayerList(layers))
@@ -58,10 +63,10 @@ func (c *container) read(layer, tokens, firstQuery int) (*Layer, error) {
 	held := k.shape[0] - c.tensors[name+"q"].shape[0] // the first query
 	l := &Layer{FirstQuery: max(held, firstQuery)}
 	var err error
-	if l.K, err = c.rows(name+"k", 0, 0, tokens); err != nil {
+	if l.K, err = c.rows(rows+"k", 0, 0, tokens); err != nil {
 		return nil, err
 	}
-	if l.V, err = c.rows(name+"v", 0, 0, tokens); err != nil {
+	if l.V, err = c.rows(rows+"v", 0, 0, tokens); err != nil {
 		return nil, err
 	}
 	if l.Q, err = c.rows(name+"q", held, l.FirstQuery-held, max(0, tokens-l.FirstQuery)); err != nil {

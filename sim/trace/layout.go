@@ -38,6 +38,9 @@ func newTrace(c *container) (*Trace, error) {
 	}
 	t.States = states
 	t.Unknown = unknownLines(append(t.Unknown, ignored...))
+	if err := t.setOwners(c, of); err != nil {
+		return nil, err
+	}
 	if err := t.setShape(c.tensors, c.meta["version"] == firstVersion); err != nil {
 		return nil, err
 	}
@@ -45,6 +48,9 @@ func newTrace(c *container) (*Trace, error) {
 		return nil, err
 	}
 	if err := t.setAttention(c, of); err != nil {
+		return nil, err
+	}
+	if err := t.checkSpans(); err != nil {
 		return nil, err
 	}
 	if err := t.setOutputs(c); err != nil {
@@ -77,8 +83,13 @@ func layerNumbers(tensors map[string]tensor) ([]int, error) {
 // setShape takes heads, widths and lengths from the tensors. Where they are uniform, as in version 1, all layers have those
 // of the first, and values the width of keys.
 func (h *Header) setShape(tensors map[string]tensor, uniform bool) error {
-	h.Attention = make([]Attention, len(h.Layers))
 	for i, layer := range h.Layers {
+		if h.Attention[i].Borrows {
+			if err := h.borrowShape(i, tensors); err != nil {
+				return err
+			}
+			continue
+		}
 		for _, kind := range []string{"k", "v", "q"} { // keys first: they say what the others may be
 			name := fmt.Sprintf("layers.%d.%s", layer, kind)
 			x, ok := tensors[name]

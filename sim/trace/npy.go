@@ -169,16 +169,16 @@ func (a *npyArray) elements() (io.ReadCloser, error) {
 // elements of ml_dtypes.bfloat16 as two bytes without a meaning, V2.
 const dtypeField = "dtype"
 
-// declaredTypes are the values of dtypeField, as NumPy and safetensors call them. Before the name may stand the package, and
+// declaredTypes are the values of dtypeField, as NumPy and safetensors call them, in capitals. Before the name may stand the package, and
 // around both what Python prints of a class.
-var declaredTypes = map[string]string{"bfloat16": "BF16", "bf16": "BF16", "float16": "F16", "f16": "F16"}
+var declaredTypes = map[string]string{"BFLOAT16": "BF16", "BF16": "BF16", "FLOAT16": "F16", "F16": "F16"}
 
 // elementType returns the element type of an array. Two bytes that NumPy has no type for, or that somebody viewed as an
 // integer in a tensor of the trace, are what the metadata say.
 func (a *npyArray) elementType(own bool, declared string) (string, error) {
 	dtype, ok := npyTypes[a.code]
 	if a.code == "V2" || own && (dtype == "U16" || dtype == "I16") {
-		dtype, ok = declaredTypes[strings.ToLower(strings.TrimRight(lastPart(declared), "'>"))]
+		dtype, ok = declaredTypes[strings.ToUpper(strings.TrimRight(lastPart(declared), "'>"))]
 		if !ok && declared != "" {
 			return "", fmt.Errorf("dtype %s, and metadata field %s is %s, want bfloat16", a.numpy, dtypeField, printable(declared))
 		}

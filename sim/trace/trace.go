@@ -79,6 +79,9 @@ type Attention struct {
 	RopeFactor float64 // length factor of the rotated channels of q and k, usually 1
 
 	Outputs bool // the trace holds what the model's attention put out
+
+	Borrows bool // it reads the keys and values of layer KVFrom, and has none
+	KVFrom  int  // the model's own number
 }
 
 // Ring is how many tokens a window or a chunk spans, the smaller where there are both; 0: there is neither.
@@ -92,7 +95,7 @@ func (a *Attention) Ring() int {
 	return min(a.Window, a.Chunk)
 }
 
-// RowNumbers is how many numbers the keys and values of a token take.
+// RowNumbers is how many numbers the keys and values of a token take that the layer reads, its own or another's.
 func (a *Attention) RowNumbers() int { return a.KVHeads * (a.QKDim + a.VDim) }
 
 // Same says whether two layers have the same heads and widths, so that their rows can be stored together.
@@ -109,6 +112,14 @@ func (h *Header) HasRope() bool {
 func (h *Header) At(layer int) *Attention {
 	i, _ := slices.BinarySearch(h.Layers, layer)
 	return &h.Attention[i]
+}
+
+// Owner is the layer whose keys and values a layer reads: its own, but for one that borrows.
+func (h *Header) Owner(layer int) int {
+	if a := h.At(layer); a.Borrows {
+		return a.KVFrom
+	}
+	return layer
 }
 
 // FirstQuery is the first token whose query the trace holds.

@@ -30,7 +30,7 @@ var (
 	layerFields = []string{
 		"window", "chunk", "softcap", "scale", "rope_theta", "rope_style", "rope_dims", "rope_factor", "kv_from", "state_bytes",
 	}
-	secondFields = []string{"layers", "window", "chunk", "softcap", "rope_factor"} // that version 1 does not have
+	secondFields = []string{"layers", "window", "chunk", "softcap", "rope_factor"} // that version 1 does not have at the top level
 	freeFields   = []string{"text", "note", "bits_per_token"}                      // for people
 )
 
@@ -44,8 +44,18 @@ var (
 	latentTensors = []string{"c", "k_rope", "w_uk", "w_uv"}
 )
 
-// stateField is the field of a layer without tensors: what it keeps does not grow with the text.
-const stateField = "state_bytes"
+const (
+	// stateField is the field of a layer without tensors: what it keeps does not grow with the text.
+	stateField = "state_bytes"
+	// ownerField is the field of a layer without keys and values: it names the layer whose it reads.
+	ownerField = "kv_from"
+)
+
+// ownFields say what makes a layer unlike the others: they are no defaults of all layers.
+var ownFields = map[string]string{
+	stateField: "of a layer that has no tensors, want it in metadata field layers",
+	ownerField: "of a layer that has no keys and values, want it in metadata field layers",
+}
 
 // outputTensor is what the model's attention put out.
 const outputTensor = "o"
@@ -55,11 +65,6 @@ const invFreqName = "rope_inv_freq"
 
 // layerTensor matches the tensors of a layer.
 var layerTensor = regexp.MustCompile(`^layers\.([0-9]+)\.((?s:.+))$`)
-
-// unreadFields are those of layers that this program does not read yet.
-var unreadFields = map[string]string{
-	"kv_from": "layers that read the keys and values of others",
-}
 
 // unread says of what this program does not read yet that it does not.
 func unread(what string) error {
@@ -153,12 +158,10 @@ func unknownLines(lines []string) []string {
 
 // checkField says whether a metadata field is one of a trace, and refuses what must not be ignored.
 func checkField(name, version string) (known bool, err error) {
-	what, later := unreadFields[name]
+	why, own := ownFields[name]
 	switch {
-	case later:
-		return false, unread(what)
-	case name == stateField:
-		return false, errors.New("of a layer that has no tensors, want it in metadata field layers")
+	case own:
+		return false, errors.New(why)
 	case version == firstVersion && slices.Contains(secondFields, name):
 		return false, errors.New("not a field of version 1, want version=2")
 	case slices.Contains(traceFields, name), slices.Contains(layerFields, name), isFree(name):
@@ -169,10 +172,7 @@ func checkField(name, version string) (known bool, err error) {
 
 // checkLayerField is checkField for a field within the metadata field layers.
 func checkLayerField(name string) (known bool, err error) {
-	what, later := unreadFields[name]
 	switch {
-	case later:
-		return false, unread(what)
 	case slices.Contains(layerFields, name), isFree(name):
 		return true, nil
 	case slices.Contains(traceFields, name):

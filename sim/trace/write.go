@@ -92,6 +92,9 @@ func (t *Trace) items(dtype string) []item {
 			})
 		}
 		add("q", t.Queries, a.QHeads, a.QKDim, t.FirstQuery(), func(l *Layer) [][]float32 { return l.Q })
+		if a.Borrows {
+			continue
+		}
 		add("k", t.Tokens, a.KVHeads, a.QKDim, 0, func(l *Layer) [][]float32 { return l.K })
 		add("v", t.Tokens, a.KVHeads, a.VDim, 0, func(l *Layer) [][]float32 { return l.V })
 	}

@@ -73,6 +73,9 @@ func (h *Header) addAttention(meta map[string]string) error {
 // fields are what a layer says of its attention, without what its tensors do.
 func (a *Attention) fields() map[string]any {
 	f := map[string]any{"scale": a.Scale}
+	if a.Borrows {
+		f[ownerField] = a.KVFrom
+	}
 	if a.Window > 0 {
 		f["window"] = a.Window
 	}
