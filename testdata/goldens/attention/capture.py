@@ -1,5 +1,5 @@
 """Captures q, k, v (after the rotary embedding, before repetition) and the attention outputs of tiny models, in float32,
-and writes them as version 2 traces with layers.N.o beside: python capture.py OUT_DIR CHECKPOINTS_DIR"""
+and writes them as version 2 traces with layers.N.o beside: python capture.py OUT_DIR CHECKPOINTS_DIR CONFIGS_DIR"""
 import json, math, sys
 import torch, transformers
 from safetensors.torch import save_file, load_file
@@ -10,7 +10,7 @@ from transformers.models.gemma2.modeling_gemma2 import eager_attention_forward a
 from transformers.models.llama.modeling_llama import eager_attention_forward as plain_eager
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
-out_dir, checkpoints = sys.argv[1], sys.argv[2]
+out_dir, checkpoints, configs = sys.argv[1:]
 captured = {}
 
 
@@ -35,8 +35,10 @@ def run(name, model, tokens, queries, fields):
     tensors, layers = {}, {}
     types = getattr(cfg, "layer_types", None) or ["full_attention"] * cfg.num_hidden_layers
     rope = getattr(cfg, "rope_parameters", None) or {}
+    owner = {}  # the layer whose keys and values a layer reads
     for n, c in sorted(captured.items()):
-        for part in "qkv":
+        owner[n] = next((o for o in range(n) if owner[o] == o and captured[o]["k"].shape == c["k"].shape and torch.equal(captured[o]["k"], c["k"])), n)
+        for part in "qkv" if owner[n] == n else "q":
             x = c[part][-queries:] if part == "q" else c[part]
             tensors[f"layers.{n}.{part}"] = x.float().contiguous()
         tensors[f"layers.{n}.o"] = c["o"][-queries:].float().contiguous()
@@ -54,6 +56,11 @@ def run(name, model, tokens, queries, fields):
             layer["rope_theta"] = None
         elif "rope_theta" in r:
             layer["rope_theta"] = float(r["rope_theta"])
+        if owner[n] != n:
+            layer["kv_from"] = owner[n]
+        own = getattr(getattr(model.model, "rotary_emb", None), f"{types[n]}_inv_freq", None)
+        if own is not None:
+            tensors[f"layers.{n}.rope_inv_freq"] = own.detach().float().contiguous().clone()
         layer.update(fields.get(n, {}))
         layers[str(n)] = layer
     if name == "gpt_oss":  # YaRN: frequencies and a length factor of their own
@@ -91,3 +98,9 @@ l = Llama4TextConfig(vocab_size=300, hidden_size=64, intermediate_size=96, inter
                      floor_scale=16)
 l._attn_implementation = "capture"
 run("llama4", Llama4ForCausalLM(l).eval().float(), ids, queries, {})
+
+queries = 24
+torch.manual_seed(3)
+g4 = AutoConfig.from_pretrained(f"{configs}/gemma4_text__shared")  # its last layers read the keys and values of others
+g4._attn_implementation = "capture"
+run("gemma4", AutoModelForCausalLM.from_config(g4).eval().float(), torch.randint(5, 128, (1, 64)), queries, {})
