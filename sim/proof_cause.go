@@ -183,7 +183,7 @@ func (p *proof) fitWindow(a *trace.Attention) {
 	p.pool.Run(a.QHeads, func(_, h int) {
 		errs[h] = make([]float64, last)
 		j := h / (a.QHeads / a.KVHeads)
-		rule := rules(a)[h]
+		rule := a.Rule(h)
 		rule.Window = 0
 		q := p.layer.Q[h][(p.first-p.layer.FirstQuery)*a.QKDim:]
 		logits, lse := kernel.LogitsExact(q, a.QKDim, rule, p.layer.K[j][:last*a.QKDim], nil, kernel.Sights(p.first, p.n))
@@ -233,7 +233,7 @@ func (p *proof) fitSinks(a *trace.Attention) {
 	p.pool.Run(a.QHeads, func(_, h int) {
 		j, last := h/(a.QHeads/a.KVHeads), p.first+p.n
 		q := p.layer.Q[h][(p.first-p.layer.FirstQuery)*a.QKDim:]
-		logits, lse := kernel.LogitsExact(q, a.QKDim, rules(a)[h].WithoutSink(), p.layer.K[j][:last*a.QKDim], nil, kernel.Sights(p.first, p.n))
+		logits, lse := kernel.LogitsExact(q, a.QKDim, a.Rule(h).WithoutSink(), p.layer.K[j][:last*a.QKDim], nil, kernel.Sights(p.first, p.n))
 		out := kernel.WeightedSumExact(logits, lse, a.VDim, p.layer.V[j][:last*a.VDim])
 		var seen []float64
 		for s := range p.n {

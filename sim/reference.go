@@ -95,7 +95,7 @@ func exact(c Cell, layer int, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 // leave one in doubt are looked at again in float64.
 func minor(c Cell, layer int, l *trace.Layer, h, window int) []bool {
 	a, prompt := c.Trace.At(layer), c.prompt()
-	d, rule := a.QKDim, rules(a)[h].WithoutSink()
+	d, rule := a.QKDim, a.Rule(h).WithoutSink()
 	k, first := l.K[h/(a.QHeads/a.KVHeads)][:prompt*d], prompt-window
 	queries := l.Q[h][(first-l.FirstQuery)*d : (prompt-l.FirstQuery)*d]
 	m := slices.Repeat([]bool{true}, prompt)

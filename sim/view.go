@@ -57,13 +57,7 @@ func view(t *trace.Header, group []int, layers []*trace.Layer, lo, hi, qlo, qhi 
 func rules(a *trace.Attention) []kernel.Rule {
 	rules := make([]kernel.Rule, a.QHeads)
 	for h := range rules {
-		rules[h] = kernel.Rule{Scale: a.Scale, Softcap: a.Softcap, Window: a.Window, Chunk: a.Chunk}
-		if a.ALiBi != nil {
-			rules[h].Slope = a.ALiBi[h]
-		}
-		if a.Sinks != nil {
-			rules[h].Sink, rules[h].HasSink = a.Sinks[h], true
-		}
+		rules[h] = a.Rule(h)
 	}
 	return rules
 }

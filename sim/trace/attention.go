@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"kvgauge/sim/kernel"
 )
 
 // setAttention takes what fields and tensors say of each layer's attention; its shape is known.
@@ -169,4 +171,16 @@ func (c *container) headNumbers(name string, heads int) ([]float64, error) {
 		return nil, fmt.Errorf("tensor %s: shape %v, want %v (one for each query head)", name, x.shape, want)
 	}
 	return c.vector(name)
+}
+
+// Rule is that of a query head.
+func (a *Attention) Rule(head int) kernel.Rule {
+	r := kernel.Rule{Scale: a.Scale, Softcap: a.Softcap, Window: a.Window, Chunk: a.Chunk}
+	if a.ALiBi != nil {
+		r.Slope = a.ALiBi[head]
+	}
+	if a.Sinks != nil {
+		r.Sink, r.HasSink = a.Sinks[head], true
+	}
+	return r
 }

@@ -53,7 +53,7 @@ func (a *attentionSums) addHead(t *trace.Attention, l *trace.Layer, h int, queri
 			a.query.add(cosine(query(l, h, token, d), query(l, h, token-1, d)))
 		}
 	}
-	rule := ruleOf(t, h)
+	rule := t.Rule(h)
 	logits, lse := kernel.LogitsExact(q, d, rule, l.K[h/(t.QHeads/t.KVHeads)][:(last+1)*d], nil, sees)
 	for i := range sees {
 		n := sees[i].Rows
@@ -100,7 +100,7 @@ func measureNeedles(ctx context.Context, t *trace.Header, l *trace.Layer, layer 
 	pool.Run(count, func(_, i int) {
 		n := asked[i*len(asked)/count]
 		for h := n.KVHead * group; h < (n.KVHead+1)*group && ctx.Err() == nil; h++ {
-			logits, lse := kernel.LogitsExact(query(l, h, n.Query, d), d, ruleOf(a, h), l.K[n.KVHead][:(n.Query+1)*d], nil, kernel.Sights(n.Query, 1))
+			logits, lse := kernel.LogitsExact(query(l, h, n.Query, d), d, a.Rule(h), l.K[n.KVHead][:(n.Query+1)*d], nil, kernel.Sights(n.Query, 1))
 			masses[i].add(math.Exp(logits[n.Key]-lse[0]), true)
 		}
 	})
@@ -109,18 +109,6 @@ func measureNeedles(ctx context.Context, t *trace.Header, l *trace.Layer, layer 
 		m.join(x)
 	}
 	f.NeedleMass = m.value()
-}
-
-// ruleOf is that of a query head.
-func ruleOf(a *trace.Attention, h int) kernel.Rule {
-	r := kernel.Rule{Scale: a.Scale, Softcap: a.Softcap, Window: a.Window, Chunk: a.Chunk}
-	if a.ALiBi != nil {
-		r.Slope = a.ALiBi[h]
-	}
-	if a.Sinks != nil {
-		r.Sink, r.HasSink = a.Sinks[h], true
-	}
-	return r
 }
 
 // query is the row of one token's query.

@@ -80,7 +80,7 @@ func (c *returnCounts) addHead(ctx context.Context, t *trace.Attention, l *trace
 		hi := min(lo+queryBatch, tokens)
 		sees := kernel.Sights(lo, hi-lo)
 		q := l.Q[h][(lo-l.FirstQuery)*d : (hi-l.FirstQuery)*d]
-		rule := ruleOf(t, h)
+		rule := t.Rule(h)
 		logits, lse := kernel.LogitsExact(q, d, rule, k[:hi*d], nil, sees)
 		for s, sees := range sees {
 			c.addQuery(logits[s*hi:s*hi+sees.Rows], rule.First(sees.Token), lse[s], last)
