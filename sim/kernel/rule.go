@@ -62,14 +62,6 @@ func Sights(first, n int) []Sight {
 	return s
 }
 
-// Capped is a scaled product as the rule caps it.
-func (r *Rule) Capped(x float64) float64 {
-	if r.Softcap == 0 {
-		return x
-	}
-	return r.Softcap * math.Tanh(x/r.Softcap)
-}
-
 // Logits makes logits of the scaled products of a query at a token with the keys of rows at positions pos, ascending; nil
 // is row i at position i. Those of keys that it does not read become minus infinity.
 func (r *Rule) Logits(row []float64, pos []int32, token int) {
