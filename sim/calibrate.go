@@ -49,7 +49,7 @@ func calibrate(on *trace.Trace, rows int) *method.Calibration {
 			ls = append(ls, l)
 		}
 		queries := min(rows, on.Queries)
-		v := view(&on.Header, layers, ls, 0, rows, on.Tokens-queries, on.Tokens)
+		v := view(&on.Header, layers, ls, 0, rows, on.Tokens-queries, on.Tokens, nil)
 		v.FirstQuery = rows - queries
 		return v, nil
 	}}

@@ -241,13 +241,13 @@ func (c Cell) shared() int64 {
 // kinds are groups of layers that stand for all: one of each kind of attention that a method's applying depends on.
 func (c Cell) kinds() (groups [][]int) {
 	type kind struct {
-		qHeads, kvHeads, qk, v, ring, ropeDims, layers int
-		apart                                          bool
+		qHeads, kvHeads, qk, v, rank, ring, ropeDims, layers int
+		apart                                                bool
 	}
 	seen := map[kind]bool{}
 	for _, g := range c.groups() {
 		a := c.Trace.At(g[0])
-		k := kind{a.QHeads, a.KVHeads, a.QKDim, a.VDim, a.Ring(), len(a.Rope.InvFreq), len(g), c.apart(g[0])}
+		k := kind{a.QHeads, a.KVHeads, a.QKDim, a.VDim, a.Rank, a.Ring(), len(a.Rope.InvFreq), len(g), c.apart(g[0])}
 		if !seen[k] {
 			seen[k] = true
 			groups = append(groups, g)
@@ -266,7 +266,7 @@ func (c Cell) forMethod(seed uint64, pool *kernel.Pool, layer int) method.Cell {
 	return method.Cell{
 		Repeat: c.Trace.Repeat.First, RepeatEnd: repeatEnd,
 		Layers: c.owners(), Left: c.windowed(c.owners()), NumLayers: c.Trace.NumLayers, Stateful: c.keyless(), Ring: a.Ring(), Apart: c.apart(layer),
-		QHeads: a.QHeads, HeadDim: a.QKDim, RopeDims: 2 * len(a.Rope.InvFreq), Heads: a.KVHeads, Dim: a.QKDim, VDim: a.VDim,
+		QHeads: a.QHeads, HeadDim: a.QKDim, RopeDims: 2 * len(a.Rope.InvFreq), Heads: a.KVHeads, Dim: a.KeyDim(), VDim: a.ValueDim(), Latent: a.Latent(),
 		SeqLen: c.SeqLen, Decode: c.Decode, FirstQuery: c.Trace.FirstQuery(), HasRope: c.Trace.HasRope(),
 		Seed: seed, Pool: pool,
 	}

@@ -119,6 +119,9 @@ func (x *externalResult) layers() ([]int, error) {
 		if owner := x.trace.Owner(layer); owner != layer {
 			return nil, fmt.Errorf("tensor %s: layer %d reads the keys and values of layer %d, want that layer's alone", name, layer, owner)
 		}
+		if m[2] != "kept" && x.trace.At(layer).Latent() {
+			return nil, fmt.Errorf("tensor %s: layer %d caches latents, want layers.%d.kept", name, layer, layer)
+		}
 		held[layer] = true
 		forms[m[2] == "kept"] = name
 	}

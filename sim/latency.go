@@ -170,28 +170,28 @@ func (t *timing) sample(r *reader, step int) (took time.Duration) {
 // before the last n steps. It takes the memory of the layer that stood there before, where that is alike.
 func (t *timing) fullStore(i int, of []int, layers []*trace.Layer, n int) (err error) {
 	rows := t.cell.SeqLen - n
-	prompt := view(t.cell.Trace, of, layers, 0, rows, rows, rows)
+	prompt := view(t.cell.Trace, of, layers, 0, rows, rows, rows, nil)
 	if i == len(t.spare) {
 		t.spare = append(t.spare, fullCache{})
 	}
-	if err = t.spare[i].fill(t, of[0], prompt, n); errors.Is(err, cache.ErrRange) {
-		err = t.spare[i].fill(t, of[0], clamped(prompt), n)
+	if err = t.spare[i].fill(t, of[0], layers[0], prompt, n); errors.Is(err, cache.ErrRange) {
+		err = t.spare[i].fill(t, of[0], layers[0], clamped(prompt), n)
 	}
 	return err
 }
 
 // fill makes the cache that of a layer's prompt, before n further tokens.
-func (full *fullCache) fill(t *timing, layer int, prompt *cache.View, n int) (err error) {
+func (full *fullCache) fill(t *timing, layer int, rows *trace.Layer, prompt *cache.View, n int) (err error) {
 	a := t.cell.Trace.At(layer)
-	if before := full.attention; full.store != nil && before.Same(a) && before.Ring() == 0 && a.Ring() == 0 {
+	if before := full.attention; full.store != nil && before.Same(a) && before.Ring() == 0 && a.Ring() == 0 && !a.Latent() {
 		full.attention = a
 		return full.store.Refill(prompt, t.pool)
 	}
 	*full = fullCache{attention: a}
-	spec := cache.Spec{View: prompt, Before: prompt.Shape(), Decode: n, Pool: t.pool}
+	spec := cache.Spec{View: prompt, Before: arriving(a), Decisions: up(a, rows), Decode: n, Pool: t.pool}
 	if ring := a.Ring(); ring > 0 {
 		d := cache.WindowOf(prompt, ring)
-		spec.View, spec.Decisions = prompt.Stored(d), []cache.Decision{d}
+		spec.View, spec.Decisions = prompt.Stored(d), append(spec.Decisions, d)
 	}
 	if full.store, err = cache.Build(spec); err == nil && a.Ring() > 0 {
 		full.start = full.store.Clone()

@@ -120,7 +120,8 @@ func TestAbsorbedEqualsExpanded(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := Cell{Trace: &tr.Header, SeqLen: 200, Decode: 1, Layers: []int{2}, Pipeline: parse(t, "mla:rank=40")[0]}
-	prompt, future := views(c, c.Layers, []*trace.Layer{l})
+	layers := []*trace.Layer{l}
+	prompt, future := promptView(c, c.Layers, layers, l.FirstQuery, nil), futureView(c, c.Layers, layers, nil)
 	ds, reduced, err := c.Pipeline.Decide(c.forMethod(1, nil, 2), prompt, future, nil)
 	if err != nil {
 		t.Fatal(err)

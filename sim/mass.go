@@ -96,8 +96,8 @@ func (m *mass) union(layer, h int, minor []bool) (majors, minors []int) {
 func (m *mass) sum(out []float64, layer, h int, at []int, ref *exactLayer, l *trace.Layer) {
 	c := m.cell
 	a := c.Trace.At(layer)
-	heads, d, steps, rule := a.QHeads, a.QKDim, c.steps(), a.Rule(h)
-	q, k := l.Q[h][(c.firstStep()-l.FirstQuery)*d:][:steps*d], l.K[h/(heads/a.KVHeads)]
+	heads, d, steps, rule := a.QHeads, a.KeyDim(), c.steps(), a.Rule(h)
+	q, k := l.Reading(a, h, c.firstStep(), steps), l.K[h/(heads/a.KVHeads)]
 	pos := make([]int32, 0, massRows)
 	keys, taken := make([]float32, min(len(at), massRows)*d), make([]float64, massRows)
 	for part := range slices.Chunk(at, massRows) {

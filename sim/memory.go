@@ -77,7 +77,7 @@ func (c Cell) widths() (heads, outputs, rowNumbers int64) {
 	for _, layer := range c.Layers {
 		a := c.Trace.At(layer)
 		heads, rowNumbers = max(heads, int64(a.QHeads)), max(rowNumbers, int64(a.RowNumbers()))
-		outputs = max(outputs, int64(a.QHeads*max(a.QKDim, a.VDim)))
+		outputs = max(outputs, int64(a.QHeads*max(a.KeyDim(), a.QKDim, a.VDim)))
 	}
 	return heads, outputs, rowNumbers
 }
@@ -119,7 +119,11 @@ func (r rowsRange) bytes(t *trace.Header) int64 {
 	n := 0
 	for i := range t.Attention {
 		a := &t.Attention[i]
-		n = max(n, a.RowNumbers()*r.tokens+a.QHeads*a.QKDim*(r.tokens-r.first))
+		rows := a.RowNumbers() * r.tokens
+		if a.Latent() { // latents stand alone beside the rows, and the weights are read
+			rows += a.Rank * (r.tokens + a.QHeads*(a.Nope()+a.VDim))
+		}
+		n = max(n, rows+a.QHeads*a.QKDim*(r.tokens-r.first))
 	}
 	return 4 * int64(n)
 }

@@ -63,9 +63,9 @@ func (p *proof) error(a *trace.Attention, l *trace.Layer) float64 {
 		for lo := 0; lo < p.n; lo += provedQueries { // which bounds memory
 			n := min(provedQueries, p.n-lo)
 			first, last := p.first+lo, p.first+lo+n
-			q, want := l.Q[h][(first-l.FirstQuery)*a.QKDim:], p.outputs[h][lo*a.VDim:]
-			logits, lse := kernel.LogitsExact(q, a.QKDim, rules[h], l.K[j][:last*a.QKDim], nil, kernel.Sights(first, n))
-			for i, x := range kernel.WeightedSumExact(logits, lse, a.VDim, l.V[j][:last*a.VDim]) {
+			want := p.outputs[h][lo*a.VDim:]
+			logits, lse := kernel.LogitsExact(l.Reading(a, h, first, n), a.KeyDim(), rules[h], l.K[j][:last*a.KeyDim()], nil, kernel.Sights(first, n))
+			for i, x := range l.Output(a, h, kernel.WeightedSumExact(logits, lse, a.ValueDim(), l.V[j][:last*a.ValueDim()])) {
 				diffs[h] += (x - want[i]) * (x - want[i])
 				norms[h] += want[i] * want[i]
 			}

@@ -79,7 +79,11 @@ func (p *proof) misplaced(t *trace.Trace, layer int) (named []string, err error)
 			return nil, err
 		}
 		if p.error(&p.attention, scrambled(whole, &p.attention)) <= doubtfulOutputs {
-			named = append(named, "axes transposed: q, k and v lie heads first, as views are written (numpy.ascontiguousarray)")
+			what := "q, k and v lie"
+			if p.attention.Latent() {
+				what = "q lies"
+			}
+			named = append(named, "axes transposed: "+what+" heads first, as views are written (numpy.ascontiguousarray)")
 		}
 		if s, err := p.swapped(t, layer, whole); err != nil {
 			return nil, err
@@ -95,7 +99,24 @@ func (p *proof) misplaced(t *trace.Trace, layer int) (named []string, err error)
 	if p.error(&a, &l) <= doubtfulOutputs {
 		named = append(named, "KV heads repeated in another order: query head h reads KV head h mod KV heads")
 	}
+	if p.attention.Latent() && p.error(&p.attention, rotatedFirst(p.layer, &p.attention)) <= doubtfulOutputs {
+		named = append(named, "q with the channels first that read k_rope, want those without rotation first")
+	}
 	return named, nil
+}
+
+// rotatedFirst is a latent layer whose queries hold the channels first that read the shared keys, put right.
+func rotatedFirst(l *trace.Layer, a *trace.Attention) *trace.Layer {
+	turned := *l
+	turned.Q = nil
+	for _, rows := range l.Q {
+		q := make([]float32, 0, len(rows))
+		for row := range slices.Chunk(rows, a.QKDim) {
+			q = append(append(q, row[a.SharedDim:]...), row[:a.SharedDim]...)
+		}
+		turned.Q = append(turned.Q, q)
+	}
+	return &turned
 }
 
 // scrambled is a layer whose tensors hold [heads, tokens, channels] though their shapes say [tokens, heads, channels].
@@ -111,13 +132,13 @@ func scrambled(l *trace.Layer, a *trace.Attention) *trace.Layer {
 		}
 		return out
 	}
-	return &trace.Layer{K: turned(l.K, a.QKDim), V: turned(l.V, a.VDim), Q: turned(l.Q, a.QKDim), FirstQuery: l.FirstQuery}
+	return &trace.Layer{K: turned(l.K, a.KeyDim()), V: turned(l.V, a.ValueDim()), Q: turned(l.Q, a.QKDim), FirstQuery: l.FirstQuery, Up: l.Up}
 }
 
 // swapped is the proof of a layer whose heads and tokens have changed places, in shapes too; nil where counts rule it out.
 func (p *proof) swapped(t *trace.Trace, layer int, whole *trace.Layer) (*proof, error) {
 	a := p.attention
-	if a.QHeads != a.KVHeads || t.Queries != t.Tokens || t.Tokens >= a.QHeads {
+	if a.Latent() || a.QHeads != a.KVHeads || t.Queries != t.Tokens || t.Tokens >= a.QHeads {
 		return nil, nil
 	}
 	all, err := t.Outputs(layer, 0, t.Tokens)
@@ -185,8 +206,9 @@ func (p *proof) fitWindow(a *trace.Attention) {
 		j := h / (a.QHeads / a.KVHeads)
 		rule := a.Rule(h)
 		rule.Window = 0
-		q := p.layer.Q[h][(p.first-p.layer.FirstQuery)*a.QKDim:]
-		logits, lse := kernel.LogitsExact(q, a.QKDim, rule, p.layer.K[j][:last*a.QKDim], nil, kernel.Sights(p.first, p.n))
+		q := p.layer.Reading(a, h, p.first, p.n)
+		logits, lse := kernel.LogitsExact(q, a.KeyDim(), rule, p.layer.K[j][:last*a.KeyDim()], nil, kernel.Sights(p.first, p.n))
+		values := p.values(a, h, last)
 		sum, want := make([]float64, a.VDim), p.outputs[h]
 		for s := range p.n {
 			token := p.first + s
@@ -199,8 +221,8 @@ func (p *proof) fitWindow(a *trace.Attention) {
 				x := math.Exp(logits[s*last+i] - lse[s])
 				total += x
 				d := 0.0
-				for c, v := range p.layer.V[j][i*a.VDim : (i+1)*a.VDim] {
-					sum[c] += x * float64(v)
+				for c, v := range values[i*a.VDim : (i+1)*a.VDim] {
+					sum[c] += x * v
 					d += (sum[c]/total - want[s*a.VDim+c]) * (sum[c]/total - want[s*a.VDim+c])
 				}
 				errs[h][token-i] += d
@@ -219,6 +241,16 @@ func (p *proof) fitWindow(a *trace.Attention) {
 	a.Window = 1 + slices.Index(all, slices.Min(all))
 }
 
+// values are those that a head reads of the first n tokens, [n*VDim].
+func (p *proof) values(a *trace.Attention, head, n int) []float64 {
+	cached := p.layer.V[head/(a.QHeads/a.KVHeads)][:n*a.ValueDim()]
+	wide := make([]float64, len(cached))
+	for i, x := range cached {
+		wide[i] = float64(x)
+	}
+	return p.layer.Output(a, head, wide)
+}
+
 // errOf is the square of the distance of sum/total from want.
 func errOf(sum []float64, total float64, want []float64) (d float64) {
 	for c, x := range sum {
@@ -232,9 +264,9 @@ func (p *proof) fitSinks(a *trace.Attention) {
 	sinks := make([]float64, a.QHeads)
 	p.pool.Run(a.QHeads, func(_, h int) {
 		j, last := h/(a.QHeads/a.KVHeads), p.first+p.n
-		q := p.layer.Q[h][(p.first-p.layer.FirstQuery)*a.QKDim:]
-		logits, lse := kernel.LogitsExact(q, a.QKDim, a.Rule(h).WithoutSink(), p.layer.K[j][:last*a.QKDim], nil, kernel.Sights(p.first, p.n))
-		out := kernel.WeightedSumExact(logits, lse, a.VDim, p.layer.V[j][:last*a.VDim])
+		q := p.layer.Reading(a, h, p.first, p.n)
+		logits, lse := kernel.LogitsExact(q, a.KeyDim(), a.Rule(h).WithoutSink(), p.layer.K[j][:last*a.KeyDim()], nil, kernel.Sights(p.first, p.n))
+		out := p.layer.Output(a, h, kernel.WeightedSumExact(logits, lse, a.ValueDim(), p.layer.V[j][:last*a.ValueDim()]))
 		var seen []float64
 		for s := range p.n {
 			var dot, norm float64

@@ -58,13 +58,12 @@ func exact(c Cell, layer int, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 	sees, rules := kernel.Sights(c.firstStep(), steps), rules(a)
 	pool.Run(heads, func(_, h int) {
 		k, v := l.K[h/(heads/a.KVHeads)], l.V[h/(heads/a.KVHeads)]
-		q := l.Q[h][(c.firstStep()-l.FirstQuery)*a.QKDim:]
-		logits, lse := kernel.LogitsExact(q, a.QKDim, rules[h].WithoutSink(), k, nil, sees)
+		logits, lse := kernel.LogitsExact(l.Reading(a, h, c.firstStep(), steps), a.KeyDim(), rules[h].WithoutSink(), k, nil, sees)
 		withSink := make([]float64, steps)
 		for s := range lse {
 			withSink[s] = rules[h].WithSink(lse[s])
 		}
-		out := kernel.WeightedSumExact(logits, withSink, d, v)
+		out := l.Output(a, h, kernel.WeightedSumExact(logits, withSink, a.ValueDim(), v))
 		for s := range steps {
 			copy(e.out[(s*heads+h)*d:], out[s*d:(s+1)*d])
 			e.lse[s*heads+h] = lse[s]
@@ -95,15 +94,17 @@ func exact(c Cell, layer int, l *trace.Layer, pool *kernel.Pool) *exactLayer {
 // leave one in doubt are looked at again in float64.
 func minor(c Cell, layer int, l *trace.Layer, h, window int) []bool {
 	a, prompt := c.Trace.At(layer), c.prompt()
-	d, rule := a.QKDim, a.Rule(h).WithoutSink()
+	d, rule := a.KeyDim(), a.Rule(h).WithoutSink()
 	k, first := l.K[h/(a.QHeads/a.KVHeads)][:prompt*d], prompt-window
-	queries := l.Q[h][(first-l.FirstQuery)*d : (prompt-l.FirstQuery)*d]
 	m := slices.Repeat([]bool{true}, prompt)
 	if window == 0 {
 		return m
 	}
+	queries := l.Reading(a, h, first, window)
 	scaled := make([]float32, len(queries))
-	kernel.Axpy(float32(rule.Scale), queries, scaled)
+	for i, x := range queries {
+		scaled[i] = float32(rule.Scale) * float32(x)
+	}
 	// Sums of products are off by their length times the rounding at most, exponents and their sums by far less than a
 	// thousandth.
 	off := float32(1e-3 + 4*float64(d+8)*0x1p-24*longest(scaled, d)*longest(k, d))
@@ -121,7 +122,7 @@ func minor(c Cell, layer int, l *trace.Layer, h, window int) []bool {
 			}
 		}
 	})
-	var again []float32 // queries that decide on a key
+	var again []float64 // queries that decide on a key
 	var sees []kernel.Sight
 	for s, keys := range doubts {
 		if slices.ContainsFunc(keys, func(i int32) bool { return m[i] }) {

@@ -111,6 +111,7 @@ func (p *replay) fitMaps(ctx context.Context) error {
 type groupRows struct {
 	layers       []*trace.Layer
 	view, future *cache.View
+	absorbing    time.Duration // what projecting the prompt's queries took, of a latent layer
 	known        method.Cell
 	prepared     []*cache.Decision
 }
@@ -131,7 +132,14 @@ func (p *replay) read(group []int) (groupRows, error) {
 		}
 		r.layers = append(r.layers, l)
 	}
-	r.view, r.future = views(c, group, r.layers)
+	queries := r.layers[0].FirstQuery
+	if c.Trace.At(group[0]).Latent() { // no more of them are absorbed than the pipeline looks at
+		queries = max(queries, min(c.prompt()-1, c.Pipeline.FirstQuery(r.known, p.calibration != nil && c.Pipeline.Fits())))
+	}
+	start := time.Now()
+	r.view = promptView(c, group, r.layers, queries, p.pool)
+	r.absorbing = time.Since(start)
+	r.future = futureView(c, group, r.layers, p.pool)
 	var err error
 	r.prepared, err = c.Pipeline.Prepare(r.known, p.calibration, group)
 	return r, err
@@ -177,8 +185,11 @@ func (p *replay) group(ctx context.Context, group []int) error {
 	if err != nil {
 		return err
 	}
-	store, err := cache.Build(cache.Spec{View: reduced, Before: r.view.Shape(), Decisions: decisions, Decode: c.Decode, Pool: p.pool})
-	p.compress += time.Since(start)
+	a := c.Trace.At(group[0])
+	store, err := cache.Build(cache.Spec{
+		View: reduced, Before: arriving(a), Decisions: append(up(a, r.layers[0]), decisions...), Decode: c.Decode, Pool: p.pool,
+	})
+	p.compress += time.Since(start) + r.absorbing
 	if err != nil {
 		return fmt.Errorf("layer %d: %w", group[0], err)
 	}

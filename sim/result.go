@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"kvgauge/sim/cache"
 	"kvgauge/sim/record"
 )
@@ -30,14 +32,14 @@ func (c Cell) blank(o Options, hash string) record.Record {
 	return rec
 }
 
-// putShapes sets heads and widths where the layers that hold keys agree, and else the shape of each; where windows or chunks
-// differ it is there, too.
+// putShapes sets heads and widths where the layers that hold keys agree, and else the shape of each; where some layer has a
+// window or chunks, or caches latents, it is there, too.
 func (c Cell) putShapes(rec *record.Record) {
 	var shapes []record.Shape
 	for _, layer := range c.Layers {
 		a := c.Trace.At(layer)
 		shapes = append(shapes, record.Shape{
-			Layer: layer, QHeads: a.QHeads, KVHeads: a.KVHeads, QKDim: a.QKDim, VDim: a.VDim, Window: a.Window, Chunk: a.Chunk,
+			Layer: layer, QHeads: a.QHeads, KVHeads: a.KVHeads, QKDim: a.QKDim, VDim: a.VDim, Window: a.Window, Chunk: a.Chunk, Latent: a.Latent(),
 		})
 	}
 	if len(shapes) == 0 {
@@ -56,7 +58,7 @@ func (c Cell) putShapes(rec *record.Record) {
 	}
 	rec.QHeads, rec.KVHeads = agreed(func(s record.Shape) int { return s.QHeads }), agreed(func(s record.Shape) int { return s.KVHeads })
 	rec.HeadDim, rec.VDim = agreed(func(s record.Shape) int { return s.QKDim }), agreed(func(s record.Shape) int { return s.VDim })
-	if plain && len(c.windowed(c.Layers)) == 0 {
+	if latent := func(s record.Shape) bool { return s.Latent }; plain && len(c.windowed(c.Layers)) == 0 && !slices.ContainsFunc(shapes, latent) {
 		return
 	}
 	rec.Shapes = shapes

@@ -159,7 +159,7 @@ func (s *Store) fillHeads(v *View, pool *kernel.Pool) error {
 func (s *Store) fill(h int, v *View) (finite bool) {
 	e, c := &s.heads[h], s.newCoder()
 	e.pos, e.built = append(e.pos, v.Pos[h]...), v.Rows(h)
-	if !s.shape.Latent && s.codec.asTheyAre() {
+	if s.codec.asTheyAre() {
 		return e.appendAll(v, h)
 	}
 	for i := range e.built {
@@ -207,8 +207,13 @@ func (e *entries) appendAll(v *View, head int) (ok bool) {
 			}
 		}
 		ok = e.k.AppendRows(v.K[head][at*v.Dim:(at+hi-lo)*v.Dim]) && ok
-		ok = e.v.AppendRows(v.V[head][at*v.VDim:(at+hi-lo)*v.VDim]) && ok
+		if !v.Latent {
+			ok = e.v.AppendRows(v.V[head][at*v.VDim:(at+hi-lo)*v.VDim]) && ok
+		}
 		lo = hi
+	}
+	if v.Latent {
+		e.v.PrefixOf(&e.k, v.VDim)
 	}
 	return ok
 }
@@ -392,7 +397,11 @@ func (s *Store) Rewind(n int) {
 		e := &s.heads[h]
 		rows := len(e.pos) - n
 		e.k.Truncate(rows)
-		e.v.Truncate(rows)
+		if s.shape.Latent {
+			e.v.PrefixOf(&e.k, s.shape.V)
+		} else {
+			e.v.Truncate(rows)
+		}
 		e.pos = e.pos[:rows]
 	}
 	s.appended -= n

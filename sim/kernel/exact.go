@@ -11,7 +11,7 @@ import (
 // [n][dim], and the log of each query's softmax denominator: the probability of key i is exp(logit - lse). The keys
 // stand at positions pos, ascending; nil is key i at position i. Logits of keys that a query does not read are minus
 // infinity, and the denominator of one that reads none, and has no sink, is infinite.
-func LogitsExact(q []float32, dim int, rule Rule, k []float32, pos []int32, sights []Sight) (logits, lse []float64) {
+func LogitsExact[F float32 | float64](q []F, dim int, rule Rule, k []float32, pos []int32, sights []Sight) (logits, lse []float64) {
 	logits = DotsExact(q[:len(sights)*dim], dim, rule.Scale, k)
 	return logits, DenominatorsExact(logits, rule, pos, sights)
 }
@@ -43,7 +43,7 @@ func DenominatorsExact(logits []float64, rule Rule, pos []int32, sights []Sight)
 // Keys are transposed to columns a block at a time, so that the logits of a block are a product of matrices. The last
 // block is multiplied whole too: paths round the columns that do not fill a vector otherwise, and keys that are
 // equal must have the same logit wherever they stand.
-func DotsExact(q []float32, dim int, scale float64, k []float32) []float64 {
+func DotsExact[F float32 | float64](q []F, dim int, scale float64, k []float32) []float64 {
 	queries, n := len(q)/dim, len(k)/dim
 	wide := make([]float64, len(q))
 	for i, x := range q {

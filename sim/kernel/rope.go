@@ -6,17 +6,18 @@ import "math"
 type Rope struct {
 	InvFreq []float64 // radians per position, one a pair
 	GPTJ    bool      // pairs are (2p, 2p+1); else (p, p+len(InvFreq))
+	First   int       // the first dimension that is rotated
 }
 
 // Pair returns the two dimensions that pair p rotates.
 func (r Rope) Pair(p int) (int, int) {
 	if r.GPTJ {
-		return 2 * p, 2*p + 1
+		return r.First + 2*p, r.First + 2*p + 1
 	}
-	return p, p + len(r.InvFreq)
+	return r.First + p, r.First + p + len(r.InvFreq)
 }
 
-// Rotate rotates a row by delta positions in place; dimensions beyond the rotated ones stay.
+// Rotate rotates a row by delta positions in place; the other dimensions stay.
 func (r Rope) Rotate(row []float32, delta float64) {
 	for p, w := range r.InvFreq {
 		i, j := r.Pair(p)

@@ -194,8 +194,10 @@ func wholeBlocks(c Cell, n int) error {
 	if c.Packed {
 		return errPackedRows
 	}
-	if c.Dim%n != 0 || c.VDim%n != 0 {
-		return fmt.Errorf("rows of %d channels are not whole blocks of %d", max(c.Dim, c.VDim), n)
+	for _, channels := range []int{c.Dim, c.VDim} {
+		if channels%n != 0 {
+			return fmt.Errorf("rows of %d channels are not whole blocks of %d", channels, n)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package method
 
 import (
+	"errors"
 	"slices"
 
 	"kvgauge/sim/cache"
@@ -74,6 +75,9 @@ func (p *Pipeline) Leaves(c Cell) bool {
 	return false
 }
 
+// errOwnLatents refuses what would make a layer's heads, or layers, share rows, or make latents of them.
+var errOwnLatents = errors.New("the model caches latents: one row a token for all heads of a layer, by its own weights; what shares heads or layers, or makes latents, does not apply")
+
 // fit is the cell after a step, or the reason why it does not apply.
 func (p *Pipeline) fit(step int, c Cell) (Cell, error) {
 	if step == ring {
@@ -82,6 +86,9 @@ func (p *Pipeline) fit(step int, c Cell) (Cell, error) {
 		return c, nil
 	}
 	m := p.methods[step]
+	if place := p.place[step]; c.Latent && (place == Sharing.stage() || place == Latent.stage()) {
+		return c, errOwnLatents
+	}
 	after, err := m.Fit(p.shown(step, c))
 	after.Layers, after.Left = c.Layers, c.Left
 	if r, ok := m.(repeater); ok {

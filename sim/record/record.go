@@ -21,7 +21,7 @@ type Record struct {
 	Layers      []int  `json:"layers"` // the model's own numbers
 	NumLayers   int    `json:"num_layers"`
 	// Heads and widths are numbers where all layers agree. Shapes has them layer by layer where they do not, or some layer
-	// has a window or chunks.
+	// has a window or chunks, or caches latents.
 	QHeads  *int    `json:"q_heads"`
 	KVHeads *int    `json:"kv_heads"`
 	HeadDim *int    `json:"head_dim"` // of queries and keys

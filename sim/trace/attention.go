@@ -46,7 +46,11 @@ func (a *Attention) set(f *fields, tables map[ropeKey][]float64) (err error) {
 	if a.Scale, err = f.positive("scale", 1/math.Sqrt(float64(a.QKDim))); err != nil {
 		return err
 	}
-	if a.Rope, err = parseRope(f, a.QKDim, tables); err != nil {
+	rotated := a.QKDim
+	if a.Latent() {
+		rotated = a.SharedDim
+	}
+	if a.Rope, err = parseRope(f, rotated, tables); err != nil {
 		return err
 	}
 	factor, err := f.positive("rope_factor", 1)

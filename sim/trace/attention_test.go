@@ -297,10 +297,9 @@ func TestAttentionTensorsRefused(t *testing.T) {
 		{"layers.2.rope_inv_freq", array{"F16", []int{2}, make([]byte, 4)}, "dtype F16, want F32"},
 		{"layers.2.rope_inv_freq", floats(1, -1), "pair 1: -1, want no negative frequency"},
 		{"layers.5.rope_inv_freq", floats(1, 1, 1, 1), "no rope_theta in layer 5, want it beside"},
-		{"layers.5.c", floats(1), "this version of kvgauge does not read latent layers yet"},
-		{"layers.5.k_rope", floats(1), "this version of kvgauge does not read latent layers yet"},
-		{"layers.5.w_uk", floats(1), "this version of kvgauge does not read latent layers yet"},
-		{"layers.7.w_uv", floats(1), "this version of kvgauge does not read latent layers yet"},
+		{"layers.5.c", floats(1), "beside layers.5.k, want k and v of a layer, or c, k_rope, w_uk and w_uv"},
+		{"layers.5.k_rope", floats(1), "beside layers.5.k, want k and v of a layer, or c, k_rope, w_uk and w_uv"},
+		{"layers.5.w_uk", floats(1), "beside layers.5.k, want k and v of a layer, or c, k_rope, w_uk and w_uv"},
 	}
 	for _, tt := range tests {
 		_, err := editUnequal(func(meta map[string]string, arrays map[string]array) {

@@ -30,8 +30,11 @@ func (h *Header) setOwners(c *container, of []*fields) error {
 		case h.At(owner).Borrows:
 			return notOwner(layer, owner, fmt.Sprintf("it reads those of layer %d, want a layer with keys and values of its own", h.At(owner).KVFrom))
 		}
+		if isLatent(c.tensors, owner) {
+			return notOwner(layer, owner, "a latent layer, want one with keys and values")
+		}
 		a.Borrows, a.KVFrom, c.owners[layer] = true, owner, owner
-		for _, kind := range []string{"k", "v"} {
+		for _, kind := range slices.Concat([]string{"k", "v"}, latentTensors) {
 			name := fmt.Sprintf("layers.%d.%s", layer, kind)
 			if _, ok := c.tensors[name]; ok {
 				return notOwner(layer, owner, fmt.Sprintf("tensor %s is there, want q alone", name))

@@ -51,38 +51,54 @@ func (c *container) hash() (string, error) { return c.sum() }
 func (c *container) close() error { return c.release() }
 
 func (c *container) read(layer, tokens, firstQuery int) (*Layer, error) {
-	name, rows := fmt.Sprintf("layers.%d.", layer), fmt.Sprintf("layers.%d.", layer)
+	name, of := fmt.Sprintf("layers.%d.", layer), fmt.Sprintf("layers.%d.", layer) // of whose rows they are
 	if owner, borrows := c.owners[layer]; borrows {
-		rows = fmt.Sprintf("layers.%d.", owner)
+		of = fmt.Sprintf("layers.%d.", owner)
 	}
-	k, ok := c.tensors[rows+"k"]
+	rows, ok := c.tensors[of+"k"]
+	if !ok {
+		rows, ok = c.tensors[of+"c"]
+	}
 	if !ok {
 		layers, _ := layerNumbers(c.tensors) // checked when the trace was opened
 		return nil, fmt.Errorf("layer %d: not held, want one of %s", layer, record.LayerList(layers))
 	}
-	held := k.shape[0] - c.tensors[name+"q"].shape[0] // the first query
+	held := rows.shape[0] - c.tensors[name+"q"].shape[0] // the first query
 	l := &Layer{FirstQuery: max(held, firstQuery)}
 	var err error
-	if l.K, err = c.rows(rows+"k", 0, 0, tokens); err != nil {
+	latent := isLatent(c.tensors, layer)
+	if latent {
+		err = c.readLatents(of, l, tokens)
+	} else {
+		if l.K, err = c.rows(of+"k", 0, 0, tokens); err != nil {
+			return nil, err
+		}
+		l.V, err = c.rows(of+"v", 0, 0, tokens)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if l.V, err = c.rows(rows+"v", 0, 0, tokens); err != nil {
+	queries := max(0, tokens-l.FirstQuery)
+	if l.Q, err = c.rows(name+"q", held, l.FirstQuery-held, queries); err != nil {
 		return nil, err
 	}
-	if l.Q, err = c.rows(name+"q", held, l.FirstQuery-held, max(0, tokens-l.FirstQuery)); err != nil {
-		return nil, err
+	if latent && queries > 0 {
+		l.Up, err = c.readUp(of)
 	}
-	return l, nil
+	return l, err
 }
 
 // chunk is the number of bytes read at a time, unless one row has more.
 const chunk = 1 << 18
 
-// rows reads n rows of a tensor [rows, heads, dim] after those that are skipped, into one matrix [n*dim] a head. Row 0 of
+// rows reads n rows of a tensor [rows, heads, dim], or [rows, dim] of one head, after those that are skipped, into one matrix [n*dim] a head. Row 0 of
 // the tensor is that of token first, for the text of errors.
 func (c *container) rows(name string, first, skip, n int) ([][]float32, error) {
 	x := c.tensors[name]
-	heads, dim := x.shape[1], x.shape[2]
+	heads, dim := 1, x.shape[len(x.shape)-1]
+	if len(x.shape) == 3 {
+		heads = x.shape[1]
+	}
 	out, all := make([][]float32, heads), make([]float32, heads*n*dim)
 	for h := range out {
 		out[h] = all[h*n*dim : (h+1)*n*dim : (h+1)*n*dim]

@@ -90,6 +90,12 @@ func (h *Header) setShape(tensors map[string]tensor, uniform bool) error {
 			}
 			continue
 		}
+		if isLatent(tensors, layer) {
+			if err := h.latentShape(i, tensors); err != nil {
+				return err
+			}
+			continue
+		}
 		for _, kind := range []string{"k", "v", "q"} { // keys first: they say what the others may be
 			name := fmt.Sprintf("layers.%d.%s", layer, kind)
 			x, ok := tensors[name]
@@ -157,33 +163,61 @@ func headsFirst(tokens, heads int) string {
 	return fmt.Sprintf(": %d tokens of %d heads: transposed? want [tokens, heads, channels]", tokens, heads)
 }
 
-// frame is what a shape [rows, heads, channels] must be; 0 is any number within the bounds.
-type frame [3]int
+// axis is one dimension of a shape: how errors call it where it is free, and its bound.
+type axis struct {
+	name string
+	most int
+}
 
-func (f frame) check(shape []int) error {
-	known := !slices.Contains(f[:], 0)
+// The axes of rows.
+var (
+	rowAxis  = axis{"rows", maxTokens}
+	headAxis = axis{"heads", maxHeads}
+	rowAxes  = []axis{rowAxis, headAxis, {"channels", maxHeadDim}}
+)
+
+// frame is what a shape must be; 0 is any number within the bounds.
+type frame []int
+
+// check is checkAs for rows, [rows, heads, channels].
+func (f frame) check(shape []int) error { return f.checkAs(shape, rowAxes) }
+
+// checkAs compares a shape whose axes are these.
+func (f frame) checkAs(shape []int, axes []axis) error {
+	known := !slices.Contains(f, 0)
 	if len(shape) != len(f) && !known {
-		return fmt.Errorf("shape %v, want [rows, heads, head_dim]", shape)
+		return fmt.Errorf("shape %v, want %s", shape, f.names(axes))
 	}
-	for i, most := range []int{maxTokens, maxHeads, maxHeadDim} {
-		if !known && (shape[i] < 1 || shape[i] > most) {
-			return fmt.Errorf("shape %v, want 1 to %d %s", shape, most, [...]string{"rows", "heads", "channels"}[i])
+	for i, a := range axes {
+		if !known && (shape[i] < 1 || shape[i] > a.most) {
+			return fmt.Errorf("shape %v, want 1 to %d %s", shape, a.most, a.name)
 		}
 	}
 	for i, want := range f {
 		if len(shape) != len(f) || want != 0 && shape[i] != want {
-			return fmt.Errorf("shape %v, want %v", shape, f)
+			return fmt.Errorf("shape %v, want %s", shape, f.text(axes))
 		}
 	}
 	return nil
 }
 
-// String names what is free.
-func (f frame) String() string {
+// names are those of the axes, [rows, heads, head_dim].
+func (f frame) names(axes []axis) string {
+	var names []string
+	for _, a := range axes {
+		if names = append(names, a.name); a.name == "channels" {
+			names[len(names)-1] = "head_dim"
+		}
+	}
+	return "[" + strings.Join(names, ", ") + "]"
+}
+
+// text names what is free.
+func (f frame) text(axes []axis) string {
 	var parts []string
 	for i, n := range f {
 		if parts = append(parts, strconv.Itoa(n)); n == 0 {
-			parts[i] = [...]string{"rows", "heads", "channels"}[i]
+			parts[i] = axes[i].name
 		}
 	}
 	return "[" + strings.Join(parts, " ") + "]"

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -113,8 +114,12 @@ func (s *synth) read(layer, tokens, firstQuery int) (*Layer, error) {
 	if layer < 0 || layer >= s.args.int("layers") {
 		return nil, fmt.Errorf("layer %d: it holds 0 to %d", layer, s.args.int("layers")-1)
 	}
-	a := s.args.at(layer)
-	m, freq := newLayerModel(a, layer), a.frequenciesOf()
+	whole := s.args.at(layer)
+	a, freq := whole, whole.frequenciesOf()
+	if whole.isLatent() {
+		a = maps.Clone(whole).parts()
+	}
+	m := newLayerModel(a, layer)
 	rows := func(heads, n int) [][]float32 {
 		r := make([][]float32, heads)
 		for h := range r {
@@ -131,6 +136,11 @@ func (s *synth) read(layer, tokens, firstQuery int) (*Layer, error) {
 	for g := range m.kv {
 		writers = append(writers, s.newWriter(a, m, layer, g))
 	}
+	var up *Up
+	if whole.isLatent() {
+		up = newUp(whole, layer)
+		writers[0].nope = newNopeWriter(up, &m.kv[0], a.rankOf(), whole.int("head_dim"), tokens-firstQuery)
+	}
 	for first := 0; first < tokens; first += synthChunk {
 		n := min(synthChunk, tokens-first)
 		r := newRotaryTable(freq, first, n)
@@ -143,6 +153,9 @@ func (s *synth) read(layer, tokens, firstQuery int) (*Layer, error) {
 			})
 		}
 		all.Wait()
+	}
+	if up != nil {
+		return l.joinedLatents(writers[0].nope, tokens, up), nil
 	}
 	return l, nil
 }

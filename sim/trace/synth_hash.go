@@ -20,6 +20,9 @@ const (
 	forNoiseV
 	forNoiseQ
 	forNeedles
+	forUpK // weights of a head that make keys of latents
+	forUpV // and values
+	forNoiseNope
 )
 
 // golden is 2^64 divided by the golden ratio, the increment of splitmix64.

@@ -31,6 +31,9 @@ func (a synthArgs) at(layer int) synthArgs {
 	if l["v_dim"] == 0 {
 		l["v_dim"] = l["head_dim"]
 	}
+	if l.isLatent() && l["latent_rope"] == 0 {
+		l["latent_rope"] = max(leastHead, 8*math.Floor(l["head_dim"]/16))
+	}
 	return l
 }
 
@@ -44,25 +47,28 @@ func (a synthArgs) root() float64 {
 	if a["scale"] > 0 {
 		return 1 / a["scale"]
 	}
-	return math.Sqrt(a["head_dim"])
+	return math.Sqrt(float64(a.width()))
 }
 
 // frequenciesOf are those of a layer's rotary embedding, all 0 where there is none.
 func (a synthArgs) frequenciesOf() []float64 {
 	if a["rope"] == 0 {
-		return make([]float64, a.int("head_dim")/2)
+		return make([]float64, a.rotated()/2)
 	}
-	return frequencies(a["theta"], a.int("head_dim"))
+	return frequencies(a["theta"], a.rotated())
 }
 
 // attention is that of a layer, whose parameters these are.
 func (a synthArgs) attention(layer int) Attention {
 	t := Attention{
-		QHeads: a.int("q_heads"), KVHeads: a.int("kv_heads"), QKDim: a.int("head_dim"), VDim: a.int("v_dim"),
+		QHeads: a.int("q_heads"), KVHeads: a.int("kv_heads"), QKDim: a.width(), VDim: a.int("v_dim"),
 		Window: a.int("window"), Chunk: a.int("chunk"), Scale: 1 / a.root(), Softcap: a["softcap"], RopeFactor: 1,
 	}
+	if a.isLatent() {
+		t.Rank, t.SharedDim = a.int("latent"), a.int("latent_rope")
+	}
 	if a["rope"] > 0 {
-		t.Rope = Rope{Theta: a["theta"], Style: "neox", Dims: t.QKDim, InvFreq: a.frequenciesOf()}
+		t.Rope = Rope{Theta: a["theta"], Style: "neox", Dims: a.rotated(), InvFreq: a.frequenciesOf()}
 	}
 	if a["scale"] > 0 {
 		t.Scale = a["scale"] // not the inverse of its inverse

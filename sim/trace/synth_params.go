@@ -50,6 +50,8 @@ var synthParams = []SynthParam{
 	{"chunk", "0", "tokens of a chunk, of which a query reads its own; 0 is none", 0, maxSynthTokens, true},
 	{"full_every", "0", "every layer of so many, the last, is without window and chunk; 0 is none", 0, 512, true},
 	{"state", "0", "bytes that the layers which are not those of full_every keep in place of keys; 0 is none", 0, 1 << 40, true},
+	{"latent", "0", "channels of the latent that a layer caches for all heads in place of keys and values, a multiple of 8 from 16; 0 is none", 0, 4096, true},
+	{"latent_rope", "0", "dimensions of the rotated key that the heads share beside it, a multiple of 8 from 16; 0 is half of head_dim, which is without them", 0, 512, true},
 	{"nope_full", "0", "1: no rotary embedding in the layers of full_every", 0, 1, true},
 	{"window_kv_heads", "0", "KV heads of the layers that are not those of full_every; 0 is kv_heads", 0, 1024, true},
 	{"window_head_dim", "0", "dimensions of a head of these, a multiple of 8 from 16; 0 is head_dim", 0, 512, true},
@@ -128,7 +130,26 @@ func parseSynth(spec string) (args synthArgs, given map[string]bool, err error) 
 		}
 		given[name] = true
 	}
+	if args.isLatent() && !given["kv_heads"] {
+		args["kv_heads"] = 1
+	}
 	return args, given, args.check()
+}
+
+// leastHead is the fewest channels that the parts of a key find room in.
+const leastHead = 16
+
+// checkLatent refuses latents that fit no layer.
+func (a synthArgs) checkLatent() error {
+	switch n := a.int("latent"); {
+	case n == 0 && a["latent_rope"] > 0:
+		return fmt.Errorf("latent_rope=%d: want latent beside it", a.int("latent_rope"))
+	case n == 0:
+		return nil
+	case a.int("kv_heads") > 1, a.int("window_kv_heads") > 1:
+		return fmt.Errorf("latent=%d: want kv_heads=1, one row is cached for all heads", n)
+	}
+	return nil
 }
 
 // check refuses shapes that fit no trace, and what would say nothing.
@@ -138,7 +159,10 @@ func (a synthArgs) check() error {
 			return fmt.Errorf("q_heads=%d: want a multiple of %s=%d", a.int("q_heads"), name, n)
 		}
 	}
-	for _, name := range []string{"head_dim", "window_head_dim", "v_dim"} {
+	if err := a.checkLatent(); err != nil {
+		return err
+	}
+	for _, name := range []string{"head_dim", "window_head_dim", "v_dim", "latent", "latent_rope"} {
 		if a.int(name)%8 != 0 {
 			return fmt.Errorf("%s=%d: want a multiple of 8", name, a.int(name))
 		}
@@ -146,7 +170,7 @@ func (a synthArgs) check() error {
 	for _, p := range []struct {
 		name  string
 		least float64
-	}{{"window_head_dim", 16}, {"window_theta", 1}, {"scale", 0.001}, {"full_every", 2}} {
+	}{{"window_head_dim", leastHead}, {"latent", leastHead}, {"latent_rope", leastHead}, {"window_theta", 1}, {"scale", 0.001}, {"full_every", 2}} {
 		if x := a[p.name]; 0 < x && x < p.least {
 			return fmt.Errorf("%s=%s: want 0, or %s or more", p.name, synthNumber(x), synthNumber(p.least))
 		}
@@ -163,7 +187,8 @@ func (a synthArgs) check() error {
 	}
 	for _, layer := range []int{0, max(0, a.int("full_every")-1)} {
 		l := a.at(layer)
-		b := 4 * a["tokens"] * (l["q_heads"]*l["head_dim"] + l["kv_heads"]*(l["head_dim"]+l["v_dim"]))
+		b := 4 * a["tokens"] * (l["q_heads"]*float64(l.width()) + l["kv_heads"]*(float64(l.width())+l["v_dim"]))
+		b += l["latent"] * (8*a["tokens"] + 2*l["q_heads"]*(l["head_dim"]+l["v_dim"])) // twice in rows, and the weights
 		if b > maxSynthLayer {
 			return fmt.Errorf("tokens=%d: a layer takes %.0f GiB, want at most %d", a.int("tokens"), b/(1<<30), maxSynthLayer>>30)
 		}

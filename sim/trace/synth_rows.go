@@ -52,6 +52,7 @@ type writer struct {
 	first  int         // query head that reads it
 	heads  []headModel // [group]
 	needle planted
+	nope   *nopeWriter // of a layer with latents
 
 	content *field
 	topic   *drifting
@@ -99,7 +100,7 @@ func (w *writer) write(l *Layer, r rotaryTable, i, token int) {
 		return
 	}
 	for j := range w.heads {
-		w.query(row(l.Q[w.first+j], token-l.FirstQuery, w.dim), r, i, j, token)
+		w.query(row(l.Q[w.first+j], token-l.FirstQuery, w.dim), r, i, j, token, token-l.FirstQuery)
 	}
 }
 
@@ -166,8 +167,8 @@ func (w *writer) value(v []float32, token int) {
 	}
 }
 
-// query writes the query of the group's j-th head. w.y holds the topic; w.z is overwritten.
-func (w *writer) query(q []float32, r rotaryTable, i, j, token int) {
+// query writes the query of the group's j-th head, of those that are read the row-th. w.y holds the topic; w.z is overwritten.
+func (w *writer) query(q []float32, r rotaryTable, i, j, token, row int) {
 	head, dim, rank := w.heads[j], float64(len(q)), float64(len(w.y))
 	lse := head.others(token - w.rule.First(token) + 1)
 	habits := 1.0
@@ -181,6 +182,9 @@ func (w *writer) query(q []float32, r rotaryTable, i, j, token int) {
 	sink, heavy := habits*head.sink*lse*root/keyFixed, habits*head.heavy*root/keyFixed
 	energy := local*local + content*content*rank + sink*sink + heavy*heavy
 	noise := float32(math.Sqrt(energy * (1 - w.rho) / w.rho / dim))
+	if w.nope != nil {
+		content *= math.Sqrt2 / 2
+	}
 	toNear, toContent := float32(local), float32(content)
 
 	normals(q, w.noise(forNoiseQ, w.first+j, token))
@@ -191,6 +195,9 @@ func (w *writer) query(q []float32, r rotaryTable, i, j, token int) {
 	blend(w.z, w.y, math.Sqrt2/2, math.Sqrt2/2)
 	for n, c := range w.kv.content {
 		q[c] += float32(toContent * w.z[n])
+	}
+	if w.nope != nil {
+		w.nope.write(j, row, w.z, content*keyContent, w.noise(forNoiseNope, w.first+j, token))
 	}
 	r.rotate(q, i)
 	w.kv.addFixed(q, float32(sink), float32(heavy))

@@ -6,7 +6,7 @@
 //
 //   - a container of tensors (container.go): a safetensors file (safetensors.go, safetensors_header.go), an
 //     npz archive or a folder of npy files (npz.go, npy.go, npy_metadata.go), whose elements convert.go puts in order and
-//     widths that the others know; kind.go names what is none of these. vocabulary.go knows the names that it may hold, layout.go,
+//     widths that the others know; latent.go reads layers that cache latents; kind.go names what is none of these. vocabulary.go knows the names that it may hold, layout.go,
 //     metadata.go, fields.go and attention.go check what these say;
 //   - the synthetic generator (synth.go).
 //
@@ -69,6 +69,9 @@ type Attention struct {
 	QKDim   int // channels of a query and of a key
 	VDim    int // channels of a value
 
+	Rank      int // channels of the latent that a layer caches for all heads (latent.go); 0: it caches keys and values
+	SharedDim int // of a latent layer: channels of a key that all heads share, the last of QKDim
+
 	Window     int       // a query at token t reads keys t-Window+1 to t; 0: all up to t
 	Chunk      int       // a query reads the keys of its own chunk of so many tokens; 0: all up to its own
 	Scale      float64   // of the logits, usually 1/sqrt(QKDim)
@@ -95,12 +98,18 @@ func (a *Attention) Ring() int {
 	return min(a.Window, a.Chunk)
 }
 
-// RowNumbers is how many numbers the keys and values of a token take that the layer reads, its own or another's.
-func (a *Attention) RowNumbers() int { return a.KVHeads * (a.QKDim + a.VDim) }
+// RowNumbers is how many numbers the cached rows of a token take that the layer reads, its own or another's.
+func (a *Attention) RowNumbers() int {
+	if a.Latent() {
+		return a.KeyDim()
+	}
+	return a.KVHeads * (a.QKDim + a.VDim)
+}
 
 // Same says whether two layers have the same heads and widths, so that their rows can be stored together.
 func (a *Attention) Same(b *Attention) bool {
-	return a.QHeads == b.QHeads && a.KVHeads == b.KVHeads && a.QKDim == b.QKDim && a.VDim == b.VDim
+	return a.QHeads == b.QHeads && a.KVHeads == b.KVHeads && a.QKDim == b.QKDim && a.VDim == b.VDim &&
+		a.Rank == b.Rank && a.SharedDim == b.SharedDim
 }
 
 // HasRope says whether any layer's queries and keys have been through a rotary embedding.
@@ -135,7 +144,7 @@ type Trace struct {
 type Rope struct {
 	Theta   float64
 	Style   string    // "neox": dimension i pairs with i+Dims/2; "gptj": 2i with 2i+1
-	Dims    int       // leading dimensions of a head that are rotated
+	Dims    int       // dimensions of a head that are rotated: the first, of a latent layer the last
 	InvFreq []float64 // [Dims/2] radians per position
 }
 
@@ -153,9 +162,10 @@ type Needle struct {
 
 // Layer holds rows of one layer, one slice a head so that a head is a contiguous matrix.
 type Layer struct {
-	K, V       [][]float32 // [kv_head][tokens*QKDim], [kv_head][tokens*VDim]
+	K, V       [][]float32 // [kv_head][tokens*KeyDim], [kv_head][tokens*ValueDim]
 	Q          [][]float32 // [q_head][queries*QKDim], of tokens FirstQuery and later
 	FirstQuery int
+	Up         *Up // of a latent layer, where any query was read
 }
 
 // source reads rows of one kind of storage.
@@ -190,10 +200,10 @@ func (t *Trace) Close() error { return t.src.close() }
 
 // Prefix returns the rows of the first tokens tokens as a view of the same memory.
 func (l *Layer) Prefix(tokens int, a *Attention) *Layer {
-	p := &Layer{FirstQuery: l.FirstQuery}
+	p := &Layer{FirstQuery: l.FirstQuery, Up: l.Up}
 	for j := range l.K {
-		p.K = append(p.K, l.K[j][:tokens*a.QKDim])
-		p.V = append(p.V, l.V[j][:tokens*a.VDim])
+		p.K = append(p.K, l.K[j][:tokens*a.KeyDim()])
+		p.V = append(p.V, l.V[j][:tokens*a.ValueDim()])
 	}
 	for h := range l.Q {
 		p.Q = append(p.Q, l.Q[h][:max(0, tokens-l.FirstQuery)*a.QKDim])

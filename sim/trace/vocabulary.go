@@ -41,7 +41,7 @@ const freePrefix = "x_"
 var (
 	rowTensors    = []string{"q", "k", "v"}
 	secondTensors = []string{"rope_inv_freq", "sinks", "alibi"} // that version 1 does not have
-	latentTensors = []string{"c", "k_rope", "w_uk", "w_uv"}
+	latentTensors = []string{"c", "k_rope", "w_uk", "w_uv"}       // of latent layers, which version 1 does not have
 )
 
 const (
@@ -66,24 +66,19 @@ const invFreqName = "rope_inv_freq"
 // layerTensor matches the tensors of a layer.
 var layerTensor = regexp.MustCompile(`^layers\.([0-9]+)\.((?s:.+))$`)
 
-// unread says of what this program does not read yet that it does not.
-func unread(what string) error {
-	return fmt.Errorf("this version of kvgauge does not read %s yet", what)
-}
-
 // tensorOf splits the name of a layer's tensor; ok says whether it is one that this program reads.
 func tensorOf(name string) (number, kind string, ok bool) {
 	m := layerTensor.FindStringSubmatch(name)
 	if m == nil {
 		return "", "", false
 	}
-	return m[1], m[2], slices.Contains(rowTensors, m[2]) || slices.Contains(secondTensors, m[2])
+	return m[1], m[2], slices.Contains(slices.Concat(rowTensors, latentTensors, secondTensors), m[2])
 }
 
 // isRows says whether a tensor holds rows of a layer.
 func isRows(name string) bool {
 	_, kind, _ := tensorOf(name)
-	return slices.Contains(rowTensors, kind)
+	return slices.Contains(rowTensors, kind) || slices.Contains(latentTensors, kind)
 }
 
 // isOwn says whether a tensor is one that a trace is read from; others are carried along.
@@ -188,17 +183,15 @@ func isFree(name string) bool {
 
 // checkTensor refuses a tensor that must not be ignored. kind is that of a layer's tensor, or empty.
 func checkTensor(name, kind, version string) error {
-	last := lastPart(name)
+	last, second := lastPart(name), slices.Concat(secondTensors, latentTensors)
 	switch {
 	case name == invFreqName, slices.Contains(rowTensors, kind), kind == outputTensor:
 		return nil
-	case slices.Contains(latentTensors, kind):
-		return unread("latent layers")
-	case slices.Contains(secondTensors, kind) && version == firstVersion:
+	case slices.Contains(second, kind) && version == firstVersion:
 		return errors.New("not a tensor of version 1, want version=2")
-	case slices.Contains(secondTensors, kind):
+	case slices.Contains(second, kind):
 		return nil
-	case slices.Contains(secondTensors, last):
+	case slices.Contains(second, last) && len(last) > 1:
 		return fmt.Errorf("not a tensor of a trace, want layers.N.%s", last)
 	case slices.Contains(layerFields, kind):
 		return fmt.Errorf("not a tensor of a trace, want metadata field layers with %s in it", kind)
@@ -210,7 +203,7 @@ func checkTensor(name, kind, version string) error {
 	case len(kind) < 3: // too short to be a slip
 		return nil
 	}
-	return mistaken(kind, "tensor", slices.Concat(secondTensors, latentTensors))
+	return mistaken(kind, "tensor", second)
 }
 
 // mistaken refuses a name that is near to a known one, or by which models' configurations call what changes attention.

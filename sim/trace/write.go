@@ -76,27 +76,32 @@ func (t *Trace) items(dtype string) []item {
 	last := &lastLayer{trace: t}
 	for _, layer := range t.Layers {
 		a := t.At(layer)
-		add := func(kind string, rows, heads, dim, first int, of func(*Layer) [][]float32) {
-			name := fmt.Sprintf("layers.%d.%s", layer, kind)
-			items = append(items, item{
-				name, dtype,
-				[]int{rows, heads, dim},
-				int64(rows) * int64(heads) * int64(dim) * int64(rowBytes[dtype]),
-				func(w io.Writer) error {
-					l, err := last.read(layer)
-					if err != nil {
-						return err
-					}
-					return writeRows(w, name, dtype, of(l), dim, first)
-				},
+		add := func(kind string, shape []int, write func(w io.Writer, name string, l *Layer) error) {
+			name, n := fmt.Sprintf("layers.%d.%s", layer, kind), int64(rowBytes[dtype])
+			for _, d := range shape {
+				n *= int64(d)
+			}
+			items = append(items, item{name, dtype, shape, n, func(w io.Writer) error {
+				l, err := last.read(layer)
+				if err != nil {
+					return err
+				}
+				return write(w, name, l)
+			}})
+		}
+		rows := func(kind string, rows, heads, dim, first int, of func(*Layer) [][]float32) {
+			add(kind, []int{rows, heads, dim}, func(w io.Writer, name string, l *Layer) error {
+				return writeRows(w, name, dtype, of(l), dim, first)
 			})
 		}
-		add("q", t.Queries, a.QHeads, a.QKDim, t.FirstQuery(), func(l *Layer) [][]float32 { return l.Q })
-		if a.Borrows {
-			continue
+		rows("q", t.Queries, a.QHeads, a.QKDim, t.FirstQuery(), func(l *Layer) [][]float32 { return l.Q })
+		switch {
+		case a.Latent():
+			t.latentItems(a, dtype, add)
+		case !a.Borrows:
+			rows("k", t.Tokens, a.KVHeads, a.QKDim, 0, func(l *Layer) [][]float32 { return l.K })
+			rows("v", t.Tokens, a.KVHeads, a.VDim, 0, func(l *Layer) [][]float32 { return l.V })
 		}
-		add("k", t.Tokens, a.KVHeads, a.QKDim, 0, func(l *Layer) [][]float32 { return l.K })
-		add("v", t.Tokens, a.KVHeads, a.VDim, 0, func(l *Layer) [][]float32 { return l.V })
 	}
 	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(dtypeBits[b.dtype], dtypeBits[a.dtype]) })
 	return items

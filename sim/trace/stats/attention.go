@@ -46,15 +46,15 @@ func measureAttention(ctx context.Context, t *trace.Attention, l *trace.Layer, q
 func (a *attentionSums) addHead(t *trace.Attention, l *trace.Layer, h int, queries []int, rows [][]float64) {
 	d := t.QKDim
 	last := queries[len(queries)-1]
-	q, sees := make([]float32, 0, len(queries)*d), make([]kernel.Sight, len(queries))
+	q, sees := make([]float64, 0, len(queries)*t.KeyDim()), make([]kernel.Sight, len(queries))
 	for i, token := range queries {
-		q, sees[i] = append(q, query(l, h, token, d)...), kernel.Sight{Token: token, Rows: token + 1}
+		q, sees[i] = append(q, l.Reading(t, h, token, 1)...), kernel.Sight{Token: token, Rows: token + 1}
 		if token > l.FirstQuery {
 			a.query.add(cosine(query(l, h, token, d), query(l, h, token-1, d)))
 		}
 	}
 	rule := t.Rule(h)
-	logits, lse := kernel.LogitsExact(q, d, rule, l.K[h/(t.QHeads/t.KVHeads)][:(last+1)*d], nil, sees)
+	logits, lse := kernel.LogitsExact(q, t.KeyDim(), rule, l.K[h/(t.QHeads/t.KVHeads)][:(last+1)*t.KeyDim()], nil, sees)
 	for i := range sees {
 		n := sees[i].Rows
 		p := logits[i*(last+1) : i*(last+1)+n]
@@ -95,12 +95,12 @@ func measureNeedles(ctx context.Context, t *trace.Header, l *trace.Layer, layer 
 		}
 	}
 	a := t.At(layer)
-	count, group, d := min(o.Queries, len(asked)), a.QHeads/a.KVHeads, a.QKDim
+	count, group, d := min(o.Queries, len(asked)), a.QHeads/a.KVHeads, a.KeyDim()
 	masses := make([]mean, count)
 	pool.Run(count, func(_, i int) {
 		n := asked[i*len(asked)/count]
 		for h := n.KVHead * group; h < (n.KVHead+1)*group && ctx.Err() == nil; h++ {
-			logits, lse := kernel.LogitsExact(query(l, h, n.Query, d), d, a.Rule(h), l.K[n.KVHead][:(n.Query+1)*d], nil, kernel.Sights(n.Query, 1))
+			logits, lse := kernel.LogitsExact(l.Reading(a, h, n.Query, 1), d, a.Rule(h), l.K[n.KVHead][:(n.Query+1)*d], nil, kernel.Sights(n.Query, 1))
 			masses[i].add(math.Exp(logits[n.Key]-lse[0]), true)
 		}
 	})

@@ -71,7 +71,7 @@ func measureReturns(ctx context.Context, t *trace.Attention, l *trace.Layer, tok
 // addHead counts one query head, batch by batch, so that no more than queryBatch rows of its attention
 // are held.
 func (c *returnCounts) addHead(ctx context.Context, t *trace.Attention, l *trace.Layer, h, tokens int) {
-	d, k := t.QKDim, l.K[h/(t.QHeads/t.KVHeads)]
+	d, k := t.KeyDim(), l.K[h/(t.QHeads/t.KVHeads)]
 	last := make([]int, tokens) // step at which each key was last important; -1 is before the first query held
 	for i := range min(l.FirstQuery, tokens) {
 		last[i] = -1
@@ -79,9 +79,8 @@ func (c *returnCounts) addHead(ctx context.Context, t *trace.Attention, l *trace
 	for lo := l.FirstQuery; lo < tokens && ctx.Err() == nil; lo += queryBatch {
 		hi := min(lo+queryBatch, tokens)
 		sees := kernel.Sights(lo, hi-lo)
-		q := l.Q[h][(lo-l.FirstQuery)*d : (hi-l.FirstQuery)*d]
 		rule := t.Rule(h)
-		logits, lse := kernel.LogitsExact(q, d, rule, k[:hi*d], nil, sees)
+		logits, lse := kernel.LogitsExact(l.Reading(t, h, lo, hi-lo), d, rule, k[:hi*d], nil, sees)
 		for s, sees := range sees {
 			c.addQuery(logits[s*hi:s*hi+sees.Rows], rule.First(sees.Token), lse[s], last)
 		}

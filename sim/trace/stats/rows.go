@@ -24,7 +24,7 @@ type layerRows struct {
 
 // measureRows fills in the rank and drift of keys and values.
 func measureRows(t *trace.Header, a *trace.Attention, l *trace.Layer, tokens int, pool *kernel.Pool, f *Figures) (*layerRows, error) {
-	heads, dims := [][][]float32{l.V, l.K}, []int{a.VDim, a.QKDim, a.QKDim}
+	heads, dims := [][][]float32{l.V, l.K}, []int{a.ValueDim(), a.KeyDim(), a.KeyDim()}
 	unrotated := l.K
 	if len(a.Rope.InvFreq) > 0 {
 		unrotated = unrotate(t, a, l, tokens, pool)
@@ -42,8 +42,8 @@ func measureRows(t *trace.Header, a *trace.Attention, l *trace.Layer, tokens int
 	}
 	together(pool, append(tasks,
 		func() { rows.centered = center(v) },
-		func() { f.KeyCosine64 = driftCosine(unrotated, tokens, a.QKDim) },
-		func() { f.ValueCosine64 = driftCosine(l.V, tokens, a.VDim) }))
+		func() { f.KeyCosine64 = driftCosine(unrotated, tokens, a.KeyDim()) },
+		func() { f.ValueCosine64 = driftCosine(l.V, tokens, a.ValueDim()) }))
 	var err error
 	if f.Spectra, err = measureSpectra(grams, pool); err != nil {
 		return nil, err
@@ -57,15 +57,15 @@ func measureRows(t *trace.Header, a *trace.Attention, l *trace.Layer, tokens int
 	return rows, nil
 }
 
-// unrotate returns the keys [kv_head][tokens*QKDim] as they were before the rotary embedding, its factor
+// unrotate returns the keys [kv_head][tokens*KeyDim] as they were before the rotary embedding, its factor
 // taken out of their lengths.
 func unrotate(t *trace.Header, a *trace.Attention, l *trace.Layer, tokens int, pool *kernel.Pool) [][]float32 {
-	rope := kernel.Rope{InvFreq: a.Rope.InvFreq, GPTJ: a.Rope.Style == "gptj"}
+	rope, width := a.KernelRope(), a.KeyDim()
 	keys := make([][]float32, a.KVHeads)
 	pool.Run(len(keys), func(_, j int) {
 		keys[j] = slices.Clone(l.K[j])
 		for i := range tokens {
-			row := keys[j][i*a.QKDim : (i+1)*a.QKDim]
+			row := keys[j][i*width : (i+1)*width]
 			rope.Rotate(row, -float64(i+t.PositionOffset))
 			if a.RopeFactor != 1 {
 				shorten(row, rope, a.RopeFactor)

@@ -135,7 +135,7 @@ func widest(t *trace.Header) int {
 	n := 0
 	for i := range t.Attention {
 		a := &t.Attention[i]
-		n = max(n, a.KVHeads*max(a.QKDim, a.VDim))
+		n = max(n, a.KVHeads*max(a.KeyDim(), a.ValueDim()))
 	}
 	return n
 }
