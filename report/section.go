@@ -65,6 +65,7 @@ func (s section) heading() string {
 // them read a window or a chunk of the keys alone:
 //
 //	8 query / 1 to 4 KV heads of 64, window 512 in 5 layers
+//	16 query / 1 KV heads of 192, values of 128, latents in 27 layers
 func shapeText(r record.Record) string {
 	width := extent(r.HeadDim, r.Shapes, func(s record.Shape) int { return s.QKDim })
 	text := fmt.Sprintf("%s query / %s KV heads of %s",
@@ -74,6 +75,9 @@ func shapeText(r record.Record) string {
 		if values := extent(r.VDim, r.Shapes, func(s record.Shape) int { return s.VDim }); values != width {
 			text += ", values of " + values
 		}
+	}
+	if n := countLatent(r.Shapes); n > 0 {
+		text += fmt.Sprintf(", latents in %s", layersText(n))
 	}
 	return text +
 		ringText(r.Shapes, ", window %s in %s", func(s record.Shape) int { return s.Window }) +
@@ -104,11 +108,25 @@ func ringText(shapes []record.Shape, format string, of func(record.Shape) int) s
 	if len(ringed) == 0 {
 		return ""
 	}
-	layers := "1 layer"
-	if len(ringed) > 1 {
-		layers = fmt.Sprintf("%d layers", len(ringed))
+	return fmt.Sprintf(format, extent(nil, ringed, of), layersText(len(ringed)))
+}
+
+// countLatent is how many layers cache latents.
+func countLatent(shapes []record.Shape) (n int) {
+	for _, s := range shapes {
+		if s.Latent {
+			n++
+		}
 	}
-	return fmt.Sprintf(format, extent(nil, ringed, of), layers)
+	return n
+}
+
+// layersText is a number of layers.
+func layersText(n int) string {
+	if n == 1 {
+		return "1 layer"
+	}
+	return fmt.Sprintf("%d layers", n)
 }
 
 // traceText names a trace and the model that it was recorded from.

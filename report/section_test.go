@@ -65,6 +65,10 @@ func TestShapeText(t *testing.T) {
 			QHeads: new(8), HeadDim: new(64), VDim: new(64),
 			Shapes: []record.Shape{shape(8, 4, 64, 64, 0, 0), shape(8, 1, 64, 64, 0, 0)},
 		}, "8 query / 1 to 4 KV heads of 64"},
+		{"latents", record.Record{
+			QHeads: new(16), KVHeads: new(1), HeadDim: new(192), VDim: new(128),
+			Shapes: []record.Shape{{QHeads: 16, KVHeads: 1, QKDim: 192, VDim: 128, Latent: true}},
+		}, "16 query / 1 KV heads of 192, values of 128, latents in 1 layer"},
 		{"nothing known", record.Record{}, "unknown query / unknown KV heads of unknown"},
 	} {
 		if got := shapeText(c.r); got != c.want {

@@ -20,6 +20,9 @@ var shapeTraits = []trait{
 	{text: func(a *trace.Attention) string { return fmt.Sprintf("%d query heads", a.QHeads) }},
 	{text: func(a *trace.Attention) string { return fmt.Sprintf("%d KV heads", a.KVHeads) }},
 	{text: widthText},
+	{none: "keys and values", text: func(a *trace.Attention) string {
+		return textIf(a.Latent(), fmt.Sprintf("latents of %d and a shared key of %d", a.Rank, a.SharedDim))
+	}},
 }
 
 // attentionTraits are what attention does beside products and softmax.

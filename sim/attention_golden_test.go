@@ -11,7 +11,7 @@ import (
 
 // models are traces of tiny models with random weights, whose own attention outputs stand beside their queries, keys and
 // values (testdata/goldens/attention/capture.py).
-var models = []string{"gemma2", "gemma3_text", "gemma4", "gpt_oss", "llama4", "mistral_sliding"}
+var models = []string{"deepseek_v3", "gemma2", "gemma3_text", "gemma4", "gpt_oss", "llama4", "mistral_sliding"}
 
 // modelTrace opens one of them, with the outputs of a layer, [q_head][queries*v_dim].
 func modelTrace(t *testing.T, name string) (*trace.Trace, func(layer int) [][]float32) {

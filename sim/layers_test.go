@@ -17,6 +17,7 @@ var unlike = []string{
 	"synth:layers=4,q_heads=4,kv_heads=4,head_dim=32,v_dim=64,alibi=1,rope=0",
 	"synth:layers=4,q_heads=4,kv_heads=4,head_dim=64,window=24,full_every=2,window_kv_heads=2,window_head_dim=32,sinks=1",
 	"synth:layers=4,q_heads=4,kv_heads=2,head_dim=32,window=200,chunk=48",
+	"synth:layers=4,q_heads=4,head_dim=64,v_dim=32,latent=64,latent_rope=64,window=24,full_every=2,sinks=1,softcap=20",
 }
 
 // TestUnlikeLayers runs every pipeline on layers of every kind: it applies or says why not, and layers that it leaves

@@ -19,7 +19,7 @@ type projection struct {
 	x, y     []float32 // [query head][channels]
 	multiply func(worker, j int)
 
-	scratch       []*kernel.Scratch     // [worker] of an Up
+	scratch       []*kernel.Scratch      // [worker] of an Up
 	toRow, toHead func(worker, head int) // its products
 }
 

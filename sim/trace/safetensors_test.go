@@ -276,6 +276,9 @@ func FuzzSafetensors(f *testing.F) {
 		meta["rope_theta"], meta["layers"] = "10000", `{"2":{"window":3,"rope_theta":null},"5":{"softcap":30.5}}`
 		arrays["layers.2.sinks"], arrays["layers.5.rope_inv_freq"] = floats(1, 2, 3, 4), floats(4, 3, 2, 1)
 		f.Add(safetensorsOf(meta, arrays))
+		meta, arrays = latents(dtype)
+		meta["rope_theta"] = "10000"
+		f.Add(safetensorsOf(meta, arrays))
 	}
 	f.Add(withHeader(`{"layers.0.q":{"dtype":"F32","shape":[1,1,1],"data_offsets":[0,4]}}`, make([]byte, 4)))
 	f.Add(binary.LittleEndian.AppendUint64(nil, math.MaxInt64))

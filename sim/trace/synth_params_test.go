@@ -100,7 +100,7 @@ func FuzzSynthSpec(f *testing.F) {
 	for _, s := range []string{
 		"synth", "synth:layers=2,tokens=1k", "synth:sink=0.5,theta=1e4,rank=0.33", "synth:text=3,,model=2", "synth:drift=0x1p-2",
 		"synth:window=64,full_every=2,window_kv_heads=2,window_head_dim=32,v_dim=24,sinks=1", "synth:alibi=1,rope=0,softcap=30,scale=2",
-		"synth:chunk=8,full_every=3,nope_full=1,window_theta=1e6",
+		"synth:chunk=8,full_every=3,nope_full=1,window_theta=1e6", "synth:latent=32,q_heads=2,latent_rope=16,window_head_dim=32,full_every=2",
 	} {
 		f.Add(s)
 	}
@@ -118,7 +118,7 @@ func FuzzSynthSpec(f *testing.F) {
 			t.Fatalf("%q: %v", spec, err)
 		}
 		last := tr.Attention[tr.NumLayers-1]
-		if last.QHeads*last.QKDim+last.RowNumbers() > 1<<12 {
+		if last.QHeads*last.QKDim+last.RowNumbers() > 1<<12 || last.QHeads*last.Rank*(last.QKDim+last.VDim) > 1<<20 {
 			return
 		}
 		l, err := tr.Read(tr.NumLayers-1, min(4, tr.Tokens), 0)

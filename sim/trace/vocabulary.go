@@ -41,7 +41,7 @@ const freePrefix = "x_"
 var (
 	rowTensors    = []string{"q", "k", "v"}
 	secondTensors = []string{"rope_inv_freq", "sinks", "alibi"} // that version 1 does not have
-	latentTensors = []string{"c", "k_rope", "w_uk", "w_uv"}       // of latent layers, which version 1 does not have
+	latentTensors = []string{"c", "k_rope", "w_uk", "w_uv"}     // of latent layers, which version 1 does not have
 )
 
 const (
