@@ -76,7 +76,7 @@ func (p *Pipeline) Leaves(c Cell) bool {
 }
 
 // errOwnLatents refuses what would make a layer's heads, or layers, share rows, or make latents of them.
-var errOwnLatents = errors.New("the model caches latents: one row a token for all heads of a layer, by its own weights; what shares heads or layers, or makes latents, does not apply")
+var errOwnLatents = errors.New("the model caches latents: one row a token for all heads of a layer, by its own weights")
 
 // fit is the cell after a step, or the reason why it does not apply.
 func (p *Pipeline) fit(step int, c Cell) (Cell, error) {
