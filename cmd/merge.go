@@ -15,6 +15,8 @@ import (
 type mergeFlags struct {
 	out, format string
 	noPlots     bool
+	force       bool
+	view        report.View
 }
 
 func newMergeCmd(s *system) *cobra.Command {
@@ -27,11 +29,18 @@ have made. It refuses shards that are missing, twice or unfinished, and those wh
 flags differ.`,
 		Example: "  kvgauge merge part0 part1 part2 part3 --out results",
 		Args:    arguments(1, maxShards),
-		RunE:    func(_ *cobra.Command, args []string) error { return runMerge(s, args, f) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkView(c.Flags(), f.view); err != nil {
+				return err
+			}
+			return runMerge(s, args, f)
+		},
 	}
 	c.Flags().StringVar(&f.out, "out", "", "output `directory`")
 	enumFlag(c, &f.format, "format", "table", report.Formats(), "what stdout shows: ")
 	c.Flags().BoolVar(&f.noPlots, "no-plots", false, "skip the plots")
+	c.Flags().BoolVar(&f.force, "force", false, "drop the run that --out holds, whatever it was asked for")
+	viewFlags(c, &f.view)
 	return c
 }
 
@@ -59,11 +68,7 @@ func runMerge(s *system, dirs []string, f *mergeFlags) error {
 	if err != nil {
 		return err
 	}
-	open := record.NewFolder
-	if record.CheckFolder(f.out, false) != nil {
-		open = record.ResumeFolder // the same merge, cut short: its records are the first of these
-	}
-	folder, err := open(f.out, m)
+	folder, err := f.open(m)
 	if err != nil {
 		return record.InPath("out", err)
 	}
@@ -80,7 +85,23 @@ func runMerge(s *system, dirs []string, f *mergeFlags) error {
 	for _, note := range notes {
 		fmt.Fprintln(s.err, note)
 	}
-	return finish(s, folder, f.out, records, f.noPlots, f.format)
+	return finish(s, folder, f.out, records, f.noPlots, s.reportOptions(f.format, f.view))
+}
+
+// open opens the folder of the merge, or goes on with the same one that was cut short, whose records are the first of these.
+func (f *mergeFlags) open(m record.Manifest) (*record.Folder, error) {
+	if held, err := record.ReadManifest(f.out); err == nil && held.Finished == nil && !f.force {
+		return record.ResumeFolder(f.out, m)
+	}
+	return record.NewFolder(f.out, m, overOf(f.force))
+}
+
+// overOf is what --force lets a command do with a run that its folder holds.
+func overOf(force bool) record.Over {
+	if force {
+		return record.Force
+	}
+	return record.Same
 }
 
 // sameFolder reports whether both paths lead to one folder.

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -22,11 +23,13 @@ type progress struct {
 	bar     *mpb.Bar
 	refresh chan any
 	name    string
+	began   time.Time
+	first   int // cells that were done before
 }
 
 // newProgress starts what --progress asks for, the first so many cells being done: auto shows a bar on a terminal.
 func newProgress(s *system, mode string, cells []sim.Cell, done int) *progress {
-	p := &progress{system: s, cells: cells, n: done}
+	p := &progress{system: s, cells: cells, n: done, first: done, began: s.now()}
 	switch {
 	case mode == "off" || mode == "auto" && !s.errTTY:
 	case !s.errTTY:
@@ -57,14 +60,33 @@ func (p *progress) done(r record.Record) {
 	}
 }
 
-// show draws the bar with the name of the cell that comes next.
+// show draws the bar with the name of the cell that comes next, and the time left.
 func (p *progress) show() {
 	p.name = ""
 	if p.n < len(p.cells) {
 		c := p.cells[p.n]
-		p.name = fmt.Sprintf("%s %d %s", c.Trace.Name, c.SeqLen, c.Pipeline.Name)
+		p.name = fmt.Sprintf("%s%s %d %s", p.left(), c.Trace.Name, c.SeqLen, c.Pipeline.Name)
 	}
 	p.refresh <- nil
+}
+
+// left is the time left, if the cells to come take as long for their multiplications as those that this run has done: "" where
+// it has done none.
+func (p *progress) left() string {
+	var done, open int64
+	for i, c := range p.cells {
+		switch {
+		case i >= p.n:
+			open += c.Work
+		case i >= p.first:
+			done += c.Work
+		}
+	}
+	if done == 0 {
+		return ""
+	}
+	left := time.Duration(float64(p.system.now().Sub(p.began)) * float64(open) / float64(done))
+	return left.Round(time.Second).String() + " left, "
 }
 
 // close removes the bar.

@@ -30,7 +30,7 @@ func TestReadmeExternal(t *testing.T) {
 	t.Chdir(t.TempDir())
 	run := func(args ...string) record.Record {
 		t.Helper()
-		args = append([]string{"run", "--trace", trace, "--lengths", "320", "--no-latency", "--no-plots"}, args...)
+		args = append([]string{"run", "--trace", trace, "--lengths", "320", "--no-latency", "--no-plots", "--force"}, args...)
 		out, err := exec.Command("kvgauge", args...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("kvgauge %s: %v: %s", strings.Join(args, " "), err, out)

@@ -3,8 +3,11 @@ package cmd
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"kvgauge/report"
 	"kvgauge/sim/record"
@@ -12,6 +15,7 @@ import (
 
 func newReportCmd(s *system) *cobra.Command {
 	var format, plots string
+	var view report.View
 	c := &cobra.Command{
 		Use:   "report DIR",
 		Short: "Print tables and draw plots again from records, nothing re-measured",
@@ -19,9 +23,12 @@ func newReportCmd(s *system) *cobra.Command {
   kvgauge report kvgauge-out --format markdown
   kvgauge report kvgauge-out/records.jsonl --plots pictures`,
 		Args: arguments(1, 1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			records, err := record.Load(args[0])
 			if err != nil {
+				return err
+			}
+			if err := checkView(c.Flags(), view); err != nil {
 				return err
 			}
 			if plots != "" {
@@ -38,10 +45,32 @@ func newReportCmd(s *system) *cobra.Command {
 					}
 				}
 			}
-			return report.Write(s.out, records, s.reportOptions(format))
+			return report.Write(s.out, records, s.reportOptions(format, view))
 		},
 	}
 	enumFlag(c, &format, "format", "table", report.Formats(), "")
+	viewFlags(c, &view)
 	c.Flags().StringVar(&plots, "plots", "", "draw the plots into this `directory`")
 	return c
+}
+
+// viewFlags declares the flags that say what of the records a table shows.
+func viewFlags(c *cobra.Command, v *report.View) {
+	c.Flags().StringVar(&v.Sort, "sort", "", "order of the table's rows: a `column`, best first (default the front of bytes and error, then by error)")
+	c.Flags().IntVar(&v.Top, "top", 0, "`rows` of a table, at most (default 11)")
+	c.Flags().BoolVar(&v.AllRows, "all-rows", false, "all rows of a table, with footnotes")
+	c.Flags().BoolVar(&v.AllLengths, "all-lengths", false, "tables of all lengths, not of each trace's longest alone")
+	c.MarkFlagsMutuallyExclusive("top", "all-rows")
+	_ = c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(report.SortColumns(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// checkView refuses a view of no column, or of less than a row.
+func checkView(flags *pflag.FlagSet, v report.View) error {
+	switch {
+	case v.Sort != "" && !slices.Contains(report.SortColumns(), v.Sort):
+		return wrong("sort", v.Sort, "want one of %s", strings.Join(report.SortColumns(), ", "))
+	case flags.Changed("top") && v.Top < 1:
+		return wrong("top", v.Top, "want 1 or more rows")
+	}
+	return nil
 }

@@ -52,8 +52,8 @@ func (s *system) getenv(name string) string {
 }
 
 // reportOptions fits a report to the terminal.
-func (s *system) reportOptions(format string) report.Options {
-	o := report.Options{Format: format, Width: s.width}
+func (s *system) reportOptions(format string, v report.View) report.Options {
+	o := report.Options{Format: format, Width: s.width, View: v}
 	if s.outTTY {
 		o.Color = colorprofile.Env(s.env) > colorprofile.Ascii
 	}

@@ -44,26 +44,36 @@ type runFlags struct {
 	noLatency bool
 	noPlots   bool
 	progress  string
+	force     bool
+	view      report.View
 }
 
 func newRunCmd(s *system) *cobra.Command {
+	c, _ := newRunFlags(s)
+	return c
+}
+
+// newRunFlags makes the command with the flags that it reads.
+func newRunFlags(s *system) (*cobra.Command, *runFlags) {
 	f := &runFlags{}
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Measure pipelines of methods on traces: records, tables and plots",
 		Long: `Run replays each trace through each pipeline at each sequence length and measures cache bytes,
-latency and attention-output error against float64 attention over the whole cache. The table goes to
-stdout; records.jsonl, run.json, the summaries and the plots go to --out.
+latency and attention-output error against float64 attention over the whole cache. A verdict and the first
+rows of each trace's longest length go to stdout; records.jsonl, run.json, the summaries, with all lengths and
+rows, and the plots go to --out.
 
 A pipeline is one or more methods joined by +, applied left to right, with parameters after a colon:
 gqa:heads=2+snapkv:budget=128,window=16. kvgauge list methods shows what there is; the names of sets
-(seed, all, or a family such as eviction) stand for several pipelines.
+(default, seed, all, or a family such as eviction) stand for several pipelines. In the set default a budget that is
+a share is one of bytes: 25% sets each such method to a quarter of the full cache's.
 
 With --at-bytes every pipeline gets a cache of the same size: its knob (entries, rank, heads, bits; one that
 the pipeline names itself stays) is set to the largest cache that is not above it, and the table ranks the
 errors. --windows averages the error over several prefixes, with an interval. --external adds a result that
 was made elsewhere: kept positions or reconstructed rows, in a safetensors file for each length, and each window.`,
-		Example: `  # every seed method on the built-in traces, 128 tokens to the whole trace
+		Example: `  # the methods that answer most questions on the built-in traces, 128 tokens to the whole trace
   kvgauge run
 
   # one method over budgets, on one trace at one length, no files but the table
@@ -84,14 +94,21 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
   kvgauge run --shard 0/8 --print slurm | sh`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := checkView(c.Flags(), f.view); err != nil {
+				return err
+			}
 			if f.print != "" {
 				return printJob(s, f, c.Flags())
 			}
-			return runRun(c.Context(), s, f, manifestOf(s, c.Flags()))
+			f, flags, err := f.resumed(s, c.Flags())
+			if err != nil {
+				return err
+			}
+			return runRun(c.Context(), s, f, manifestOf(s, flags))
 		},
 	}
 	fl := c.Flags()
-	fl.StringArrayVar(&f.methods, "methods", []string{"seed"}, "`pipelines` or set names, comma-separated; repeatable")
+	fl.StringArrayVar(&f.methods, "methods", []string{method.DefaultSet}, "`pipelines` or set names, comma-separated; repeatable")
 	fl.StringVar(&f.lengths, "lengths", "", "sequence `lengths`, such as 512,4k or 512..8k (default powers of two from 128, and the whole trace)")
 	fl.StringVar(&f.budget, "budget", "25%", "default `budgets` of methods that name none: counts or shares of the sequence")
 	fl.StringVar(&f.atBytes, "at-bytes", "", "set every pipeline's cache to this `size`: a share of full (25%) or bytes (64MiB)")
@@ -113,17 +130,20 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	fl.IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "`number` of goroutines that compute")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the cells with the memory and time that half a second of trials tells")
 	fl.StringVar(&f.shard, "shard", "", "measure part `i/n` of the cells only, i from 0; kvgauge merge joins the parts")
-	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out, where there is one")
+	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out, where there is one; alone it takes the arguments from its run.json")
 	fl.StringVar(&f.out, "out", "kvgauge-out", "output `directory`")
 	fl.BoolVar(&f.noPlots, "no-plots", false, "skip the plots")
 	enumFlag(c, &f.print, "print", "", engines(), "print a job of n parts (that of --shard, default 4), measure nothing: ")
 	enumFlag(c, &f.format, "format", "table", report.Formats(), "what stdout shows: ")
+	fl.BoolVar(&f.force, "force", false, "drop the run that --out holds, whatever it was asked for")
+	viewFlags(c, &f.view)
 	enumFlag(c, &f.progress, "progress", "auto", []string{"auto", "on", "off"}, "progress on stderr: ")
 	c.MarkFlagsMutuallyExclusive("at-bytes", "budget") // it sets the budgets itself
+	c.MarkFlagsMutuallyExclusive("resume", "force")
 	_ = c.RegisterFlagCompletionFunc("methods", completeMethods)
 	_ = c.RegisterFlagCompletionFunc("trace", completeTraces)
 	_ = c.RegisterFlagCompletionFunc("calibrate", completeTraces)
-	return c
+	return c, f
 }
 
 // What a flag decides, beside what its command does.

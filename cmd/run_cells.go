@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -29,7 +30,7 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 	if f.dryRun && o.AtBytes == nil {
 		return printPlan(ctx, s, plan, in.traces, resident, !f.noPlots)
 	}
-	if err := record.CheckFolder(f.out, f.resume); err != nil && !f.dryRun {
+	if err := record.CheckFolder(f.out, m, f.over()); err != nil && !f.dryRun {
 		return record.InOption("out", err)
 	}
 	s.leaves("nothing was written")
@@ -75,13 +76,21 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 	if err != nil {
 		return err
 	}
-	return finish(s, folder, f.out, records, f.noPlots, f.format)
+	return finish(s, folder, f.out, records, f.noPlots, s.reportOptions(f.format, f.view))
+}
+
+// over is what the run may do with one that its folder holds.
+func (f *runFlags) over() record.Over {
+	if f.resume {
+		return record.Resume
+	}
+	return overOf(f.force)
 }
 
 // openFolder opens the folder of a new run, or of one that goes on, and returns the records in it.
 func openFolder(f *runFlags, m record.Manifest, s *sim.Sweep) (*record.Folder, []record.Record, error) {
 	if !f.resume {
-		folder, err := record.NewFolder(f.out, m)
+		folder, err := record.NewFolder(f.out, m, f.over())
 		return folder, nil, err
 	}
 	folder, err := record.ResumeFolder(f.out, m)
@@ -104,15 +113,17 @@ func openFolder(f *runFlags, m record.Manifest, s *sim.Sweep) (*record.Folder, [
 }
 
 // finish writes the reports of a run whose records are all there, marks it as finished and prints it.
-func finish(s *system, folder *record.Folder, dir string, records []record.Record, noPlots bool, format string) error {
-	if err := writeOutputs(folder, dir, records, noPlots); err != nil {
+func finish(s *system, folder *record.Folder, dir string, records []record.Record, noPlots bool, o report.Options) error {
+	pictures, err := writeOutputs(folder, dir, records, noPlots)
+	if err != nil {
 		return fmt.Errorf(record.Opt+"out: %w", err)
 	}
 	if err := folder.Finish(s.now()); err != nil {
 		return fmt.Errorf(record.Opt+"out: %w", err)
 	}
 	s.leaves("")
-	if err := report.Write(s.out, records, s.reportOptions(format)); err != nil {
+	fmt.Fprintf(s.err, "wrote %s: %s\n", dir, written(records, pictures))
+	if err := report.Write(s.out, records, o); err != nil {
 		return err
 	}
 	return failures(records)
@@ -132,22 +143,32 @@ func manifestOf(s *system, flags *pflag.FlagSet) record.Manifest {
 	return m
 }
 
+// written names the files of a finished run.
+func written(records []record.Record, pictures []report.Picture) string {
+	files := []string{fmt.Sprintf("%s (%d records)", record.RecordsFile, len(records)), record.ManifestFile, "summary.md", "summary.csv"}
+	for _, p := range pictures {
+		if p.Skipped == "" {
+			files = append(files, p.Name)
+		}
+	}
+	return strings.Join(files, ", ")
+}
+
 // writeOutputs writes the summaries and the plots into dir, which is the folder's.
-func writeOutputs(folder *record.Folder, dir string, records []record.Record, noPlots bool) error {
+func writeOutputs(folder *record.Folder, dir string, records []record.Record, noPlots bool) ([]report.Picture, error) {
 	for name, format := range map[string]string{"summary.md": "markdown", "summary.csv": "csv"} {
 		var b bytes.Buffer
 		if err := report.Write(&b, records, report.Options{Format: format}); err != nil {
-			return err
+			return nil, err
 		}
 		if err := folder.WriteFile(name, b.Bytes()); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if noPlots {
-		return nil
+		return nil, nil
 	}
-	_, err := report.WritePlots(dir, records)
-	return err
+	return report.WritePlots(dir, records)
 }
 
 // failures is the error of a run some of whose cells failed.

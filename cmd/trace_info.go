@@ -97,7 +97,7 @@ func runTraceInfo(ctx context.Context, s *system, name string, f *infoFlags) err
 			return err
 		}
 	}
-	return report.WriteStats(s.out, t, measured, s.reportOptions(f.format))
+	return report.WriteStats(s.out, t, measured, s.reportOptions(f.format, report.View{}))
 }
 
 // sayDoubts holds the trace against the outputs that it holds, of all queries, and says on stderr where they are off.

@@ -13,6 +13,7 @@ type Options struct {
 	Format string // one of Formats
 	Color  bool   // the table may use ANSI escapes
 	Width  int    // columns of the terminal, which the table fits; 0 is no limit
+	View          // what the table shows
 }
 
 // formats are the output formats in the order of help texts; the first is the default.

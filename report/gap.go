@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"math"
 
 	"kvgauge/sim/record"
@@ -15,7 +16,7 @@ func (s section) gaps() map[string]gapOf {
 	all := map[string]gapOf{}
 	for _, r := range s.records {
 		key := s.rivals(r)
-		if !isBound(r) || r.Error == nil || key == "" || s.equalBytes() && (r.Family != bound || budgetKey(r.Pipeline) == "") {
+		if !isBound(r) || r.Error == nil || key == "" || r.TargetBytes != nil && (r.Family != bound || budgetKey(r.Pipeline) == "") {
 			continue
 		}
 		e := r.Error.RelL2
@@ -32,8 +33,8 @@ func (s section) gaps() map[string]gapOf {
 // stages; "" where a pipeline has no budget.
 func (s section) rivals(r record.Record) string {
 	switch {
-	case s.equalBytes():
-		return "equal bytes"
+	case r.TargetBytes != nil:
+		return fmt.Sprintf("%d bytes", *r.TargetBytes)
 	case r.Family == external:
 		return s.sizeKey(r)
 	}

@@ -15,30 +15,33 @@ type cell struct {
 // layout is a section as text, before it is fitted to an output.
 type layout struct {
 	heading string
-	verdict string // "" where no error was measured
+	verdict []string // lines; none where no error was measured
 	columns []column
+	front   []bool   // [row] it is on the front of bytes and error
 	names   []string // [row] pipelines with the markers of their footnotes
+	hidden  int      // rows that are not here
 	rows    [][]cell // [row][column]
 }
 
-// layOut turns a section into text. Columns that nothing was measured for are left out; footnotes go to n.
-func layOut(s section, n *notes) layout {
-	l := layout{heading: s.heading() + n.markers(ofTrace(s)), verdict: verdict(s)}
-	places := s.standings()
-	if s.equalBytes() {
-		s = s.byPlace(places)
+// layOut turns a section into text, all rows in the order of a view and the first of them at most so many. Columns that
+// nothing was measured for are left out; footnotes go to n, which may be nil.
+func layOut(s section, v View, n *notes) layout {
+	l := layout{heading: s.heading() + n.markers("", ofTrace(s)), verdict: verdict(s)}
+	places, front, show := s.standings(), s.front(), v.rows(len(s.records))
+	s = v.ordered(s, front)
+	l.hidden = len(s.records) - show
+	for _, r := range s.records[:show] {
+		l.front = append(l.front, front[r.Pipeline])
+		l.names = append(l.names, oneLine(r.Pipeline)+n.markers(r.Pipeline, ofRecord(r)))
 	}
-	for _, r := range s.records {
-		l.names = append(l.names, oneLine(r.Pipeline)+n.markers(ofRecord(r)))
-	}
-	l.rows = make([][]cell, len(s.records))
+	l.rows = make([][]cell, show)
 	for _, c := range s.columns(places) {
-		cells := c.cells(s.records)
+		cells := c.cells(s.records) // all: the best may be hidden
 		if cells == nil {
 			continue
 		}
 		l.columns = append(l.columns, c)
-		for i := range cells {
+		for i := range l.rows {
 			l.rows[i] = append(l.rows[i], cells[i])
 		}
 	}

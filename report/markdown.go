@@ -15,15 +15,23 @@ func writeMarkdown(w io.Writer, records []record.Record, _ Options) error {
 	n := &notes{}
 	var layouts []layout
 	for _, s := range sections(records) {
-		l := layOut(s, n)
+		l := layOut(s, View{AllRows: true}, n)
 		layouts = append(layouts, l)
-		fmt.Fprintf(b, "## %s\n\n| pipeline |", escapeMarkdown(l.heading))
+		fmt.Fprintf(b, "## %s\n\n", escapeMarkdown(l.heading))
+		for _, line := range l.verdict {
+			fmt.Fprintf(b, "%s\n\n", escapeMarkdown(line))
+		}
+		fmt.Fprint(b, "| pipeline |")
 		for _, c := range l.columns {
 			fmt.Fprintf(b, " %s |", escapeMarkdown(c.name))
 		}
 		fmt.Fprintf(b, "\n| :--- |%s\n", strings.Repeat(" ---: |", len(l.columns)))
 		for i, name := range l.names {
-			fmt.Fprintf(b, "| %s |", escapeMarkdown(name))
+			mark := ""
+			if l.front[i] {
+				mark = frontMark + " "
+			}
+			fmt.Fprintf(b, "| %s |", escapeMarkdown(mark+name))
 			for _, c := range l.rows[i] {
 				if c.best {
 					fmt.Fprintf(b, " **%s** |", escapeMarkdown(c.text))
@@ -33,19 +41,16 @@ func writeMarkdown(w io.Writer, records []record.Record, _ Options) error {
 			}
 			fmt.Fprintln(b)
 		}
-		if l.verdict != "" {
-			fmt.Fprintf(b, "\n%s\n", escapeMarkdown(l.verdict))
-		}
 		fmt.Fprintln(b)
 	}
 	fmt.Fprint(b, "## Notes\n\n")
-	for i, text := range n.texts {
-		fmt.Fprintf(b, "- \\[%d\\] %s\n", i+1, escapeMarkdown(text))
+	for i, c := range n.causes {
+		fmt.Fprintf(b, "- \\[%d\\] %s\n", i+1, escapeMarkdown(c.text()))
 	}
 	for _, text := range glossary(layouts) {
 		fmt.Fprintf(b, "- %s\n", escapeMarkdown(text))
 	}
-	fmt.Fprintln(b, "- bold: best of its column, the full cache and bounds apart; -: not measured")
+	fmt.Fprintf(b, "- %s: %s; bold: best of its column, the full cache and bounds apart; -: not measured\n", escapeMarkdown(frontMark), aboutFront)
 	for _, text := range general(records) {
 		fmt.Fprintf(b, "- %s\n", escapeMarkdown(text))
 	}

@@ -10,7 +10,7 @@ func TestMarkdownEscapes(t *testing.T) {
 	records := pick(goldenRecords(), "snapkv:budget=25%")[:1]
 	records[0].Pipeline = "a|b*c_d`<e>"
 	out := string(write(t, records, Options{Format: "markdown"}))
-	if want := "| a\\|b\\*c\\_d\\`&lt;e&gt; "; !strings.Contains(out, want) {
+	if want := "| &gt; a\\|b\\*c\\_d\\`&lt;e&gt; "; !strings.Contains(out, want) {
 		t.Errorf("no %q in\n%s", want, out)
 	}
 	bars := -1

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,9 +21,40 @@ const (
 	noteBounds    = "Pipelines of family bound are no methods: they say what a policy could reach, or must beat."
 )
 
-// notes collects the footnotes of rows, each text once, numbered from 1 in order of appearance.
-type notes struct {
-	texts []string
+// notes collects the footnotes of rows, one for each cause, numbered from 1 in order of appearance.
+type notes struct{ causes []cause }
+
+// cause is what several footnotes have in common: all but their figures and pipelines.
+type cause struct {
+	key   string
+	texts []string // each once
+	of    []string // [text] the first pipeline that has it
+}
+
+// particulars are what footnotes of one cause differ in: pipelines with parameters, and figures.
+var particulars = regexp.MustCompile(`[a-z0-9_]+:[a-z_]+=\S+|[a-z_]+=\S+|[0-9]+(\.[0-9]+)?( [KMGT]?i?B)?`)
+
+// spelledOut is how many texts of a cause a footnote has in full.
+const spelledOut = 3
+
+// text is the footnote: of several texts the first few, with what they begin with alike once, and the pipelines whose figures
+// are others.
+func (c cause) text() string {
+	if len(c.texts) == 1 {
+		return c.texts[0]
+	}
+	kind, _, _ := strings.Cut(c.texts[0], ": ")
+	var parts []string
+	for i, t := range c.texts[:min(spelledOut, len(c.texts))] {
+		if i > 0 {
+			t = strings.TrimPrefix(t, kind+": ")
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s)", t, c.of[i]))
+	}
+	if more := c.of[len(parts):]; len(more) > 0 {
+		parts = append(parts, "with other figures "+strings.Join(more, ", "))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // codeOfTrace is that of warnings about the trace, which every pipeline's record has: they are footnotes of the heading.
@@ -78,15 +110,25 @@ func changedText(r record.Record) string {
 	return fmt.Sprintf("changed %d of %d layers; with a window or chunks: %d", *r.ChangedLayers, len(r.Layers), ringed)
 }
 
-// markers returns the markers of footnotes, " [1,3]", or "" of none.
-func (n *notes) markers(texts []string) string {
+// markers returns the markers of a pipeline's footnotes, or with no pipeline of the heading's, " [1,3]", or "" of none; nil has none.
+func (n *notes) markers(pipeline string, texts []string) string {
+	if n == nil {
+		return ""
+	}
 	var marks []string
 	for _, t := range texts {
 		t = oneLine(t)
-		i := slices.Index(n.texts, t)
+		key := t
+		if pipeline != "" {
+			key = particulars.ReplaceAllString(t, "")
+		}
+		i := slices.IndexFunc(n.causes, func(c cause) bool { return c.key == key })
 		if i < 0 {
-			i = len(n.texts)
-			n.texts = append(n.texts, t)
+			i = len(n.causes)
+			n.causes = append(n.causes, cause{key: key})
+		}
+		if c := &n.causes[i]; !slices.Contains(c.texts, t) {
+			c.texts, c.of = append(c.texts, t), append(c.of, oneLine(pipeline))
 		}
 		if mark := fmt.Sprint(i + 1); !slices.Contains(marks, mark) {
 			marks = append(marks, mark)

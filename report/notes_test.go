@@ -21,12 +21,48 @@ func TestMarkers(t *testing.T) {
 		{record.Record{Status: record.OK, Warnings: []record.Warning{clamped, {Code: "b", Text: "x"}}}, " [2,3]"},
 		{record.Record{Status: record.Skipped, Reason: "3 heads", Warnings: []record.Warning{clamped}}, " [1,2]"},
 	} {
-		if got := n.markers(ofRecord(c.r)); got != c.want {
+		if got := n.markers("a", ofRecord(c.r)); got != c.want {
 			t.Errorf("record %d: %q, want %q", i, got, c.want)
 		}
 	}
-	if len(n.texts) != 3 || n.texts[0] != "skipped: 3 heads" || n.texts[1] != "clamped: to 4" {
-		t.Errorf("texts %q", n.texts)
+	if got := n.all(); !slices.Equal(got, []string{"skipped: 3 heads", "clamped: to 4", "b: x"}) {
+		t.Errorf("texts %q", got)
+	}
+}
+
+// all are the texts of the footnotes.
+func (n *notes) all() []string {
+	var texts []string
+	for _, c := range n.causes {
+		texts = append(texts, c.text())
+	}
+	return texts
+}
+
+// TestCauses: footnotes that differ in their figures and pipelines alone are one.
+func TestCauses(t *testing.T) {
+	n := &notes{}
+	for _, c := range []struct{ pipeline, text, want string }{
+		{"a:budget=3", "size-off-target: cache of 312 bytes is 4.7 % below the target of 327: a:budget=3 is the nearest", " [1]"},
+		{"b", "clamped: to 4", " [2]"},
+		{"c:rank=8", "size-off-target: cache of 99 bytes is 7 % below the target of 327: c:rank=8 is the nearest", " [1]"},
+		{"d", "size-off-target: cache of 99 bytes is 7 % below the target of 327: c:rank=8 is the nearest", " [1]"},
+		{"e:rank=8", "size-off-target: cache of 98 bytes is 7 % below the target of 327: e:rank=8 is the nearest", " [1]"},
+		{"f:rank=8", "size-off-target: cache of 97 bytes is 7 % below the target of 327: f:rank=8 is the nearest", " [1]"},
+		{"g:rank=8", "size-off-target: cache of 96 bytes is 7 % below the target of 327: g:rank=8 is the nearest", " [1]"},
+	} {
+		if got := n.markers(c.pipeline, []string{c.text}); got != c.want {
+			t.Errorf("%s: %q, want %q", c.pipeline, got, c.want)
+		}
+	}
+	want := []string{
+		"size-off-target: cache of 312 bytes is 4.7 % below the target of 327: a:budget=3 is the nearest (a:budget=3); " +
+			"cache of 99 bytes is 7 % below the target of 327: c:rank=8 is the nearest (c:rank=8); " +
+			"cache of 98 bytes is 7 % below the target of 327: e:rank=8 is the nearest (e:rank=8); with other figures f:rank=8, g:rank=8",
+		"clamped: to 4",
+	}
+	if got := n.all(); !slices.Equal(got, want) {
+		t.Errorf("texts %q, want %q", got, want)
 	}
 }
 
@@ -42,18 +78,18 @@ func TestMarkersOfTrace(t *testing.T) {
 		{Status: record.Skipped, Reason: "why", Pipeline: "d", Trace: "t", Warnings: []record.Warning{field, tensor}},
 	}}
 	n := &notes{}
-	l := layOut(s, n)
+	l := layOut(s, View{}, n)
 	if !strings.HasSuffix(l.heading, " [1,2]") {
 		t.Errorf("heading %q", l.heading)
 	}
 	if want := []string{"a", "b [3]", "c [3]", "d [4]"}; !slices.Equal(l.names, want) {
 		t.Errorf("rows %q, want %q", l.names, want)
 	}
-	if len(n.texts) != 4 || n.texts[0] != "unknown-field: field scales: not read" {
-		t.Errorf("texts %q", n.texts)
+	if got := n.all(); len(got) != 4 || got[0] != "unknown-field: field scales: not read" {
+		t.Errorf("texts %q", got)
 	}
-	if l = layOut(section{s.records[1:]}, n); !strings.HasSuffix(l.heading, " [1,2]") || len(n.texts) != 4 {
-		t.Errorf("the same of another length: %q, %q", l.heading, n.texts)
+	if l = layOut(section{s.records[1:]}, View{}, n); !strings.HasSuffix(l.heading, " [1,2]") || len(n.causes) != 4 {
+		t.Errorf("the same of another length: %q, %q", l.heading, n.all())
 	}
 }
 

@@ -13,9 +13,12 @@ type standing struct {
 	tied  bool // another competes for the place
 }
 
-// equalBytes says whether the caches of a section were set to one size.
+// equalBytes says whether the caches of a section were set to one size, all but full: some methods may be set to a size
+// beside others that have their own.
 func (s section) equalBytes() bool {
-	return slices.ContainsFunc(s.records, func(r record.Record) bool { return r.TargetBytes != nil })
+	set := func(r record.Record) bool { return r.TargetBytes != nil }
+	return slices.ContainsFunc(s.records, set) &&
+		!slices.ContainsFunc(s.records, func(r record.Record) bool { return r.Status == record.OK && !isBaseline(r) && !set(r) })
 }
 
 // ranked says whether pipelines are to be ranked: at equal bytes the error is the only difference, and over

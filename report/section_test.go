@@ -88,7 +88,7 @@ func TestWeights(t *testing.T) {
 		for _, w := range tt.weights {
 			s.records = append(s.records, record.Record{Status: record.OK, Pipeline: "p", WeightBytes: w})
 		}
-		l := layOut(s, &notes{})
+		l := layOut(s, View{}, &notes{})
 		var got []string
 		for c, column := range l.columns {
 			for _, row := range l.rows {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,42 +14,61 @@ import (
 )
 
 const (
-	bestMark = "*"
-	bold     = "\x1b[1m"
-	plainOn  = "\x1b[0m"
+	bestMark   = "*"
+	frontMark  = ">"
+	aboutFront = "no other has less of cache and error"
+	bold       = "\x1b[1m"
+	plainOn    = "\x1b[0m"
 )
 
-// writeTable prints one table a section with its verdict, and the notes once at the end.
+// writeTable prints a table a section with its verdict. Where all rows are shown the footnotes and the columns' meanings
+// follow once at the end; a view that leaves some out says where they are.
 func writeTable(w io.Writer, records []record.Record, o Options) error {
 	b := bufio.NewWriter(w)
 	n := &notes{}
+	shown := o.View.sections(sections(records))
+	whole := !slices.ContainsFunc(shown, func(s section) bool { return o.View.rows(len(s.records)) < len(s.records) })
+	if !whole {
+		n = nil
+	}
 	var layouts []layout
-	for _, s := range sections(records) {
-		layouts = append(layouts, layOut(s, n))
+	for _, s := range shown {
+		layouts = append(layouts, layOut(s, o.View, n))
 	}
 	layouts, dropped := fit(layouts, o.Width)
 	for _, l := range layouts {
 		fmt.Fprintln(b, emphasis(l.heading, o.Color))
-		if err := l.render(b, o.Color); err != nil {
+		for _, line := range l.verdict {
+			fmt.Fprintln(b, line)
+		}
+		if err := l.render(b, o.Width, o.Color); err != nil {
 			return err
 		}
-		if l.verdict != "" {
-			fmt.Fprintln(b, l.verdict)
+		if l.hidden > 0 {
+			fmt.Fprintf(b, "%d more: --all-rows\n", l.hidden)
 		}
 		fmt.Fprintln(b)
 	}
-	for i, text := range n.texts {
-		fmt.Fprintf(b, "[%d] %s\n", i+1, text)
+	if !whole {
+		fmt.Fprintf(b, "%s: %s; %s: best of its column; -: not measured; columns and footnotes: --all-rows, or summary.md\n", frontMark, aboutFront, bestMark)
+		fmt.Fprintln(b, noteLocal)
+		return b.Flush()
 	}
-	if len(n.texts) > 0 {
+	for i, c := range n.causes {
+		fmt.Fprintf(b, "[%d] %s\n", i+1, c.text())
+	}
+	if len(n.causes) > 0 {
 		fmt.Fprintln(b)
 	}
 	for _, text := range glossary(layouts) {
 		fmt.Fprintln(b, text)
 	}
-	fmt.Fprintf(b, "%s: best of its column, the full cache and bounds apart; -: not measured\n", bestMark)
+	fmt.Fprintf(b, "%s: %s; %s: best of its column, the full cache and bounds apart; -: not measured\n", frontMark, aboutFront, bestMark)
 	if len(dropped) > 0 {
 		fmt.Fprintf(b, "left out to fit %d columns: %s (a pipe and --format csv have them)\n", o.Width, strings.Join(dropped, ", "))
+	}
+	if left := len(sections(records)) - len(shown); left > 0 {
+		fmt.Fprintf(b, "other lengths: --all-lengths, or summary.md\n")
 	}
 	for _, text := range general(records) {
 		fmt.Fprintln(b, text)
@@ -94,7 +114,7 @@ func (l layout) width() int {
 func (l layout) widths() []int {
 	widths := []int{len("pipeline")}
 	for _, name := range l.names {
-		widths[0] = max(widths[0], utf8.RuneCountInString(name))
+		widths[0] = max(widths[0], len(frontMark+" ")+utf8.RuneCountInString(name))
 	}
 	for j, c := range l.columns {
 		w := utf8.RuneCountInString(c.name)
@@ -107,15 +127,26 @@ func (l layout) widths() []int {
 }
 
 // render prints the table. Figures are right-aligned and all end one place before their column does:
-// that place is the mark's.
-func (l layout) render(w io.Writer, color bool) error {
+// that place is the mark's. Names that would make lines longer than width, where there is one, are cut in the middle.
+func (l layout) render(w io.Writer, width int, color bool) error {
+	if over := l.width() - width; width > 0 && over > 0 {
+		longest := max(leastName, l.widths()[0]-len(frontMark+" ")-over)
+		l.names = slices.Clone(l.names)
+		for i, name := range l.names {
+			l.names[i] = cut(name, longest)
+		}
+	}
 	header := []string{"pipeline"}
 	for _, c := range l.columns {
 		header = append(header, c.name+" ")
 	}
 	var rows [][]string
 	for i, name := range l.names {
-		row := []string{name}
+		mark := strings.Repeat(" ", len(frontMark))
+		if l.front[i] {
+			mark = frontMark
+		}
+		row := []string{mark + " " + name}
 		for _, c := range l.rows[i] {
 			if c.best {
 				row = append(row, emphasis(c.text+bestMark, color))
@@ -138,6 +169,19 @@ func (l layout) render(w io.Writer, color bool) error {
 		}
 	}
 	return nil
+}
+
+// leastName is the shortest that names are cut to.
+const leastName = 16
+
+// cut shortens a name to so many characters: its middle goes, since it ends with what tells it from others.
+func cut(name string, most int) string {
+	r := []rune(name)
+	if len(r) <= most {
+		return name
+	}
+	head := (most - 1) / 2
+	return string(r[:head]) + "…" + string(r[len(r)-(most-1-head):])
 }
 
 // emphasis makes text bold where the terminal can.

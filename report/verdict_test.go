@@ -46,11 +46,15 @@ func TestVerdict(t *testing.T) {
 		{
 			"less error among equals",
 			[]record.Record{measured("a", "eviction", 500, 0.009), measured("b", "eviction", 500, 0.008), measured("c", "eviction", 500, 0.008)},
-			"smallest cache with an error within 1 %: b (500 B, 50.0 % of full); 5 %: b (500 B, 50.0 % of full); 10 %: b (500 B, 50.0 % of full)",
+			"smallest cache with an error within 1 %: b = c (500 B, 50.0 % of full); 5 %: b = c (500 B, 50.0 % of full); 10 %: b = c (500 B, 50.0 % of full)",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := verdict(section{c.records}); got != c.want {
+			got := ""
+			if lines := verdict(section{c.records}); lines != nil {
+				got = lines[0]
+			}
+			if got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -79,5 +83,49 @@ func TestCompetes(t *testing.T) {
 		if got := competes(c.r); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
+	}
+}
+
+// TestVerdictLines: the fastest step with those that cannot be told apart, what beats what, and what changes the reading.
+func TestVerdictLines(t *testing.T) {
+	timed := func(r record.Record, ratio, lo, hi float64, noisy bool) record.Record {
+		r.Latency = &record.Latency{RatioToFull: ratio, RatioLo: &lo, RatioHi: &hi, Noisy: noisy}
+		return r
+	}
+	massed := func(r record.Record, mass float64) record.Record {
+		e := *r.Error
+		e.Mass, r.Error = &mass, &e
+		return r
+	}
+	warned := func(r record.Record, code string) record.Record {
+		r.Warnings = append(r.Warnings, record.Warning{Code: code})
+		return r
+	}
+	lines := verdict(section{[]record.Record{
+		timed(measured("full", "baseline", 1000, 0), 1, 0.99, 1.01, false),
+		timed(measured("fast", "quantisation", 500, 0.04), 0.5, 0.48, 0.52, false),
+		timed(warned(measured("near", "sharing", 500, 0.02), "fitted-on-sequence"), 0.51, 0.5, 0.55, false),
+		timed(measured("slow", "quantisation", 600, 0.03), 0.9, 0.8, 0.95, false),
+		timed(measured("loud", "quantisation", 400, 0.05), 0.1, 0.01, 0.9, true),
+		measured("small", "eviction", 100, 0.3),
+		massed(warned(measured("knows:budget=1", "bound", 100, 0.4), "unknown-field"), 0.9), massed(measured("chance:budget=1", "bound", 100, 0.35), 0.2),
+	}})
+	want := []string{
+		"smallest cache with an error within 1 %: none but full; 5 %: loud (400 B, 40.0 % of full); 10 %: loud (400 B, 40.0 % of full)",
+		"fastest step with an error within 5 %: fast (0.500x ±4 % of full's), not told apart from near, loud",
+		"on the front of bytes and error: near, loud, small; in both, near beats fast, slow" +
+			"; mind: unknown-field of the trace, the bounds bound nothing: knows:budget=1 has more error than chance:budget=1, 1 of 5 step times are noisy",
+	}
+	for i, line := range lines {
+		if i >= len(want) || line != want[i] {
+			t.Errorf("line %d: %s", i, line)
+		}
+	}
+	if len(lines) != len(want) {
+		t.Errorf("%d lines, want %d", len(lines), len(want))
+	}
+	lines = verdict(section{[]record.Record{warned(measured("a", "latent", 100, 0.005), "fitted-on-sequence")}})
+	if len(lines) != 2 || lines[1] != "on the front of bytes and error: a; mind: fitted-on-sequence of a" {
+		t.Errorf("a winner's warning: %q", lines)
 	}
 }

@@ -162,6 +162,15 @@ func (c Cell) lateQueries() int { return min(lateWindow, c.prompt()/4) }
 // timed says whether latency is measured in the cell.
 func (c Cell) timed(o Options) bool { return !o.NoLatency && c.Decode > 0 && !c.result().dense() }
 
+// target is the size that the cell's knob is set to: that of all in an equal-bytes run, else what the pipeline's budget is a
+// share of; nil where it stays as it is.
+func (c Cell) target(o Options) *Target {
+	if o.AtBytes == nil && c.Pipeline.Share > 0 {
+		return &Target{Share: c.Pipeline.Share}
+	}
+	return o.AtBytes
+}
+
 // result is the external result on the cell's prefix, nil where there is none.
 func (c Cell) result() *externalResult {
 	if c.External == nil {

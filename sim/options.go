@@ -11,7 +11,7 @@ type Options struct {
 	Calibrate map[*trace.Header]*trace.Header // another text of the same model, to fit maps on
 	Pipelines []*method.Pipeline
 	Externals []*External // results made elsewhere, each a pipeline of its own
-	AtBytes   *Target     // every pipeline's knob is set to this size; nil leaves them as they are
+	AtBytes   *Target     // every pipeline's knob is set to this size; nil leaves those that name no share of bytes
 	Windows   int         // prefixes averaged in a cell, at most
 	Lengths   []int       // sequence lengths; nil: powers of two from 128 that a trace holds, and its whole length
 	Decode    *int        // decoded tokens of a cell; nil: an eighth of the sequence, within 16..64

@@ -124,7 +124,7 @@ func (c Cell) skip(o Options) string {
 			return why
 		}
 	}
-	if o.AtBytes == nil { // else when its knob is set
+	if c.target(o) == nil { // else when its knob is set
 		if err := c.applies(o.Seed); err != nil {
 			return err.Error()
 		}

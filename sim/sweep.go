@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/record"
@@ -67,7 +68,7 @@ func (l *Loaded) replay(c Cell, pool *kernel.Pool) *replay {
 // cell whose pipeline has no knob stays as it is where it fits. It fails where nothing is left to run.
 func (l *Loaded) Size(ctx context.Context) (*Sweep, error) {
 	s := &Sweep{Loaded: l}
-	if l.plan.AtBytes == nil {
+	if !slices.ContainsFunc(l.plan.Cells, func(c Cell) bool { return c.target(l.plan.Options) != nil }) {
 		return s, nil
 	}
 	pool := kernel.NewPool(l.plan.Threads)

@@ -13,7 +13,7 @@ import (
 // offTarget is how far below the target a cache may be without a warning, as a share of the target.
 const offTarget = 0.01
 
-// sizer sets cells to the size of an equal-bytes run. Sizes are those of stores that are built from the cell's own
+// sizer sets cells to the size that they are to have, of an equal-bytes run all to one. Sizes are those of stores that are built from the cell's own
 // rows, prompt and decoded tokens, as the measurement builds them; no output is compared with the reference.
 type sizer struct {
 	options Options
@@ -23,7 +23,11 @@ type sizer struct {
 
 // size sets the knob of one cell, or says in Skip why it does not fit.
 func (s *sizer) size(ctx context.Context, c *Cell) error {
-	c.Target = s.options.AtBytes.of(c.fullBytes())
+	target := c.target(s.options)
+	if target == nil {
+		return nil
+	}
+	c.Target = target.of(c.fullBytes())
 	knob, ok := c.knob(s.options.Seed, s.pool)
 	if !ok {
 		return s.sizeFixed(ctx, c)

@@ -11,9 +11,10 @@ import (
 
 // Pipeline is one or more methods, applied in order. It holds nothing of the cells it has run in.
 type Pipeline struct {
-	Name    string // canonical
-	Family  string // the methods' families joined by +
-	Partial bool   // its cache lacks, or its steps do not read, entries that the full cache has
+	Name    string  // canonical
+	Family  string  // the methods' families joined by +
+	Partial bool    // its cache lacks, or its steps do not read, entries that the full cache has
+	Share   float64 // of full's bytes, which its budget is set to take once its stores can be built; 0: the budget is as it is
 	stages  []stage
 	at      []int   // [stage] its method, of a wrapper the one before it
 	budget  Entries // of the stages that name none

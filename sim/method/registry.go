@@ -104,9 +104,15 @@ func (i Info) param(name string) (Param, bool) {
 	return i.Params[k], true
 }
 
-// Sets returns the names that stand for several pipelines: seed, all, and the families that have methods.
+// DefaultSet is the set of pipelines that answer most questions: seed, and the formats and evictions that engines offer most.
+const DefaultSet = "default"
+
+// besidesSeed are the pipelines of the default set that seed lacks.
+var besidesSeed = []string{"q8_0", "q4_0", "fp8", "kivi", "h2o", "tova"}
+
+// Sets returns the names that stand for several pipelines: default, seed, all, and the families that have methods.
 func Sets() []string {
-	names := []string{"seed", "all"}
+	names := []string{DefaultSet, "seed", "all"}
 	for _, f := range families {
 		if len(set(string(f))) > 0 {
 			names = append(names, string(f))
@@ -120,6 +126,11 @@ func set(name string) []string {
 	var specs []string
 	for _, i := range All() {
 		switch name {
+		case DefaultSet:
+			specs = append(specs, i.Seed...)
+			if slices.Contains(besidesSeed, i.Name) {
+				specs = append(specs, i.Name)
+			}
 		case "seed":
 			specs = append(specs, i.Seed...)
 		case "all", string(i.Family):

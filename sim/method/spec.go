@@ -13,8 +13,8 @@ import (
 //
 //	gqa:heads=2+snapkv:budget=128,window=8,streamingllm
 //
-// A method that takes a budget and names none is given each of the budgets in turn. A pipeline that was
-// given twice is returned once, at its first place.
+// A method that takes a budget and names none is given each of the budgets in turn; in the default set a budget that is a
+// share is one of bytes. A pipeline that was given twice is returned once, at its first place.
 func Parse(args []string, budgets []Entries) ([]*Pipeline, error) {
 	var pipelines []*Pipeline
 	for _, arg := range args {
@@ -27,6 +27,9 @@ func Parse(args []string, budgets []Entries) ([]*Pipeline, error) {
 				ps, err := expand(s, budgets)
 				if err != nil {
 					return nil, record.Input(fmt.Errorf("pipeline %q: %w", s, err))
+				}
+				for _, p := range ps {
+					p.bySize(spec == DefaultSet)
 				}
 				pipelines = append(pipelines, ps...)
 			}
@@ -64,6 +67,13 @@ func expand(spec string, budgets []Entries) ([]*Pipeline, error) {
 		pipelines = append(pipelines, p)
 	}
 	return pipelines, nil
+}
+
+// bySize makes the budget that the pipeline's spec leaves open a share of full's bytes, where it is to be one.
+func (p *Pipeline) bySize(asked bool) {
+	if asked && slices.ContainsFunc(p.stages, func(s stage) bool { return s.open() != "" && s.open() == s.info.Knob }) {
+		p.Share = p.budget.Percent / 100
+	}
 }
 
 // stage is one method with the parameters that the spec gives.

@@ -39,19 +39,34 @@ type Folder struct {
 	size     int64 // bytes of whole lines
 }
 
-// CheckFolder says why a run may not write to path: it is not a folder, holds an unfinished run that is
-// not to be resumed, or holds something that is not kvgauge's. A folder that does not exist may be made.
-func CheckFolder(path string, resume bool) error {
+// Over says what a run may do with a run that its folder holds already.
+type Over int
+
+const (
+	Same   Over = iota // replace a finished one that was asked for the same
+	Resume             // go on with it
+	Force              // replace any
+)
+
+// CheckFolder says why a run that m describes, so far as it is known, may not write to path: it is not a folder, holds an
+// unfinished run, or one that was asked for something else, or holds something that is not kvgauge's. A folder that does
+// not exist may be made.
+func CheckFolder(path string, m Manifest, over Over) error {
 	used, err := inUse(path)
 	if err != nil || !used {
 		return Input(err)
 	}
-	m, err := ReadManifest(path)
-	if err != nil {
+	held, err := ReadManifest(path)
+	switch {
+	case err != nil:
 		return inputf("%s: the folder is not empty and not kvgauge's: nothing was changed", path)
+	case over != Same:
+		return nil
+	case held.Finished == nil:
+		return inputf("%s: the folder holds an unfinished run: "+Opt+"resume goes on with it, where no other process does, and "+Opt+"force drops it", path)
 	}
-	if m.Finished == nil && !resume {
-		return inputf("%s: the folder holds an unfinished run: "+Opt+"resume goes on with it, where no other process does", path)
+	if why := held.asks(m); why != "" {
+		return inputf("%s: the run in it has %s: "+Opt+"force replaces it", path, why)
 	}
 	return nil
 }
@@ -74,14 +89,14 @@ func inUse(path string) (bool, error) {
 // temporary says whether an entry is what a killed run left of replacing an output.
 func temporary(entry, output string) bool { return strings.HasPrefix(entry, "."+output) }
 
-// NewFolder makes the folder, removes the files of a finished run in it and writes the manifest. A kill
-// at any moment leaves the old run, or the new one without records.
-func NewFolder(path string, m Manifest) (*Folder, error) {
+// NewFolder makes the folder, removes the files of a run in it that may be replaced and writes the manifest. A kill at any
+// moment leaves the old run, or the new one without records.
+func NewFolder(path string, m Manifest, over Over) (*Folder, error) {
 	f, err := lock(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.begin(m); err != nil {
+	if err := f.begin(m, over); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -103,7 +118,7 @@ func ResumeFolder(path string, m Manifest) (*Folder, error) {
 
 // lock makes the folder where it is missing, and takes it.
 func lock(path string) (*Folder, error) {
-	if err := CheckFolder(path, true); err != nil {
+	if err := CheckFolder(path, Manifest{}, Force); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(path, 0o777); err != nil {
@@ -119,10 +134,10 @@ func lock(path string) (*Folder, error) {
 	return f, nil
 }
 
-// begin starts a run in a folder that is empty or holds a finished run. The records go before the old
+// begin starts a run in a folder that is empty or holds one that may be replaced. The records go before the old
 // manifest is replaced: they are never taken for those of the new one.
-func (f *Folder) begin(m Manifest) error {
-	if err := CheckFolder(f.path, false); err != nil {
+func (f *Folder) begin(m Manifest, over Over) error {
+	if err := CheckFolder(f.path, m, over); err != nil {
 		return err
 	}
 	f.manifest = m
@@ -149,7 +164,7 @@ func (f *Folder) resume(m Manifest) error {
 		return err
 	}
 	if !used {
-		return f.begin(m)
+		return f.begin(m, Same)
 	}
 	if f.manifest, err = ReadManifest(f.path); err != nil {
 		return err

@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +12,7 @@ import (
 
 func TestFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	f, err := NewFolder(dir, Manifest{Schema: Schema, Args: []string{"run"}, Cells: 2})
+	f, err := NewFolder(dir, Manifest{Schema: Schema, Args: []string{"run"}, Cells: 2}, Same)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +21,7 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := CheckFolder(dir, false); err == nil || !strings.Contains(err.Error(), "unfinished run") {
+	if err := CheckFolder(dir, Manifest{}, Same); err == nil || !strings.Contains(err.Error(), "unfinished run") {
 		t.Errorf("an unfinished folder: %v", err)
 	}
 	if err := f.WriteFile("summary.csv", []byte("x\n")); err != nil {
@@ -50,7 +51,7 @@ func TestFolder(t *testing.T) {
 	if err := os.WriteFile(keep, []byte("mine"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if f, err = NewFolder(dir, Manifest{Schema: Schema}); err != nil {
+	if f, err = NewFolder(dir, Manifest{Schema: Schema}, Same); err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
@@ -83,11 +84,11 @@ func TestCheckFolderRefuses(t *testing.T) {
 		filepath.Join(dir, "broken"):  "not empty and not kvgauge's",
 		filepath.Join(dir, "foreign"): "not empty and not kvgauge's",
 	} {
-		if err := CheckFolder(path, false); err == nil || !strings.Contains(err.Error(), want) {
+		if err := CheckFolder(path, Manifest{}, Same); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}
-	if err := CheckFolder(filepath.Join(dir, "new"), false); err != nil {
+	if err := CheckFolder(filepath.Join(dir, "new"), Manifest{}, Same); err != nil {
 		t.Error(err)
 	}
 }
@@ -99,4 +100,44 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// TestFolderOfOthers: a finished run gives way to one that was asked for the same, to others by force alone.
+func TestFolderOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	run := func(seed, hash string) Manifest {
+		return Manifest{Schema: Schema, Settings: map[string]string{"seed": seed}, Traces: []ManifestTrace{{Name: "t", SHA256: hash}}}
+	}
+	begin := func(m Manifest, over Over) error {
+		f, err := NewFolder(dir, m, over)
+		if err != nil {
+			return err
+		}
+		if err := f.Finish(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		return f.Close()
+	}
+	if err := begin(run("1", "a"), Same); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		m    Manifest
+		over Over
+		want string
+	}{
+		{run("1", "a"), Same, ""},
+		{run("2", "a"), Same, `the run in it has --seed "1", not "2": --force replaces it`},
+		{run("1", "b"), Same, "the run in it has trace t with sha256 a, not t with b: --force replaces it"},
+		{run("2", "b"), Force, ""},
+		{run("2", "b"), Same, ""},
+	} {
+		err := begin(tt.m, tt.over)
+		if got := fmt.Sprint(err); tt.want == "" && err != nil || !strings.Contains(strings.ReplaceAll(got, Opt, "--"), tt.want) {
+			t.Errorf("seed %s, trace %s: %v, want %q", tt.m.Settings["seed"], tt.m.Traces[0].SHA256, err, tt.want)
+		}
+	}
+	if err := CheckFolder(dir, Manifest{Settings: map[string]string{"seed": "3"}}, Same); err == nil || !strings.Contains(err.Error(), "force") {
+		t.Errorf("before traces are read: %v", err)
+	}
 }

@@ -83,6 +83,28 @@ func (m Manifest) differs(o Manifest) string {
 	if m.Version != o.Version {
 		return fmt.Sprintf("version %s, not %s", m.Version, o.Version)
 	}
+	if why := m.otherTraces(o); why != "" {
+		return why
+	}
+	return m.otherSettings(o)
+}
+
+// asks says in which respect a run was asked for something else than another, of which no more may be known than the flags.
+func (m Manifest) asks(o Manifest) string {
+	if why := m.otherSettings(o); why != "" || o.Traces == nil {
+		return why
+	}
+	if why := m.otherTraces(o); why != "" {
+		return why
+	}
+	if m.Shard.name() != o.Shard.name() {
+		return fmt.Sprintf(Opt+"shard %s, not %s", m.Shard.name(), o.Shard.name())
+	}
+	return ""
+}
+
+// otherTraces says which trace, text to fit on or external result is not that of another run.
+func (m Manifest) otherTraces(o Manifest) string {
 	for _, t := range []struct {
 		what      string
 		have, too []ManifestTrace
@@ -96,6 +118,11 @@ func (m Manifest) differs(o Manifest) string {
 			}
 		}
 	}
+	return ""
+}
+
+// otherSettings says which flag has another value than in another run.
+func (m Manifest) otherSettings(o Manifest) string {
 	names := slices.Collect(maps.Keys(m.Settings))
 	names = slices.AppendSeq(names, maps.Keys(o.Settings))
 	slices.Sort(names)

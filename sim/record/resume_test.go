@@ -12,7 +12,7 @@ import (
 func begun(t *testing.T, dir string) Manifest {
 	t.Helper()
 	m := Manifest{Schema: Schema, Version: "1", Kernel: "k", Cells: 3, Settings: map[string]string{"seed": "1"}, Traces: []ManifestTrace{{Name: "t", SHA256: "abc"}}}
-	f, err := NewFolder(dir, m)
+	f, err := NewFolder(dir, m, Same)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,11 +134,12 @@ func TestResumeFolderRefuses(t *testing.T) {
 
 func TestFolderIsOneRuns(t *testing.T) {
 	dir := t.TempDir()
-	f, err := NewFolder(dir, Manifest{Schema: Schema})
+	f, err := NewFolder(dir, Manifest{Schema: Schema}, Same)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, open := range map[string]func(string, Manifest) (*Folder, error){"new": NewFolder, "resumed": ResumeFolder} {
+	begin := func(dir string, m Manifest) (*Folder, error) { return NewFolder(dir, m, Force) }
+	for name, open := range map[string]func(string, Manifest) (*Folder, error){"new": begin, "resumed": ResumeFolder} {
 		if _, err := open(dir, Manifest{Schema: Schema}); err == nil || !strings.Contains(err.Error(), "another run is writing to the folder") {
 			t.Errorf("%s: %v", name, err)
 		}
