@@ -47,11 +47,29 @@ func completeMethods(_ *cobra.Command, _ []string, typed string) ([]string, cobr
 	return out, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeTraces offers the built-in traces beside files.
-func completeTraces(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+// completeTraces offers the built-in traces beside files, and after synth: its parameters.
+func completeTraces(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if strings.HasPrefix(typed, "synth:") {
+		head := typed[:strings.LastIndexAny(typed, ":,")+1]
+		var out []string
+		for _, p := range trace.SynthParams() {
+			out = append(out, head+p.Name+"="+p.Default+"\t"+p.Help)
+		}
+		return out, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	}
 	out := []string{"synth\tthe synthetic trace"}
 	for _, b := range trace.Builtins() {
 		out = append(out, b.Name+"\t"+b.Summary)
 	}
 	return out, cobra.ShellCompDirectiveDefault
+}
+
+// completeBudgets offers usual budgets, of a list its next item.
+func completeBudgets(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	head := typed[:strings.LastIndexByte(typed, ',')+1]
+	var out []string
+	for _, b := range []string{"12%", "25%", "50%", "128", "1k"} {
+		out = append(out, head+b)
+	}
+	return out, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }

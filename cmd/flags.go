@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,6 +155,26 @@ func parseShard(text string) (sim.Shard, error) {
 		return sim.Shard{}, wrong("shard", text, "want i/n with i from 0 to n-1, such as 0/4, and n up to %d", maxShards)
 	}
 	return sim.Shard{Index: index, Count: count}, nil
+}
+
+// splitTraces cuts lists of traces at their commas, but for those before key=value, which continue the parameters of synth, and
+// those of a file's name.
+func splitTraces(args []string) []string {
+	var names []string
+	for _, arg := range args {
+		if _, err := os.Stat(arg); err == nil {
+			names = append(names, arg)
+			continue
+		}
+		for i, item := range strings.Split(arg, ",") {
+			if last := len(names) - 1; i > 0 && strings.Contains(item, "=") && strings.HasPrefix(names[last], "synth:") {
+				names[last] += "," + item
+				continue
+			}
+			names = append(names, item)
+		}
+	}
+	return names
 }
 
 // unique drops later copies.

@@ -1,12 +1,33 @@
 package cmd
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"kvgauge/sim"
 	"kvgauge/sim/record"
 )
+
+// TestSplitTraces cuts at commas, but neither synth's parameters nor the names of files.
+func TestSplitTraces(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("a,b.safetensors", nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ args, want []string }{
+		{[]string{"smollm2"}, []string{"smollm2"}},
+		{[]string{"smollm2,bytelm", "synth"}, []string{"smollm2", "bytelm", "synth"}},
+		{[]string{"synth:layers=2,q_heads=4,smollm2"}, []string{"synth:layers=2,q_heads=4", "smollm2"}},
+		{[]string{"smollm2,synth:layers=2,q_heads=4,kv_heads=2"}, []string{"smollm2", "synth:layers=2,q_heads=4,kv_heads=2"}},
+		{[]string{"a,b.safetensors"}, []string{"a,b.safetensors"}},
+	} {
+		if got := splitTraces(c.args); !slices.Equal(got, c.want) {
+			t.Errorf("%q: %q, want %q", c.args, got, c.want)
+		}
+	}
+}
 
 func TestParseShard(t *testing.T) {
 	for text, want := range map[string]sim.Shard{"0/1": {Index: 0, Count: 1}, "3/4": {Index: 3, Count: 4}, "9999/10000": {Index: 9999, Count: 10000}} {

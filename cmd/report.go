@@ -24,11 +24,11 @@ func newReportCmd(s *system) *cobra.Command {
   kvgauge report kvgauge-out/records.jsonl --plots pictures`,
 		Args: arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			records, err := record.Load(args[0])
-			if err != nil {
+			if err := checkView(c.Flags(), view); err != nil {
 				return err
 			}
-			if err := checkView(c.Flags(), view); err != nil {
+			records, err := record.Load(args[0])
+			if err != nil {
 				return err
 			}
 			if plots != "" {

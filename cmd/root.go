@@ -127,12 +127,14 @@ length, cache bytes, latency and attention-output error.`,
 
   # two methods at several budgets on one trace
   kvgauge run --trace smollm2 --methods snapkv,streamingllm --budget 12%,25%,50%`,
+		Version:       versionLine(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return flagError(unknownFlag(c, err)) })
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
 		if err := noEmptyFlags(c.Flags()); err != nil {
 			return err
@@ -149,7 +151,12 @@ length, cache bytes, latency and attention-output error.`,
 // markArguments marks what a command and those below it say of their arguments as errors of the input.
 func markArguments(c *cobra.Command) {
 	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error { return record.Input(check(c, args)) }
+		c.Args = func(c *cobra.Command, args []string) error {
+			if c.HasAvailableSubCommands() && len(args) > 0 {
+				return record.Input(unknownCommand(c, args[0]))
+			}
+			return record.Input(check(c, args))
+		}
 	}
 	for _, sub := range c.Commands() {
 		markArguments(sub)

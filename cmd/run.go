@@ -122,7 +122,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	fl.BoolVar(&f.kept, "kept", false, "store kept positions in the records")
 	fl.BoolVar(&f.noLatency, "no-latency", false, "skip the latency measurement")
 	annotate(fl, inManifest, inJobs)
-	fl.StringArrayVar(&f.traces, "trace", []string{"smollm2", "bytelm", "synth"}, "trace `file`, directory or built-in name; repeatable")
+	fl.StringArrayVar(&f.traces, "trace", []string{"smollm2", "bytelm", "synth"}, "trace `file`, directory or built-in name, or some, comma-separated; repeatable")
 	fl.StringVar(&f.calibrate, "calibrate", "", "`trace` of the same model and shape to fit linear maps on (built-in traces bring their own)")
 	annotate(fl, inJobs) // the manifest has their hashes
 	fl.StringVar(&f.maxMemory, "max-memory", "80%", "skip cells that need more memory: a `size` or a share of this machine's")
@@ -141,6 +141,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	c.MarkFlagsMutuallyExclusive("at-bytes", "budget") // it sets the budgets itself
 	c.MarkFlagsMutuallyExclusive("resume", "force")
 	_ = c.RegisterFlagCompletionFunc("methods", completeMethods)
+	_ = c.RegisterFlagCompletionFunc("budget", completeBudgets)
 	_ = c.RegisterFlagCompletionFunc("trace", completeTraces)
 	_ = c.RegisterFlagCompletionFunc("calibrate", completeTraces)
 	return c, f
@@ -233,7 +234,7 @@ func (f *runFlags) options() (o sim.Options, in inputs, err error) {
 			in.close()
 		}
 	}()
-	names := unique(f.traces)
+	names := unique(splitTraces(f.traces))
 	for _, name := range names {
 		t, err := trace.Open(name, trace.Options{Seed: f.seed, Tokens: longest})
 		if err != nil {

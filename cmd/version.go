@@ -26,13 +26,18 @@ func version() string {
 	return v
 }
 
+// versionLine is the version with the kernels in use and the toolchain.
+func versionLine() string {
+	return fmt.Sprintf("kvgauge %s, kernel %s, %s %s/%s", version(), kernel.Name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func newVersionCmd(s *system) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the kernels in use and the toolchain",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(s.out, "kvgauge %s, kernel %s, %s %s/%s\n", version(), kernel.Name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(s.out, versionLine())
 			return err
 		},
 	}
