@@ -240,3 +240,34 @@ func TestSettingsAscend(t *testing.T) {
 		}
 	}
 }
+
+// TestDefaultSet: the budgets of the default set are shares of bytes, and all else keeps its own size; beside others a
+// method keeps its share of the entries.
+func TestDefaultSet(t *testing.T) {
+	tr := openTrace(t, "synth:layers=2,q_heads=4,kv_heads=2,head_dim=32,tokens=512")
+	pipelines, err := method.Parse([]string{"default", "knorm"}, []method.Entries{{Percent: 25}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recs := runCells(t, Options{Traces: headers(tr), Pipelines: pipelines, Lengths: []int{512}, Calibrate: itself(tr)})
+	names := map[string]record.Record{}
+	for _, rec := range recs {
+		name, _, _ := strings.Cut(rec.Pipeline, ":budget")
+		names[name] = rec
+	}
+	full := *names["full"].CacheBytesFull
+	for _, name := range []string{"streamingllm", "snapkv", "pyramidkv", "h2o", "tova", "random", "oracle"} {
+		r := names[name]
+		if r.TargetBytes == nil || *r.TargetBytes != full/4 || r.Knob != name+":budget" || *r.CacheBytes > full/4 || *r.CacheBytes < full/4*97/100 {
+			t.Errorf("%s: %s %s, %v bytes, a quarter of full is %d", name, r.Pipeline, r.Reason, r.CacheBytes, full/4)
+		}
+	}
+	for _, name := range []string{"full", "q8_0", "q4_0:rotate=off", "fp8", "kivi", "mqa", "mla", "corm"} {
+		if r := names[name]; r.TargetBytes != nil || r.Knob != "" {
+			t.Errorf("%s was set to %v bytes by %s", name, r.TargetBytes, r.Knob)
+		}
+	}
+	if r := recs[len(recs)-1]; r.Pipeline != "knorm:budget=25%" || r.TargetBytes != nil {
+		t.Errorf("beside the set: %s, %v", r.Pipeline, r.TargetBytes)
+	}
+}
