@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -44,5 +45,8 @@ func printPlan(ctx context.Context, s *system, p sim.Plan, open []*trace.Trace, 
 			humanize.IBytes(uint64(memory[i])), forecast.Cells[i].Round(time.Millisecond))
 	}
 	fmt.Fprintf(w, "%d cells\t\t\t\t%s\t%s\n", len(p.Cells), humanize.IBytes(uint64(most)), forecast.Total.Round(time.Millisecond))
+	if slices.ContainsFunc(p.Cells, func(c sim.Cell) bool { return c.Pipeline.Share > 0 }) {
+		fmt.Fprintln(w, "budgets of the set default are shares of bytes, which the run sets first: these times leave that out")
+	}
 	return w.Flush()
 }
