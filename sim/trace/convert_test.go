@@ -120,6 +120,7 @@ func TestNarrowedBeyondF32(t *testing.T) {
 		wide = binary.LittleEndian.AppendUint64(wide, math.Float64bits([]float64{1, 1e39}[i/47]))
 	}
 	arrays["layers.5.v"] = array{"F64", []int{6, 2, 4}, wide}
+	arrays["layers.5.o"] = array{"F64", []int{4, 4, 4}, append(wide, wide[:8*16]...)}
 	arrays["other"] = array{"F64", []int{48}, wide} // carried along as it is
 	tr, err := fromBytes(safetensorsOf(meta, arrays))
 	if err != nil {
@@ -130,6 +131,9 @@ func TestNarrowedBeyondF32(t *testing.T) {
 	}
 	if _, err := tr.Read(5, 5, 0); err != nil {
 		t.Error(err)
+	}
+	if o, err := tr.Outputs(5, 2, 2); err != nil || o[3][0] != 1 {
+		t.Errorf("outputs %v, %v", o, err)
 	}
 	if _, err := tr.Read(5, 6, 0); err == nil || !strings.Contains(err.Error(), "tensor layers.5.v: token 5: head 1: channel 3: +Inf") {
 		t.Errorf("error %v", err)

@@ -49,8 +49,8 @@ func openNPY(members map[string]member, name string) (*container, error) {
 		}
 	}
 	for _, array := range arrays {
-		x, err := npyTensor(members[array+npyExt], isOwn(array), declared)
-		switch own := isOwn(array); {
+		x, err := npyTensor(members[array+npyExt], isRead(array), declared)
+		switch own := isRead(array); {
 		case err != nil && own:
 			return nil, within("tensor", array, err)
 		case err != nil && layerTensor.MatchString(array):

@@ -63,7 +63,7 @@ func readSafetensors(r io.ReaderAt, size int64, release func() error) (*containe
 	c.ignored = append(h.meta.ignored, h.ignored...)
 	for _, e := range h.entries {
 		x := tensor{e.dtype, e.shape, e.end - e.begin, section(r, data+e.begin, e.end-e.begin)}
-		if x.dtype == "F64" && isOwn(e.name) {
+		if x.dtype == "F64" && isRead(e.name) {
 			x = x.narrowed()
 		}
 		c.tensors[e.name] = x

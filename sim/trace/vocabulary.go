@@ -81,10 +81,16 @@ func isRows(name string) bool {
 	return slices.Contains(rowTensors, kind) || slices.Contains(latentTensors, kind)
 }
 
-// isOwn says whether a tensor is one that a trace is read from; others are carried along.
+// isOwn says whether a tensor is one that a trace is made of; others are carried along.
 func isOwn(name string) bool {
 	_, _, ok := tensorOf(name)
 	return ok || name == invFreqName
+}
+
+// isRead says whether the numbers of a tensor are read: outputs are, though they are carried along.
+func isRead(name string) bool {
+	_, kind, _ := tensorOf(name)
+	return isOwn(name) || kind == outputTensor
 }
 
 // strangers returns a line for each field and tensor that is ignored, and refuses those that would not mean what their
