@@ -35,7 +35,7 @@ func completeMethods(_ *cobra.Command, _ []string, typed string) ([]string, cobr
 	} else {
 		info, _ := method.Lookup(of)
 		for _, p := range info.Params {
-			values := p.Choices
+			values := p.Values()
 			if len(values) == 0 {
 				values = []string{p.Default}
 			}

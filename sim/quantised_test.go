@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -35,7 +36,10 @@ func TestQuantisedBytes(t *testing.T) {
 				"int4:axis=channel,group=8": 2 * channel(8), "int4:axis=channel,group=24": 2 * channel(24),
 				"kivi:group=8,residual=16": kivi(2), "kivi:bits=4,group=8,residual=16": kivi(4),
 				"int8pth": n * 2 * (d + 4), "fp8pth": n * 2 * (d + 4), "int4pth": n * 2 * (d/2 + 4),
-				"mx4":                                  n * 2 * (d/2 + d/16),
+				"mx4":              n * 2 * (d/2 + d/16),
+				"fp8:scale=tensor": n * 2 * d, "int8:scale=head": n*2*d + 8,
+				"int8:block=8,scale=channel": 2 * (n/8*(8*d+2*d) + n%8*2*d), "fp8:block=8,scale=channel": 2 * (n/8*(8*d+2*d) + n%8*2*d),
+				"u8:block=8":                           n*d + (n+7)/8*8*d + n*(d+8),
 				"turboquant:boundary=0":                turbo(d/2+2, d/2+4),
 				"turboquant:boundary=0,preset=k8v4":    turbo(d, d/2+4),
 				"turboquant:boundary=0,preset=3bit_nc": turbo(3*d/8+2, 3*d/8+4),
@@ -47,11 +51,17 @@ func TestQuantisedBytes(t *testing.T) {
 			if d == 32 {
 				perHead["q4_0:block=32"], perHead["q8_0:rotate=off"] = n*2*18*blocks, n*2*34*blocks
 				perHead["mx4:block=32"] = n * 2 * (d/2 + d/32)
+				perHead["q4_1"], perHead["q5_0"], perHead["q5_1"], perHead["iq4_nl"] = n*2*20, n*2*22, n*2*24, n*2*18
+				perHead["mlx:group=32"], perHead["mlx:bits=2,group=32"], perHead["mlx:bits=8,group=32"] = n*2*(16+4), n*2*(8+4), n*2*(32+4)
+				const waits = decode % 10
+				perHead["quanto:group=32,residual=10"] = (n-waits)*2*(16+4) + waits*2*2*d
+				perHead["hqq:bits=2,group=32,residual=10"] = (n-waits)*2*(8+4) + waits*2*2*d
 			}
 			formulas := map[string]int{"nvfp4": layers * (g*n*2*(d/2+d/16) + 8)}
 			for spec, bytes := range perHead {
 				formulas[spec] = layers * g * bytes
 			}
+			formulas["fp8:scale=tensor"] += layers * 8
 			formulas["turboquant:boundary=1"] = g * ((layers-2)*turbo(d/2+2, d/2+4) + 2*n*4*d)
 			for spec, r := range cells(t, tr, n, decode, formulas) {
 				if want := int64(formulas[spec]); r.Status != record.OK || *r.CacheBytes != want {
@@ -221,12 +231,10 @@ func TestUnfitFormats(t *testing.T) {
 		{"tiny", "q4_0", "rows of 16 channels are not whole blocks of 32"},
 		{"tiny", "mx4:block=32", "rows of 16 channels are not whole blocks of 32"},
 		{"tiny", "turboquant", "the first and the last 2 of 4 layers stay f16, which leaves none: choose boundary"},
-		{"gqa", "q8_0", "rotate=on turns 64 channels or more, of which 32 are no multiple: choose block, or rotate=off"},
-		{"gqa", "q8_0:block=64", "rows of 32 channels are not whole blocks of 64"},
-		{"gqa", "mla:rank=40+int4pth", "a Hadamard rotation of whole rows needs a power of two, not 40 channels"},
+		{"gqa", "mla:rank=32+q8_0:v=q4_0", "v= gives values a format of their own, but a latent row is key and value at once"},
+		{"gqa", "int8:v=kivi,v.group=64", "values of 32 channels are not whole groups of 64"},
 		{"gqa", "mla:rank=32+turboquant:boundary=1,qjl=on", "qjl=on makes up for coarser codes in logits alone, but a latent row is values too: want qjl=off"},
 		{"gqa", "mla:rank=40+nvfp4", "rows of 40 channels are not whole blocks of 16"},
-		{"gqa", "mla:rank=16,rope=decoupled,rope_dim=16+int4pth", "a Hadamard rotation of 32 channels mixes the 16 that are values with the others"},
 		{"gqa", "mla:rank=32,rope=pre+kivi", "keys that are rebuilt at every step need latent rows that are stored one by one, as they are"},
 		{"gqa", "streamingllm:roll=on+int4pth", "roll=on rotates keys as they are read, which a Hadamard rotation has mixed"},
 	}
@@ -235,6 +243,114 @@ func TestUnfitFormats(t *testing.T) {
 		r := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, "full", tt.spec), Lengths: []int{96}, Decode: new(16)})[1]
 		if r.Status != record.Skipped || r.Reason != tt.want {
 			t.Errorf("%s on %s: %s %q, want %q", tt.spec, tt.trace, r.Status, r.Reason, tt.want)
+		}
+	}
+}
+
+// TestRotations: rows that a rotation does not fit are stored without, with a footnote; on takes the largest power of two
+// that divides them, of latent rows their values too.
+func TestRotations(t *testing.T) {
+	tr := golden(t, "gqa")
+	tests := []struct{ spec, like, note string }{
+		{"q8_0", "q8_0:rotate=off", "rows of 32 channels are stored without a rotation, which takes multiples of 64; rotate=on turns 32 channels together"},
+		{"q8_0:rotate=on", "q8_0:block=32", ""},
+		{"q4_0:block=64", "q4_0:rotate=off", "rows of 32 channels are stored without a rotation, which takes multiples of block=64"},
+		{"q4_0:block=64,rotate=on", "q4_0:rotate=off", "rows of 32 channels are stored without a rotation, which takes multiples of block=64"},
+		{"int8:rotate=off", "int8", ""},
+		{"int4pth:rotate=on", "int4pth", ""},
+		{"mla:rank=40+int4pth", "mla:rank=40+int4pth:rotate=off", "rows of 40 channels are stored without a rotation, which takes powers of two; rotate=on turns 8 channels together"},
+		{"mla:rank=16,rope=decoupled,rope_dim=16+int4pth", "mla:rank=16,rope=decoupled,rope_dim=16+int4pth:rotate=off", "rows of 32 channels are stored without a rotation, which takes powers of two; rotate=on turns 16 channels together"},
+	}
+	for _, tt := range tests {
+		rs := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, tt.spec, tt.like), Lengths: []int{96}, Decode: new(16)})
+		note := ""
+		for _, w := range rs[0].Warnings {
+			if w.Code == "not-rotated" {
+				note += w.Text
+			}
+		}
+		if rs[0].Status != record.OK || note != tt.note {
+			t.Errorf("%s: %s %s, footnote %q, want %q", tt.spec, rs[0].Status, rs[0].Reason, note, tt.note)
+			continue
+		}
+		if a, b := rs[0].Error.RelL2, rs[len(rs)-1].Error.RelL2; a != b {
+			t.Errorf("%s: error %g, %s %g", tt.spec, a, tt.like, b)
+		}
+	}
+	for _, spec := range []string{"int8:", "nvfp4:", "mla:rank=40+int8:", "kivi:group=8,residual=16,"} {
+		rs := runCells(t, Options{Traces: headers(tr), Calibrate: itself(tr), Pipelines: parse(t, spec+"rotate=off", spec+"rotate=on"), Lengths: []int{96}, Decode: new(16)})
+		if off, on := rs[0], rs[1]; off.Error.RelL2 == on.Error.RelL2 || *off.CacheBytes != *on.CacheBytes {
+			t.Errorf("%s: error %g, %d bytes; %s: %g, %d", off.Pipeline, off.Error.RelL2, *off.CacheBytes, on.Pipeline, on.Error.RelL2, *on.CacheBytes)
+		}
+	}
+}
+
+// TestValuesApart: of keys in one format and values in another the bytes are half of each, and the errors of the two
+// together are those of each with the other in f16.
+func TestValuesApart(t *testing.T) {
+	tr := golden(t, "gqa")
+	cell := func(spec string) record.Record {
+		r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, spec), Lengths: []int{320}, Decode: new(64)})[0]
+		if r.Status != record.OK {
+			t.Fatalf("%s: %s", r.Pipeline, r.Reason)
+		}
+		return r
+	}
+	for _, pair := range []struct{ keys, params, values, own string }{
+		{"q8_0", "", "q4_0", ""},
+		{"q4_0", "block=32,", "q8_0", ",v.block=32"},
+		{"int4", "axis=channel,group=8,", "fp8", ",v.scale=token"},
+		{"fp8pth", "", "kivi", ",v.bits=4,v.group=8,v.residual=16"},
+		{"nvfp4", "", "int4pth", ""},
+		{"kvarn", "preset=k4v4_g64,", "mx4", ""},
+		{"turboquant", "boundary=0,", "bf16", ""},
+		{"int8", "", "turboquant", ",v.boundary=0,v.preset=3bit_nc"},
+	} {
+		both := cell(pair.keys + ":" + pair.params + "v=" + pair.values + pair.own)
+		keys := cell(pair.keys + ":" + pair.params + "v=f16")
+		values := cell("f16:v=" + pair.values + pair.own)
+		f16 := cell("f16")
+		if got, want := *both.CacheBytes, *keys.CacheBytes+*values.CacheBytes-*f16.CacheBytes; got != want {
+			t.Errorf("%s: %d bytes, want %d", both.Pipeline, got, want)
+		}
+		if got, want := both.Error.RelL2, math.Hypot(keys.Error.RelL2, values.Error.RelL2); math.Abs(got-want) > 0.15*want {
+			t.Errorf("%s: error %g, of its sides %g and %g", both.Pipeline, got, keys.Error.RelL2, values.Error.RelL2)
+		}
+	}
+}
+
+// TestClippedValues: a scale of the prompt cuts what later tokens have beyond its largest value, and the run says how many.
+func TestClippedValues(t *testing.T) {
+	tr := golden(t, "gqa")
+	for spec, clips := range map[string]bool{"fp8:scale=tensor": true, "fp8:scale=head": true, "int8:scale=head": true, "fp8:scale=token": false, "fp8": false, "int8:block=8,scale=channel": false} {
+		r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, spec), Lengths: []int{64}, Decode: new(48)})[0]
+		var cut, of int
+		for _, w := range r.Warnings {
+			if w.Code == "clamped" {
+				if _, err := fmt.Sscanf(w.Text, "%d of %d stored values", &cut, &of); err != nil {
+					t.Errorf("%s: %q: %v", spec, w.Text, err)
+				}
+			}
+		}
+		if (cut > 0) != clips || clips && of != 64*len(tr.Layers)*tr.Attention[0].KVHeads*64 {
+			t.Errorf("%s: %d of %d values were cut: %v", spec, cut, of, r.Warnings)
+		}
+	}
+}
+
+// TestQuantisedAnew: what waits beside the rows of a prompt of 200, token by token, as transformers has it.
+func TestQuantisedAnew(t *testing.T) {
+	tr := golden(t, "gqa")
+	perToken := len(tr.Layers) * tr.Attention[0].KVHeads
+	for _, tt := range []struct{ decoded, quantised, waiting int }{{1, 200, 1}, {100, 200, 100}, {119, 200, 119}, {120, 320, 0}} {
+		residual := 128
+		if tt.waiting == 0 {
+			residual = 120 // the trace has 320 tokens
+		}
+		r := runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, fmt.Sprintf("quanto:group=32,residual=%d", residual)), Lengths: []int{200 + tt.decoded}, Decode: new(tt.decoded)})[0]
+		// A step is counted before the window is quantised, and so is the cache of the last but for what was.
+		if want := int64(perToken * (tt.quantised*2*20 + tt.waiting*4*32)); *r.CacheBytes != want {
+			t.Errorf("%d decoded: %d bytes, want %d", tt.decoded, *r.CacheBytes, want)
 		}
 	}
 }

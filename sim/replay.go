@@ -58,6 +58,9 @@ func (p *replay) run(ctx context.Context) (measurement, error) {
 	if p.cell.Pipeline.Partial && !p.dropped && !p.warned("budget-above-length") {
 		p.warn(cache.Warning{Code: "nothing-evicted", Text: "no entry was evicted: the cache is as large as full's, and so is what a step reads"})
 	}
+	if n := p.clipped; n.Values > 0 {
+		p.warn(cache.Warning{Code: "clamped", Text: fmt.Sprintf("%d of %d stored values were beyond the largest code and are stored as that", n.Values, n.Of)})
+	}
 	if p.timing != nil {
 		p.latency = p.timing.latency(p.compress, p.traffic, p.flops)
 	}

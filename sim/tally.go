@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
 	"kvgauge/sim/record"
 )
 
@@ -21,7 +22,8 @@ type tally struct {
 	traffic   int64
 	flops     int64 // of the last step
 	changed   int   // layers that the pipeline changed
-	dropped   bool  // a stage of the pipeline dropped an entry, or a step left one out
+	clipped   kernel.Clipped
+	dropped   bool // a stage of the pipeline dropped an entry, or a step left one out
 }
 
 // decided counts what decisions keep beside the stores, and what a group's prompt takes when it is reduced.
@@ -43,6 +45,9 @@ func (t *tally) decoded(c Cell, layer int, s *cache.Store, page int) {
 	t.paged += s.Paged(page)
 	t.traffic += s.Traffic()
 	t.flops += s.FLOPs()
+	cut := s.Clipped()
+	t.clipped.Values += cut.Values
+	t.clipped.Of += cut.Of
 	for h := range s.Heads() {
 		t.dropped = t.dropped || s.Selects() || len(s.Pos(h)) < c.held(layer)
 	}

@@ -36,7 +36,7 @@ func (s *Store) Clone() *Store {
 func (s *Store) cloneEntries(of []entries) []entries {
 	heads := make([]entries, 0, len(of))
 	for h := range of {
-		e := s.newEntries(of[h].k.Cap(), of[h].notes != nil)
+		e := s.newEntries(h, of[h].k.Cap(), of[h].notes != nil)
 		e.pos = make([]int32, 0, cap(of[h].pos))
 		e.copyFrom(&of[h], s.shape)
 		heads = append(heads, e)

@@ -69,7 +69,7 @@ func (s *Store) encodePrompt(p PromptStorage, v *View, decode int) (longest int,
 		for h := range k {
 			rows, n := v.Rows(h), len(stored.Pos(h))
 			longest = max(longest, rows+decode)
-			e := s.newEntries(rows-n+decode, false)
+			e := s.newEntries(h, rows-n+decode, false)
 			e.pos = append(append(make([]int32, 0, rows+decode), stored.Pos(h)...), v.Pos[h][n:]...)
 			for r := n; r < rows; r++ {
 				ok = e.append(k[h][r*v.Dim:(r+1)*v.Dim], val[h][r*v.VDim:(r+1)*v.VDim], s.shape) && ok

@@ -110,7 +110,7 @@ func Build(spec Spec) (*Store, error) {
 			most = min(most, max(n, s.ring.Capacity))
 		}
 		longest = max(longest, most)
-		s.heads[h] = s.newEntries(most, notes != nil)
+		s.heads[h] = s.newEntries(h, most, notes != nil)
 		if notes != nil {
 			s.heads[h].notes = append(s.heads[h].notes, notes[h]...)
 		}
@@ -169,14 +169,16 @@ func (s *Store) fill(h int, v *View) (finite bool) {
 			return false
 		}
 	}
+	e.k.EndPrompt()
+	e.v.EndPrompt()
 	return true
 }
 
-// newEntries makes room for n rows.
-func (s *Store) newEntries(n int, notes bool) entries {
-	e := entries{k: s.codec.K.Rows(s.shape.K, n), pos: make([]int32, 0, n)}
+// newEntries makes room for n rows of a head.
+func (s *Store) newEntries(head, n int, notes bool) entries {
+	e := entries{k: s.codec.K.Of(head).Rows(s.shape.K, n), pos: make([]int32, 0, n)}
 	if !s.shape.Latent {
-		e.v = s.codec.V.Rows(s.shape.V, n)
+		e.v = s.codec.V.Of(head).Rows(s.shape.V, n)
 	}
 	if notes {
 		e.notes = make([]uint32, 0, n)
@@ -233,6 +235,17 @@ func (e *entries) bytes(shape Shape) int64 {
 	if !shape.Latent {
 		n += e.v.Bytes()
 	}
+	return n
+}
+
+// Clipped counts the values that rows were given beyond what fixed scales have codes for.
+func (s *Store) Clipped() (n kernel.Clipped) {
+	s.eachHead(func(e *entries) {
+		e.k.Cut(&n)
+		if !s.shape.Latent {
+			e.v.Cut(&n)
+		}
+	})
 	return n
 }
 

@@ -209,18 +209,24 @@ func setAll(x []float32, to float32) {
 }
 
 // rowScales returns the factors of n rows that the path leaves to the online softmax: the rows' own, and the scales of
-// Int8 rows, in room; ones where there are none.
+// Int8 rows and of raw ones, in room; ones where there are none.
 func (p *path) rowScales(r *Rows, lo, n int, ones, room []float32) []float32 {
-	coded := p.rawCodes && r.Format == Int8 && r.Scale != nil && r.Tokens == 0
+	coded := p.rawCodes && (r.Format == Int8 && r.Scale != nil && r.Tokens == 0 || r.unscaled())
 	if !coded && r.Factor == nil {
 		return ones
 	}
 	room = room[:n]
-	if !coded {
+	switch {
+	case !coded:
 		p.floats(room, r.Factor[lo:])
 		return room
+	case r.Format == Int8:
+		p.floats(room, r.Scale[lo:])
+	default:
+		for i := range room {
+			room[i] = r.rawScale(lo + i)
+		}
 	}
-	p.floats(room, r.Scale[lo:])
 	if r.Factor != nil {
 		for i, u := range r.Factor[lo : lo+n] {
 			room[i] *= halfs[u]

@@ -35,10 +35,10 @@ type simd struct {
 // tile is the assembly for tiles of so many query heads.
 type tile struct {
 	heads       int
-	dots        [formats]dotsFunc
+	dots        [readers]dotsFunc
 	lines       dotsFunc // of Int4 in whole lines; nil: none
 	scaleProbs  func(p *float32, pStride, n int, scale, least *float32, groups int, out *float32, outStride int, sums *float32, sumStride int)
-	weightedSum [formats]weightedSumFunc
+	weightedSum [readers]weightedSumFunc
 
 	product func(a *float64, aStride int, b *float32, bStride, n, cols int, out *float64, outStride int)
 }
@@ -89,7 +89,7 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 		}
 		h := 0
 		for _, t := range a.tiles {
-			dots := t.dots[k.assembly()]
+			dots := t.dots[k.reader()]
 			if lines {
 				dots = t.lines
 			}
@@ -160,7 +160,7 @@ func (a *simd) weightedSum(p []float32, v *Rows, lo, n int, s *Scratch, acc, res
 					t.scaleProbs(part, stride, n, scale, least, groups, &s.scaledProbs[0], 4*block*padded, &s.minSums[0], 4*padded)
 					part, stride = &s.scaledProbs[0], 4*block*padded
 				}
-				t.weightedSum[v.assembly()](part, stride, rows, v.stride, n, dim, &acc[h*v.Dim], 4*v.Dim, &rescale[h], &s.minSums[0], 4*padded, prefetch(v, lo, h, s))
+				t.weightedSum[v.reader()](part, stride, rows, v.stride, n, dim, &acc[h*v.Dim], 4*v.Dim, &rescale[h], &s.minSums[0], 4*padded, prefetch(v, lo, h, s))
 			}
 		}
 	}

@@ -27,11 +27,10 @@ func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 		dim = 0
 	}
 	if dim > 0 {
-		unit := float32(1) // by which the vector form of a code is too small
-		if b.form == formE4M3 {
-			unit = 256
+		factor, offset := a.blockScales(r, lo, n, b.unit(), s)
+		if first := b.Table[0]; b.form.counts() && first != 0 {
+			a.axpySlices(first, factor, offset)
 		}
-		factor, offset := a.blockScales(r, lo, n, unit, s)
 		step := b.steps(r.width, dim)
 		if step.repeated {
 			per, run := dim/16, b.width(r.width)/16
@@ -92,7 +91,7 @@ func (a *simd) nibbleScales(r *Rows, lo, n int, s *Scratch) (scale, least *float
 func (a *simd) blockScales(r *Rows, lo, n int, unit float32, s *Scratch) (factor, offset []float32) {
 	b := r.Blocks
 	if b.Scale == NoScale {
-		s.factor[0], s.offset[0] = unit, 0
+		s.factor[0], s.offset[0] = unit*r.fixed(), 0
 		return s.factor[:1], s.offset[:1]
 	}
 	blocks := b.blocks(r.width)

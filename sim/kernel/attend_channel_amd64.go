@@ -15,12 +15,10 @@ func (a *simd) scoreChannels(q []float32, k *Rows, lo, n int, s *Scratch, out []
 		g, end := k.groupOf(lo + i)
 		m := min(n-i, end-lo-i)
 		scale, least := s.scales[:dim], s.mins[:dim]
-		a.floats(scale, k.Scale[g*k.width:])
+		k.channelScales(g, scale, least)
+		a.scaleUp(scale, &codes)
 		for h := range heads {
 			a.mulSlices(s.q[h*dim:(h+1)*dim], q[h*dim:], scale)
-		}
-		if k.Min != nil {
-			a.floats(least, k.Min[g*k.width:])
 		}
 		a.score(s.q[:heads*dim], &codes, lo+i, m, s, out[i:], stride)
 		if k.Min != nil {
@@ -33,6 +31,16 @@ func (a *simd) scoreChannels(q []float32, k *Rows, lo, n int, s *Scratch, out []
 			}
 		}
 		i += m
+	}
+}
+
+// scaleUp makes up for what kernels leave of raw codes.
+func (a *simd) scaleUp(scale []float32, codes *Rows) {
+	if !codes.unscaled() {
+		return
+	}
+	if unit := codes.Blocks.unit(); unit != 1 {
+		a.axpySlices(unit-1, scale, scale)
 	}
 }
 
@@ -49,10 +57,8 @@ func (a *simd) weightedSumChannels(p []float32, v *Rows, lo, n int, s *Scratch, 
 		scale, least := s.scales[:dim], s.mins[:dim]
 		clear(sums)
 		a.weightedSum(p[i:], &codes, lo+i, m, s, sums, s.ones[:heads])
-		a.floats(scale, v.Scale[g*v.width:])
-		if v.Min != nil {
-			a.floats(least, v.Min[g*v.width:])
-		}
+		v.channelScales(g, scale, least)
+		a.scaleUp(scale, &codes)
 		for h := range heads {
 			part, sum := sums[h*dim:(h+1)*dim], float32(0)
 			a.mulSlices(part, part, scale)

@@ -115,3 +115,113 @@ func dotsInt4x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //
 //go:noescape
 func dotsInt4x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// dotsE4M3x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * e4m3Table[rows[i][d]]/256
+//		}
+//	}
+//
+//go:noescape
+func dotsE4M3x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// dotsE4M3x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * e4m3Table[rows[i][d]]/256
+//		}
+//	}
+//
+//go:noescape
+func dotsE4M3x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// dotsE5M2x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * e5m2Table[rows[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsE5M2x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// dotsE5M2x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * e5m2Table[rows[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsE5M2x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// dotsSignedx2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*int8(code[i][d]) + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsSignedx2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// dotsSignedx1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*int8(code[i][d]) + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsSignedx1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// dotsBytex2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*code[i][d] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsBytex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// dotsBytex1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*code[i][d] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsBytex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// dotsFivex2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*code[i][d] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsFivex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+
+// dotsFivex1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*code[i][d] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsFivex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)

@@ -12,7 +12,8 @@ const expandHeads = 8
 // expands says whether so many heads read rows that are decoded before.
 func (a *simd) expands(r *Rows, heads int) bool {
 	if r.Format == Blocked {
-		return heads >= expandHeads || !r.Blocks.nibbles(r.width)
+		read := r.reader()
+		return read == Blocked || heads >= expandHeads && !r.unscaled()
 	}
 	return heads >= expandHeads && a.expand[r.Format] != nil && columns(r) > 0
 }

@@ -2,11 +2,14 @@
 
 package kernel
 
-// Dispatch: what the assembly takes besides the codes of Int4 rows, and of Blocked ones that lie as they do.
+// Dispatch: what the assembly takes besides the codes of Int4 rows, and of Blocked ones whose channels share scales by groups.
 
-// int4Scales widens the scales and minima of n rows, groups of them a row.
+// int4Scales widens the scales and minima of n rows, groups of them a row; none where a row has at most one.
 func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32, groups int) {
 	if r.Format == Blocked {
+		if r.unscaled() {
+			return nil, nil, 0
+		}
 		return a.nibbleScales(r, lo, n, s)
 	}
 	if r.Format != Int4 {
@@ -20,14 +23,6 @@ func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32
 	return &s.scales[0], &s.mins[0], r.groups
 }
 
-// assembly is the format whose kernels read the rows: blocks that are not expanded lie as Int4 does.
-func (r *Rows) assembly() Format {
-	if r.Format == Blocked {
-		return Int4
-	}
-	return r.Format
-}
-
 // lineDim is how many channels of Int4 fill a register.
 const lineDim = 128
 
@@ -35,7 +30,7 @@ const lineDim = 128
 // change from group to group.
 func (a *simd) inLines(k *Rows) bool {
 	scaled := k.Format == Int4 && k.Scale != nil || k.Format == Blocked && k.Blocks.Scale != NoScale
-	return a.arrange != nil && scaled && k.Dim%lineDim == 0
+	return a.arrange != nil && scaled && k.reader() == Int4 && k.Dim%lineDim == 0
 }
 
 // arranged returns the queries of a call as lines take them, [heads][width], which it makes once a call.

@@ -39,6 +39,28 @@ func lookUpPairAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, 
 //go:noescape
 func lookUpTripleAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
+// lookUpFiveAVX2 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
+//
+//	for i := range n {
+//		for d := range dim {
+//			dst[i][d] = scale[block of d in row i]*code[i][d] + least[block of d in row i]
+//		}
+//	}
+//
+//go:noescape
+func lookUpFiveAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
+
+// lookUpByteAVX2 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
+//
+//	for i := range n {
+//		for d := range dim {
+//			dst[i][d] = scale[block of d in row i]*code[i][d] + least[block of d in row i]
+//		}
+//	}
+//
+//go:noescape
+func lookUpByteAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
+
 // lookUpSignedAVX2 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //	for i := range n {

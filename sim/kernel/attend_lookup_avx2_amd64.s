@@ -310,6 +310,199 @@ DATA thirdAVX2<>+56(SB)/4, $0x00000004
 DATA thirdAVX2<>+60(SB)/4, $0x00000004
 GLOBL thirdAVX2<>(SB), RODATA|NOPTR, $64
 
+// func lookUpFiveAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
+// Requires: AVX, AVX2, MMX+
+TEXT ·lookUpFiveAVX2(SB), $0-104
+	VMOVUPS nibbleAVX2<>+0(SB), Y4
+	VMOVUPS laneAVX2<>+0(SB), Y5
+	VMOVUPS fifthAVX2<>+0(SB), Y6
+	MOVQ    half+72(FP), R13
+	MOVQ    round+80(FP), R15
+	MOVQ    dst+0(FP), DI
+	MOVQ    dstStride+8(FP), R9
+	MOVQ    rows+16(FP), SI
+	MOVQ    stride+24(FP), R11
+	MOVQ    n+32(FP), CX
+	MOVQ    scale+56(FP), AX
+	MOVQ    least+64(FP), BX
+	MOVQ    next+96(FP), R12
+
+row:
+	MOVQ DI, R8
+	MOVQ SI, R10
+	MOVQ dim+40(FP), DX
+
+round:
+	PREFETCHT1   (R12)
+	VPMOVZXBD    (R10), Y2
+	VPAND        Y4, Y2, Y3
+	VPBROADCASTB 16(R10), Y8
+	VPSRLVD      Y5, Y8, Y8
+	VPSLLD       $0x04, Y8, Y8
+	VPAND        Y6, Y8, Y8
+	VPOR         Y8, Y3, Y3
+	VCVTDQ2PS    Y3, Y7
+	VBROADCASTSS (AX), Y8
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS (BX), Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, (R8)
+	VPSRLD       $0x04, Y2, Y3
+	VPBROADCASTB 18(R10), Y8
+	VPSRLVD      Y5, Y8, Y8
+	VPSLLD       $0x04, Y8, Y8
+	VPAND        Y6, Y8, Y8
+	VPOR         Y8, Y3, Y3
+	VCVTDQ2PS    Y3, Y7
+	VBROADCASTSS (AX)(R13*1), Y8
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS (BX)(R13*1), Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 64(R8)
+	VPMOVZXBD    8(R10), Y2
+	VPAND        Y4, Y2, Y3
+	VPBROADCASTB 17(R10), Y8
+	VPSRLVD      Y5, Y8, Y8
+	VPSLLD       $0x04, Y8, Y8
+	VPAND        Y6, Y8, Y8
+	VPOR         Y8, Y3, Y3
+	VCVTDQ2PS    Y3, Y7
+	VBROADCASTSS (AX), Y8
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS (BX), Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 32(R8)
+	VPSRLD       $0x04, Y2, Y3
+	VPBROADCASTB 19(R10), Y8
+	VPSRLVD      Y5, Y8, Y8
+	VPSLLD       $0x04, Y8, Y8
+	VPAND        Y6, Y8, Y8
+	VPOR         Y8, Y3, Y3
+	VCVTDQ2PS    Y3, Y7
+	VBROADCASTSS (AX)(R13*1), Y8
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS (BX)(R13*1), Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 96(R8)
+	ADDQ         $0x14, R10
+	ADDQ         $0x14, R12
+	ADDQ         $+128, R8
+	ADDQ         R15, AX
+	ADDQ         R15, BX
+	SUBQ         $0x20, DX
+	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
+	ADDQ         R9, DI
+	ADDQ         R11, SI
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA nibbleAVX2<>+0(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+4(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+8(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+12(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+16(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+20(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+24(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+28(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+32(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+36(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+40(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+44(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+48(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+52(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+56(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+60(SB)/4, $0x0000000f
+GLOBL nibbleAVX2<>(SB), RODATA|NOPTR, $64
+
+DATA fifthAVX2<>+0(SB)/4, $0x00000010
+DATA fifthAVX2<>+4(SB)/4, $0x00000010
+DATA fifthAVX2<>+8(SB)/4, $0x00000010
+DATA fifthAVX2<>+12(SB)/4, $0x00000010
+DATA fifthAVX2<>+16(SB)/4, $0x00000010
+DATA fifthAVX2<>+20(SB)/4, $0x00000010
+DATA fifthAVX2<>+24(SB)/4, $0x00000010
+DATA fifthAVX2<>+28(SB)/4, $0x00000010
+DATA fifthAVX2<>+32(SB)/4, $0x00000010
+DATA fifthAVX2<>+36(SB)/4, $0x00000010
+DATA fifthAVX2<>+40(SB)/4, $0x00000010
+DATA fifthAVX2<>+44(SB)/4, $0x00000010
+DATA fifthAVX2<>+48(SB)/4, $0x00000010
+DATA fifthAVX2<>+52(SB)/4, $0x00000010
+DATA fifthAVX2<>+56(SB)/4, $0x00000010
+DATA fifthAVX2<>+60(SB)/4, $0x00000010
+GLOBL fifthAVX2<>(SB), RODATA|NOPTR, $64
+
+// func lookUpByteAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
+// Requires: AVX, AVX2, MMX+
+TEXT ·lookUpByteAVX2(SB), $0-104
+	MOVQ half+72(FP), R13
+	MOVQ round+80(FP), R15
+	MOVQ dst+0(FP), DI
+	MOVQ dstStride+8(FP), R9
+	MOVQ rows+16(FP), SI
+	MOVQ stride+24(FP), R11
+	MOVQ n+32(FP), CX
+	MOVQ scale+56(FP), AX
+	MOVQ least+64(FP), BX
+	MOVQ next+96(FP), R12
+
+row:
+	MOVQ DI, R8
+	MOVQ SI, R10
+	MOVQ dim+40(FP), DX
+
+round:
+	PREFETCHT1   (R12)
+	VPMOVZXBD    (R10), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (AX), Y8
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS (BX), Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, (R8)
+	VPMOVZXBD    16(R10), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (AX)(R13*1), Y8
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS (BX)(R13*1), Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 64(R8)
+	VPMOVZXBD    8(R10), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (AX), Y8
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS (BX), Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 32(R8)
+	VPMOVZXBD    24(R10), Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (AX)(R13*1), Y8
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS (BX)(R13*1), Y8
+	VADDPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 96(R8)
+	ADDQ         $0x20, R10
+	ADDQ         $0x20, R12
+	ADDQ         $+128, R8
+	ADDQ         R15, AX
+	ADDQ         R15, BX
+	SUBQ         $0x20, DX
+	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
+	ADDQ         R9, DI
+	ADDQ         R11, SI
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func lookUpSignedAVX2(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX2, MMX+
 TEXT ·lookUpSignedAVX2(SB), $0-104

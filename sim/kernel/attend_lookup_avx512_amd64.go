@@ -39,6 +39,28 @@ func lookUpPairAVX512(dst *float32, dstStride int, rows *byte, stride int, n int
 //go:noescape
 func lookUpTripleAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 
+// lookUpFiveAVX512 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
+//
+//	for i := range n {
+//		for d := range dim {
+//			dst[i][d] = scale[block of d in row i]*code[i][d] + least[block of d in row i]
+//		}
+//	}
+//
+//go:noescape
+func lookUpFiveAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
+
+// lookUpByteAVX512 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
+//
+//	for i := range n {
+//		for d := range dim {
+//			dst[i][d] = scale[block of d in row i]*code[i][d] + least[block of d in row i]
+//		}
+//	}
+//
+//go:noescape
+func lookUpByteAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
+
 // lookUpSignedAVX512 decodes n rows of dim channels, a multiple of 32; strides are in bytes.
 //
 //	for i := range n {

@@ -254,6 +254,153 @@ DATA thirdAVX512<>+56(SB)/4, $0x00000004
 DATA thirdAVX512<>+60(SB)/4, $0x00000004
 GLOBL thirdAVX512<>(SB), RODATA|NOPTR, $64
 
+// func lookUpFiveAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·lookUpFiveAVX512(SB), $0-104
+	VMOVUPS nibbleAVX512<>+0(SB), Z4
+	VMOVUPS fifthAVX512<>+0(SB), Z1
+	MOVQ    half+72(FP), R13
+	MOVQ    round+80(FP), R15
+	MOVQ    dst+0(FP), DI
+	MOVQ    dstStride+8(FP), R9
+	MOVQ    rows+16(FP), SI
+	MOVQ    stride+24(FP), R11
+	MOVQ    n+32(FP), CX
+	MOVQ    scale+56(FP), AX
+	MOVQ    least+64(FP), BX
+	MOVQ    next+96(FP), R12
+
+row:
+	MOVQ DI, R8
+	MOVQ SI, R10
+	MOVQ dim+40(FP), DX
+
+round:
+	PREFETCHT1   (R12)
+	VPMOVZXBD    (R10), Z2
+	VPANDD       Z4, Z2, Z3
+	KMOVW        16(R10), K1
+	VPORD        Z1, Z3, K1, Z3
+	VCVTDQ2PS    Z3, Z7
+	VBROADCASTSS (AX), Z8
+	VMULPS       Z8, Z7, Z7
+	VBROADCASTSS (BX), Z8
+	VADDPS       Z8, Z7, Z7
+	VMOVUPS      Z7, (R8)
+	VPSRLD       $0x04, Z2, Z3
+	KMOVW        18(R10), K1
+	VPORD        Z1, Z3, K1, Z3
+	VCVTDQ2PS    Z3, Z7
+	VBROADCASTSS (AX)(R13*1), Z8
+	VMULPS       Z8, Z7, Z7
+	VBROADCASTSS (BX)(R13*1), Z8
+	VADDPS       Z8, Z7, Z7
+	VMOVUPS      Z7, 64(R8)
+	ADDQ         $0x14, R10
+	ADDQ         $0x14, R12
+	ADDQ         $+128, R8
+	ADDQ         R15, AX
+	ADDQ         R15, BX
+	SUBQ         $0x20, DX
+	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
+	ADDQ         R9, DI
+	ADDQ         R11, SI
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA nibbleAVX512<>+0(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+4(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+8(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+12(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+16(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+20(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+24(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+28(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+32(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+36(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+40(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+44(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+48(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+52(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+56(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+60(SB)/4, $0x0000000f
+GLOBL nibbleAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA fifthAVX512<>+0(SB)/4, $0x00000010
+DATA fifthAVX512<>+4(SB)/4, $0x00000010
+DATA fifthAVX512<>+8(SB)/4, $0x00000010
+DATA fifthAVX512<>+12(SB)/4, $0x00000010
+DATA fifthAVX512<>+16(SB)/4, $0x00000010
+DATA fifthAVX512<>+20(SB)/4, $0x00000010
+DATA fifthAVX512<>+24(SB)/4, $0x00000010
+DATA fifthAVX512<>+28(SB)/4, $0x00000010
+DATA fifthAVX512<>+32(SB)/4, $0x00000010
+DATA fifthAVX512<>+36(SB)/4, $0x00000010
+DATA fifthAVX512<>+40(SB)/4, $0x00000010
+DATA fifthAVX512<>+44(SB)/4, $0x00000010
+DATA fifthAVX512<>+48(SB)/4, $0x00000010
+DATA fifthAVX512<>+52(SB)/4, $0x00000010
+DATA fifthAVX512<>+56(SB)/4, $0x00000010
+DATA fifthAVX512<>+60(SB)/4, $0x00000010
+GLOBL fifthAVX512<>(SB), RODATA|NOPTR, $64
+
+// func lookUpByteAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·lookUpByteAVX512(SB), $0-104
+	MOVQ half+72(FP), R13
+	MOVQ round+80(FP), R15
+	MOVQ dst+0(FP), DI
+	MOVQ dstStride+8(FP), R9
+	MOVQ rows+16(FP), SI
+	MOVQ stride+24(FP), R11
+	MOVQ n+32(FP), CX
+	MOVQ scale+56(FP), AX
+	MOVQ least+64(FP), BX
+	MOVQ next+96(FP), R12
+
+row:
+	MOVQ DI, R8
+	MOVQ SI, R10
+	MOVQ dim+40(FP), DX
+
+round:
+	PREFETCHT1   (R12)
+	VPMOVZXBD    (R10), Z7
+	VCVTDQ2PS    Z7, Z7
+	VBROADCASTSS (AX), Z8
+	VMULPS       Z8, Z7, Z7
+	VBROADCASTSS (BX), Z8
+	VADDPS       Z8, Z7, Z7
+	VMOVUPS      Z7, (R8)
+	VPMOVZXBD    16(R10), Z7
+	VCVTDQ2PS    Z7, Z7
+	VBROADCASTSS (AX)(R13*1), Z8
+	VMULPS       Z8, Z7, Z7
+	VBROADCASTSS (BX)(R13*1), Z8
+	VADDPS       Z8, Z7, Z7
+	VMOVUPS      Z7, 64(R8)
+	ADDQ         $0x20, R10
+	ADDQ         $0x20, R12
+	ADDQ         $+128, R8
+	ADDQ         R15, AX
+	ADDQ         R15, BX
+	SUBQ         $0x20, DX
+	JG           round
+	MOVQ         behind+88(FP), DX
+	ADDQ         DX, AX
+	ADDQ         DX, BX
+	ADDQ         R9, DI
+	ADDQ         R11, SI
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func lookUpSignedAVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·lookUpSignedAVX512(SB), $0-104

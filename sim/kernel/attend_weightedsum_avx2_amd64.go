@@ -115,3 +115,113 @@ func weightedSumInt4x2AVX2(p *float32, pStride int, rows *byte, stride int, n in
 //
 //go:noescape
 func weightedSumInt4x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumE4M3x2AVX2 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * e4m3Table[rows[i][d]]/256
+//		}
+//	}
+//
+//go:noescape
+func weightedSumE4M3x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumE4M3x1AVX2 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * e4m3Table[rows[i][d]]/256
+//		}
+//	}
+//
+//go:noescape
+func weightedSumE4M3x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumE5M2x2AVX2 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * e5m2Table[rows[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumE5M2x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumE5M2x1AVX2 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * e5m2Table[rows[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumE5M2x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumSignedx2AVX2 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumSignedx2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumSignedx1AVX2 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumSignedx1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumBytex2AVX2 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumBytex2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumBytex1AVX2 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumBytex1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumFivex2AVX2 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumFivex2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumFivex1AVX2 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumFivex1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)

@@ -1613,3 +1613,1696 @@ same4:
 done:
 	VZEROUPPER
 	RET
+
+// func weightedSumE4M3x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·weightedSumE4M3x2AVX2(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS e4m3AVX2<>+0(SB), Y11
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVSXBW    (AX), X10
+	VPSLLW       $0x07, X10, X10
+	VPAND        X11, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPMOVSXBW    8(AX), X10
+	VPSLLW       $0x07, X10, X10
+	VPAND        X11, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPMOVSXBW    16(AX), X10
+	VPSLLW       $0x07, X10, X10
+	VPAND        X11, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVSXBW    24(AX), X10
+	VPSLLW       $0x07, X10, X10
+	VPAND        X11, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+32, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         R15, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	ADDQ         R15, CX
+	ADDQ         $+128, R10
+	ADDQ         $+32, 8(SP)
+	SUBQ         $+32, (SP)
+	JMP          stripe4
+
+stripe2:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y2
+	VMULPS       32(CX), Y9, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVSXBW    (AX), X10
+	VPSLLW       $0x07, X10, X10
+	VPAND        X11, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y2
+	VPMOVSXBW    8(AX), X10
+	VPSLLW       $0x07, X10, X10
+	VPAND        X11, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y3
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe2_row
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         R15, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         R15, CX
+	ADDQ         $+64, R10
+	ADDQ         $+16, 8(SP)
+	SUBQ         $+16, (SP)
+	JMP          stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+DATA e4m3AVX2<>+0(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+4(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+8(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+12(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+16(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+20(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+24(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+28(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+32(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+36(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+40(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+44(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+48(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+52(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+56(SB)/4, $0xbf80bf80
+DATA e4m3AVX2<>+60(SB)/4, $0xbf80bf80
+GLOBL e4m3AVX2<>(SB), RODATA|NOPTR, $64
+
+// func weightedSumE4M3x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·weightedSumE4M3x1AVX2(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS e4m3AVX2<>+0(SB), Y10
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVSXBW    (AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVSXBW    8(AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVSXBW    16(AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVSXBW    24(AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VPMOVSXBW    32(AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPMOVSXBW    40(AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VPMOVSXBW    48(AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVSXBW    56(AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+64, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, 128(CX)
+	VMOVUPS      Y5, 160(CX)
+	VMOVUPS      Y6, 192(CX)
+	VMOVUPS      Y7, 224(CX)
+	ADDQ         R15, CX
+	ADDQ         $+256, R10
+	ADDQ         $+64, 8(SP)
+	SUBQ         $+64, (SP)
+	JMP          stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVSXBW    (AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVSXBW    8(AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVSXBW    16(AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVSXBW    24(AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+32, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         R15, CX
+	ADDQ         $+128, R10
+	ADDQ         $+32, 8(SP)
+	SUBQ         $+32, (SP)
+	JMP          stripe4
+
+stripe2:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVSXBW    (AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVSXBW    8(AX), X9
+	VPSLLW       $0x07, X9, X9
+	VPAND        X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe2_row
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         R15, CX
+	ADDQ         $+64, R10
+	ADDQ         $+16, 8(SP)
+	SUBQ         $+16, (SP)
+	JMP          stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumE5M2x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·weightedSumE5M2x2AVX2(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVZXBW    (AX), X10
+	VPSLLW       $0x08, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPMOVZXBW    8(AX), X10
+	VPSLLW       $0x08, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPMOVZXBW    16(AX), X10
+	VPSLLW       $0x08, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVZXBW    24(AX), X10
+	VPSLLW       $0x08, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+32, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         R15, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	ADDQ         R15, CX
+	ADDQ         $+128, R10
+	ADDQ         $+32, 8(SP)
+	SUBQ         $+32, (SP)
+	JMP          stripe4
+
+stripe2:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y2
+	VMULPS       32(CX), Y9, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVZXBW    (AX), X10
+	VPSLLW       $0x08, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y2
+	VPMOVZXBW    8(AX), X10
+	VPSLLW       $0x08, X10, X10
+	VCVTPH2PS    X10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y3
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe2_row
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         R15, CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	ADDQ         R15, CX
+	ADDQ         $+64, R10
+	ADDQ         $+16, 8(SP)
+	SUBQ         $+16, (SP)
+	JMP          stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumE5M2x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·weightedSumE5M2x1AVX2(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBW    (AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBW    8(AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBW    16(AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBW    24(AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VPMOVZXBW    32(AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPMOVZXBW    40(AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VPMOVZXBW    48(AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVZXBW    56(AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+64, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, 128(CX)
+	VMOVUPS      Y5, 160(CX)
+	VMOVUPS      Y6, 192(CX)
+	VMOVUPS      Y7, 224(CX)
+	ADDQ         R15, CX
+	ADDQ         $+256, R10
+	ADDQ         $+64, 8(SP)
+	SUBQ         $+64, (SP)
+	JMP          stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBW    (AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBW    8(AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBW    16(AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBW    24(AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+32, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         R15, CX
+	ADDQ         $+128, R10
+	ADDQ         $+32, 8(SP)
+	SUBQ         $+32, (SP)
+	JMP          stripe4
+
+stripe2:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBW    (AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBW    8(AX), X9
+	VPSLLW       $0x08, X9, X9
+	VCVTPH2PS    X9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe2_row
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         R15, CX
+	ADDQ         $+64, R10
+	ADDQ         $+16, 8(SP)
+	SUBQ         $+16, (SP)
+	JMP          stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumSignedx2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumSignedx2AVX2(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+	MOVQ sums+72(FP), R11
+	MOVQ R11, 24(SP)
+	MOVQ sumStride+80(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVSXBD    (AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPMOVSXBD    16(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVSXBD    8(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPMOVSXBD    24(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+32, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y0, Y0
+	VADDPS       Y10, Y1, Y1
+	VADDPS       Y10, Y2, Y2
+	VADDPS       Y10, Y3, Y3
+	ADDQ         R12, R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y10, Y5, Y5
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y10, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	VMOVUPS Y6, 64(CX)
+	VMOVUPS Y7, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumSignedx1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumSignedx1AVX2(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+	MOVQ sums+72(FP), R11
+	MOVQ R11, 24(SP)
+	MOVQ sumStride+80(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVSXBD    (AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVSXBD    16(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVSXBD    8(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVSXBD    24(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 4(SI), Y8
+	VPMOVSXBD    32(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPMOVSXBD    48(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVSXBD    40(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VPMOVSXBD    56(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+64, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	VBROADCASTSS 4(R11), Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x08, 24(SP)
+	ADDQ         $0x08, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x40, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same8
+	ADDQ         $+1008, 16(SP)
+
+same8:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	VMOVUPS Y4, 128(CX)
+	VMOVUPS Y5, 160(CX)
+	VMOVUPS Y6, 192(CX)
+	VMOVUPS Y7, 224(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVSXBD    (AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVSXBD    16(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVSXBD    8(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVSXBD    24(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+32, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumBytex2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumBytex2AVX2(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+	MOVQ sums+72(FP), R11
+	MOVQ R11, 24(SP)
+	MOVQ sumStride+80(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVZXBD    (AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPMOVZXBD    16(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVZXBD    8(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPMOVZXBD    24(AX), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+32, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y0, Y0
+	VADDPS       Y10, Y1, Y1
+	VADDPS       Y10, Y2, Y2
+	VADDPS       Y10, Y3, Y3
+	ADDQ         R12, R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y10, Y5, Y5
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y10, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	VMOVUPS Y6, 64(CX)
+	VMOVUPS Y7, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumBytex1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumBytex1AVX2(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+	MOVQ sums+72(FP), R11
+	MOVQ R11, 24(SP)
+	MOVQ sumStride+80(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    16(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    8(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBD    24(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 4(SI), Y8
+	VPMOVZXBD    32(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPMOVZXBD    48(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVZXBD    40(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VPMOVZXBD    56(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+64, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	VBROADCASTSS 4(R11), Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x08, 24(SP)
+	ADDQ         $0x08, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x40, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same8
+	ADDQ         $+1008, 16(SP)
+
+same8:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	VMOVUPS Y4, 128(CX)
+	VMOVUPS Y5, 160(CX)
+	VMOVUPS Y6, 192(CX)
+	VMOVUPS Y7, 224(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    16(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    8(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBD    24(AX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+32, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumFivex2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumFivex2AVX2(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS nibbleAVX2<>+0(SB), Y11
+	MOVQ    sums+72(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+80(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVZXBD    (AX), Y12
+	VPAND        Y11, Y12, Y10
+	VPBROADCASTB 16(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPAND        fifthAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPSRLD       $0x04, Y12, Y10
+	VPBROADCASTB 18(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPAND        fifthAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVZXBD    8(AX), Y12
+	VPAND        Y11, Y12, Y10
+	VPBROADCASTB 17(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPAND        fifthAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPSRLD       $0x04, Y12, Y10
+	VPBROADCASTB 19(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x04, Y13, Y13
+	VPAND        fifthAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+20, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y0, Y0
+	VADDPS       Y10, Y1, Y1
+	VADDPS       Y10, Y2, Y2
+	VADDPS       Y10, Y3, Y3
+	ADDQ         R12, R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y10, Y5, Y5
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y10, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	VMOVUPS Y6, 64(CX)
+	VMOVUPS Y7, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+20, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+DATA nibbleAVX2<>+0(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+4(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+8(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+12(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+16(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+20(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+24(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+28(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+32(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+36(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+40(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+44(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+48(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+52(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+56(SB)/4, $0x0000000f
+DATA nibbleAVX2<>+60(SB)/4, $0x0000000f
+GLOBL nibbleAVX2<>(SB), RODATA|NOPTR, $64
+
+DATA fifthAVX2<>+0(SB)/4, $0x00000010
+DATA fifthAVX2<>+4(SB)/4, $0x00000010
+DATA fifthAVX2<>+8(SB)/4, $0x00000010
+DATA fifthAVX2<>+12(SB)/4, $0x00000010
+DATA fifthAVX2<>+16(SB)/4, $0x00000010
+DATA fifthAVX2<>+20(SB)/4, $0x00000010
+DATA fifthAVX2<>+24(SB)/4, $0x00000010
+DATA fifthAVX2<>+28(SB)/4, $0x00000010
+DATA fifthAVX2<>+32(SB)/4, $0x00000010
+DATA fifthAVX2<>+36(SB)/4, $0x00000010
+DATA fifthAVX2<>+40(SB)/4, $0x00000010
+DATA fifthAVX2<>+44(SB)/4, $0x00000010
+DATA fifthAVX2<>+48(SB)/4, $0x00000010
+DATA fifthAVX2<>+52(SB)/4, $0x00000010
+DATA fifthAVX2<>+56(SB)/4, $0x00000010
+DATA fifthAVX2<>+60(SB)/4, $0x00000010
+GLOBL fifthAVX2<>(SB), RODATA|NOPTR, $64
+
+DATA laneAVX2<>+0(SB)/4, $0x00000000
+DATA laneAVX2<>+4(SB)/4, $0x00000001
+DATA laneAVX2<>+8(SB)/4, $0x00000002
+DATA laneAVX2<>+12(SB)/4, $0x00000003
+DATA laneAVX2<>+16(SB)/4, $0x00000004
+DATA laneAVX2<>+20(SB)/4, $0x00000005
+DATA laneAVX2<>+24(SB)/4, $0x00000006
+DATA laneAVX2<>+28(SB)/4, $0x00000007
+DATA laneAVX2<>+32(SB)/4, $0x00000008
+DATA laneAVX2<>+36(SB)/4, $0x00000009
+DATA laneAVX2<>+40(SB)/4, $0x0000000a
+DATA laneAVX2<>+44(SB)/4, $0x0000000b
+DATA laneAVX2<>+48(SB)/4, $0x0000000c
+DATA laneAVX2<>+52(SB)/4, $0x0000000d
+DATA laneAVX2<>+56(SB)/4, $0x0000000e
+DATA laneAVX2<>+60(SB)/4, $0x0000000f
+GLOBL laneAVX2<>(SB), RODATA|NOPTR, $64
+
+// func weightedSumFivex1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumFivex1AVX2(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS nibbleAVX2<>+0(SB), Y10
+	MOVQ    sums+72(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+80(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y11
+	VPAND        Y10, Y11, Y9
+	VPBROADCASTB 16(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPSRLD       $0x04, Y11, Y9
+	VPBROADCASTB 18(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    8(AX), Y11
+	VPAND        Y10, Y11, Y9
+	VPBROADCASTB 17(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPSRLD       $0x04, Y11, Y9
+	VPBROADCASTB 19(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 4(SI), Y8
+	VPMOVZXBD    20(AX), Y11
+	VPAND        Y10, Y11, Y9
+	VPBROADCASTB 36(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPSRLD       $0x04, Y11, Y9
+	VPBROADCASTB 38(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVZXBD    28(AX), Y11
+	VPAND        Y10, Y11, Y9
+	VPBROADCASTB 37(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VPSRLD       $0x04, Y11, Y9
+	VPBROADCASTB 39(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+40, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	VBROADCASTSS 4(R11), Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x08, 24(SP)
+	ADDQ         $0x08, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x40, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same8
+	ADDQ         $+1008, 16(SP)
+
+same8:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	VMOVUPS Y4, 128(CX)
+	VMOVUPS Y5, 160(CX)
+	VMOVUPS Y6, 192(CX)
+	VMOVUPS Y7, 224(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+40, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y11
+	VPAND        Y10, Y11, Y9
+	VPBROADCASTB 16(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPSRLD       $0x04, Y11, Y9
+	VPBROADCASTB 18(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    8(AX), Y11
+	VPAND        Y10, Y11, Y9
+	VPBROADCASTB 17(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPSRLD       $0x04, Y11, Y9
+	VPBROADCASTB 19(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x04, Y12, Y12
+	VPAND        fifthAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+20, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+20, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET

@@ -170,3 +170,168 @@ func weightedSumInt4x2AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //
 //go:noescape
 func weightedSumInt4x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumE4M3x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * e4m3Table[rows[i][d]]/256
+//		}
+//	}
+//
+//go:noescape
+func weightedSumE4M3x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumE4M3x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * e4m3Table[rows[i][d]]/256
+//		}
+//	}
+//
+//go:noescape
+func weightedSumE4M3x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumE4M3x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * e4m3Table[rows[i][d]]/256
+//		}
+//	}
+//
+//go:noescape
+func weightedSumE4M3x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumE5M2x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * e5m2Table[rows[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumE5M2x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumE5M2x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * e5m2Table[rows[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumE5M2x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumE5M2x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * e5m2Table[rows[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumE5M2x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumSignedx4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumSignedx4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumSignedx2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumSignedx2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumSignedx1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumSignedx1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumBytex4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumBytex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumBytex2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumBytex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumBytex1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumBytex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumFivex4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumFivex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumFivex2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumFivex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumFivex1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumFivex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)

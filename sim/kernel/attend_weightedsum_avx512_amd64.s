@@ -3253,3 +3253,3618 @@ same2:
 done:
 	VZEROUPPER
 	RET
+
+// func weightedSumE4M3x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·weightedSumE4M3x4AVX512(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS e4m3AVX512<>+0(SB), Z21
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBW        (AX), Y20
+	VPSLLW           $0x07, Y20, Y20
+	VPANDD           Y21, Y20, Y20
+	VCVTPH2PS        Y20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPMOVSXBW        16(AX), Y20
+	VPSLLW           $0x07, Y20, Y20
+	VPANDD           Y21, Y20, Y20
+	VCVTPH2PS        Y20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPMOVSXBW        32(AX), Y20
+	VPSLLW           $0x07, Y20, Y20
+	VPANDD           Y21, Y20, Y20
+	VCVTPH2PS        Y20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z14
+	VPMOVSXBW        48(AX), Y20
+	VPSLLW           $0x07, Y20, Y20
+	VPANDD           Y21, Y20, Y20
+	VCVTPH2PS        Y20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z12, (CX)
+	VMOVUPS          Z13, 64(CX)
+	VMOVUPS          Z14, 128(CX)
+	VMOVUPS          Z15, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z2
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBW        (AX), Y20
+	VPSLLW           $0x07, Y20, Y20
+	VPANDD           Y21, Y20, Y20
+	VCVTPH2PS        Y20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z2
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z3
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+DATA e4m3AVX512<>+0(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+4(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+8(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+12(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+16(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+20(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+24(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+28(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+32(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+36(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+40(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+44(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+48(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+52(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+56(SB)/4, $0xbf80bf80
+DATA e4m3AVX512<>+60(SB)/4, $0xbf80bf80
+GLOBL e4m3AVX512<>(SB), RODATA|NOPTR, $64
+
+// func weightedSumE4M3x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·weightedSumE4M3x2AVX512(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS e4m3AVX512<>+0(SB), Z19
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVSXBW        (AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPMOVSXBW        16(AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPMOVSXBW        32(AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z10
+	VPMOVSXBW        48(AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z11
+	VPMOVSXBW        64(AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z4
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z12
+	VPMOVSXBW        80(AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z5
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z13
+	VPMOVSXBW        96(AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z6
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z14
+	VPMOVSXBW        112(AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z7
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBW        (AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPMOVSXBW        16(AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPMOVSXBW        32(AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z6
+	VPMOVSXBW        48(AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBW        (AX), Y18
+	VPSLLW           $0x07, Y18, Y18
+	VPANDD           Y19, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z1
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumE4M3x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·weightedSumE4M3x1AVX512(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS e4m3AVX512<>+0(SB), Z10
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVSXBW        (AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVSXBW        16(AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVSXBW        32(AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPMOVSXBW        48(AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VPMOVSXBW        64(AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z4
+	VPMOVSXBW        80(AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z5
+	VPMOVSXBW        96(AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z6
+	VPMOVSXBW        112(AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBW        (AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVSXBW        16(AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVSXBW        32(AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPMOVSXBW        48(AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBW        (AX), Y9
+	VPSLLW           $0x07, Y9, Y9
+	VPANDD           Y10, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumE5M2x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumE5M2x4AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBW        (AX), Y20
+	VPSLLW           $0x08, Y20, Y20
+	VCVTPH2PS        Y20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPMOVZXBW        16(AX), Y20
+	VPSLLW           $0x08, Y20, Y20
+	VCVTPH2PS        Y20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPMOVZXBW        32(AX), Y20
+	VPSLLW           $0x08, Y20, Y20
+	VCVTPH2PS        Y20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z14
+	VPMOVZXBW        48(AX), Y20
+	VPSLLW           $0x08, Y20, Y20
+	VCVTPH2PS        Y20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z12, (CX)
+	VMOVUPS          Z13, 64(CX)
+	VMOVUPS          Z14, 128(CX)
+	VMOVUPS          Z15, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z2
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBW        (AX), Y20
+	VPSLLW           $0x08, Y20, Y20
+	VCVTPH2PS        Y20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z2
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z3
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z2, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z3, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumE5M2x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumE5M2x2AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVZXBW        (AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPMOVZXBW        16(AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPMOVZXBW        32(AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z10
+	VPMOVZXBW        48(AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z11
+	VPMOVZXBW        64(AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z4
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z12
+	VPMOVZXBW        80(AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z5
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z13
+	VPMOVZXBW        96(AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z6
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z14
+	VPMOVZXBW        112(AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z7
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBW        (AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPMOVZXBW        16(AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPMOVZXBW        32(AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z6
+	VPMOVZXBW        48(AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBW        (AX), Y18
+	VPSLLW           $0x08, Y18, Y18
+	VCVTPH2PS        Y18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z1
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z1, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumE5M2x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumE5M2x1AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVZXBW        (AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVZXBW        16(AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXBW        32(AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPMOVZXBW        48(AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VPMOVZXBW        64(AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z4
+	VPMOVZXBW        80(AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z5
+	VPMOVZXBW        96(AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z6
+	VPMOVZXBW        112(AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe1
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBW        (AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVZXBW        16(AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXBW        32(AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPMOVZXBW        48(AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe1:
+	CMPQ         (SP), $+16
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe1_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBW        (AX), Y9
+	VPSLLW           $0x08, Y9, Y9
+	VCVTPH2PS        Y9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe1_row
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	ADDQ             R15, CX
+	ADDQ             $+64, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+16, (SP)
+	JMP              stripe1
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumSignedx4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumSignedx4AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+	MOVQ sums+72(FP), R11
+	MOVQ R11, 24(SP)
+	MOVQ sumStride+80(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPMOVSXBD        16(AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPMOVSXBD        32(AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z14
+	VPMOVSXBD        48(AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z8, Z8
+	VADDPS           Z20, Z9, Z9
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z20, Z11, Z11
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z12, Z12
+	VADDPS           Z20, Z13, Z13
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z14, Z14
+	VADDPS           Z20, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	VMOVUPS Z10, 128(CX)
+	VMOVUPS Z11, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	VMOVUPS Z14, 128(CX)
+	VMOVUPS Z15, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z4
+	VMULPS       64(CX), Z18, Z5
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z6
+	VMULPS       64(CX), Z19, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z4
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z6
+	VPMOVSXBD        16(AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z5
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z7
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumSignedx2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumSignedx2AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+	MOVQ sums+72(FP), R11
+	MOVQ R11, 24(SP)
+	MOVQ sumStride+80(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVSXBD        (AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPMOVSXBD        16(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPMOVSXBD        32(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z10
+	VPMOVSXBD        48(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z11
+	VPMOVSXBD        64(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z4
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z12
+	VPMOVSXBD        80(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z5
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z13
+	VPMOVSXBD        96(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z6
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z14
+	VPMOVSXBD        112(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z7
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z8, Z8
+	VADDPS           Z18, Z9, Z9
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z18, Z11, Z11
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z12, Z12
+	VADDPS           Z18, Z13, Z13
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z14, Z14
+	VADDPS           Z18, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPMOVSXBD        16(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPMOVSXBD        32(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z6
+	VPMOVSXBD        48(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z2
+	VPMOVSXBD        16(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z3
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumSignedx1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumSignedx1AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+	MOVQ sums+72(FP), R11
+	MOVQ R11, 24(SP)
+	MOVQ sumStride+80(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVSXBD        (AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVSXBD        16(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVSXBD        32(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPMOVSXBD        48(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	VPMOVSXBD        64(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z4
+	VPMOVSXBD        80(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z5
+	VPMOVSXBD        96(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z6
+	VPMOVSXBD        112(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	VBROADCASTSS     8(R11), Z9
+	VADDPS           Z9, Z4, Z4
+	VADDPS           Z9, Z5, Z5
+	VBROADCASTSS     12(R11), Z9
+	VADDPS           Z9, Z6, Z6
+	VADDPS           Z9, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVSXBD        16(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVSXBD        32(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPMOVSXBD        48(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVSXBD        (AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVSXBD        16(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumBytex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumBytex4AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+	MOVQ sums+72(FP), R11
+	MOVQ R11, 24(SP)
+	MOVQ sumStride+80(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPMOVZXBD        16(AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPMOVZXBD        32(AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z14
+	VPMOVZXBD        48(AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z8, Z8
+	VADDPS           Z20, Z9, Z9
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z20, Z11, Z11
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z12, Z12
+	VADDPS           Z20, Z13, Z13
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z14, Z14
+	VADDPS           Z20, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	VMOVUPS Z10, 128(CX)
+	VMOVUPS Z11, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	VMOVUPS Z14, 128(CX)
+	VMOVUPS Z15, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z4
+	VMULPS       64(CX), Z18, Z5
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z6
+	VMULPS       64(CX), Z19, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z4
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z6
+	VPMOVZXBD        16(AX), Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z5
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z7
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumBytex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumBytex2AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+	MOVQ sums+72(FP), R11
+	MOVQ R11, 24(SP)
+	MOVQ sumStride+80(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVZXBD        (AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPMOVZXBD        16(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPMOVZXBD        32(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z10
+	VPMOVZXBD        48(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z11
+	VPMOVZXBD        64(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z4
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z12
+	VPMOVZXBD        80(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z5
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z13
+	VPMOVZXBD        96(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z6
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z14
+	VPMOVZXBD        112(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z7
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z8, Z8
+	VADDPS           Z18, Z9, Z9
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z18, Z11, Z11
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z12, Z12
+	VADDPS           Z18, Z13, Z13
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z14, Z14
+	VADDPS           Z18, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPMOVZXBD        16(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPMOVZXBD        32(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z6
+	VPMOVZXBD        48(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z2
+	VPMOVZXBD        16(AX), Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z3
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumBytex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumBytex1AVX512(SB), $32-96
+	MOVQ dim+40(FP), DX
+	MOVQ DX, (SP)
+	MOVQ rows+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+24(FP), BX
+	MOVQ pStride+8(FP), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ acc+48(FP), R10
+	MOVQ next+88(FP), DI
+	MOVQ p+0(FP), SI
+	MOVQ SI, 16(SP)
+	MOVQ sums+72(FP), R11
+	MOVQ R11, 24(SP)
+	MOVQ sumStride+80(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVZXBD        (AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVZXBD        16(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXBD        32(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPMOVZXBD        48(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	VPMOVZXBD        64(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z4
+	VPMOVZXBD        80(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z5
+	VPMOVZXBD        96(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z6
+	VPMOVZXBD        112(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+128, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	VBROADCASTSS     8(R11), Z9
+	VADDPS           Z9, Z4, Z4
+	VADDPS           Z9, Z5, Z5
+	VBROADCASTSS     12(R11), Z9
+	VADDPS           Z9, Z6, Z6
+	VADDPS           Z9, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+128, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVZXBD        16(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXBD        32(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPMOVZXBD        48(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPMOVZXBD        16(AX), Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumFivex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumFivex4AVX512(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS nibbleAVX512<>+0(SB), Z21
+	MOVQ    sums+72(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+80(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z22
+	VPANDD           Z21, Z22, Z20
+	KMOVW            16(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z20, K1, Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPSRLD           $0x04, Z22, Z20
+	KMOVW            18(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z20, K1, Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPMOVZXBD        20(AX), Z22
+	VPANDD           Z21, Z22, Z20
+	KMOVW            36(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z20, K1, Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z14
+	VPSRLD           $0x04, Z22, Z20
+	KMOVW            38(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z20, K1, Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+40, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z8, Z8
+	VADDPS           Z20, Z9, Z9
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z20, Z11, Z11
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z12, Z12
+	VADDPS           Z20, Z13, Z13
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z14, Z14
+	VADDPS           Z20, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	VMOVUPS Z10, 128(CX)
+	VMOVUPS Z11, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	VMOVUPS Z14, 128(CX)
+	VMOVUPS Z15, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+40, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z4
+	VMULPS       64(CX), Z18, Z5
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z6
+	VMULPS       64(CX), Z19, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z22
+	VPANDD           Z21, Z22, Z20
+	KMOVW            16(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z20, K1, Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z4
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z6
+	VPSRLD           $0x04, Z22, Z20
+	KMOVW            18(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z20, K1, Z20
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z5
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z7
+	ADDQ             BX, AX
+	ADDQ             $+20, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+20, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+DATA nibbleAVX512<>+0(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+4(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+8(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+12(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+16(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+20(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+24(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+28(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+32(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+36(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+40(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+44(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+48(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+52(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+56(SB)/4, $0x0000000f
+DATA nibbleAVX512<>+60(SB)/4, $0x0000000f
+GLOBL nibbleAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA fifthAVX512<>+0(SB)/4, $0x00000010
+DATA fifthAVX512<>+4(SB)/4, $0x00000010
+DATA fifthAVX512<>+8(SB)/4, $0x00000010
+DATA fifthAVX512<>+12(SB)/4, $0x00000010
+DATA fifthAVX512<>+16(SB)/4, $0x00000010
+DATA fifthAVX512<>+20(SB)/4, $0x00000010
+DATA fifthAVX512<>+24(SB)/4, $0x00000010
+DATA fifthAVX512<>+28(SB)/4, $0x00000010
+DATA fifthAVX512<>+32(SB)/4, $0x00000010
+DATA fifthAVX512<>+36(SB)/4, $0x00000010
+DATA fifthAVX512<>+40(SB)/4, $0x00000010
+DATA fifthAVX512<>+44(SB)/4, $0x00000010
+DATA fifthAVX512<>+48(SB)/4, $0x00000010
+DATA fifthAVX512<>+52(SB)/4, $0x00000010
+DATA fifthAVX512<>+56(SB)/4, $0x00000010
+DATA fifthAVX512<>+60(SB)/4, $0x00000010
+GLOBL fifthAVX512<>(SB), RODATA|NOPTR, $64
+
+// func weightedSumFivex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumFivex2AVX512(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS nibbleAVX512<>+0(SB), Z19
+	MOVQ    sums+72(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+80(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVZXBD        (AX), Z20
+	VPANDD           Z19, Z20, Z18
+	KMOVW            16(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPSRLD           $0x04, Z20, Z18
+	KMOVW            18(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPMOVZXBD        20(AX), Z20
+	VPANDD           Z19, Z20, Z18
+	KMOVW            36(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z10
+	VPSRLD           $0x04, Z20, Z18
+	KMOVW            38(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z11
+	VPMOVZXBD        40(AX), Z20
+	VPANDD           Z19, Z20, Z18
+	KMOVW            56(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z4
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z12
+	VPSRLD           $0x04, Z20, Z18
+	KMOVW            58(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z5
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z13
+	VPMOVZXBD        60(AX), Z20
+	VPANDD           Z19, Z20, Z18
+	KMOVW            76(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z6
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z14
+	VPSRLD           $0x04, Z20, Z18
+	KMOVW            78(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z7
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+80, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z8, Z8
+	VADDPS           Z18, Z9, Z9
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z18, Z11, Z11
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z12, Z12
+	VADDPS           Z18, Z13, Z13
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z14, Z14
+	VADDPS           Z18, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+80, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VPANDD           Z19, Z20, Z18
+	KMOVW            16(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPSRLD           $0x04, Z20, Z18
+	KMOVW            18(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPMOVZXBD        20(AX), Z20
+	VPANDD           Z19, Z20, Z18
+	KMOVW            36(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z6
+	VPSRLD           $0x04, Z20, Z18
+	KMOVW            38(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+40, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+40, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VPANDD           Z19, Z20, Z18
+	KMOVW            16(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z2
+	VPSRLD           $0x04, Z20, Z18
+	KMOVW            18(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z18, K1, Z18
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z3
+	ADDQ             BX, AX
+	ADDQ             $+20, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+20, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumFivex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumFivex1AVX512(SB), $32-96
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+48(FP), R10
+	MOVQ    next+88(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	VMOVUPS nibbleAVX512<>+0(SB), Z10
+	MOVQ    sums+72(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+80(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	PREFETCHT1       64(DI)
+	VPMOVZXBD        (AX), Z11
+	VPANDD           Z10, Z11, Z9
+	KMOVW            16(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z9
+	KMOVW            18(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXBD        20(AX), Z11
+	VPANDD           Z10, Z11, Z9
+	KMOVW            36(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPSRLD           $0x04, Z11, Z9
+	KMOVW            38(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	VPMOVZXBD        40(AX), Z11
+	VPANDD           Z10, Z11, Z9
+	KMOVW            56(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z4
+	VPSRLD           $0x04, Z11, Z9
+	KMOVW            58(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z5
+	VPMOVZXBD        60(AX), Z11
+	VPANDD           Z10, Z11, Z9
+	KMOVW            76(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z6
+	VPSRLD           $0x04, Z11, Z9
+	KMOVW            78(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+80, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	VBROADCASTSS     8(R11), Z9
+	VADDPS           Z9, Z4, Z4
+	VADDPS           Z9, Z5, Z5
+	VBROADCASTSS     12(R11), Z9
+	VADDPS           Z9, Z6, Z6
+	VADDPS           Z9, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+56(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+80, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VPANDD           Z10, Z11, Z9
+	KMOVW            16(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z9
+	KMOVW            18(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXBD        20(AX), Z11
+	VPANDD           Z10, Z11, Z9
+	KMOVW            36(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPSRLD           $0x04, Z11, Z9
+	KMOVW            38(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+40, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+40, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+64(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+56(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VPANDD           Z10, Z11, Z9
+	KMOVW            16(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z9
+	KMOVW            18(AX), K1
+	VPORD            fifthAVX512<>+0(SB), Z9, K1, Z9
+	VCVTDQ2PS        Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	ADDQ             BX, AX
+	ADDQ             $+20, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+56(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+20, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET

@@ -15,21 +15,30 @@ import (
 // function that is named after the format (fp8.go, fp4.go, ggml.go, ...), does not change after that, and
 // serves any number of Rows.
 type Blocks struct {
-	Bits     int       // of a code: 2, 3, 4 or 8
+	Bits     int       // of a code: 2, 3, 4, 5 or 8
 	Width    int       // channels of a block, the last may have fewer; 0: the whole row
 	Table    []float32 // [1<<Bits]
 	Scale    ScaleType
 	Global   float32 // factor of each E4M3Scale
 	Unit     bool    // the stored scale is divided by the norm of what the codes stand for
+	Refit    bool    // the stored scale is that of the least error of the codes, weighted by the squares of the values
 	Sketch   *Sketch // of what the codes leave of a row; nil: none
 	Pad      int     // bytes at the end of a row that hold nothing
 	form     form
 	balanced bool // rows are Balanced: they have scales of channels besides
 
+	most    float32 // the largest magnitude that has a code, where the scale is fixed; 0: scales follow the values
+	wide    bool    // scales of channels are in binary32
+	narrow  bool    // values are quantised in bfloat16, which is rounded to after each operation
+	inverse bool    // values are multiplied by the inverse of the scale, where others are divided by it
+
 	// measure returns the scale and the minimum to quantise a block with.
 	measure func(xs []float32) (scale, least float32)
 	// code returns the code of (x - minimum)/scale.
 	code func(x float32) byte
+	// restore is what a code stands for to the format's own program, which computes in bfloat16; nil where that is what is
+	// read.
+	restore func(code, scale, least float32) float32
 }
 
 // form is what vector instructions make values of codes by; the Table says the same.
@@ -39,6 +48,8 @@ const (
 	formNibble form = iota // 4 bits, by the table
 	formPair               // 2 bits, by the table
 	formTriple             // 3 bits, by the table
+	formFive               // 5 bits, counted from the first entry of the table on
+	formByte               // 8 bits, likewise
 	formSigned             // two's complement
 	formE4M3
 	formE5M2
@@ -46,8 +57,13 @@ const (
 	forms // how many there are
 )
 
-// tableForm is the form of codes of 2 to 4 bits.
-func tableForm(bits int) form { return [...]form{2: formPair, 3: formTriple, 4: formNibble}[bits] }
+// tableForm is the form of codes of 2 to 8 bits that stand for numbers evenly apart, of 2 to 4 for any.
+func tableForm(bits int) form {
+	return [...]form{2: formPair, 3: formTriple, 4: formNibble, 5: formFive, 8: formByte}[bits]
+}
+
+// counts says whether vector instructions read codes as numbers, without the table.
+func (f form) counts() bool { return f == formFive || f == formByte }
 
 // ScaleType is how the scale of a block is stored.
 type ScaleType uint8
@@ -57,13 +73,16 @@ const (
 	HalfScale                   // binary16
 	HalfMin                     // binary16, then a minimum in binary16
 	FloatScale                  // binary32
+	FloatZero                   // binary32, then the number that stands for zero in binary32
+	BF16Min                     // bfloat16, then a minimum in bfloat16
+	BF16Zero                    // bfloat16, then the number that stands for zero in bfloat16
 	ZeroScale                   // binary32, whose lowest four bits are the code that stands for zero
 	E4M3Scale                   // a byte, times Global
 	E8M0Scale                   // a byte: the exponent of a power of two, plus 127
 )
 
 // bytes is what a scale takes.
-func (t ScaleType) bytes() int { return [...]int{0, 2, 4, 4, 4, 1, 1}[t] }
+func (t ScaleType) bytes() int { return [...]int{0, 2, 4, 4, 8, 4, 4, 4, 1, 1}[t] }
 
 // RowBytes returns what a row of dim channels takes.
 func (b *Blocks) RowBytes(dim int) int { n, _ := b.rowBytes(dim); return n }
@@ -111,21 +130,61 @@ func (b *Blocks) encode(dst []byte, row []float32) (finite bool) {
 			zero = float32(max(0, min(15, math.Round(float64(-least/scale)))))
 			least = 0
 		}
+		switch b.Scale {
+		case FloatZero:
+			zero, least = -least/scale, 0
+		case BF16Zero:
+			zero = least
+		}
 		norm := b.encodeBlock(dst[:codes], len(row), lo, xs, scale, least, zero)
-		if b.Unit {
+		switch {
+		case b.Scale == BF16Zero:
+			scale = 1 / scale
+		case b.Unit:
 			scale = float32(float64(scale) / math.Sqrt(norm+1e-16))
+		case b.Refit:
+			scale = b.refit(dst[:codes], len(row), lo, xs)
 		}
 		finite = b.putScale(scales[lo/width*b.Scale.bytes():], scale, least, zero) && finite
 	}
 	return finite
 }
 
+// encodeFixed writes a row of codes whose scale is that of all rows, counts the values that are beyond the largest code, and
+// reports whether all were numbers.
+func (r *Rows) encodeFixed(dst []byte, row []float32) (finite bool) {
+	finite = true
+	scale := r.fixed()
+	clear(dst[len(row):])
+	for i, x := range row {
+		t := x / scale
+		if max(t, -t) > r.Blocks.most {
+			r.Clipped.Values++
+		}
+		finite = finite && finite32(x)
+		dst[i] = r.Blocks.code(t)
+	}
+	r.Clipped.Of += int64(len(row))
+	return finite
+}
+
 // encodeBlock writes the codes of a block, the channels from lo on of a row of dim, and returns the squared norm of
 // the entries that they name.
 func (b *Blocks) encodeBlock(codes []byte, dim, lo int, xs []float32, scale, least, zero float32) (norm float64) {
+	inverse := float32(0)
+	if b.inverse && scale != 0 {
+		inverse = 1 / scale
+	}
 	for i, x := range xs {
 		t := float32(0)
-		if scale != 0 {
+		switch {
+		case b.Scale == BF16Zero:
+			t = float32(toBF16(x)*scale) + zero
+		case b.narrow && scale != 0:
+			t = toBF16(toBF16(toBF16(x)-least) / scale)
+		case b.inverse:
+			t = (x - least) * inverse
+		case scale != 0:
 			t = (x-least)/scale + zero
 		}
 		c := b.code(t)
@@ -139,6 +198,22 @@ func (b *Blocks) encodeBlock(codes []byte, dim, lo int, xs []float32, scale, lea
 		}
 	}
 	return norm
+}
+
+// refit returns the scale with which the codes of a block, the channels from lo on of a row of dim, have the least sum of
+// x*x*(x - scale*entry)^2.
+func (b *Blocks) refit(codes []byte, dim, lo int, xs []float32) float32 {
+	var xy, yy float32
+	for i, x := range xs {
+		part, w, at := group(codes, b.Bits, lo+i, dim)
+		y, weight := b.Table[nibble(part, at, w)], x*x
+		xy += float32(float32(weight*y) * x)
+		yy += float32(float32(weight*y) * y)
+	}
+	if yy == 0 {
+		return 0
+	}
+	return xy / yy
 }
 
 // putScale stores the scale of a block.
@@ -155,6 +230,12 @@ func (b *Blocks) putScale(dst []byte, scale, least, zero float32) (finite bool) 
 		return finite16(u) && finite16(v)
 	case FloatScale:
 		binary.LittleEndian.PutUint32(dst, math.Float32bits(scale))
+	case FloatZero:
+		binary.LittleEndian.PutUint32(dst, math.Float32bits(scale))
+		binary.LittleEndian.PutUint32(dst[4:], math.Float32bits(zero))
+	case BF16Min, BF16Zero:
+		binary.LittleEndian.PutUint16(dst, bf16(scale))
+		binary.LittleEndian.PutUint16(dst[2:], bf16(least))
 	case ZeroScale:
 		binary.LittleEndian.PutUint32(dst, math.Float32bits(scale)&^15|uint32(zero))
 	case E4M3Scale:
@@ -175,6 +256,15 @@ func (b *Blocks) scale(scales []byte, i int) (scale, least float32) {
 		return halfs[binary.LittleEndian.Uint16(src)], halfs[binary.LittleEndian.Uint16(src[2:])]
 	case FloatScale:
 		return math.Float32frombits(binary.LittleEndian.Uint32(src)), 0
+	case FloatZero:
+		scale = math.Float32frombits(binary.LittleEndian.Uint32(src))
+		return scale, -scale * math.Float32frombits(binary.LittleEndian.Uint32(src[4:]))
+	case BF16Min, BF16Zero:
+		scale, least = fromBF16(src), fromBF16(src[2:])
+		if b.Scale == BF16Zero {
+			least *= -scale
+		}
+		return scale, least
 	case ZeroScale:
 		u := binary.LittleEndian.Uint32(src)
 		scale = math.Float32frombits(u)
@@ -211,8 +301,8 @@ func (b *Blocks) decode(src []byte, dim, from int, dst []float32) {
 	}
 }
 
-// amax is the largest magnitude.
-func amax(xs []float32) (most float32) {
+// Amax is the largest magnitude, 0 of none.
+func Amax(xs []float32) (most float32) {
 	for _, x := range xs {
 		most = max(most, x, -x)
 	}

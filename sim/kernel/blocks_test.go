@@ -17,6 +17,10 @@ func layouts(dim int) map[string]Layout {
 		"nvfp4": Blockwise(NVFP4(0.01, false)), "four over six": Blockwise(NVFP4(0.01, true)),
 		"mx4": Blockwise(MX4(16)), "mx4 of 32": Blockwise(MX4(32)),
 		"q4": Blockwise(Q4()), "q8": Blockwise(Q8()),
+		"q5": Blockwise(Q5()), "q4 min": Blockwise(Q4Min()), "q5 min": Blockwise(Q5Min()), "iq4 nl": Blockwise(NonLinear()),
+		"mlx 2": Blockwise(MLX(2, 32)), "mlx 4": Blockwise(MLX(4, 32)), "mlx 8": Blockwise(MLX(8, 64)), "quanto 4": Blockwise(Quanto(4, 32)), "hqq 4": Blockwise(HQQ(4, 32, 2)),
+		"zeros": Blockwise(Zeros8Row()), "fixed e4m3": {Format: Blocked, Blocks: FP8(false, NoScale), Fixed: []float32{0.01}}, "fixed 8": {Format: Blocked, Blocks: Signed8(), Fixed: []float32{0.05}},
+		"uniform 5": Blockwise(Uniform(5, 48)), "uniform 8": Blockwise(Uniform(8, 64)), "uniform 8 row": Blockwise(Uniform(8, 0)),
 		"uniform 2": Blockwise(Uniform(2, 32)), "uniform 3": Blockwise(Uniform(3, 16)), "uniform 4": Blockwise(Uniform(4, 24)), "uniform 4 of 64": Blockwise(Uniform(4, 64)),
 		"tokenwise 4": Blockwise(Tokenwise4()), "tokenwise 8": Blockwise(Tokenwise8(false)), "tokenwise 8 cut": Blockwise(Tokenwise8(true)),
 		"codebook 2": Blockwise(Codebook(2, dim, false)), "codebook 3": Blockwise(Codebook(3, dim, true)), "codebook 4": Blockwise(Codebook(4, dim, true)),
@@ -59,6 +63,18 @@ func TestAttendBlocks(t *testing.T) {
 
 // grouped are layouts whose rows stay in a residual window until there is a group, as keys and as values.
 var grouped = map[string][2]Layout{
+	"channels of 8": {
+		{Format: Blocked, Blocks: FP8(false, NoScale), Tokens: 16, Residual: ResidualWindow{Flush: 16}},
+		{Format: Blocked, Blocks: Signed8(), Tokens: 16, Residual: ResidualWindow{Flush: 16}},
+	},
+	"open": {
+		{Format: Blocked, Blocks: Zeros8(), Tokens: 32, Open: true},
+		{Format: Blocked, Blocks: Zeros8Row()},
+	},
+	"anew": {
+		{Format: Blocked, Blocks: Quanto(4, 8), Residual: ResidualWindow{Flush: 16, Anew: true}},
+		{Format: Blocked, Blocks: HQQ(2, 8, 3), Residual: ResidualWindow{Flush: 16, Anew: true}},
+	},
 	"kivi 2": {
 		{Format: Blocked, Blocks: Codes(2), Tokens: 8, Residual: ResidualWindow{Flush: 16}},
 		{Format: Blocked, Blocks: Uniform(2, 8), Residual: ResidualWindow{Flush: 1, Hold: 16}},
@@ -182,6 +198,9 @@ func TestBlockBytes(t *testing.T) {
 			{"mx4 of 32", Blockwise(MX4(32)), d/2 + (d+31)/32},
 			{"q4_0", Blockwise(Q4()), d/2 + 2*((d+31)/32)},
 			{"q8_0", Blockwise(Q8()), d + 2*((d+31)/32)},
+			{"q5_0", Blockwise(Q5()), d/2 + d/8 + 2*((d+31)/32)},
+			{"q5_1", Blockwise(Q5Min()), d/2 + d/8 + 4*((d+31)/32)},
+			{"iq4_nl", Blockwise(NonLinear()), d/2 + 2*((d+31)/32)},
 			{"int4 of 64", Blockwise(Uniform(4, 64)), d/2 + 4*((d+63)/64)},
 			{"kivi values", Blockwise(Uniform(2, 16)), d/4 + 4*d/16},
 			{"turboquant keys", Blockwise(Codebook(3, d, true)), (3*d+7)/8 + 2},

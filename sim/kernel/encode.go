@@ -29,6 +29,14 @@ func bf16(x float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
+// toBF16 rounds to bfloat16.
+func toBF16(x float32) float32 { return math.Float32frombits(uint32(bf16(x)) << 16) }
+
+// fromBF16 reads a bfloat16.
+func fromBF16(src []byte) float32 {
+	return math.Float32frombits(uint32(binary.LittleEndian.Uint16(src)) << 16)
+}
+
 func encodeBF16(dst []byte, row []float32) (finite bool) {
 	finite = true
 	for i, x := range row {
@@ -162,6 +170,11 @@ func (r *Rows) decode(i, from int, dst []float32) {
 func (r *Rows) decodeCodes(i, from int, dst []float32) {
 	if r.Format == Blocked {
 		r.Blocks.decode(r.Data[i*r.stride:(i+1)*r.stride], r.width, from, dst)
+		if r.Fixed != 0 {
+			for c := range dst {
+				dst[c] *= r.Fixed
+			}
+		}
 		return
 	}
 	src := r.Data[i*r.stride+r.Format.CodeBytes(from) : (i+1)*r.stride]
@@ -176,7 +189,7 @@ func (r *Rows) decodeCodes(i, from int, dst []float32) {
 		}
 	case BF16:
 		for c := range dst {
-			dst[c] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*c:])) << 16)
+			dst[c] = fromBF16(src[2*c:])
 		}
 	case Int8:
 		for c := range dst {

@@ -47,11 +47,11 @@ func compact[T any](s []T, size int, drop []int32, first int) []T {
 // evictGroups moves the ends of groups, of n rows before, and drops those that are empty.
 func (r *Rows) evictGroups(drop []int32, first, n int) {
 	if len(r.ends) == 0 {
-		for end := r.Tokens; end <= n; end += r.Tokens {
-			r.ends = append(r.ends, int32(end))
+		for lo := 0; lo < n; lo += r.Tokens {
+			r.ends = append(r.ends, int32(min(lo+r.Tokens, n))) // an open group may have fewer
 		}
 	}
-	w := r.width
+	w := r.perGroup()
 	gone, held, groups := 0, 0, 0
 	for g, end := range r.ends {
 		for gone < len(drop) && int(drop[gone])-first < int(end) {

@@ -11,7 +11,7 @@ func NVFP4(global float32, fourOverSix bool) *Blocks {
 		return e4m3Table[e4m3.round(most/(largest*global))] * global
 	}
 	b.measure = func(xs []float32) (float32, float32) {
-		most := amax(xs)
+		most := Amax(xs)
 		six := scale(most, 6)
 		if !fourOverSix {
 			return six, 0
@@ -24,12 +24,10 @@ func NVFP4(global float32, fourOverSix bool) *Blocks {
 	return b
 }
 
-// NVFP4Global is the global scale with which the largest block scale of some rows is the largest E4M3 value.
-func NVFP4Global(heads [][]float32) float32 {
-	var most float32
-	for _, rows := range heads {
-		most = max(most, amax(rows))
-	}
+// NVFP4Global is the global scale with which the largest block scale of some rows is the largest E4M3 value, given the
+// largest magnitudes of parts of them.
+func NVFP4Global(largest []float32) float32 {
+	most := Amax(largest)
 	if most == 0 {
 		return 1
 	}
@@ -55,7 +53,7 @@ func MX4(width int) *Blocks {
 	return &Blocks{
 		Bits: 4, Width: width, Table: e2m1Table, Scale: E8M0Scale, code: upE2M1,
 		measure: func(xs []float32) (float32, float32) {
-			size := max(float64(amax(xs))/6, 1e-10)
+			size := max(float64(Amax(xs))/6, 1e-10)
 			fraction, exp := math.Frexp(size)
 			if fraction == 0.5 {
 				exp-- // a power of two itself

@@ -2,31 +2,91 @@ package kernel
 
 import "math"
 
-// Q4 is ggml's q4_0: 32 channels share a binary16 scale, which takes the value of largest magnitude, the first
-// of equals, to code 0 or 16, with its sign; the value is scale*(code - 8).
-func Q4() *Blocks {
-	b := &Blocks{Bits: 4, Width: 32, Scale: HalfScale, Table: counting(4)}
-	for c := range b.Table {
-		b.Table[c] -= 8
+// The block formats of ggml: 32 channels share a binary16 scale, and in those of a minimum that, too. A row has the codes
+// of its blocks first and then their scales; ggml puts each block's scale, minimum and fifth bits before its codes. The
+// bytes are the same otherwise. Values are multiplied by the inverse of the scale in binary32, as ggml does.
+
+// Q4 is q4_0: the scale takes the value of largest magnitude, the first of equals, to code 0 or 16, with its sign; the
+// value is scale*(code - 8).
+func Q4() *Blocks { return ggmlSigned(4) }
+
+// Q5 is q5_0: Q4 with 32 codes.
+func Q5() *Blocks { return ggmlSigned(5) }
+
+// Q4Min is q4_1: codes from 0 to 15 between the smallest and the largest value.
+func Q4Min() *Blocks { return ggmlMin(4) }
+
+// Q5Min is q5_1: codes from 0 to 31 between the smallest and the largest value.
+func Q5Min() *Blocks { return ggmlMin(5) }
+
+// Q8 is q8_0, whose scale is max|x|/127; ties are rounded away from zero.
+func Q8() *Blocks {
+	return &Blocks{
+		Bits: 8, Width: 32, Scale: HalfScale, Table: signed(), form: formSigned, inverse: true,
+		measure: func(xs []float32) (float32, float32) { return Amax(xs) / 127, 0 },
+		code:    func(x float32) byte { return byte(int8(max(-127, min(127, math.Round(float64(x)))))) },
 	}
-	b.measure = func(xs []float32) (float32, float32) {
-		var top float32
-		for _, x := range xs {
-			if max(x, -x) > max(top, -top) {
-				top = x
+}
+
+// iq4NL are the entries of iq4_nl.
+var iq4NL = []float32{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}
+
+// NonLinear is iq4_nl: codes name entries of a table that is denser around zero. They are chosen with the scale that takes
+// the value of largest magnitude, the first of equals, to the first entry; the stored one is fitted to them.
+func NonLinear() *Blocks {
+	return &Blocks{
+		Bits: 4, Width: 32, Scale: HalfScale, Table: iq4NL, Refit: true, inverse: true,
+		measure: func(xs []float32) (float32, float32) {
+			top := farthest(xs)
+			if max(top, -top) < 1e-15 {
+				return 0, 0
 			}
-		}
-		return top / -8, 0
+			return top / iq4NL[0], 0
+		},
+		code: func(x float32) byte {
+			c := 0
+			for c < len(iq4NL)-2 && x >= iq4NL[c+1] {
+				c++
+			}
+			if x-iq4NL[c] < iq4NL[c+1]-x {
+				return byte(c)
+			}
+			return byte(c + 1)
+		},
 	}
-	b.code = func(x float32) byte { return byte(max(0, min(15, x+8.5))) }
+}
+
+// ggmlSigned has a scale with a sign.
+func ggmlSigned(bits int) *Blocks {
+	half := float32(int(1) << (bits - 1))
+	b := &Blocks{Bits: bits, Width: 32, Scale: HalfScale, Table: counting(bits), form: tableForm(bits), inverse: true}
+	for c := range b.Table {
+		b.Table[c] -= half
+	}
+	b.measure = func(xs []float32) (float32, float32) { return farthest(xs) / -half, 0 }
+	b.code = func(x float32) byte { return byte(max(0, min(2*half-1, x+half+0.5))) }
 	return b
 }
 
-// Q8 is ggml's q8_0: 32 channels share a binary16 scale, max|x|/127; ties are rounded away from zero.
-func Q8() *Blocks {
+// ggmlMin has a minimum.
+func ggmlMin(bits int) *Blocks {
+	most := float32(int(1)<<bits - 1)
 	return &Blocks{
-		Bits: 8, Width: 32, Scale: HalfScale, Table: signed(), form: formSigned,
-		measure: func(xs []float32) (float32, float32) { return amax(xs) / 127, 0 },
-		code:    func(x float32) byte { return byte(int8(max(-127, min(127, math.Round(float64(x)))))) },
+		Bits: bits, Width: 32, Scale: HalfMin, Table: counting(bits), form: tableForm(bits), inverse: true,
+		measure: func(xs []float32) (float32, float32) {
+			least, largest, _ := extent(xs, 1)
+			return (largest - least) / most, least
+		},
+		code: func(x float32) byte { return byte(max(0, min(most, x+0.5))) },
 	}
+}
+
+// farthest is the value of largest magnitude, the first of equals.
+func farthest(xs []float32) (top float32) {
+	for _, x := range xs {
+		if max(x, -x) > max(top, -top) {
+			top = x
+		}
+	}
+	return top
 }

@@ -5,7 +5,17 @@ type Layout struct {
 	Format   Format
 	Blocks   *Blocks // of Blocked
 	Tokens   int     // rows that share the scales of their channels; 0: scales belong to rows
+	Open     bool    // the latest group of Tokens takes rows one by one
 	Residual ResidualWindow
+	Fixed    []float32 // [head] the scale of all rows, or one of all heads; nil: 1, or other scales
+}
+
+// Of is the layout of one head.
+func (l Layout) Of(head int) Layout {
+	if len(l.Fixed) > 1 {
+		l.Fixed = l.Fixed[head : head+1]
+	}
+	return l
 }
 
 // Plain is the layout of a format whose rows are stored as they come.
@@ -23,13 +33,21 @@ func (l Layout) Rows(dim, capacity int) Rows {
 	switch {
 	case l.Tokens > 0:
 		r = newChannelRows(l.codes(dim, capacity), l.Tokens, capacity)
+		if l.Open {
+			r.opens, r.prompt, r.rest = true, true, make([]float32, l.Tokens*dim)
+		}
 	case l.Format == Blocked:
 		r = l.codes(dim, capacity)
 	default:
 		r = NewRows(l.Format, dim, capacity)
 	}
+	if l.Fixed != nil {
+		r.Fixed = l.Fixed[0]
+	}
+	r.simple = l.Tokens == 0 && l.Residual.Flush == 0
 	if l.Residual.Flush > 0 {
 		r.addResidual(l.Residual, capacity)
+		r.prompt = l.Residual.Anew
 	}
 	if n := l.Residual.Sinks; n > 0 {
 		first := NewRows(F16, dim, min(n, capacity))
@@ -42,6 +60,9 @@ func (l Layout) Rows(dim, capacity int) Rows {
 // Room is how many floats Rows.Flush needs for rows of dim channels.
 func (l Layout) Room(dim int) int {
 	n := l.Residual.Flush * dim
+	if l.Residual.Anew {
+		n = dim
+	}
 	if l.Format == Blocked && l.Blocks.balanced {
 		n += balanceRoom(l.Tokens, dim)
 	}

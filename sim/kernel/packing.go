@@ -6,6 +6,7 @@ package kernel
 //	4 bits: byte i holds channels i and i + (w+1)/2, the first in its low half
 //	2 bits: byte i holds channels i, i + q, i + 2q and i + 3q, q = (w+3)/4, from its lowest bits on
 //	3 bits: the lower two bits as above, then the third of each, eight channels to a byte
+//	5 bits: the lower four bits as above, then the fifth of each, eight channels to a byte
 //
 // so that a vector of neighbouring channels comes of one load and one shift.
 const packed = GroupDim
@@ -17,6 +18,8 @@ func codeBytes(bits, dim int) int {
 	switch bits {
 	case 8:
 		return n + rest
+	case 5:
+		return n + (rest+1)/2 + (rest+7)/8
 	case 4:
 		return n + (rest+1)/2
 	case 3:
@@ -40,6 +43,9 @@ func putCode(codes []byte, bits, i, dim int, c byte) {
 	switch bits {
 	case 8:
 		part[at] = c
+	case 5:
+		part[(w+1)/2+at/8] |= c >> 4 << (at % 8)
+		putNibble(part, at, w, c&15)
 	case 4:
 		putNibble(part, at, w, c)
 	case 3:
@@ -61,6 +67,10 @@ func lookUp(codes []byte, bits, dim, from int, table, dst []float32) {
 		case 8:
 			for i := range out {
 				out[i] = table[part[i]]
+			}
+		case 5:
+			for i := range out {
+				out[i] = table[nibble(part, i, w)|part[(w+1)/2+i/8]>>(i%8)&1<<4]
 			}
 		case 4:
 			for i := range out {

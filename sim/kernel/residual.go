@@ -4,7 +4,13 @@ package kernel
 // quantised, until there are Flush rows to quantise at once, and Hold more. The first Sinks rows are never quantised.
 //
 // Rows with a window are a chain: the sinks, Then those quantised, Then the window. Indices run through all.
-type ResidualWindow struct{ Sinks, Flush, Hold int }
+//
+// With Anew the rows of a prompt are quantised at once, and whenever the window is full all rows are quantised anew, those
+// that were before as they have been decoded.
+type ResidualWindow struct {
+	Sinks, Flush, Hold int
+	Anew               bool
+}
 
 // addResidual puts an empty window behind the rows, which hold at most capacity with it.
 func (r *Rows) addResidual(w ResidualWindow, capacity int) {
@@ -17,6 +23,9 @@ func (r *Rows) addResidual(w ResidualWindow, capacity int) {
 func (r *Rows) Flush(room []float32) (finite bool) {
 	if r.residual.Flush == 0 && r.Then != nil {
 		return r.Then.Flush(room)
+	}
+	if r.residual.Anew {
+		return r.quantiseAnew(room)
 	}
 	finite = true
 	for w := r.residual; w.Flush > 0 && r.Then.own() >= w.Flush+w.Hold; {
@@ -37,6 +46,40 @@ func (r *Rows) Flush(room []float32) (finite bool) {
 		r.Then.dropFirst(w.Flush)
 	}
 	return finite
+}
+
+// quantiseAnew quantises all rows, once the window is full.
+func (r *Rows) quantiseAnew(row []float32) (finite bool) {
+	if finite = true; r.Then.own() < r.residual.Flush {
+		return finite
+	}
+	row = row[:r.width]
+	for i := range r.own() {
+		r.decodeExact(i, row)
+		finite = r.Set(i, row) && finite
+	}
+	for i := range r.Then.own() {
+		r.Then.Row(i, row)
+		finite = r.push(row) && finite
+	}
+	r.Then.dropFirst(r.Then.own())
+	return finite
+}
+
+// decodeExact decodes row i in the arithmetic of the format's own code, which may round between its steps.
+func (r *Rows) decodeExact(i int, dst []float32) {
+	b := r.Blocks
+	if b.restore == nil {
+		r.decode(i, 0, dst)
+		return
+	}
+	src := r.Data[i*r.stride : (i+1)*r.stride]
+	codes := codeBytes(b.Bits, r.width)
+	lookUp(src[:codes], b.Bits, r.width, 0, b.Table, dst)
+	for c, x := range dst {
+		scales := src[codes+c/b.width(r.width)*b.Scale.bytes():]
+		dst[c] = b.restore(x, fromBF16(scales), fromBF16(scales[2:]))
+	}
 }
 
 // scoreRows computes logits over a chain, by the active path.

@@ -18,6 +18,10 @@ type Rows struct {
 	Factor []uint16 // binary16 [n]: attention reads row i times it; nil for rows as they are. Not counted
 	Then   *Rows    // the rows that follow, in a ResidualWindow
 
+	// Of codes without scales that were made with one of all rows: that scale (0: 1), and how many values did not fit.
+	Fixed   float32
+	Clipped Clipped
+
 	residual ResidualWindow
 	open     int     // rows that these still take, before Then does
 	width    int     // channels of a whole row: Dim, but in a Prefix and with a Sketch
@@ -25,7 +29,31 @@ type Rows struct {
 	groups   int     // scales from one row to the next
 	ends     []int32 // with Tokens: the row behind each group; empty while all groups are whole
 
-	rest []float32 // scratch of a Sketch, [width]
+	rest   []float32 // scratch of a Sketch, [width], and of an open group, [Tokens][width]
+	opens  bool      // the latest group takes rows, and is coded anew with each
+	simple bool      // rows have their scales with them, and there is no window
+	prompt bool      // the rows of a prompt are being appended: those of the open group are known as they were, and a window that is quantised Anew takes none
+	raw    int       // of the rows of the open group, those that rest holds as they were
+}
+
+// Clipped counts values beyond the largest that a fixed scale has codes for, which are stored as that.
+type Clipped struct{ Values, Of int64 }
+
+// fixed is the scale of all rows.
+func (r *Rows) fixed() float32 {
+	if r.Fixed == 0 {
+		return 1
+	}
+	return r.Fixed
+}
+
+// Cut adds what was clipped so far to n.
+func (r *Rows) Cut(n *Clipped) {
+	n.Values += r.Clipped.Values
+	n.Of += r.Clipped.Of
+	if r.Then != nil {
+		r.Then.Cut(n)
+	}
 }
 
 // NewRows makes room for capacity rows of dim channels.
@@ -127,12 +155,18 @@ func (r *Rows) RowBytes() int64 {
 // a value, scale or minimum came out infinite or not a number. It allocates only beyond Cap. Rows whose
 // scales belong to channels come by AppendGroup instead, or by Flush.
 func (r *Rows) Append(row []float32) (finite bool) {
-	if r.Then != nil && r.open == 0 {
+	switch {
+	case r.opens:
+		return r.appendOpen(row)
+	case r.Then != nil && r.open == 0 && !r.prompt:
 		return r.Then.Append(row)
 	}
 	r.open = max(0, r.open-1)
 	return r.push(row)
 }
+
+// EndPrompt says that the rows to come are no longer those of a prompt.
+func (r *Rows) EndPrompt() { r.prompt, r.raw = false, 0 }
 
 // AppendRows encodes further rows, [rows][width], of a format without a residual window, as Append does one by one.
 func (r *Rows) AppendRows(rows []float32) (finite bool) {
@@ -171,6 +205,9 @@ func (r *Rows) Set(i int, row []float32) (finite bool) {
 	row = row[:r.width]
 	switch r.Format {
 	case Blocked:
+		if r.Blocks.Scale == NoScale && r.Blocks.most > 0 {
+			return r.encodeFixed(dst, row)
+		}
 		finite = r.Blocks.encode(dst, row)
 		if s := r.Blocks.Sketch; s != nil {
 			finite = s.encode(r.Blocks, dst, row, r.rest) && finite
@@ -228,7 +265,7 @@ func (r *Rows) Slice(lo, hi int) Rows {
 	s.Data = r.Data[lo*r.stride : hi*r.stride]
 	from, to := lo*r.groups, hi*r.groups
 	if r.Tokens > 0 {
-		from, to = lo/r.Tokens*r.width, (hi+r.Tokens-1)/r.Tokens*r.width
+		from, to = lo/r.Tokens*r.perGroup(), (hi+r.Tokens-1)/r.Tokens*r.perGroup()
 	}
 	if len(r.Scale) > 0 {
 		s.Scale = r.Scale[from:to]
@@ -248,7 +285,7 @@ func (r *Rows) CopyFrom(o *Rows) {
 	r.Scale = append(r.Scale[:0], o.Scale...)
 	r.Min = append(r.Min[:0], o.Min...)
 	r.ends = append(r.ends[:0], o.ends...)
-	r.open = o.open
+	r.open, r.prompt, r.raw = o.open, o.prompt, o.raw
 	if r.Then != nil {
 		r.Then.CopyFrom(o.Then)
 	}

@@ -35,7 +35,7 @@ func Tokenwise4() *Blocks {
 func Tokenwise8(cut bool) *Blocks {
 	b := &Blocks{
 		Bits: 8, Scale: FloatScale, Table: signed(), form: formSigned,
-		measure: func(xs []float32) (float32, float32) { return max(amax(xs)/127, 1e-6), 0 },
+		measure: func(xs []float32) (float32, float32) { return max(Amax(xs)/127, 1e-6), 0 },
 		code:    func(x float32) byte { return byte(int8(quantise(x, -127, 127))) },
 	}
 	if cut {

@@ -8,7 +8,7 @@ func init() {
 		Summary: "16 bits a channel, 8 of them the exponent: the range of f32",
 		Reduces: "bits",
 		Paper:   "no paper: the upper half of IEEE 754 binary32, rounded to nearest even",
-		New:     func(Args) (Method, error) { return alike(kernel.Plain(kernel.BF16)), nil },
+		Format:  func(Args) (format, error) { return alike(kernel.Plain(kernel.BF16)), nil },
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 )
 
@@ -171,43 +172,26 @@ func mergeable(c Cell) error {
 var errPackedRows = errors.New("prompt rows that are packed already need a format of single channels, a row at a time")
 
 // encodable wants rows that a codec can store.
-func encodable(c Cell, m codec) error {
-	d, err := m(c)
+func encodable(c Cell, d *cache.Codec) error {
 	rotated, grouped := d.HadamardK != nil || d.HadamardV != nil, d.K.Grouped() || d.V.Grouped()
 	switch {
-	case err != nil:
-		return err
 	case c.Packed && (rotated || grouped || d.K.Format == kernel.Blocked || d.V.Format == kernel.Blocked):
 		return errPackedRows
 	case c.Rebuilt && (rotated || grouped):
 		return errors.New("keys that are rebuilt at every step need latent rows that are stored one by one, as they are")
 	case c.Rolled && rotated:
 		return errors.New("roll=on rotates keys as they are read, which a Hadamard rotation has mixed")
-	case rotated && c.Latent && c.Dim != c.VDim:
-		return fmt.Errorf("a Hadamard rotation of %d channels mixes the %d that are values with the others", c.Dim, c.VDim)
 	}
 	return nil
 }
 
 // wholeBlocks wants rows of whole blocks of n channels.
-func wholeBlocks(c Cell, n int) error {
+func wholeBlocks(c Cell, s side, n int) error {
 	if c.Packed {
 		return errPackedRows
 	}
-	for _, channels := range []int{c.Dim, c.VDim} {
-		if channels%n != 0 {
-			return fmt.Errorf("rows of %d channels are not whole blocks of %d", channels, n)
-		}
-	}
-	return nil
-}
-
-// powerOfTwo wants rows that a Hadamard matrix rotates as a whole.
-func powerOfTwo(c Cell) error {
-	for _, channels := range []int{c.Dim, c.VDim} {
-		if channels&(channels-1) != 0 {
-			return fmt.Errorf("a Hadamard rotation of whole rows needs a power of two, not %d channels", channels)
-		}
+	if s.channels%n != 0 {
+		return fmt.Errorf("rows of %d channels are not whole blocks of %d", s.channels, n)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@
 // streamingllm.go is the shortest method with a decision of its own. Methods share: observation.go (scores by an
 // observation window), probabilities.go (of prompt queries, one by one), topk.go (top-k selection), oneshot.go
 // (eviction once, by keys and values alone), redecide.go (eviction anew while decoding), pagebounds.go (an index of
-// pages), codec.go (formats of rows), sharedrows.go (heads and layers that read others' rows), linearfit.go (least
+// pages), codec.go (formats of rows; values.go: of values apart, rotation.go: what is done before), sharedrows.go (heads and layers that read others' rows), linearfit.go (least
 // squares, principal directions), rope.go (the rotary embedding taken back), vector.go and seed.go. A method of
 // several files, as mla, rocketkv and lowrank, has its name before theirs.
 package method

@@ -9,6 +9,6 @@ func init() {
 		Reduces:  "bits",
 		Paper:    "no paper: IEEE 754 binary16",
 		Lossless: []string{""},
-		New:      func(Args) (Method, error) { return alike(kernel.Plain(kernel.F16)), nil },
+		Format:   func(Args) (format, error) { return alike(kernel.Plain(kernel.F16)), nil },
 	})
 }

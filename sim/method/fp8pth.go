@@ -9,7 +9,7 @@ func init() {
 		Reduces: "bits",
 		Paper:   "no paper: vLLM's fp8_per_token_head",
 		Code:    "vllm-project/vllm triton_quant_kv/_packed_reshape.py",
-		New: func(Args) (Method, error) {
+		Format: func(Args) (format, error) {
 			return alike(kernel.Blockwise(kernel.FP8(false, kernel.FloatScale))), nil
 		},
 	})

@@ -14,12 +14,12 @@ func init() {
 		},
 		Variants: []string{"axis=channel,group=24", "group=8"},
 		Combined: []string{"snapkv+int4", "lowrank:kind=xkv+int4", "mla:rank=40+int4:axis=channel,group=8"},
-		New:      newInt4,
+		Format:   newInt4,
 	})
 }
 
 // newInt4 is the codec. With scales that belong to channels the latest tokens wait in f16 until they are a group.
-func newInt4(a Args) (Method, error) {
+func newInt4(a Args) (format, error) {
 	group := a.Int("group")
 	switch {
 	case a["axis"] == "channel":

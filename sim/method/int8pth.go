@@ -12,7 +12,7 @@ func init() {
 		Params: []Param{
 			{Name: "round", Kind: Choice, Default: "even", Choices: []string{"even", "trunc"}, Help: "to the nearest code, ties to even, or toward zero as a cast without rounding does"},
 		},
-		New: func(a Args) (Method, error) {
+		Format: func(a Args) (format, error) {
 			return alike(kernel.Blockwise(kernel.Tokenwise8(a["round"] == "trunc"))), nil
 		},
 	})

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 )
 
@@ -26,7 +25,7 @@ func init() {
 			"mqa+cla+corm:recent=16,window=16+kivi:group=8,residual=16", "streamingllm:recent=20+kivi:group=8,residual=16",
 			"streamingllm:roll=on+kivi:group=8,residual=16",
 		},
-		New: newKIVI,
+		Format: newKIVI,
 	})
 }
 
@@ -38,7 +37,7 @@ func init() {
 // Groups of tokens are made of the entries that eviction kept, in position order. Where a policy or a ring drops
 // single entries while decoding, a group goes on with the entries that are left and the scales that it has: no
 // entry is quantised twice. A head that lost entries of a packed group stores where each group ends, 4 bytes.
-func newKIVI(a Args) (Method, error) {
+func newKIVI(a Args) (format, error) {
 	bits, _ := strconv.Atoi(a["bits"])
 	group, residual := a.Int("group"), a.Int("residual")
 	if residual%group != 0 {
@@ -54,10 +53,13 @@ func newKIVI(a Args) (Method, error) {
 	}
 	keys.Tokens, keys.Residual = group, kernel.ResidualWindow{Flush: residual}
 	values.Residual = kernel.ResidualWindow{Flush: 1, Hold: residual}
-	return codec(func(c Cell) (cache.Codec, error) {
-		if c.VDim%group != 0 {
-			return cache.Codec{}, fmt.Errorf("values of %d channels are not whole groups of %d", c.VDim, group)
+	return func(_ Cell, s side) (coding, error) {
+		switch {
+		case !s.values:
+			return coding{layout: keys}, nil
+		case s.channels%group != 0:
+			return coding{}, fmt.Errorf("values of %d channels are not whole groups of %d", s.channels, group)
 		}
-		return cache.Codec{K: keys, V: values}, nil
-	}), nil
+		return coding{layout: values}, nil
+	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // tuner is a method whose knob does not take every value of its parameter, or not in the order of sizes.
@@ -33,7 +34,7 @@ func (p *Pipeline) Knob(c Cell) (Knob, bool) {
 		m := p.methods[p.at[i]]
 		if s.tunable() {
 			if settings := s.settings(m, p.shown(p.at[i], c)); len(settings) > len(best.Settings) {
-				best.Param, best.Settings, best.stage = s.info.Name+":"+s.info.Knob, settings, i
+				best.Param, best.Settings, best.stage = s.info.Name+":"+s.knob(), settings, i
 			}
 		}
 		after, err := p.fit(p.at[i], c)
@@ -48,9 +49,20 @@ func (p *Pipeline) Knob(c Cell) (Knob, bool) {
 }
 
 // tunable says whether the stage has a knob that its spec leaves open.
-func (s stage) tunable() bool {
-	p, ok := s.info.param(s.info.Knob)
-	return ok && !s.given.Given(p.Name) && (p.Unless == "" || !s.given.Given(p.Unless))
+func (s stage) tunable() bool { return s.knob() != "" }
+
+// knob is the stage's knob that its spec leaves open, or that of its values' format, or "".
+func (s stage) knob() string {
+	names := []string{s.info.Knob}
+	if of, ok := Lookup(s.given[valueParam.Name]); ok && of.Knob != "" {
+		names = append(names, valuePrefix+of.Knob)
+	}
+	for _, name := range names {
+		if p, ok := s.param(name); ok && !s.given.Given(name) && (p.Unless == "" || !s.given.Given(p.Unless)) {
+			return name
+		}
+	}
+	return ""
 }
 
 // settings are the values of the stage's knob.
@@ -58,7 +70,15 @@ func (s stage) settings(m Method, c Cell) []string {
 	if t, ok := m.(tuner); ok {
 		return t.settings(c)
 	}
-	p, _ := s.info.param(s.info.Knob)
+	info, args, name := s.info, s.args(Entries{}), s.knob()
+	if own, ok := strings.CutPrefix(name, valuePrefix); ok {
+		info, _ = Lookup(s.given[valueParam.Name])
+		args, name = args.values(info), own
+	}
+	if info.Settings != nil {
+		return info.Settings(args)
+	}
+	p, _ := info.param(name)
 	switch p.Kind {
 	case Choice:
 		return p.Choices
@@ -80,7 +100,7 @@ func integers(lo, hi int) []string {
 // Set returns the pipeline with the knob at Settings[i]; its name says so.
 func (k Knob) Set(i int) (*Pipeline, error) {
 	stages := slices.Clone(k.pipeline.stages)
-	stages[k.stage] = stages[k.stage].with(stages[k.stage].info.Knob, k.Settings[i])
+	stages[k.stage] = stages[k.stage].with(stages[k.stage].knob(), k.Settings[i])
 	return build(stages, k.pipeline.budget)
 }
 

@@ -32,6 +32,8 @@ func TestSettings(t *testing.T) {
 		{"rocketkv", func(c *Cell) { c.SeqLen = 25 }, "1 2 3 4"},
 		{"rocketkv:preset=trtllm", func(c *Cell) { c.SeqLen = 25 }, "1 2 3 4 5"},
 		{"kivi", nil, "2 4"},
+		{"q8_0:v=kivi", nil, "2 4"},
+		{"kivi:bits=4,v=turboquant", nil, "3bit_nc k3v4_nc 4bit_nc k8v4"},
 		{"turboquant", nil, "3bit_nc k3v4_nc 4bit_nc k8v4"},
 		{"turboquant:qjl=on", nil, "3bit_nc k3v4_nc 4bit_nc"},
 		{"kvarn", nil, "k4v2_g128 k4v4_g128"},

@@ -3,7 +3,6 @@ package method
 import (
 	"strconv"
 
-	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 )
 
@@ -18,10 +17,10 @@ func init() {
 			{Name: "block", Kind: Choice, Default: "16", Choices: []string{"16", "32"}, Help: "channels that share a scale"},
 		},
 		Variants: []string{"block=32"},
-		New: func(a Args) (Method, error) {
+		Format: func(a Args) (format, error) {
 			width, _ := strconv.Atoi(a["block"])
 			l := kernel.Blockwise(kernel.MX4(width))
-			return codec(func(c Cell) (cache.Codec, error) { return cache.Codec{K: l, V: l}, wholeBlocks(c, width) }), nil
+			return func(c Cell, s side) (coding, error) { return coding{layout: l}, wholeBlocks(c, s, width) }, nil
 		},
 	})
 }

@@ -1,9 +1,6 @@
 package method
 
-import (
-	"kvgauge/sim/cache"
-	"kvgauge/sim/kernel"
-)
+import "kvgauge/sim/kernel"
 
 func init() {
 	Register(Info{
@@ -18,32 +15,23 @@ func init() {
 		},
 		Variants: []string{"fourover6=on", "global=1"},
 		Combined: []string{"snapkv+nvfp4"},
-		New:      func(a Args) (Method, error) { return nvFP4{a["fourover6"] == "on", a["global"] == "amax"}, nil },
+		Format:   newNVFP4,
 	})
 }
 
-// nvFP4 is block floating point with two levels of scales (NVIDIA; Cook et al. 2025): it stores keys and values with
-// global scales of their own.
+// newNVFP4 is block floating point with two levels of scales (NVIDIA; Cook et al. 2025): keys and values have global
+// scales of their own, of the rows that the prompt leaves.
 //
 // Differs: the kernel multiplies by approximate reciprocals; here values are divided. The paper on four over six
 // puts the largest block scale at 256, so that it can grow by half; here it stands at 448 with and without, so that
 // the two differ by that choice alone, and the blocks of the very largest values have only one.
-type nvFP4 struct{ fourOverSix, calibrated bool }
-
-// Fit wants whole blocks.
-func (nvFP4) Fit(c Cell) (Cell, error) { return c, wholeBlocks(c, 16) }
-
-// Decide takes the global scales from the rows that the prompt leaves.
-func (m nvFP4) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
-	format := func(heads [][]float32) kernel.Layout {
+func newNVFP4(a Args) (format, error) {
+	fourOverSix, calibrated := a["fourover6"] == "on", a["global"] == "amax"
+	return func(c Cell, s side) (coding, error) {
 		global := float32(1)
-		if m.calibrated {
-			global = kernel.NVFP4Global(heads)
+		if calibrated {
+			global = kernel.NVFP4Global(s.largest())
 		}
-		return kernel.Blockwise(kernel.NVFP4(global, m.fourOverSix))
-	}
-	return cache.Decision{
-		Codec:        &cache.Codec{K: format(v.K), V: format(v.V)},
-		MetaPerStore: 8, // two global scales in f32
+		return coding{layout: kernel.Blockwise(kernel.NVFP4(global, fourOverSix)), meta: 4}, wholeBlocks(c, s, 16)
 	}, nil
 }

@@ -21,6 +21,7 @@ const (
 	Real     // a positive number
 	Fraction // a number from 0 to 1
 	Share    // a part of a whole, as a percentage
+	Format   // the name of a method that stores rows in a format
 )
 
 // Param declares one parameter of a method: the parser, the lists, completion and the help read it.
@@ -51,6 +52,8 @@ func (p Param) Range() string {
 		return "number from 0 to 1"
 	case Share:
 		return "share from 0% to 100%"
+	case Format:
+		return strings.Join(p.Values(), "|")
 	case AutoInt:
 		return fmt.Sprintf("auto, or integer from %d to %d", p.Min, p.Max)
 	default:
@@ -60,6 +63,14 @@ func (p Param) Range() string {
 		}
 		return fmt.Sprintf("%s from %d to %d", kind, p.Min, p.Max)
 	}
+}
+
+// Values are those of a Choice or a Format, nil of other kinds.
+func (p Param) Values() []string {
+	if p.Kind == Format {
+		return set(string(Quantisation))
+	}
+	return p.Choices
 }
 
 // parse checks a value and returns its canonical text.
@@ -72,8 +83,8 @@ func (p Param) parse(text string) (string, error) {
 			return "", fmt.Errorf("%s=%s: %w", p.Name, text, err)
 		}
 		return b.String(), nil
-	case Choice:
-		if !slices.Contains(p.Choices, text) {
+	case Choice, Format:
+		if !slices.Contains(p.Values(), text) {
 			return "", want
 		}
 		return text, nil

@@ -11,7 +11,7 @@ func init() {
 		Code:     "ggml-org/llama.cpp ggml/src/ggml-quants.c (quantize_row_q8_0_ref), src/llama-kv-cache.cpp",
 		Params:   ggmlParams(),
 		Variants: []string{"rotate=off"},
-		Traits:   where("block", "auto", Large),
-		New:      func(a Args) (Method, error) { return newGGML(a, kernel.Q8()) },
+		Rotation: ggmlRotation,
+		Format:   ggml(kernel.Q8()),
 	})
 }

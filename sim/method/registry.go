@@ -44,6 +44,11 @@ type Info struct {
 	Variants, Lossless, Combined []string
 	Traits                       func(Args) Trait // nil: none
 	New                          func(Args) (Method, error)
+	// Of a method that stores rows in a format, in place of New: the format, and how engines rotate rows before it, nil
+	// where they do not.
+	Format   func(Args) (format, error)
+	Rotation func(Args) (engineRotation, error)
+	Settings func(Args) []string // values of the knob, from the smallest cache to the largest; nil: all of its parameter
 }
 
 var registry = map[string]Info{}
@@ -51,6 +56,10 @@ var registry = map[string]Info{}
 // Register adds a method; it is called from the init of the method's file and panics where the
 // declaration is incomplete.
 func Register(i Info) {
+	if i.Format != nil {
+		i.Params = append(i.Params, rotateParam, valueParam)
+		i.New = func(a Args) (Method, error) { return newCodec(i, a) }
+	}
 	switch {
 	case i.Name == "" || strings.ContainsAny(i.Name, ":,+= %"):
 		panic(fmt.Sprintf("method: name %q holds characters of the grammar", i.Name))

@@ -1,6 +1,7 @@
 package method
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,14 +91,18 @@ func newStage(named record.Stage) (stage, error) {
 		return stage{}, unknown(name)
 	}
 	s := stage{info, Args{}}
-	for _, given := range named.Params {
+	params := slices.Clone(named.Params)
+	slices.SortStableFunc(params, func(a, b record.Param) int { // those of a format of values after it is named
+		return cmp.Compare(strings.Count(a.Key(), valuePrefix), strings.Count(b.Key(), valuePrefix))
+	})
+	for _, given := range params {
 		key, value := given.Key(), given.Value()
 		if key == "" || value == "" {
 			return s, fmt.Errorf("%s: %q: want key=value", name, given)
 		}
-		p, ok := info.param(key)
+		p, ok := s.param(key)
 		if !ok {
-			return s, s.unknownParam(key)
+			return s, cmp.Or(s.orphan(key), s.unknownParam(key))
 		}
 		if s.given.Given(key) {
 			return s, fmt.Errorf("%s: parameter %s is given twice", name, key)
@@ -108,7 +113,7 @@ func newStage(named record.Stage) (stage, error) {
 		}
 		s.given[key] = v
 	}
-	return s, nil
+	return s.together(), nil
 }
 
 // unknown is the error for a name that is no method.
@@ -130,7 +135,7 @@ func unknown(name string) error {
 // unknownParam is the error for a parameter that the method lacks.
 func (s stage) unknownParam(key string) error {
 	var names []string
-	for _, p := range s.info.Params {
+	for _, p := range s.params() {
 		names = append(names, p.Name)
 	}
 	if len(names) == 0 {
@@ -144,7 +149,7 @@ func (s stage) unknownParam(key string) error {
 
 // open returns the name of the budget parameter that the spec leaves to the default, or "".
 func (s stage) open() string {
-	for _, p := range s.info.Params {
+	for _, p := range s.params() {
 		if p.Kind == Budget && !s.given.Given(p.Name) && (p.Unless == "" || !s.given.Given(p.Unless)) {
 			return p.Name
 		}
@@ -155,7 +160,7 @@ func (s stage) open() string {
 // args are the stage's parameters with defaults filled in, the budget from outside among them.
 func (s stage) args(budget Entries) Args {
 	args := Args{}
-	for _, p := range s.info.Params {
+	for _, p := range s.params() {
 		args[p.Name] = p.Default
 	}
 	for k, v := range s.given {
@@ -171,11 +176,11 @@ func (s stage) args(budget Entries) Args {
 // its budget.
 func (s stage) canonical(args Args) string {
 	var kvs []record.Param
-	for _, p := range s.info.Params {
+	for _, p := range s.params() {
 		if args.Given(p.Name) && args[p.Name] != p.Default {
 			kvs = append(kvs, record.Param(p.Name+"="+args[p.Name]))
 		}
 	}
-	slices.Sort(kvs)
+	slices.SortFunc(kvs, func(a, b record.Param) int { return strings.Compare(a.Key(), b.Key()) })
 	return record.Stage{Method: s.info.Name, Params: kvs}.String()
 }

@@ -42,6 +42,9 @@ func TestParse(t *testing.T) {
 		{"budgets in turn", []string{"full,snapkv"}, []string{"12%", "1k"}, []string{"full", "snapkv:budget=12%", "snapkv:budget=1024"}},
 		{"given twice, kept once", []string{"full,mqa", "mqa,full"}, []string{"25%"}, []string{"full", "mqa"}},
 		{"family", []string{"bound"}, []string{"25%"}, []string{"bestrank", "oracle:budget=25%", "random:budget=25%"}},
+		{"values in another format", []string{"q8_0:v.block=32,v=q4_0,block=64"}, []string{"25%"}, []string{"q8_0:block=64,v=q4_0,v.block=32"}},
+		{"its defaults are left out", []string{"int8:v=int4,v.group=32,v.axis=channel"}, []string{"25%"}, []string{"int8:v=int4,v.axis=channel"}},
+		{"values in the same format", []string{"q8_0:v=q8_0,int4:group=8,v=int4,v.group=8,int4:group=8,v=int4"}, []string{"25%"}, []string{"q8_0", "int4:group=8", "int4:group=8,v=int4"}},
 		{"recent takes the place of a budget", []string{"streamingllm:recent=60"}, []string{"25%", "50%"}, []string{"streamingllm:recent=60"}},
 	}
 	for _, tt := range tests {
@@ -97,6 +100,12 @@ func TestParseErrors(t *testing.T) {
 		{"snapkv+gqa", "write gqa+snapkv"},
 		{"streamingllm:budget=8,recent=9", "give one of budget and recent"},
 		{"gqa:heads=-1", "want integer from 1"},
+		{"q8_0:v=snapkv", "v=snapkv: want bf16|f16|"},
+		{"q8_0:v=q4_0,v.v=q8_0", "q8_0 has no parameter \"v.v\""},
+		{"q8_0:v.block=8", "parameter v.block is of a format of values, which v= must name"},
+		{"q8_0:v=q4_0,v.blok=8", "did you mean v.block?"},
+		{"q8_0:v=kivi,v.group=3", "residual=128: want a multiple of group=3"},
+		{"snapkv:v.block=8", "snapkv has no parameter"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.arg, func(t *testing.T) {
@@ -137,7 +146,7 @@ func TestBudgetOf(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"full", "gqa:heads=2+snapkv:budget=128,window=8,mqa", "a,b=c+d:e=f", ":", "+", "snapkv:budget=1e999%", "seed,all", "snapkv+adakv:alpha=1e-9+criticalkv", "knorm:skip=0/1,budget=1e-300%"} {
+	for _, s := range []string{"full", "gqa:heads=2+snapkv:budget=128,window=8,mqa", "a,b=c+d:e=f", ":", "+", "snapkv:budget=1e999%", "seed,all", "q8_0:v=int4,v.group=64", "snapkv+adakv:alpha=1e-9+criticalkv", "knorm:skip=0/1,budget=1e-300%"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

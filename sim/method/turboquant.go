@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
-	"kvgauge/sim/cache"
 	"kvgauge/sim/kernel"
 )
 
@@ -28,7 +28,16 @@ func init() {
 		Combined: []string{
 			"corm:recent=16,window=16+turboquant:boundary=1,preset=3bit_nc,qjl=on", "rkv:interval=16+turboquant:qjl=on",
 		},
-		New: newTurboQuant,
+		Settings: turboQuantSettings,
+		Rotation: func(a Args) (engineRotation, error) {
+			return engineRotation{block: func(s side) (int, string) {
+				if s.values || strings.HasPrefix(a["preset"], "k8") {
+					return 0, ""
+				}
+				return wholeRow(s)
+			}}, nil
+		},
+		Format: newTurboQuant,
 	})
 }
 
@@ -49,9 +58,9 @@ type turboQuant struct {
 	sketch       bool
 }
 
-var _ tuner = turboQuant{}
-
-func newTurboQuant(a Args) (Method, error) {
+// newTurboQuant leaves the boundary layers alone; layers that share a cache with one are boundary layers too. The slot of a
+// token, key and value, is an even number of bytes.
+func newTurboQuant(a Args) (format, error) {
 	m := map[string]turboQuant{
 		"k8v4":    {keys: 8, values: 4},
 		"4bit_nc": {keys: 4, values: 4, correct: true}, "k3v4_nc": {keys: 3, values: 4, correct: true}, "3bit_nc": {keys: 3, values: 3, correct: true},
@@ -60,53 +69,39 @@ func newTurboQuant(a Args) (Method, error) {
 	if m.sketch && m.keys == 8 {
 		return nil, errors.New("qjl=on: the keys of preset=k8v4 have no codebook to take a bit from: want 4bit_nc, k3v4_nc or 3bit_nc")
 	}
-	return m, nil
+	return m.code, nil
 }
 
-// settings are the presets, those with a codebook where keys are sketched.
-func (m turboQuant) settings(Cell) []string {
+// turboQuantSettings are the presets, those with a codebook where keys are sketched.
+func turboQuantSettings(a Args) []string {
 	presets := []string{"3bit_nc", "k3v4_nc", "4bit_nc"}
-	if m.sketch {
+	if a["qjl"] == "on" {
 		return presets
 	}
 	return append(presets, "k8v4")
 }
 
-// codec is that of the layers between the boundaries. The slot of a token, key and value, is an even number of bytes.
-func (m turboQuant) codec(c Cell) (cache.Codec, error) {
-	values := kernel.Range(m.values)
-	d := cache.Codec{V: kernel.Blockwise(values)}
-	keys := kernel.FP8(false, kernel.NoScale)
-	if m.keys != 8 {
-		if err := powerOfTwo(c); err != nil {
-			return d, err
-		}
-		keys = kernel.Codebook(m.keys, c.Dim, m.correct)
-		if m.sketch {
-			keys = kernel.Sketched(m.keys, c.Dim, stream(c.Seed, 0, 0, 0))
-		}
-		d.HadamardK = &kernel.Hadamard{Block: c.Dim}
-	}
-	keys.Pad = (keys.RowBytes(c.Dim) + values.RowBytes(c.VDim)) % 2
-	d.K = kernel.Blockwise(keys)
-	return d, nil
-}
-
-// Fit refuses a model that has no layer between the boundaries, and a sketch of what is not a key alone.
-func (m turboQuant) Fit(c Cell) (Cell, error) {
+// code refuses a model that has no layer between the boundaries, and a sketch of what is not a key alone.
+func (m turboQuant) code(c Cell, s side) (coding, error) {
 	switch {
 	case 2*m.boundary >= c.NumLayers:
-		return c, fmt.Errorf("the first and the last %d of %d layers stay f16, which leaves none: choose boundary", m.boundary, c.NumLayers)
+		return coding{}, fmt.Errorf("the first and the last %d of %d layers stay f16, which leaves none: choose boundary", m.boundary, c.NumLayers)
 	case m.sketch && c.Latent:
-		return c, errors.New("qjl=on makes up for coarser codes in logits alone, but a latent row is values too: want qjl=off")
+		return coding{}, errors.New("qjl=on makes up for coarser codes in logits alone, but a latent row is values too: want qjl=off")
+	case s.makers != nil && (slices.Min(s.makers) < m.boundary || slices.Max(s.makers) >= c.NumLayers-m.boundary):
+		return coding{left: true}, nil
+	case s.values:
+		return coding{layout: kernel.Blockwise(kernel.Range(m.values))}, nil
 	}
-	return c, encodable(c, m.codec)
-}
-
-// Decide leaves the boundary layers alone; layers that share a cache with one are boundary layers too.
-func (m turboQuant) Decide(c Cell, v *cache.View) (cache.Decision, error) {
-	if layers := v.Makers(); slices.Min(layers) < m.boundary || slices.Max(layers) >= c.NumLayers-m.boundary {
-		return cache.Decision{}, nil
+	keys := kernel.FP8(false, kernel.NoScale)
+	switch {
+	case m.sketch:
+		keys = kernel.Sketched(m.keys, c.Dim, stream(c.Seed, 0, 0, 0))
+	case m.keys != 8:
+		keys = kernel.Codebook(m.keys, c.Dim, m.correct)
 	}
-	return codec(m.codec).Decide(c, v)
+	if !s.alone {
+		keys.Pad = (keys.RowBytes(c.Dim) + kernel.Range(m.values).RowBytes(c.VDim)) % 2
+	}
+	return coding{layout: kernel.Blockwise(keys)}, nil
 }

@@ -1,10 +1,6 @@
 package method
 
-import (
-	"testing"
-
-	"kvgauge/sim/cache"
-)
+import "testing"
 
 // TestTurboQuantSlots holds the bytes of a token's key and value against those of vLLM's presets for 128 channels,
 // and against the rounding up to an even number for 8. The length of a sketch takes two more.
@@ -21,16 +17,18 @@ func TestTurboQuantSlots(t *testing.T) {
 		{"k3v4_nc", "on", [2]int{120, 16}},
 		{"3bit_nc", "on", [2]int{104, 14}},
 	} {
-		m, err := newTurboQuant(Args{"preset": tt.preset, "boundary": "2", "qjl": tt.qjl})
+		f, err := newTurboQuant(Args{"preset": tt.preset, "boundary": "2", "qjl": tt.qjl})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, d := range []int{128, 8} {
-			c, err := m.(turboQuant).codec(Cell{Dim: d, VDim: d})
-			if err != nil {
-				t.Fatal(err)
+			var sides [2]coding
+			for s := range sides {
+				if sides[s], err = f(Cell{NumLayers: 8, Dim: d, VDim: d}, side{channels: d, values: s == 1}); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if got := c.K.Blocks.RowBytes(d) + c.V.Blocks.RowBytes(d); got != tt.want[i] {
+			if got := sides[0].layout.Blocks.RowBytes(d) + sides[1].layout.Blocks.RowBytes(d); got != tt.want[i] {
 				t.Errorf("%s, qjl=%s, of %d channels: %d bytes, want %d", tt.preset, tt.qjl, d, got, tt.want[i])
 			}
 		}
@@ -45,9 +43,11 @@ func TestTurboQuantBoundary(t *testing.T) {
 		layers []int
 		f16    bool
 	}{{[]int{0}, true}, {[]int{1}, true}, {[]int{2}, false}, {[]int{5}, false}, {[]int{6}, true}, {[]int{7}, true}, {[]int{1, 2}, true}, {[]int{5, 6}, true}, {[]int{3, 4}, false}} {
-		d, err := m.Decide(c, &cache.View{Layers: tt.layers})
-		if err != nil || (d.Codec == nil) != tt.f16 {
-			t.Errorf("layers %v: codec %v, %v", tt.layers, d.Codec, err)
+		for _, values := range []bool{false, true} {
+			how, err := m.code(c, side{channels: 16, values: values, makers: tt.layers})
+			if err != nil || how.left != tt.f16 {
+				t.Errorf("layers %v, values %v: left %v, %v", tt.layers, values, how.left, err)
+			}
 		}
 	}
 }

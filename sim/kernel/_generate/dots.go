@@ -36,8 +36,8 @@ var (
 	dotNext = reg.RDI // where the next prefetch goes
 	dotOut  = reg.R10 // out of the first head at the row
 
-	dotScale, dotLeast         = reg.R11, reg.R12 // Int4: of the first row at the group
-	dotGroups, dotGroupsTriple = reg.R13, reg.R15 // Int4: from a row's scales to the next; R14 belongs to Go
+	dotScale, dotLeast         = reg.R11, reg.R12 // of groups: of the first row at the group
+	dotGroups, dotGroupsTriple = reg.R13, reg.R15 // of groups: from a row's scales to the next; R14 belongs to Go
 )
 
 type dotter struct {
@@ -113,8 +113,12 @@ func (d *dotter) assign() {
 	}
 	d.q = take()
 	if !d.f.grouped() {
+		var fixed reg.VecPhysical
+		if d.f.narrow() {
+			fixed = take()
+		}
 		for range 4 {
-			d.rows = append(d.rows, &widener{gen: d.gen, f: d.f})
+			d.rows = append(d.rows, &widener{gen: d.gen, f: d.f, fixed: fixed})
 		}
 		return
 	}
@@ -124,7 +128,7 @@ func (d *dotter) assign() {
 		shared = [2]reg.VecPhysical{take(), take()}
 	}
 	for range 4 {
-		w := &widener{gen: d.gen, f: d.f, fixed: fixed, temp: shared, codes: d.q}
+		w := &widener{gen: d.gen, f: d.f, fixed: fixed, temp: shared, codes: d.q, bits: d.x[1]}
 		if d.wide() {
 			w.codes, w.temp[0] = take(), take()
 		}
@@ -213,7 +217,7 @@ func (d *dotter) round(rows, steps int) {
 	d.SUBQ(I32(steps*d.f.cols), dotCols)
 }
 
-// groups emits round s of Int4 under AVX2, where registers for the scales of one row at a time are left.
+// groups emits round s of grouped formats under AVX2, where registers for the scales of one row at a time are left.
 func (d *dotter) groups(at, scale, least, q []Mem, s int) {
 	for r := range at {
 		w := d.rows[r]

@@ -9,7 +9,7 @@ import (
 // every tile of heads costs more: Int4, and Int8 under AVX2.
 func expand(g *gen) {
 	for _, f := range formats {
-		if f.grouped() || f.name == "Int8" && !g.wide() {
+		if f.nibbles() || f.name == "Int8" && !g.wide() {
 			g.expand(f)
 		}
 	}

@@ -24,7 +24,7 @@ import (
 func lines(g *gen) {
 	g.arrange()
 	for _, heads := range g.tiles {
-		l := &liner{dotter: dotter{gen: g, heads: heads, f: formats[len(formats)-1]}}
+		l := &liner{dotter: dotter{gen: g, heads: heads, f: int4}}
 		l.emit()
 	}
 }

@@ -8,8 +8,9 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// format is a storage format: how many columns one round of a column loop takes and the bytes they have. Int4
-// goes by groups, which share a scale. value is what stubs call element d of row i.
+// format is a storage format: how many columns one round of a column loop takes and the bytes they have. Int4, Signed, Byte
+// and Five go by groups, which share a scale. E4M3 becomes binary16, by which it is 256 times too small. value is what stubs
+// call element d of row i.
 type format struct {
 	name        string
 	cols, bytes int
@@ -22,17 +23,32 @@ var formats = []format{
 	{"BF16", step, 2 * step, "float32(rows[i][d])"},
 	{"Int8", step, step, "float32(rows[i][d])"},
 	{"Int4", 2 * step, step, "(scale[i][d/32]*code[i][d] + least[i][d/32])"},
+	{"E4M3", step, step, "e4m3Table[rows[i][d]]/256"},
+	{"E5M2", step, step, "e5m2Table[rows[i][d]]"},
+	{"Signed", 2 * step, 2 * step, "(scale[i][d/32]*int8(code[i][d]) + least[i][d/32])"},
+	{"Byte", 2 * step, 2 * step, "(scale[i][d/32]*code[i][d] + least[i][d/32])"},
+	{"Five", 2 * step, 20, "(scale[i][d/32]*code[i][d] + least[i][d/32])"},
 }
 
-func (f format) grouped() bool { return f.name == "Int4" }
+// int4 is the format that lines are of.
+var int4 = formats[4]
+
+func (f format) grouped() bool { return f.cols > step }
+
+// nibbles says whether a format is Int4, whose codes are not shifted down before they are weighted.
+func (f format) nibbles() bool { return f.name == "Int4" }
+
+// narrow says whether a format is a floating point of 8 bits.
+func (f format) narrow() bool { return f.name == "E4M3" || f.name == "E5M2" }
 
 // widener decodes the codes of one row to floats, a register at a time.
 type widener struct {
 	*gen
 	f     format
-	codes reg.VecPhysical    // Int4: 32 bits a code, the high half of the byte above the low one
-	temp  [2]reg.VecPhysical // Int4: AVX-512 the 16 values of the codes; AVX2 scale and minimum
-	fixed reg.VecPhysical    // Int4: AVX-512 the numbers 0 to 15; AVX2 the mask of a code
+	codes reg.VecPhysical    // Int4, Five: 32 bits a code, the high half of the byte above the low one
+	temp  [2]reg.VecPhysical // of a group: AVX-512 the 16 values of the codes of Int4, else the minimum; AVX2 scale and minimum
+	fixed reg.VecPhysical    // Int4: AVX-512 the numbers 0 to 15; the mask of a code there, of Five or of E4M3
+	bits  reg.VecPhysical    // Five: AVX2 the fifth bits
 }
 
 // vectors is how many registers the columns of one round fill.
@@ -52,10 +68,14 @@ func (w *widener) order() []int {
 
 // prepare loads what all rows share. It is called once a function.
 func (w *widener) prepare() {
-	if !w.f.grouped() {
+	switch {
+	case w.f.name == "E4M3":
+		w.VMOVUPS(w.table("e4m3", func(int) uint32 { return 0xbf80bf80 }), w.fixed)
+		return
+	case !w.f.nibbles() && w.f.name != "Five":
 		return
 	}
-	if w.wide() {
+	if w.f.nibbles() && w.wide() {
 		w.VMOVUPS(w.table("iota", func(i int) uint32 { return math.Float32bits(float32(i)) }), w.fixed)
 	} else {
 		w.VMOVUPS(w.table("nibble", func(int) uint32 { return 15 }), w.fixed)
@@ -94,13 +114,79 @@ func (w *widener) load(v int, m, scale, least Mem, dst reg.VecPhysical) {
 	case "Int8":
 		w.VPMOVSXBD(m.Offset(v*w.lanes), dst)
 		w.VCVTDQ2PS(dst, dst)
+	case "E4M3", "E5M2":
+		w.halves(m.Offset(v*w.lanes), dst)
 	case "Int4":
 		if w.wide() {
 			w.lookUp(v, m, scale, least, dst)
 		} else {
 			w.multiply(v, m, scale, least, dst)
 		}
+	default:
+		w.multiply(v, m, scale, least, dst)
 	}
+}
+
+// halves puts codes of 8 bits with a sign and an exponent into the upper bits of binary16 and widens that.
+func (w *widener) halves(m Mem, dst reg.VecPhysical) {
+	words, mask := dst.AsX(), w.fixed
+	if w.wide() {
+		words = dst.AsY()
+	}
+	if w.f.name == "E5M2" {
+		w.VPMOVZXBW(m, words)
+		w.VPSLLW(U8(8), words, words)
+	} else {
+		w.VPMOVSXBW(m, words)
+		w.VPSLLW(U8(7), words, words)
+		if w.wide() {
+			w.VPANDD(mask.AsY(), words, words)
+		} else {
+			w.VPAND(mask.AsX(), words, words)
+		}
+	}
+	w.VCVTPH2PS(words, dst)
+}
+
+// integers puts the codes of vector v into dst, as numbers. Bytes 0 to 15 of a group of Five are those of Int4, and a bit of
+// the others for each channel follows.
+func (w *widener) integers(v int, m Mem, dst reg.VecPhysical) {
+	switch w.f.name {
+	case "Signed":
+		w.VPMOVSXBD(m.Offset(v*w.lanes), dst)
+	case "Byte":
+		w.VPMOVZXBD(m.Offset(v*w.lanes), dst)
+	default:
+		if 2*v*w.lanes < 32 {
+			w.VPMOVZXBD(m.Offset(v*w.lanes), w.codes)
+			if w.wide() {
+				w.VPANDD(w.fixed, w.codes, dst)
+			} else {
+				w.VPAND(w.fixed, w.codes, dst)
+			}
+		} else {
+			w.VPSRLD(U8(4), w.codes, dst)
+		}
+		if w.f.name == "Five" {
+			w.fifth(v, m.Offset(16), dst)
+		}
+	}
+	w.VCVTDQ2PS(dst, dst)
+}
+
+// fifth adds the fifth bits, those of a group at m, to vector v.
+func (w *widener) fifth(v int, m Mem, dst reg.VecPhysical) {
+	bit := w.table("fifth", func(int) uint32 { return 16 })
+	if w.wide() {
+		w.KMOVW(m.Offset(2*v), reg.K1)
+		w.VPORD(bit, dst, reg.K1, dst)
+		return
+	}
+	w.VPBROADCASTB(m.Offset(v), w.bits)
+	w.VPSRLVD(w.table("lane", func(i int) uint32 { return uint32(i) }), w.bits, w.bits)
+	w.VPSLLD(U8(4), w.bits, w.bits)
+	w.VPAND(bit, w.bits, w.bits)
+	w.VPOR(w.bits, dst, dst)
 }
 
 func (w *widener) lookUp(v int, m, scale, least Mem, dst reg.VecPhysical) {
@@ -117,16 +203,18 @@ func (w *widener) lookUp(v int, m, scale, least Mem, dst reg.VecPhysical) {
 // multiply decodes by conversion and a multiply-add. Bytes 8*v and later of a group are loaded once, for their
 // low halves and then for their high halves.
 func (w *widener) multiply(v int, m, scale, least Mem, dst reg.VecPhysical) {
+	if w.wide() {
+		if v == 0 {
+			w.VBROADCASTSS(least, w.temp[0])
+		}
+		w.integers(v, m, dst)
+		w.VFMADD132PS_BCST(scale, w.temp[0], dst)
+		return
+	}
 	if v == 0 {
 		w.VBROADCASTSS(scale, w.temp[0])
 		w.VBROADCASTSS(least, w.temp[1])
 	}
-	if v < 2 {
-		w.VPMOVZXBD(m.Offset(v*w.lanes), w.codes)
-		w.VPAND(w.fixed, w.codes, dst)
-	} else {
-		w.VPSRLD(U8(4), w.codes, dst)
-	}
-	w.VCVTDQ2PS(dst, dst)
+	w.integers(v, m, dst)
 	w.VFMADD213PS(w.temp[1], w.temp[0], dst)
 }

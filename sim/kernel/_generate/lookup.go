@@ -13,6 +13,8 @@ func lookUp(g *gen) {
 		{"Nibble", 16, "table[code[i][d]]"},
 		{"Pair", 8, "table[code[i][d]]"},
 		{"Triple", 12, "table[code[i][d]]"},
+		{"Five", 20, "code[i][d]"},
+		{"Byte", 32, "code[i][d]"},
 		{"Signed", 32, "int8(code[i][d])"},
 		{"E4M3", 32, "e4m3Table[code[i][d]]/256"},
 		{"E5M2", 32, "e5m2Table[code[i][d]]"},
@@ -23,7 +25,7 @@ func lookUp(g *gen) {
 }
 
 // form is how a code becomes a float, and the bytes of 32 of them. Codes of 2 to 4 bits name an entry of a table of
-// 16, repeated where there are fewer; Signed is two's complement; E4M3 and E5M2 become binary16, by which E4M3
+// 16, repeated where there are fewer; Five and Byte are numbers of 5 and 8 bits; Signed is two's complement; E4M3 and E5M2 become binary16, by which E4M3
 // is 256 times too small.
 type form struct {
 	name  string
@@ -34,7 +36,7 @@ type form struct {
 type lookup struct {
 	*gen
 	f       form
-	entries [2]reg.VecPhysical // of the table; in AVX-512 it fits the first, and the second is the bit of Triple
+	entries [2]reg.VecPhysical // of the table; in AVX-512 it fits the first, and the second is the upper bit of Triple and Five
 	codes   reg.VecPhysical    // as loaded
 	index   reg.VecPhysical    // of each lane
 	mask    reg.VecPhysical
@@ -124,6 +126,10 @@ func (l *lookup) prepare(table reg.Register) {
 	case "E4M3":
 		l.VMOVUPS(l.gen.table("e4m3", func(int) uint32 { return 0xbf80bf80 }), l.mask)
 	}
+	if l.f.name == "Five" {
+		l.VMOVUPS(l.gen.table("nibble", func(int) uint32 { return 15 }), l.mask)
+		l.upper("fifth", 16)
+	}
 	if l.f.name == "Triple" {
 		l.VMOVUPS(l.gen.table("pair", func(int) uint32 { return 3 }), l.mask)
 	}
@@ -131,14 +137,42 @@ func (l *lookup) prepare(table reg.Register) {
 		l.VMOVUPS(l.gen.table("first", func(i int) uint32 { return uint32(i / 8 * 2) }), l.shifts[0])
 		l.VMOVUPS(l.gen.table("second", func(i int) uint32 { return uint32(i/8*2 + 4) }), l.shifts[1])
 	}
-	if l.f.name != "Triple" {
-		return
+	if l.f.name == "Triple" {
+		l.upper("third", 4)
 	}
+}
+
+// upper loads what addUpper needs for a bit of the given value.
+func (l *lookup) upper(name string, value uint32) {
+	bit := func(int) uint32 { return value }
 	if l.wide() {
-		l.VMOVUPS(l.gen.table("third", func(int) uint32 { return 4 }), l.entries[1])
+		l.VMOVUPS(l.gen.table(name, bit), l.entries[1])
 	} else {
 		l.VMOVUPS(l.gen.table("lane", func(i int) uint32 { return uint32(i) }), l.shifts[0])
-		l.VMOVUPS(l.gen.table("third", func(int) uint32 { return 4 }), l.shifts[1])
+		l.VMOVUPS(l.gen.table(name, bit), l.shifts[1])
+	}
+}
+
+// addUpper adds the bits at m, one a channel, to the indices of vector v: each is shifted by so many places.
+func (l *lookup) addUpper(v int, m Mem, places uint8) {
+	if l.wide() {
+		l.KMOVW(m.Offset(2*v), reg.K1)
+		l.VPORD(l.entries[1], l.index, reg.K1, l.index)
+		return
+	}
+	l.VPBROADCASTB(m.Offset(v), l.y)
+	l.VPSRLVD(l.shifts[0], l.y, l.y)
+	l.VPSLLD(U8(places), l.y, l.y)
+	l.VPAND(l.shifts[1], l.y, l.y)
+	l.VPOR(l.y, l.index, l.index)
+}
+
+// and masks indices.
+func (l *lookup) and(x reg.VecPhysical) {
+	if l.wide() {
+		l.VPANDD(l.mask, x, l.index)
+	} else {
+		l.VPAND(l.mask, x, l.index)
 	}
 }
 
@@ -170,19 +204,21 @@ func (l *lookup) load(v int, m Mem) {
 		l.VPERMPS(l.entries[0], l.index, l.x)
 	case "Triple":
 		l.pairs(v, m)
-		if l.wide() {
-			l.VPANDD(l.mask, l.index, l.index)
-			l.KMOVW(m.Offset(8+2*v), reg.K1)
-			l.VPORD(l.entries[1], l.index, reg.K1, l.index)
-		} else {
-			l.VPAND(l.mask, l.index, l.index)
-			l.VPBROADCASTB(m.Offset(8+v), l.y)
-			l.VPSRLVD(l.shifts[0], l.y, l.y)
-			l.VPSLLD(U8(2), l.y, l.y)
-			l.VPAND(l.shifts[1], l.y, l.y)
-			l.VPOR(l.y, l.index, l.index)
-		}
+		l.and(l.index)
+		l.addUpper(v, m.Offset(8), 2)
 		l.VPERMPS(l.entries[0], l.index, l.x)
+	case "Five":
+		if 2*v*l.lanes < 32 {
+			l.VPMOVZXBD(m.Offset(v*l.lanes), l.codes)
+			l.and(l.codes)
+		} else {
+			l.VPSRLD(U8(4), l.codes, l.index)
+		}
+		l.addUpper(v, m.Offset(16), 4)
+		l.VCVTDQ2PS(l.index, l.x)
+	case "Byte":
+		l.VPMOVZXBD(m.Offset(v*l.lanes), l.x)
+		l.VCVTDQ2PS(l.x, l.x)
 	case "Signed":
 		l.VPMOVSXBD(m.Offset(v*l.lanes), l.x)
 		l.VCVTDQ2PS(l.x, l.x)

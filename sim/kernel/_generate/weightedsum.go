@@ -16,9 +16,9 @@ import (
 // an instruction may broadcast, or from a register a head. Each row prefetches as many lines as its stripe has,
 // one after the other from next on.
 //
-// For Int4 p and sums are out of scaleProbs: p has a number for each group of a row, so that codes are all that is left to
-// decode. They are masked where they stand and are not shifted down: meanwhile accumulators are too large by factor,
-// and under AVX-512 in another order, in which no code has to leave its lane.
+// For formats of groups p and sums are out of scaleProbs: p has a number for each group of a row, so that codes are all that
+// is left to decode. Those of Int4 are masked where they stand and are not shifted down: meanwhile accumulators are too
+// large by factor, and under AVX-512 in another order, in which no code has to leave its lane.
 func weightedSum(g *gen) {
 	for _, f := range formats {
 		for _, heads := range g.tiles {
@@ -39,7 +39,7 @@ var (
 	sumAcc  = reg.R10 // acc of the first head at the stripe
 	sumTemp = reg.RCX // walks the heads between stripes
 	sumHop  = reg.R15 // its stride
-	sumHead = reg.R11 // Int4: walks the sums of the heads
+	sumHead = reg.R11 // of groups: walks the sums of the heads
 	sumSums = reg.R12 // its stride
 )
 
@@ -53,7 +53,7 @@ type summer struct {
 	p   []reg.VecPhysical // [head]
 	x   reg.VecPhysical
 
-	codes     reg.VecPhysical // Int4: 32 bits for each byte, or under AVX-512 the four words of a group in each quad
+	codes     reg.VecPhysical // Int4, Five: 32 bits for each byte, or under AVX-512 the four words of a group in each quad
 	low, high reg.VecPhysical // Int4: masks of the codes of a vector
 	perm      reg.VecPhysical // Int4: AVX-512: the lanes of channels in the order of codes, and the other way round
 
@@ -100,12 +100,16 @@ func (w *summer) emit(f format) {
 	w.arg("next", sumNext)
 	w.arg("p", sumP)
 	w.MOVQ(sumP, w.probs)
-	if f.grouped() {
+	if !f.nibbles() {
+		w.in.prepare()
+	} else {
 		w.VMOVUPS(w.mask(0), w.low)
 		w.VMOVUPS(w.mask(4), w.high)
 		if w.wide() {
 			w.VMOVUPS(w.transposed(), w.perm)
 		}
+	}
+	if f.grouped() {
 		w.arg("sums", sumHead)
 		w.MOVQ(sumHead, w.sums)
 		w.arg("sumStride", sumSums)
@@ -133,7 +137,10 @@ func (w *summer) assign() {
 	}
 	w.x = take()
 	w.in = &widener{gen: w.gen, f: w.f}
-	if w.f.grouped() {
+	switch {
+	case !w.f.nibbles() && (w.f.grouped() || w.f.narrow()):
+		w.in.fixed, w.in.codes, w.in.bits = take(), take(), take()
+	case w.f.nibbles():
 		w.codes, w.low, w.high = take(), take(), take()
 		if w.wide() {
 			w.perm = take()
@@ -225,8 +232,12 @@ func (w *summer) pass(n, groups int) {
 
 // load puts vector v of a round, of Int4 its codes alone, into x.
 func (w *summer) load(v int, m Mem) {
-	if !w.f.grouped() {
+	switch {
+	case !w.f.grouped():
 		w.in.load(v, m, Mem{}, Mem{}, w.x)
+		return
+	case !w.f.nibbles():
+		w.in.integers(v, m, w.x)
 		return
 	}
 	mask := w.high
@@ -275,7 +286,7 @@ func (w *summer) factor(v, sign int) Mem {
 	})
 }
 
-// unscale brings the accumulators of Int4 back to size and order, and adds the sums of their groups.
+// unscale adds the sums of their groups to the accumulators, which of Int4 it brings back to size and order before.
 func (w *summer) unscale(n int) {
 	w.MOVQ(w.sums, sumHead)
 	for h := range w.heads {
@@ -284,6 +295,10 @@ func (w *summer) unscale(n int) {
 				w.VBROADCASTSS(Mem{Base: sumHead, Disp: 4 * (v / w.in.vectors())}, w.x)
 			}
 			acc := w.acc[h*n+v]
+			if !w.f.nibbles() {
+				w.VADDPS(w.x, acc, acc)
+				continue
+			}
 			w.VFMADD132PS(w.factor(v, -1), w.x, acc)
 			if w.wide() {
 				w.VPERMPS(acc, w.perm, acc)
@@ -302,10 +317,10 @@ func (w *summer) rescale(n int) {
 	at := 0
 	w.each(n, func(acc reg.VecPhysical, m Mem) {
 		w.VMULPS(m, w.p[at/n], acc)
-		if w.f.grouped() && w.wide() {
+		if w.f.nibbles() && w.wide() {
 			w.VPERMPS(acc, w.perm, acc)
 		}
-		if w.f.grouped() {
+		if w.f.nibbles() {
 			w.VMULPS(w.factor(at%n, 1), acc, acc)
 		}
 		at++

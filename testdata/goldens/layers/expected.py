@@ -159,10 +159,13 @@ def fp8(x):
     return np.sign(x) * grid[np.where((down < up) | ((down == up) & (below % 2 == 0)), below, above)]
 
 
-def scaled(x, nearest):
-    """127 steps either way of the largest of the last axis, in float32 as a store computes them, with an f16 scale"""
+def scaled(x, nearest, inverse=False):
+    """127 steps either way of the largest of the last axis, in float32 as a store computes them, with an f16 scale; ggml
+    multiplies by the inverse of a step (quantize_row_q8_0_ref)"""
     x = x.astype(np.float32)
     step = np.abs(x).max(axis=-1, keepdims=True) / np.float32(127)
+    if inverse:
+        return nearest(x * np.divide(np.float32(1), step, out=np.zeros_like(step), where=step > 0)).astype(float) * f16(step)
     return nearest(np.divide(x, step, out=np.zeros_like(x), where=step > 0)).astype(float) * f16(step)
 
 
@@ -174,7 +177,7 @@ STORED = {  # format: rows as they read back, bytes of one of a width
     "f16": (f16, lambda width: 2 * width),
     "fp8": (lambda x: fp8(x.astype(np.float32).astype(float)), lambda width: width),
     "int8": (lambda x: scaled(x, np.rint), lambda width: width + 2),
-    "q8_0": (lambda x: scaled(x.reshape(*x.shape[:-1], -1, 32), away_from_zero).reshape(x.shape), lambda width: width + width // 16),
+    "q8_0": (lambda x: scaled(x.reshape(*x.shape[:-1], -1, 32), away_from_zero, inverse=True).reshape(x.shape), lambda width: width + width // 16),
 }
 
 
