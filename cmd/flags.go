@@ -50,7 +50,10 @@ func length(text string) (int, error) {
 }
 
 // parseLayers reads a layer subset, such as 0,4..7.
-func parseLayers(text string) ([]int, error) {
+func parseLayers(text string) ([]int, error) { return parseNumbers("layers", text) }
+
+// parseNumbers reads the numbers of an option's subset, such as 0,4..7.
+func parseNumbers(option, text string) ([]int, error) {
 	var ls []int
 	for _, item := range strings.Split(text, ",") {
 		lo, hi, isRange := strings.Cut(item, "..")
@@ -60,7 +63,7 @@ func parseLayers(text string) ([]int, error) {
 			last, err2 = strconv.Atoi(hi)
 		}
 		if err1 != nil || err2 != nil || first < 0 || last < first || last > math.MaxInt16 {
-			return nil, wrong("layers", item, "want layer numbers, such as 0,4..7")
+			return nil, wrong(option, item, "want %s by number, such as 0,4..7", option)
 		}
 		for l := first; l <= last; l++ {
 			ls = append(ls, l)

@@ -13,8 +13,8 @@ import (
 )
 
 func newTraceCmd(s *system) *cobra.Command {
-	return group(&cobra.Command{Use: "trace", Short: "Make and inspect attention traces"},
-		newTraceSynthCmd(s), newTraceInfoCmd(s))
+	return group(&cobra.Command{Use: "trace", Short: "Make, inspect and convert attention traces"},
+		newTraceSynthCmd(s), newTraceInfoCmd(s), newTraceConvertCmd(s), newTraceHookCmd(s))
 }
 
 func newTraceSynthCmd(s *system) *cobra.Command {
@@ -74,18 +74,24 @@ func runTraceSynth(ctx context.Context, s *system, args []string, out, dtype, to
 	s.sayUnknown(t)
 	s.leaves("%s was not written", out)
 	err = trace.Write(ctx, out, t, dtype, func(done, total int) error {
-		if s.errTTY {
-			fmt.Fprintf(s.err, "\r%d/%d tensors", done, total)
-			if done == total {
-				fmt.Fprintln(s.err)
-			}
-		}
+		s.tick(done, total, "tensors")
 		return ctx.Err()
 	})
 	if err == nil {
 		s.leaves("")
 	}
 	return record.InPath("out", err)
+}
+
+// tick counts on a terminal what of a file is written.
+func (s *system) tick(done, total int, what string) {
+	if !s.errTTY {
+		return
+	}
+	fmt.Fprintf(s.err, "\r%d/%d %s", done, total, what)
+	if done == total {
+		fmt.Fprintln(s.err)
+	}
 }
 
 // sayUnknown says on stderr what of the files of traces was ignored.

@@ -119,7 +119,7 @@ func openFolder(folder, name string) (*container, error) {
 		files = append(files, e.Name())
 	}
 	if err := wantArrays(members); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w%s", err, modelHint(folder))
 	}
 	c, err := openNPY(members, name)
 	if err != nil {

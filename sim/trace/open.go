@@ -11,10 +11,12 @@ import (
 	"kvgauge/sim/record"
 )
 
-// Options are what Open must know for traces that are made, not read.
+// Options are what Open must know beside the name: of traces that are made, and of files that are laid out otherwise.
 type Options struct {
 	Seed   uint64 // of a synthetic trace's content
 	Tokens int    // a synthetic trace grows to hold so many
+
+	HeadsFirst bool // the rows of a file lie [heads, tokens, channels]
 }
 
 // Open opens a built-in trace by its name, the synthetic trace (synth, synth:key=value,...), a .safetensors
@@ -30,7 +32,7 @@ func Open(spec string, o Options) (t *Trace, err error) {
 	if !ok {
 		info, statErr := os.Stat(spec)
 		if errors.Is(statErr, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: no such file or built-in trace%s (kvgauge list traces)", printable(spec), didYouMean(spec))
+			return nil, fmt.Errorf("%s: no such file or built-in trace%s (kvgauge list traces)%s", printable(spec), didYouMean(spec), modelHint(spec))
 		}
 		if statErr != nil {
 			return nil, within("trace", spec, cause(statErr))
@@ -41,8 +43,17 @@ func Open(spec string, o Options) (t *Trace, err error) {
 	if err != nil {
 		return nil, within("trace", spec, err)
 	}
-	if t, err = newTrace(c); err != nil {
+	if o.HeadsFirst {
+		err = c.turn()
+	}
+	if err == nil {
+		t, err = newTrace(c)
+	}
+	if err != nil {
 		_ = c.close() // only read
+		if c.meta["format"] != formatName {
+			err = fmt.Errorf("%w%s", err, modelHint(spec))
+		}
 		return nil, within("trace", spec, err)
 	}
 	t.Name = name

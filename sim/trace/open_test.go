@@ -3,6 +3,7 @@ package trace
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -32,6 +33,39 @@ func TestOpenNames(t *testing.T) {
 	for _, tt := range tests {
 		if tr := open(t, tt.spec, Options{}); tr.Name != tt.name || tr.Model != tt.model {
 			t.Errorf("%s: trace %s of model %s, want %s of %s", tt.spec, tr.Name, tr.Model, tt.name, tt.model)
+		}
+	}
+}
+
+// What looks like a model is no trace, and the error says how to make one of it. Other names stay without advice.
+func TestOpenModels(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.MkdirAll("my/model", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	meta, arrays := small("F32")
+	delete(meta, "format")
+	for path, data := range map[string][]byte{"my/model/config.json": []byte("{}"), "my/model/model.safetensors": safetensorsOf(meta, arrays), "lone.safetensors": safetensorsOf(meta, arrays)} {
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for spec, folder := range map[string]string{
+		"Llama-3-8B": "FOLDER", "Qwen/Qwen3-0.6B": "FOLDER", "gpt2": "FOLDER", "acme/thing-7b-chat": "FOLDER", "phi-2": "FOLDER",
+		"my/model": "my/model", "my/model/model.safetensors": "my/model",
+	} {
+		_, err := Open(spec, Options{})
+		python := spec
+		if folder != "FOLDER" {
+			python = folder
+		}
+		if err == nil || !strings.Contains(err.Error(), "kvgauge trace capture --model "+folder+",") || !strings.Contains(err.Error(), "hook.py --model "+python+" ") {
+			t.Errorf("%s: %v, want how to make a trace of %s", spec, err, python)
+		}
+	}
+	for _, spec := range []string{"optimal", "llama.safetensors", "qwen.npz", "my", "lone.safetensors", "b7", "run-3"} {
+		if _, err := Open(spec, Options{}); err == nil || strings.Contains(err.Error(), "capture") {
+			t.Errorf("%s: %v, want no advice", spec, err)
 		}
 	}
 }

@@ -26,28 +26,10 @@ func Write(ctx context.Context, path string, t *Trace, dtype string, progress fu
 	if rowBytes[dtype] == 0 {
 		return record.Input(fmt.Errorf("dtype %s, want %s", printable(dtype), rowDtypes))
 	}
-	items := t.items(dtype)
-	header, err := t.fileHeader(items)
-	if err != nil {
-		return fmt.Errorf("%s: %w", printable(path), err)
+	meta, err := t.fileMetadata()
+	if err == nil {
+		err = writeSafetensors(ctx, path, meta, t.items(dtype), progress)
 	}
-	err = replaceFile(ctx, path, func(w io.Writer) error {
-		if _, err := w.Write(header); err != nil {
-			return err
-		}
-		for i, x := range items {
-			if err := x.write(w); err != nil {
-				return err
-			}
-			if progress == nil {
-				continue
-			}
-			if err := progress(i+1, len(items)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", printable(path), err)
 	}
@@ -62,8 +44,10 @@ type item struct {
 	write       func(io.Writer) error
 }
 
-// items lists the tensors of the file: those carried along, those of attention, the layers; wide elements
-// first, so that every tensor is aligned to its element.
+// widestFirst orders tensors so that each is aligned to its element.
+func widestFirst(a, b item) int { return cmp.Compare(dtypeBits[b.dtype], dtypeBits[a.dtype]) }
+
+// items lists the tensors of the file: those carried along, those of attention, the layers.
 func (t *Trace) items(dtype string) []item {
 	var items []item
 	if c, ok := t.src.(*container); ok {
@@ -103,7 +87,6 @@ func (t *Trace) items(dtype string) []item {
 			rows("v", t.Tokens, a.KVHeads, a.VDim, 0, func(l *Layer) [][]float32 { return l.V })
 		}
 	}
-	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(dtypeBits[b.dtype], dtypeBits[a.dtype]) })
 	return items
 }
 
@@ -166,20 +149,22 @@ func (l *lastLayer) read(layer int) (*Layer, error) {
 	return rows, nil
 }
 
-// fileHeader returns the length and the JSON of the safetensors header, padded so that the data start at a
-// multiple of 8 bytes.
-func (t *Trace) fileHeader(items []item) ([]byte, error) {
+// fileMetadata is what the file says of the trace, with the fields that are carried along.
+func (t *Trace) fileMetadata() (map[string]string, error) {
 	meta, err := t.metadata()
-	if err != nil {
-		return nil, err
-	}
-	if c, ok := t.src.(*container); ok {
+	if c, ok := t.src.(*container); ok && err == nil {
 		carried := maps.Clone(c.meta)
 		for _, field := range slices.Concat(traceFields, layerFields) {
 			delete(carried, field)
 		}
 		maps.Copy(meta, carried)
 	}
+	return meta, err
+}
+
+// headerOf returns the length and the JSON of the safetensors header, padded so that the data start at a
+// multiple of 8 bytes.
+func headerOf(meta map[string]string, items []item) ([]byte, error) {
 	type tensorInfo struct {
 		Dtype   string   `json:"dtype"`
 		Shape   []int    `json:"shape"`
