@@ -16,17 +16,19 @@ import (
 
 // below lists, for each package, the packages of the module that it may import: arrows point down.
 var below = map[string][]string{
-	"kvgauge":                 {"kvgauge/cmd"},
-	"kvgauge/cmd":             {"kvgauge/report", "kvgauge/sim", "kvgauge/sim/kernel", "kvgauge/sim/method", "kvgauge/sim/record", "kvgauge/sim/trace", "kvgauge/sim/trace/stats"},
-	"kvgauge/report":          {"kvgauge/sim/record", "kvgauge/sim/trace", "kvgauge/sim/trace/stats"},
-	"kvgauge/sim":             {"kvgauge/sim/cache", "kvgauge/sim/kernel", "kvgauge/sim/method", "kvgauge/sim/record", "kvgauge/sim/trace"},
-	"kvgauge/sim/method":      {"kvgauge/sim/cache", "kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/spectral"},
-	"kvgauge/sim/cache":       {"kvgauge/sim/kernel"},
-	"kvgauge/sim/trace":       {"kvgauge/sim/kernel", "kvgauge/sim/record"},
-	"kvgauge/sim/trace/stats": {"kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/spectral", "kvgauge/sim/trace"},
-	"kvgauge/sim/record":      {"kvgauge/sim/kernel"},
-	"kvgauge/sim/spectral":    {"kvgauge/sim/kernel"},
-	"kvgauge/sim/kernel":      {},
+	"kvgauge":                     {"kvgauge/cmd"},
+	"kvgauge/cmd":                 {"kvgauge/report", "kvgauge/sim", "kvgauge/sim/kernel", "kvgauge/sim/method", "kvgauge/sim/model", "kvgauge/sim/model/tokenizer", "kvgauge/sim/record", "kvgauge/sim/trace", "kvgauge/sim/trace/stats"},
+	"kvgauge/report":              {"kvgauge/sim/record", "kvgauge/sim/trace", "kvgauge/sim/trace/stats"},
+	"kvgauge/sim":                 {"kvgauge/sim/cache", "kvgauge/sim/kernel", "kvgauge/sim/method", "kvgauge/sim/record", "kvgauge/sim/trace"},
+	"kvgauge/sim/method":          {"kvgauge/sim/cache", "kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/spectral"},
+	"kvgauge/sim/cache":           {"kvgauge/sim/kernel"},
+	"kvgauge/sim/model":           {"kvgauge/sim/cache", "kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/trace"},
+	"kvgauge/sim/model/tokenizer": {},
+	"kvgauge/sim/trace":           {"kvgauge/sim/kernel", "kvgauge/sim/record"},
+	"kvgauge/sim/trace/stats":     {"kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/spectral", "kvgauge/sim/trace"},
+	"kvgauge/sim/record":          {"kvgauge/sim/kernel"},
+	"kvgauge/sim/spectral":        {"kvgauge/sim/kernel"},
+	"kvgauge/sim/kernel":          {},
 }
 
 // sources calls visit for every Go file of the module's own packages, tests apart.

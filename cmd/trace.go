@@ -13,8 +13,8 @@ import (
 )
 
 func newTraceCmd(s *system) *cobra.Command {
-	return group(&cobra.Command{Use: "trace", Short: "Make, inspect and convert attention traces"},
-		newTraceSynthCmd(s), newTraceInfoCmd(s), newTraceConvertCmd(s), newTraceHookCmd(s))
+	return group(&cobra.Command{Use: "trace", Short: "Make, capture, inspect and convert attention traces"},
+		newTraceSynthCmd(s), newTraceCaptureCmd(s), newTraceHookCmd(s), newTraceInfoCmd(s), newTraceConvertCmd(s))
 }
 
 func newTraceSynthCmd(s *system) *cobra.Command {

@@ -24,6 +24,8 @@ type simd struct {
 	widen            func(dst *float32, src *uint16, n int)
 	narrow           func(dst *byte, src *float32, n int) (infinite uint32)
 	exps64           func(dst, src *float64, n int, shift float64) float64
+	sigmoid          func(dst, x *float32, n int)
+	tileLinear       func(x *float32, xStride int, w *float32, k int, out *float32, outStride int)
 	tileProduct      func(a, b *float64, k int, out *float64, outStride int)
 	stripDots        func(rows *float64, stride, n int, x, sums *float64)
 	stripAxpys       func(rows *float64, stride, n int, y, weights *float64)

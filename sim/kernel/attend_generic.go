@@ -16,6 +16,8 @@ var generic = path{
 	floats:           floats,
 	halves:           encodeF16,
 
+	linearRows: 4, linearCols: 4, tileLinear: tileLinearGeneric, sigmoid: sigmoidGeneric,
+
 	product: productGeneric,
 	exps64:  exps64Generic,
 

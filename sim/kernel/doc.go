@@ -14,10 +14,10 @@
 //  4. Chunks run on the threads of a Pool (pool.go); Merge combines them in the order of their indices, so
 //     that the result does not depend on the threads.
 //
-// batch.go and probabilities.go hold the forms for many queries, exact.go the float64 reference, roofline.go what a
+// linear.go multiplies activations with the weights of a model. batch.go and probabilities.go hold the forms for many queries, exact.go the float64 reference, roofline.go what a
 // machine can do at best, matrix.go the products of float64 matrices that fits and spectra are made of.
 //
-// The files of a family of kernels have one prefix (attend, cacheflush, exact, matrix, path, roofline, vector). Each
+// The files of a family of kernels have one prefix (attend, cacheflush, exact, linear, matrix, path, roofline, vector). Each
 // says in its first comment which role it has: shared (what all paths use), dispatch (which path runs, and which of its
 // kernels), assembly (a kernel, or its stub, which has the loop) or reference (portable Go that the assembly must
 // equal). The assembly of amd64 is written by the program in _generate.

@@ -29,6 +29,10 @@ type path struct {
 
 	multiply func(x []float32, cols int, m, out []float32, stride int)
 
+	linearRows, linearCols int // of the result, that one call of tileLinear adds to
+	tileLinear             func(x []float32, stride int, w []float32, k int, out []float32, outStride int)
+	sigmoid                func(dst, x []float32)
+
 	floats func(dst []float32, src []uint16)
 	halves func(dst []byte, src []float32) (finite bool)
 

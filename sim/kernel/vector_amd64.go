@@ -62,3 +62,13 @@ func (a *simd) halves(dst []byte, src []float32) (finite bool) {
 	finite = encodeF16(dst[2*n:], src[n:])
 	return (n == 0 || a.narrow(&dst[0], &src[0], n) == 0) && finite
 }
+
+// sigmoidSlices sets dst to the sigmoid of x.
+func (a *simd) sigmoidSlices(dst, x []float32) {
+	dst = dst[:len(x)]
+	n := len(x) &^ 15
+	if n > 0 {
+		a.sigmoid(&dst[0], &x[0], n)
+	}
+	sigmoidGeneric(dst[n:], x[n:])
+}

@@ -42,6 +42,15 @@ func mulAVX2(dst *float32, x *float32, y *float32, n int)
 //go:noescape
 func dotAVX2(x *float32, y *float32, n int) float32
 
+// sigmoidAVX2 sets dst to 1/(1+e^-x), n values, whole steps.
+//
+//	for i := range n {
+//		dst[i] = 1 / (1 + exp(-x[i]))
+//	}
+//
+//go:noescape
+func sigmoidAVX2(dst *float32, x *float32, n int)
+
 // widenAVX2 converts n values, whole steps, to binary32.
 //
 //	for i := range n {

@@ -97,14 +97,14 @@ func parseRope(f *fields, dim int, tables map[ropeKey][]float64) (Rope, error) {
 	}
 	key := ropeKey{r.Theta, r.Dims}
 	if tables[key] == nil {
-		tables[key] = frequencies(r.Theta, r.Dims)
+		tables[key] = Frequencies(r.Theta, r.Dims)
 	}
 	r.InvFreq = tables[key]
 	return r, nil
 }
 
-// frequencies returns theta^(-2p/dims) for every pair p (Su et al., RoFormer, arXiv 2104.09864, sec. 3.2.2).
-func frequencies(theta float64, dims int) []float64 {
+// Frequencies returns theta^(-2p/dims) for every pair p (Su et al., RoFormer, arXiv 2104.09864, sec. 3.2.2).
+func Frequencies(theta float64, dims int) []float64 {
 	f := make([]float64, dims/2)
 	for p := range f {
 		f[p] = math.Pow(theta, -2*float64(p)/float64(dims))

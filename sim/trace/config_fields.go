@@ -81,6 +81,12 @@ var configFields = []struct {
 	}},
 }
 
+// ChangesAttention says whether a field of a model's configuration has a name of those that change attention.
+func ChangesAttention(field string) bool {
+	_, ok := configUse(field)
+	return ok
+}
+
 // configUse says what to use in place of a name of a model's configuration: text_config.sliding_window and
 // _sliding_window_pattern are such names, too.
 func configUse(name string) (use string, ok bool) {

@@ -55,7 +55,7 @@ func (a synthArgs) frequenciesOf() []float64 {
 	if a["rope"] == 0 {
 		return make([]float64, a.rotated()/2)
 	}
-	return frequencies(a["theta"], a.rotated())
+	return Frequencies(a["theta"], a.rotated())
 }
 
 // attention is that of a layer, whose parameters these are.

@@ -10,7 +10,7 @@ import (
 // What each parameter makes of the layers; the other fields are those of synth with layers of 8 heads of 64.
 func TestSynthLayers(t *testing.T) {
 	rope := func(theta float64, dims int) Rope {
-		return Rope{Theta: theta, Style: "neox", Dims: dims, InvFreq: frequencies(theta, dims)}
+		return Rope{Theta: theta, Style: "neox", Dims: dims, InvFreq: Frequencies(theta, dims)}
 	}
 	plain := Attention{QHeads: 8, KVHeads: 8, QKDim: 64, VDim: 64, Scale: 0.125, Rope: rope(1e4, 64), RopeFactor: 1}
 	slopes := []float64{1. / 2, 1. / 4, 1. / 8, 1. / 16, 1. / 32, 1. / 64, 1. / 128, 1. / 256}

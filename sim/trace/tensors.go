@@ -98,3 +98,18 @@ func (t *Tensors) Rows(name string) ([][]float32, error) {
 	}
 	return t.c.rows(name, 0, 0, x.shape[0])
 }
+
+// Open returns a tensor's element type and its elements, little-endian, last dimension fastest; nil where there is none of
+// that name.
+func (t *Tensors) Open(name string) (dtype string, elements io.ReaderAt) {
+	x, ok := t.c.tensors[name]
+	if !ok {
+		return "", nil
+	}
+	r, err := x.open()
+	at, ok := r.(io.ReaderAt)
+	if err != nil || !ok {
+		return x.dtype, nil // converted as it is read, which is of rows of traces alone
+	}
+	return x.dtype, at
+}

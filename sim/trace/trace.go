@@ -164,6 +164,7 @@ type Needle struct {
 type Layer struct {
 	K, V       [][]float32 // [kv_head][tokens*KeyDim], [kv_head][tokens*ValueDim]
 	Q          [][]float32 // [q_head][queries*QKDim], of tokens FirstQuery and later
+	O          [][]float32 // [q_head][queries*VDim] what attention put out, of a trace that is being made; nil else
 	FirstQuery int
 	Up         *Up // of a latent layer, where any query was read
 }

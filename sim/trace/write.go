@@ -36,6 +36,25 @@ func Write(ctx context.Context, path string, t *Trace, dtype string, progress fu
 	return nil
 }
 
+// WriteFloats writes a safetensors file of one F32 tensor, [rows][cols], whose rows come one after the other: rows calls put
+// with some of them at a time. The file appears whole or not at all.
+func WriteFloats(ctx context.Context, path, name string, rows, cols int, fill func(put func(rows []float32) error) error) error {
+	items := []item{{name, "F32", []int{rows, cols}, 4 * int64(rows) * int64(cols), func(w io.Writer) error {
+		return fill(func(rows []float32) error {
+			for row := range slices.Chunk(rows, cols) {
+				if err := writeRows(w, name, "F32", [][]float32{row}, cols, 0); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}}}
+	if err := writeSafetensors(ctx, path, map[string]string{"format": "pt"}, items, nil); err != nil {
+		return fmt.Errorf("%s: %w", printable(path), err)
+	}
+	return nil
+}
+
 // item is one tensor to write.
 type item struct {
 	name, dtype string
@@ -55,6 +74,9 @@ func (t *Trace) items(dtype string) []item {
 			x := c.tensors[name]
 			items = append(items, item{name, x.dtype, x.shape, x.bytes, func(w io.Writer) error { return copyTensor(w, name, x) }})
 		}
+	}
+	if m, ok := t.src.(*made); ok {
+		items = append(items, m.tokens())
 	}
 	items = append(items, t.attentionItems()...)
 	last := &lastLayer{trace: t}
@@ -85,6 +107,9 @@ func (t *Trace) items(dtype string) []item {
 		case !a.Borrows:
 			rows("k", t.Tokens, a.KVHeads, a.QKDim, 0, func(l *Layer) [][]float32 { return l.K })
 			rows("v", t.Tokens, a.KVHeads, a.VDim, 0, func(l *Layer) [][]float32 { return l.V })
+		}
+		if _, ok := t.src.(*made); ok && a.Outputs {
+			rows(outputTensor, t.Queries, a.QHeads, a.VDim, t.FirstQuery(), func(l *Layer) [][]float32 { return l.O })
 		}
 	}
 	return items
@@ -123,7 +148,7 @@ func (t *Trace) attentionItems() []item {
 
 // ownFrequencies are those that do not follow from Theta; nil where they do.
 func (r *Rope) ownFrequencies() []float64 {
-	if slices.Equal(r.InvFreq, frequencies(r.Theta, r.Dims)) {
+	if slices.Equal(r.InvFreq, Frequencies(r.Theta, r.Dims)) {
 		return nil
 	}
 	return r.InvFreq

@@ -33,7 +33,7 @@ func (h *Header) metadata() (map[string]string, error) {
 // inFirst says whether version 1 can say the attention of the layers: plain and the same in all.
 func (h *Header) inFirst() bool {
 	a := h.Attention[0]
-	plain := h.States == nil && !a.Latent() && a.QKDim == a.VDim && a.Ring() == 0 && a.Softcap == 0 && a.Sinks == nil && a.ALiBi == nil && a.RopeFactor == 1
+	plain := h.States == nil && !a.Latent() && a.QKDim == a.VDim && a.Ring() == 0 && a.Softcap == 0 && a.Sinks == nil && a.ALiBi == nil && a.RopeFactor == 1 && !a.Outputs
 	return plain && !slices.ContainsFunc(h.Attention, func(b Attention) bool { return !reflect.DeepEqual(a, b) })
 }
 

@@ -27,7 +27,7 @@ var features = []struct {
 	{"rope", func(a *Attention, r *rand.Rand) {
 		dims := 2 * (1 + r.IntN(a.QKDim/2))
 		theta := math.Exp(r.Float64() * 20)
-		a.Rope = Rope{Theta: theta, Style: []string{"neox", "gptj"}[r.IntN(2)], Dims: dims, InvFreq: frequencies(theta, dims)}
+		a.Rope = Rope{Theta: theta, Style: []string{"neox", "gptj"}[r.IntN(2)], Dims: dims, InvFreq: Frequencies(theta, dims)}
 	}},
 	{"frequencies", func(a *Attention, r *rand.Rand) {
 		a.Rope = Rope{Theta: 1e4, Style: "neox", Dims: a.QKDim}

@@ -38,6 +38,7 @@ func main() {
 			{"attend_probabilities", "sums of probabilities over queries", sumProbabilities},
 			{"vector", "single vectors, and their conversion from and to binary16", vector},
 			{"exact", "the float64 reference", exact},
+			{"linear", "products of activations with weights", linear},
 			{"matrix", "products of float64 matrices", matrix},
 			{"roofline", "loads and multiply-adds at full speed", roofline},
 		} {

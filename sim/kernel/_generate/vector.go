@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -11,6 +13,7 @@ func vector(g *gen) {
 	maxInto(g)
 	mul(g)
 	dot(g)
+	sigmoid(g)
 	half(g)
 }
 
@@ -123,5 +126,39 @@ func dot(g *gen) {
 	g.VADDPS(sums[2], sums[0], sums[0])
 	g.across(sums[0], v, g.VADDPS)
 	g.Store(sums[0].AsX(), g.ReturnIndex(0))
+	g.end()
+}
+
+// sigmoid emits 1/(1+e^-x), of e^-|x|, which does not overflow.
+func sigmoid(g *gen) {
+	g.function("sigmoid", "func(dst, x *float32, n int)", "sets dst to 1/(1+e^-x), n values, whole steps.",
+		"for i := range n {", "\tdst[i] = 1 / (1 + exp(-x[i]))", "}")
+	var (
+		dst, src, left         = reg.RDI, reg.RSI, reg.RCX
+		x, e, inverse, product = g.vec(0), g.vec(1), g.vec(5), g.vec(6)
+		one                    = g.word("c0", math.Float32bits(1))
+	)
+	g.arg("dst", dst)
+	g.arg("x", src)
+	g.arg("n", left)
+	g.Label("next")
+	g.VMOVUPS(Mem{Base: src}, x)
+	g.VORPS(g.word("sign", 1<<31), x, e)
+	g.exp(e, g.vec(2), g.vec(3), g.vec(4))
+	g.VMOVUPS(one, inverse)
+	g.VADDPS(inverse, e, product)
+	g.VDIVPS(product, inverse, inverse)
+	g.VMULPS(e, inverse, product)
+	if g.wide() {
+		g.VPMOVD2M(x, reg.K2)
+		g.VBLENDMPS(product, inverse, reg.K2, inverse)
+	} else {
+		g.VBLENDVPS(x, product, inverse, inverse)
+	}
+	g.VMOVUPS(inverse, Mem{Base: dst})
+	g.ADDQ(U8(4*g.lanes), src)
+	g.ADDQ(U8(4*g.lanes), dst)
+	g.SUBQ(U8(g.lanes), left)
+	g.JG(LabelRef("next"))
 	g.end()
 }
