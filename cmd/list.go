@@ -18,8 +18,8 @@ import (
 )
 
 func newListCmd(s *system) *cobra.Command {
-	return group(&cobra.Command{Use: "list", Short: "List methods or traces, with parameters, defaults and sources"},
-		newListMethodsCmd(s), newListTracesCmd(s))
+	return group(&cobra.Command{Use: "list", Short: "List methods, models or traces, with parameters, defaults and sources"},
+		newListMethodsCmd(s), newListModelsCmd(s), newListTracesCmd(s))
 }
 
 func newListMethodsCmd(s *system) *cobra.Command {

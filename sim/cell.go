@@ -331,7 +331,7 @@ func (c Cell) fit(seed uint64) error {
 	for _, g := range kinds {
 		known := c.forMethod(seed, nil, g[0])
 		if known.Apart && !shared {
-			return errors.New("no layers that would share a cache are alike in heads, widths, window and chunk")
+			return errNoneAlike
 		}
 		if err := c.Pipeline.Fit(known); err != nil {
 			return err
@@ -339,6 +339,9 @@ func (c Cell) fit(seed uint64) error {
 	}
 	return nil
 }
+
+// errNoneAlike refuses a pipeline that would make layers share a cache which are all too unlike.
+var errNoneAlike = errors.New("no layers that would share a cache are alike in heads, widths, window and chunk")
 
 // fitBorrowed refuses to make layers share a cache where the model makes them share already: whose rows would be whose is
 // not defined.

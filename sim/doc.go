@@ -12,6 +12,14 @@
 //	memory.go     what cells need: bytes, and multiplications
 //	plan.go       NewPlan: which cells there are, and why some do not apply
 //
+// What a cache takes that nobody fills:
+//
+//	size.go       the bytes of a cell's caches, by its shapes and parameters
+//	shapes.go     the shapes of a model, as those of a trace
+//	model_file.go a model, as a file describes it
+//	capacity_search.go   what fits into a memory
+//	capacity.go   Capacities: a model's caches, as an engine holds them
+//
 // How it is measured:
 //
 //	rows.go       the row cache: layers of a trace, read once where they fit in memory

@@ -57,6 +57,36 @@ func (l Layout) Rows(dim, capacity int) Rows {
 	return r
 }
 
+// Bytes is what n rows of dim channels take once they have been appended one by one and Rows.Flush was called after each:
+// what Rows.Bytes says of them.
+func (l Layout) Bytes(dim, n int) int64 {
+	r, total := l.Rows(dim, 0), int64(0)
+	part := &r
+	if l.Residual.Sinks > 0 {
+		first := min(n, l.Residual.Sinks)
+		total, n, part = part.bytesOf(first), n-first, part.Then
+	}
+	if w := l.Residual; w.Flush > 0 {
+		packed := max(0, n-w.Hold) / w.Flush * w.Flush
+		total, n = total+part.Then.bytesOf(n-packed), packed
+	}
+	return total + part.bytesOf(n)
+}
+
+// bytesOf is what n of these rows take, whole groups of them where groups share scales, without those that follow.
+func (r *Rows) bytesOf(n int) int64 {
+	bytes := int64(n) * int64(r.stride)
+	switch {
+	case r.Tokens > 0 && r.Min != nil:
+		bytes += 4 * int64(n/r.Tokens) * int64(r.width)
+	case r.Tokens > 0:
+		bytes += 2 * int64(n/r.Tokens) * int64(r.width)
+	case r.Scale != nil:
+		bytes += 2 * int64(n) * int64(r.groups+r.Format.MinsPerRow(r.Dim))
+	}
+	return bytes
+}
+
 // Room is how many floats Rows.Flush needs for rows of dim channels.
 func (l Layout) Room(dim int) int {
 	n := l.Residual.Flush * dim

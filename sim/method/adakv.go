@@ -61,6 +61,12 @@ func (p pressed) entries(c Cell, v *cache.View) (int, []cache.Warning) {
 	return budget, aboveLength(budget, v.Rows(0), "prompt")
 }
 
+// size is that of the budget.
+func (p pressed) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(max(1, int(p.budget.kvpress(c.SeqLen, 1, 1))))
+	return nil
+}
+
 // around takes scores and the layer's entries from the method before: snapkv+adakv, pyramidkv+adakv.
 func (m adaKV) around(base Method) (Method, bool) {
 	b, ok := base.(layerBudgeter)
@@ -88,6 +94,20 @@ func (m adaKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 		d.Keep = append(d.Keep, topK(a.scores[j], n))
 	}
 	return d, nil
+}
+
+// size is that of the layer's entries, which kvpress gives out to the last, and of where each head's begin.
+// KVCache-Factory rounds what each head gets.
+func (m adaKV) size(c Cell, layers []int, s *cache.Size) error {
+	_, flat := m.base.(snapKV)
+	scored := !flat || m.budget.Of(c.SeqLen) < m.whole(c.Prompt())
+	base, ok := m.base.(sizer)
+	if !ok || scored && !m.kvpress {
+		return ErrContent
+	}
+	s.Uneven = scored
+	s.Meta += 4 * int64(len(s.Rows)+1)
+	return base.size(c, layers, s)
 }
 
 // allot gives the layer's entries to its heads.

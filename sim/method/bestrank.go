@@ -57,6 +57,12 @@ func (bestRank) settings(c Cell) []string { return integers(1, c.Heads*(c.Dim+c.
 // Decide keeps everything; a pipeline calls foresee instead.
 func (bestRank) Decide(Cell, *cache.View) (cache.Decision, error) { return cache.Decision{}, nil }
 
+// size is that of latent rows.
+func (bestRank) size(_ Cell, _ []int, s *cache.Size) error {
+	s.Shape.Latent = true
+	return nil
+}
+
 // foresee fits the basis on the prompt and what comes after it.
 func (m bestRank) foresee(_ Cell, prompt, future *cache.View) (cache.Decision, error) {
 	all := *prompt

@@ -63,6 +63,38 @@ func (m chunkKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of the chunks that are kept. The last may be shorter, and stays for certain only where its mean score is
+// higher than that of any chunk before the window, and as many chunks are kept as the window reaches into.
+func (m chunkKV) size(c Cell, _ []int, s *cache.Size) error {
+	budget, rows := m.budget.Of(c.SeqLen), s.Rows[0]
+	switch {
+	case budget >= rows:
+		return nil
+	case rows < m.chunk:
+		s.Keep(budget)
+		return nil
+	}
+	chunks := (rows + m.chunk - 1) / m.chunk
+	count := max(1, int(m.budget.kvpress(c.SeqLen, chunks, rows)))
+	last := rows - (chunks-1)*m.chunk
+	if last < m.chunk {
+		reached := chunks - (rows-m.window)/m.chunk
+		// A score is at most most, that of the window's rows one more than the largest.
+		most := 1.0
+		if m.agg == "sum" && !m.query {
+			most = float64(c.QHeads / c.Heads)
+		}
+		if count < reached || float64(min(m.window, last))*(most+1) <= most*float64(last) {
+			return ErrContent
+		}
+		count--
+	} else {
+		last = 0
+	}
+	s.Keep(count*m.chunk + last)
+	return nil
+}
+
 // means returns the mean of each chunk's scores, [stored head][rows] summed over heads. The mean of equal scores is
 // exactly that score, so that chunks within the window tie, whatever their lengths.
 func (m chunkKV) means(scores [][]float64, rows int) []float64 {

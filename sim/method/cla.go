@@ -165,6 +165,15 @@ func (m cla) Decide(c Cell, _ *cache.View) (cache.Decision, error) {
 	return cache.Decision{Merge: true, Producer: m.producer, Warnings: m.alone(c)}, nil
 }
 
+// size is that of one layer's rows.
+func (m cla) size(_ Cell, layers []int, s *cache.Size) error {
+	s.Layers = 1
+	if m.producer {
+		s.Voters = 1
+	}
+	return nil
+}
+
 // alone is the warning that no layer shares the cache of another.
 func (m cla) alone(c Cell) []cache.Warning {
 	groups, _ := m.groups(c.Layers, c.NumLayers) // as Fit has checked

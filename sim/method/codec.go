@@ -102,14 +102,24 @@ func (i Info) sideFormat(a Args) (sideFormat, error) {
 var errLatentSides = errors.New("v= gives values a format of their own, but a latent row is key and value at once")
 
 // store is how a cell's rows are stored, those of a prompt where there is one; latent rows as keys alone.
-func (m codec) store(c Cell, v *cache.View) (d cache.Decision, err error) {
-	keys, values := side{channels: c.Dim, alone: m.apart}, side{channels: c.VDim, alone: m.apart, values: true}
+func (m codec) store(c Cell, v *cache.View) (cache.Decision, error) {
+	keys, values := m.sides(c)
 	latent := c.Latent
 	if v != nil {
 		latent = v.Latent
 		keys.entries, keys.heads, keys.makers = v.Rows(0), v.K, v.Makers()
 		values.entries, values.heads, values.makers = keys.entries, v.V, keys.makers
 	}
+	return m.of(c, keys, values, latent)
+}
+
+// sides are the rows of a cell, so far as they are known before the prompt is.
+func (m codec) sides(c Cell) (keys, values side) {
+	return side{channels: c.Dim, alone: m.apart}, side{channels: c.VDim, alone: m.apart, values: true}
+}
+
+// of is how two sides are stored.
+func (m codec) of(c Cell, keys, values side, latent bool) (d cache.Decision, err error) {
 	if keys.inner, values.inner = c.Dim, c.VDim; latent {
 		keys.inner = c.VDim
 	}
@@ -171,6 +181,18 @@ func (m codec) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 		d.Warnings = append(d.Warnings, allResidual(c, d.Codec)...)
 	}
 	return d, err
+}
+
+// size is that of the codec, whatever the rows are.
+func (m codec) size(c Cell, layers []int, s *cache.Size) error {
+	keys, values := m.sides(c)
+	keys.entries, keys.makers, values.entries, values.makers = s.Rows[0], layers, s.Rows[0], layers
+	d, err := m.of(c, keys, values, s.Shape.Latent)
+	if err != nil || d.Codec == nil {
+		return err
+	}
+	s.Codec, s.Meta = *d.Codec, s.Meta+d.MetaPerStore
+	return nil
 }
 
 // allResidual is the warning that no entry leaves the residual windows of keys and of values. A format that keeps sinks

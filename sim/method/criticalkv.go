@@ -64,6 +64,15 @@ func (m criticalKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of what gives the budgets.
+func (m criticalKV) size(c Cell, layers []int, s *cache.Size) error {
+	a, ok := m.allotter.(sizer)
+	if !ok {
+		return ErrContent
+	}
+	return a.size(c, layers, s)
+}
+
 // critical returns the budget rows of a head that go first: the best by score, first of them, and then those by
 // score times the L1 norm of the value, v [rows][dim].
 func critical(scores []float64, v []float32, dim, budget, first int) []int32 {

@@ -48,6 +48,12 @@ func (m cur) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	}), nil
 }
 
+// size is that of the budget.
+func (m cur) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	return nil
+}
+
 // shares returns the squared length of each row of x [rows][dim] over the sum of those in its window, 0 where
 // that is nothing.
 func (m cur) shares(x []float32, dim int) []float64 {

@@ -73,6 +73,16 @@ func (m dsa) Decide(Cell, *cache.View) (cache.Decision, error) {
 	}}}, nil
 }
 
+// size is that of all entries and, with index=fit, an index key of a byte a channel and a scale of four for each token.
+func (m dsa) size(_ Cell, _ []int, s *cache.Size) error {
+	if !m.oracle {
+		s.Index = func(s cache.Size) int64 {
+			return int64(s.Rows[0]) * int64(min(m.dim, s.Shape.Heads*s.Shape.K)+4)
+		}
+	}
+	return nil
+}
+
 // fitMap fits the index. With C the second moment of the queries, summed over each KV head's group and put side
 // by side, and A its Cholesky factor, the logits summed over all heads are (A^-1 q).(A^T k) with A^-1 q of
 // unit second moment, so that the keys' principal directions after A^T are what the index is to keep.

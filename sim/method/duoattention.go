@@ -104,6 +104,14 @@ func (m duoAttention) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of whole heads and of those cut; which are whole does not matter.
+func (m duoAttention) size(_ Cell, _ []int, s *cache.Size) error {
+	for h := m.whole(len(s.Rows)); h < len(s.Rows); h++ {
+		s.Rows[h] = min(s.Rows[h], m.sinks+m.recent)
+	}
+	return nil
+}
+
 // local is the attention that the prompt's queries pay to the sinks and to the recent tokens, as the mean over
 // the query heads of a group and the layers that share.
 func (m duoAttention) local(v *cache.View, j int) float64 {

@@ -72,6 +72,12 @@ func (m expectedAttention) Decide(c Cell, v *cache.View) (cache.Decision, error)
 	return keepBest(c, v, budget, func(j int) []float64 { return m.scores(v, j, expected) }), nil
 }
 
+// size is that of the budget.
+func (m expectedAttention) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	return nil
+}
+
 // meanRotation is the mean rotation of the positions to come, for each pair of channels.
 func (m expectedAttention) meanRotation(v *cache.View) []complex128 {
 	mean := make([]complex128, len(v.Rope.InvFreq))

@@ -23,3 +23,6 @@ func (full) Fit(c Cell) (Cell, error) { return c, nil }
 
 // Decide keeps everything.
 func (full) Decide(Cell, *cache.View) (cache.Decision, error) { return cache.Decision{}, nil }
+
+// size is that of the shape.
+func (full) size(Cell, []int, *cache.Size) error { return nil }

@@ -101,6 +101,9 @@ func (m gqa) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return cache.Decision{Map: m.headMap(c, v)}, nil
 }
 
+// size is that of the shape.
+func (gqa) size(Cell, []int, *cache.Size) error { return nil }
+
 // unchanged is the decision for a layer that has as many KV heads as are asked for.
 func (gqa) unchanged(v *cache.View) cache.Decision {
 	return cache.Decision{Warnings: nothingChanged("KV heads: %d already, as many as are asked for; none is pooled", v.Heads())}

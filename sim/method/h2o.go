@@ -170,6 +170,13 @@ func (m h2o) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of the budget, with a score beside each entry of variant=online.
+func (m h2o) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	s.Notes = m.online()
+	return nil
+}
+
 // scores returns those of the prompt, [stored head][rows].
 func (m h2o) scores(c Cell, v *cache.View, group int) [][]float64 {
 	ahead := 0

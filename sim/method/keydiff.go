@@ -64,6 +64,12 @@ func (m keyDiff) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of the budget.
+func (m keyDiff) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	return nil
+}
+
 // distinct returns minus the cosine of each of some rows of k with their anchor, the mean of the rows scaled
 // to unit length. The smallest lengths, 1e-12 and 1e-8, are those of PyTorch's normalize and cosine_similarity. The
 // anchor is summed in float32 over 64 rows at a time.

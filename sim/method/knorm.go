@@ -56,3 +56,11 @@ func (m knorm) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 		return scores
 	}), nil
 }
+
+// size is that of the budget, but in layers that are skipped.
+func (m knorm) size(c Cell, layers []int, s *cache.Size) error {
+	if !slices.Contains(m.skip, layers[0]) {
+		s.Keep(m.budget.Of(c.SeqLen))
+	}
+	return nil
+}

@@ -57,6 +57,12 @@ func (m lagKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of the budget.
+func (m lagKV) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	return nil
+}
+
 // ranked is how many of a prompt's rows lie in parts that another follows.
 func (m lagKV) ranked(rows int) int { return max(0, ((rows-m.sinks)/m.lag-1)*m.lag) }
 

@@ -152,6 +152,9 @@ func (m palu) settings(c Cell) []string {
 // Decide is not called: the bases are always fitted.
 func (m palu) Decide(c Cell, v *cache.View) (cache.Decision, error) { return m.fitMap(c, v) }
 
+// size is that of the shape.
+func (palu) size(Cell, []int, *cache.Size) error { return nil }
+
 // fits says that the bases are fitted.
 func (palu) fits() bool { return true }
 

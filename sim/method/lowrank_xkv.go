@@ -90,6 +90,13 @@ func (m xkv) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
 	return cache.Decision{Prompt: joint}, nil
 }
 
+// size is that of latent rows and their bases.
+func (m xkv) size(c Cell, layers []int, s *cache.Size) error {
+	r, _, _ := m.sizes(len(layers), s.Shape)
+	s.Prompt = cache.JointSize{K: r.k, V: r.v}
+	return nil
+}
+
 // decomposed is the latent rows of heads side by side, of a rank that the rows can have, and their basis by
 // layer.
 func decomposed(heads [][]float32, dim, rank, perLayer int) cache.Basis {

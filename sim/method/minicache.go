@@ -131,6 +131,14 @@ func (m miniCache) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of shared directions, and of the rows that stay apart.
+func (m miniCache) size(_ Cell, layers []int, s *cache.Size) error {
+	if len(layers) > 1 {
+		s.Prompt = cache.SlerpSize{Kept: m.stay}
+	}
+	return nil
+}
+
 // apart returns the rows with the largest angles between the layers.
 func (m miniCache) apart(lower, upper []float32, dim int) []int32 {
 	angles := make([]float64, len(lower)/dim)

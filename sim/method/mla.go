@@ -131,6 +131,9 @@ func (m mla) Fit(c Cell) (Cell, error) {
 // Decide is not called: the basis is always fitted.
 func (m mla) Decide(c Cell, v *cache.View) (cache.Decision, error) { return m.fitMap(c, v) }
 
+// size is that of the shape.
+func (mla) size(Cell, []int, *cache.Size) error { return nil }
+
 // fits says that the basis is fitted.
 func (mla) fits() bool { return true }
 

@@ -34,6 +34,12 @@ func (oracle) Fit(c Cell) (Cell, error) { return c, nil }
 // Decide keeps everything; a pipeline calls foresee instead.
 func (oracle) Decide(Cell, *cache.View) (cache.Decision, error) { return cache.Decision{}, nil }
 
+// size is that of the budget.
+func (m oracle) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	return nil
+}
+
 // foresee keeps the entries that matter most.
 func (m oracle) foresee(c Cell, prompt, future *cache.View) (cache.Decision, error) {
 	return keepBest(c, prompt, m.budget.Of(c.SeqLen), func(j int) []float64 { return mass(prompt, future, j) }), nil

@@ -1,6 +1,9 @@
 package method
 
-import "kvgauge/sim/kernel"
+import (
+	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
+)
 
 // pageBounds holds, for each page of consecutive entries of a head, the largest and the smallest value of each
 // channel of its keys.
@@ -58,6 +61,17 @@ func (b *pageBounds) Bytes() int64 {
 		n += b.rows[j].Bytes()
 	}
 	return n
+}
+
+// pageBoundsSize is Bytes of heads of so many entries.
+func pageBoundsSize(l kernel.Layout, size int) func(cache.Size) int64 {
+	return func(s cache.Size) int64 {
+		var n int64
+		for _, rows := range s.Rows {
+			n += l.Bytes(2*s.Shape.K, (rows+size-1)/size)
+		}
+		return n
+	}
 }
 
 // Buffers is the bounds.

@@ -74,6 +74,15 @@ func (m pyramidKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of the layer's share.
+func (m pyramidKV) size(c Cell, layers []int, s *cache.Size) error {
+	if m.budget.Of(c.SeqLen) < c.Prompt() {
+		keep, _ := m.schedule(c, c.Prompt())
+		s.Keep(keep[c.place(layers[0])])
+	}
+	return nil
+}
+
 // entries is the layer's share.
 func (m pyramidKV) entries(c Cell, v *cache.View) (int, []cache.Warning) {
 	budget, rows := m.budget.Of(c.SeqLen), c.Prompt()

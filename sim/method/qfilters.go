@@ -59,6 +59,12 @@ func (qFilters) Decide(Cell, *cache.View) (cache.Decision, error) {
 	return cache.Decision{}, errors.New("qfilters: no filters")
 }
 
+// size is that of the budget.
+func (m qFilters) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	return nil
+}
+
 // fitMap learns a filter for each stored head, [head][dim] of 4 bytes a channel. Layers that share a cache share
 // it.
 func (qFilters) fitMap(c Cell, on *cache.View) (cache.Decision, error) {

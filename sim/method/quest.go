@@ -56,6 +56,12 @@ func (m quest) Decide(c Cell, _ *cache.View) (cache.Decision, error) {
 	}, nil
 }
 
+// size is that of all entries and the bounds of their pages.
+func (m quest) size(_ Cell, _ []int, s *cache.Size) error {
+	s.Index = pageBoundsSize(kernel.Plain(kernel.F16), m.page)
+	return nil
+}
+
 // questSelector reads budget entries in pages.
 type questSelector struct {
 	budget, page int

@@ -51,3 +51,9 @@ func (m random) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	}
 	return d, nil
 }
+
+// size is that of the budget.
+func (m random) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	return nil
+}

@@ -91,6 +91,12 @@ func (m rkv) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of the budget.
+func (m rkv) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	return nil
+}
+
 // importance scores the rows of a head before the window, as the mean over the layers that share.
 func (m rkv) importance(v *cache.View, j int) []float64 {
 	rows, group := v.Rows(j), v.Group()

@@ -118,3 +118,21 @@ func (m rocketKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	d.Select = rocketSelector(p)
 	return d, nil
 }
+
+// size is that of what the prompt keeps and the bounds of its chunks, of two bytes a channel.
+func (m rocketKV) size(c Cell, _ []int, s *cache.Size) error {
+	p, compress := m.plan(c)
+	if !compress {
+		return nil
+	}
+	s.Keep(p.prompt)
+	bounds := int64(min(p.chunk, 2)) // of a chunk of one entry the key itself
+	s.Index = func(s cache.Size) int64 {
+		var n int64
+		for _, rows := range s.Rows {
+			n += bounds * 2 * int64(s.Shape.K) * int64((rows+p.chunk-1)/p.chunk)
+		}
+		return n
+	}
+	return nil
+}

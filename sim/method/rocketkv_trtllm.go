@@ -39,6 +39,16 @@ func (m rocketTRT) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of the budget and the bounds of its pages.
+func (m rocketTRT) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.prompt.budget.Of(c.SeqLen))
+	s.Index = pageBoundsSize(rocketBounds(), m.read.page)
+	return nil
+}
+
+// rocketBounds is how bounds of pages are stored.
+func rocketBounds() kernel.Layout { return kernel.Blockwise(kernel.FP8(true, kernel.NoScale)) }
+
 // rocketPages reads the pages with the best estimates.
 type rocketPages struct {
 	page     int // entries
@@ -51,7 +61,7 @@ func (rocketPages) PerQueryHead() bool { return false }
 
 // Index makes one without pages.
 func (s rocketPages) Index(heads, group, dim, longest int) cache.Index {
-	e5m2 := kernel.Blockwise(kernel.FP8(true, kernel.NoScale))
+	e5m2 := rocketBounds()
 	b := newPageBounds(e5m2, s.page, heads, dim, longest)
 	stride := (b.most + 15) &^ 15
 	x := &rocketPageIndex{

@@ -145,6 +145,15 @@ func (m scissorhands) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of what a drop left, with a number beside each entry.
+func (m scissorhands) size(c Cell, _ []int, s *cache.Size) error {
+	s.Notes = true
+	if b := m.budget.Of(c.SeqLen); b < c.SeqLen && c.Prompt() >= b {
+		s.Keep(b - m.dropped(b))
+	}
+	return nil
+}
+
 // note is how a count or a sum is kept.
 func (m scissorhands) note(x float64) uint32 {
 	if m.sum {

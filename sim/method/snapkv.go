@@ -36,6 +36,12 @@ func (m snapKV) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of the budget.
+func (m snapKV) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	return nil
+}
+
 // entries is the budget.
 func (m snapKV) entries(c Cell, v *cache.View) (int, []cache.Warning) {
 	budget := m.budget.Of(c.SeqLen)

@@ -65,12 +65,15 @@ func (m streamingLLM) Fit(c Cell) (Cell, error) {
 	return c, err
 }
 
+// ringIndex is the bytes of the write index of the ring, one for all layers.
+const ringIndex = 8
+
 // Decide cuts the prompt to the budget and lets the rest of the sequence go round.
 func (m streamingLLM) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	budget, rows := m.budget.Of(c.SeqLen), v.Rows(0)
 	d := cache.Decision{
 		Ring:         &cache.Ring{Sinks: m.sinks, Capacity: budget, Roll: m.roll},
-		MetaPerCache: 8, // the write index of the ring, one for all layers
+		MetaPerCache: ringIndex,
 		Warnings:     aboveLength(budget, c.SeqLen, "sequence"),
 	}
 	if budget >= rows {
@@ -80,4 +83,11 @@ func (m streamingLLM) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 		d.Keep = append(d.Keep, append(span(0, m.sinks), span(rows-budget+m.sinks, rows)...))
 	}
 	return d, nil
+}
+
+// size is that of the budget and of the ring's write index.
+func (m streamingLLM) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	s.Once += ringIndex
+	return nil
 }

@@ -75,7 +75,7 @@ func (m thinK) settings(c Cell) []string {
 
 // Decide scores the channels of every stored head.
 func (m thinK) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
-	drop := int(math.Floor(float64(v.Dim)*m.ratio + 1e-9))
+	drop := m.dropped(v.Dim)
 	if drop == 0 {
 		return cache.Decision{}, nil
 	}
@@ -106,6 +106,18 @@ func (m thinK) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
 	}
 	return d, nil
 }
+
+// size is that of narrow keys and of the last ones.
+func (m thinK) size(_ Cell, _ []int, s *cache.Size) error {
+	drop := m.dropped(s.Shape.K)
+	if drop > 0 && slices.Max(s.Rows) > m.window {
+		s.Prompt = cache.PruneSize{Channels: s.Shape.K - drop, Recent: m.window}
+	}
+	return nil
+}
+
+// dropped is how many of a key's channels go.
+func (m thinK) dropped(channels int) int { return int(math.Floor(float64(channels)*m.ratio + 1e-9)) }
 
 // squares adds the squares of the rows' channels. Scores are compared within a head: sums do for means.
 func squares(sums []float64, rows []float32, dim int) {

@@ -68,6 +68,12 @@ func (m tova) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return d, nil
 }
 
+// size is that of the budget.
+func (m tova) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	return nil
+}
+
 // lastQuery returns the probabilities that the last prompt query gives the rows, as the mean over all query
 // heads and the layers that share the store. A key is read once for all query heads that read it.
 func lastQuery(c Cell, v *cache.View) []float64 {

@@ -104,6 +104,12 @@ func (m triAttention) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 	return cache.Decision{Keep: keep}, nil
 }
 
+// size is that of the budget.
+func (m triAttention) size(c Cell, _ []int, s *cache.Size) error {
+	s.Keep(m.budget.Of(c.SeqLen))
+	return nil
+}
+
 // queryStats are those of one query head before the rotary embedding.
 type queryStats struct {
 	mean   []complex128 // [pair]

@@ -56,6 +56,15 @@ func (e evenly) allot(c Cell, v *cache.View) (d cache.Decision, a allotment) {
 	return d, a
 }
 
+// size is base's.
+func (e evenly) size(c Cell, layers []int, s *cache.Size) error {
+	base, ok := e.base.(sizer)
+	if !ok {
+		return ErrContent
+	}
+	return base.size(c, layers, s)
+}
+
 // wrap puts a stage's method around the last one, if it is a wrapper of it. What both have parameters for is
 // the base's to say.
 func (p *Pipeline) wrap(m Method, s stage, args Args) (wrapped bool, err error) {

@@ -12,7 +12,9 @@ import (
 // latents, layer 7 with chunks, which layer 8 reads, a state in layer 9, and what is carried along.
 func whole() (map[string]string, map[string]array) {
 	meta, arrays := latents("F32")
-	add := func(name string, first, rows, heads, dim int) { arrays[name] = rowsOf(name, "F32", first, rows, heads, dim) }
+	add := func(name string, first, rows, heads, dim int) {
+		arrays[name] = rowsOf(name, "F32", first, rows, heads, dim)
+	}
 	add("layers.2.o", 2, 4, 4, 8)
 	add("layers.5.o", 2, 4, 3, 6)
 	for _, kind := range []string{"k", "v"} {

@@ -1,0 +1,189 @@
+package arch
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"kvgauge/sim/record"
+)
+
+// Read reads a configuration in Hugging Face's form: JSON with model_type. The error names the field that is missing or
+// wrong, or the type that is not known.
+func Read(config []byte) (Model, error) {
+	var says map[string]any
+	d := json.NewDecoder(bytes.NewReader(finite(config)))
+	d.UseNumber()
+	if err := d.Decode(&says); err != nil {
+		return Model{}, fmt.Errorf("not a configuration: %w", jsonError(err))
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return Model{}, fmt.Errorf("not a configuration: byte %d: more after the end of the object", d.InputOffset())
+	}
+	var first error
+	f := &fields{says: says, first: &first}
+	return read(f)
+}
+
+// read follows a configuration into the part that generates text, and reads that.
+func read(f *fields) (Model, error) {
+	name := f.text("model_type")
+	t, err := familyOf(f, name)
+	if err != nil {
+		return Model{}, err
+	}
+	dtype, quantised := f.dtype(), f.quantised()
+	if t.text != "" {
+		in := f
+		if f.has(t.text) {
+			in = f.inside(t.text)
+		}
+		if in == f || !in.has("model_type") {
+			in.set("model_type", t.of) // older configurations say the fields of text beside those of the whole
+		}
+		if *f.first != nil {
+			return Model{}, *f.first
+		}
+		f = in
+		if name = f.text("model_type"); types[name].text != "" {
+			return Model{}, fmt.Errorf("%smodel_type: %s, want a model of text", f.path, show(name))
+		}
+		if t, err = familyOf(f, name); err != nil {
+			return Model{}, err
+		}
+		dtype, quantised = cmp.Or(f.dtype(), dtype), cmp.Or(f.quantised(), quantised)
+	}
+	m := Model{Type: name, DType: dtype, Quantised: quantised, Layers: t.layers(f)}
+	m.QHeads = f.optional("num_attention_heads")
+	m.Hidden = f.optional("hidden_size")
+	m.Vocab = f.optional("vocab_size")
+	m.MaxTokens = f.optional("max_position_embeddings")
+	if *f.first == nil {
+		m.bound(f)
+	}
+	if *f.first != nil {
+		return Model{}, *f.first
+	}
+	m.Params = params(f, m)
+	return m, nil
+}
+
+// familyOf finds a type in the table.
+func familyOf(f *fields, name string) (family, error) {
+	if *f.first != nil {
+		return family{}, *f.first
+	}
+	if name == "" {
+		f.missing("model_type", "the name of a type, as transformers calls it")
+		return family{}, *f.first
+	}
+	t, ok := types[name]
+	if why := uncached[name]; why != "" {
+		return family{}, fmt.Errorf("%smodel_type: %s %s", f.path, name, why)
+	}
+	if !ok {
+		near := ""
+		if n := record.Nearest(name, Types()); n != "" {
+			near = "; the nearest is " + n
+		}
+		return family{}, fmt.Errorf("%smodel_type: %s is not known, want one of the %d that are%s", f.path, show(name), len(types), near)
+	}
+	return t, nil
+}
+
+// Types returns the model types that Read knows, sorted.
+func Types() []string { return slices.Sorted(maps.Keys(types)) }
+
+// dtype reads the type of the weights, by its name of today or the one before.
+func (f *fields) dtype() string {
+	if d := f.text("dtype"); d != "" {
+		return strings.TrimPrefix(d, "torch.")
+	}
+	return strings.TrimPrefix(f.text("torch_dtype"), "torch.")
+}
+
+// quantised reads how the weights are stored, where that is not in their type.
+func (f *fields) quantised() string {
+	if !f.has("quantization_config") {
+		return ""
+	}
+	return cmp.Or(f.inside("quantization_config").text("quant_method"), "a method that it does not name")
+}
+
+// optional reads a size that nothing cached follows from: 0 where it is missing.
+func (f *fields) optional(name string) int {
+	if !f.has(name) {
+		return 0
+	}
+	return f.number(name, 0)
+}
+
+// bound refuses what no model caches, so that sums of bytes cannot overflow.
+func (m Model) bound(f *fields) {
+	rows, states := int64(0), int64(0)
+	for _, l := range m.Layers {
+		for _, t := range l.Tensors {
+			if t.Rows.Grow == Once {
+				states += t.Row * int64(t.Rows.N)
+			} else {
+				rows += t.Row
+			}
+		}
+	}
+	if rows > maxRow || states > maxElements {
+		f.fail("%d elements a token and %d in states, want at most %d and %d", rows, states, int64(maxRow), int64(maxElements))
+	}
+	if len(m.Layers) > maxLayers {
+		f.fail("%d layers, want at most %d", len(m.Layers), maxLayers)
+	}
+}
+
+// finite replaces the words Infinity, -Infinity and NaN, which Python writes and JSON does not have, by 0: no field
+// that is read here has them.
+func finite(config []byte) []byte {
+	var out []byte
+	quoted := false
+	for i := 0; i < len(config); i++ {
+		switch c := config[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == 'I' || c == 'N' || c == '-'):
+			for _, word := range []string{"-Infinity", "Infinity", "NaN"} {
+				if bytes.HasPrefix(config[i:], []byte(word)) {
+					if out == nil {
+						out = slices.Clone(config)
+					}
+					copy(out[i:], "0"+strings.Repeat(" ", len(word)-1))
+					i += len(word) - 1
+					break
+				}
+			}
+		}
+	}
+	if out == nil {
+		return config
+	}
+	return out
+}
+
+// jsonError names the byte that is wrong.
+func jsonError(err error) error {
+	syntax, kind := (*json.SyntaxError)(nil), (*json.UnmarshalTypeError)(nil)
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("byte %d: %w", syntax.Offset, err)
+	case errors.As(err, &kind):
+		return fmt.Errorf("byte %d: %s, want an object", kind.Offset, kind.Value)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("it ends too early")
+	}
+	return err
+}

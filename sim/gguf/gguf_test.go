@@ -1,0 +1,217 @@
+package gguf
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kvgauge/sim/arch"
+)
+
+// pair is a value of a file: a number of a type, a text, or an array.
+type pair struct {
+	key   string
+	value any
+}
+
+// file writes a header, with tensors of one dimension at the offsets given.
+func file(values []pair, offsets ...uint64) []byte {
+	var b bytes.Buffer
+	put := func(v any) { _ = binary.Write(&b, binary.LittleEndian, v) }
+	text := func(s string) {
+		put(uint64(len(s)))
+		b.WriteString(s)
+	}
+	b.WriteString(Magic)
+	put(uint32(3))
+	put(uint64(len(offsets)))
+	put(uint64(len(values)))
+	for _, v := range values {
+		text(v.key)
+		switch x := v.value.(type) {
+		case string:
+			put(uint32(typeText))
+			text(x)
+		case uint32:
+			put(uint32(4))
+			put(x)
+		case bool:
+			put(uint32(typeBool))
+			put(x)
+		case float32:
+			put(uint32(typeFloat))
+			put(x)
+		case []int32:
+			put(uint32(typeArray))
+			put(uint32(5))
+			put(uint64(len(x)))
+			put(x)
+		case []string:
+			put(uint32(typeArray))
+			put(uint32(typeText))
+			put(uint64(len(x)))
+			for _, s := range x {
+				text(s)
+			}
+		}
+	}
+	for _, at := range offsets {
+		text("t")
+		put(uint32(1))
+		put(uint64(8))
+		put(uint32(0))
+		put(at)
+	}
+	return b.Bytes()
+}
+
+// llama is the header of a small llama.
+func llama(more ...pair) []pair {
+	return append([]pair{
+		{"general.architecture", "llama"},
+		{"llama.block_count", uint32(3)},
+		{"llama.embedding_length", uint32(64)},
+		{"llama.context_length", uint32(512)},
+		{"llama.attention.head_count", uint32(4)},
+		{"tokenizer.ggml.tokens", []string{"a", "", "b"}},
+		{"llama.rope.freq_base", float32(1e4)},
+	}, more...)
+}
+
+func read(b []byte) (arch.Model, string, error) {
+	h, err := Read(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return arch.Model{}, "", err
+	}
+	return Model(h)
+}
+
+// TestModels reads headers, some of files that gguf 0.19 wrote, and counts bytes of a cache in f16.
+func TestModels(t *testing.T) {
+	tests := []struct {
+		name   string
+		values []pair // nil: testdata
+		tokens int
+		want   int64
+	}{
+		{"gemma3", nil, 4096, 256 * (4096 + 7*1023)},
+		{"deepseek2", nil, 100, 4 * 192 * 2 * 100},
+		{"as many KV heads as heads", llama(), 10, 3 * 2 * 64 * 2 * 10},
+		{"KV heads", llama(pair{"llama.attention.head_count_kv", uint32(2)}), 10, 3 * 64 * 2 * 10},
+		{"KV heads by layer", llama(pair{"llama.attention.head_count_kv", []int32{1, 0, 2}}), 10, 3 * 2 * 16 * 2 * 10},
+		{"widths", llama(pair{"llama.attention.key_length", uint32(24)}, pair{"llama.attention.value_length", uint32(8)}), 10, 3 * 4 * 32 * 2 * 10},
+	}
+	for _, tt := range tests {
+		b := file(tt.values)
+		if tt.values == nil {
+			var err error
+			if b, err = os.ReadFile(filepath.Join("testdata", tt.name+".gguf")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, note, err := read(b)
+		if err != nil || note != "" {
+			t.Errorf("%s: %v, note %q", tt.name, err, note)
+			continue
+		}
+		if got := m.Bytes(tt.tokens, 0, 2); got != tt.want {
+			t.Errorf("%s: %d bytes, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestWindowIsNotLeftOutInSilence of an architecture whose graph has none.
+func TestWindowIsNotLeftOutInSilence(t *testing.T) {
+	m, note, err := read(file(llama(pair{"llama.attention.sliding_window", uint32(128)})))
+	if err != nil || !strings.Contains(note, "128 tokens") || m.Layers[0].Window != 0 {
+		t.Errorf("%v, note %q, window %d", err, note, m.Layers[0].Window)
+	}
+}
+
+// TestData: the bytes of tensors are those behind the header, of a header alone none.
+func TestData(t *testing.T) {
+	b := file(llama(), 0, 64)
+	for _, tt := range []struct {
+		more int
+		want int64
+	}{{0, 0}, {96, 0}, {160, 160}} {
+		padded := (len(b) + 31) / 32 * 32
+		whole := append(bytes.Clone(b), make([]byte, padded-len(b))...)
+		if tt.more == 0 {
+			whole = b
+		} else if tt.more == 96 {
+			whole = append(whole, make([]byte, 64)...) // the second tensor is not there
+		} else {
+			whole = append(whole, make([]byte, tt.more)...)
+		}
+		h, err := Read(bytes.NewReader(whole), int64(len(whole)))
+		if err != nil || h.Data != tt.want {
+			t.Errorf("%d more bytes: %d of tensors, %v, want %d", tt.more, h.Data, err, tt.want)
+		}
+	}
+}
+
+// TestRefused wants one line that names what is wrong.
+func TestRefused(t *testing.T) {
+	whole := file(llama())
+	change := func(at int, to ...byte) []byte {
+		b := bytes.Clone(whole)
+		copy(b[at:], to)
+		return b
+	}
+	tests := []struct {
+		name string
+		file []byte
+		want string
+	}{
+		{"empty", nil, "4 bytes, want at most 0"},
+		{"another magic", change(0, 'G', 'G', 'M', 'L'), `"GGML", want GGUF`},
+		{"version", change(4, 9), "version 9, want 2 or 3"},
+		{"more values than bytes", change(16, 255, 255, 255, 255, 255, 255, 255, 255), "more than"},
+		{"more tensors than bytes", change(8, 255, 255, 255, 255, 255, 255, 255, 127), "more than"},
+		{"cut", whole[:len(whole)-3], "the file ends within its header"},
+		{"long name", change(24, 0, 0, 1, 0), "bytes, want at most"},
+		{"no architecture", file(nil), "general.architecture: missing"},
+		{"unknown architecture", file([]pair{{"general.architecture", "llamma"}}), "the nearest is llama"},
+		{"states", file([]pair{{"general.architecture", "mamba"}}), "give its config.json"},
+		{"twice", file(llama(pair{"llama.block_count", uint32(4)})), "it stands there twice"},
+		{"no layers", file(llama()[:1]), "llama.block_count: missing, want a number"},
+		{"too many heads", file(llama(pair{"llama.attention.head_count_kv", uint32(1 << 20)})), "llama.attention.head_count_kv: 1048576, want a number from 1 to 65536"},
+		{"few numbers", file(llama(pair{"llama.attention.head_count_kv", []int32{1, 2}})), "llama.attention.head_count_kv: 2 numbers, want one for each of 3 layers"},
+		{"negative", file(llama(pair{"llama.attention.head_count_kv", []int32{1, 2, -1}})), "-1, want a number from 0"},
+		{"a text", file(llama(pair{"llama.attention.key_length", "64"})), "llama.attention.key_length: 64, want a number"},
+		{"alignment", file(llama(pair{"general.alignment", uint32(0)}), 0), "general.alignment: 0, want"},
+		{"wide rows", file(llama(pair{"llama.attention.key_length", uint32(1 << 20)}, pair{"llama.attention.head_count_kv", uint32(1 << 16)})), "elements a token"},
+	}
+	for _, tt := range tests {
+		_, _, err := read(tt.file)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+// FuzzRead wants no panic, and no figure that cannot be: bytes are never negative.
+func FuzzRead(f *testing.F) {
+	f.Add(file(nil))
+	f.Add(file(llama(pair{"llama.attention.head_count_kv", []int32{1, 0, 2}}, pair{"a", true}), 0, 32))
+	for _, name := range []string{"gemma3", "deepseek2"} {
+		b, err := os.ReadFile(filepath.Join("testdata", name+".gguf"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, _, err := read(b)
+		if err != nil {
+			return
+		}
+		if n := m.Bytes(1<<20, 0, 4); n < 0 {
+			t.Errorf("%d bytes", n)
+		}
+	})
+}
