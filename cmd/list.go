@@ -108,7 +108,7 @@ func listMethods(out io.Writer, infos []method.Info) {
 		fmt.Fprintf(out, "%s (%s, reduces %s)\n", i.Name, i.Family, i.Reduces)
 		wrapped(out, "  ", "", i.Summary)
 		for _, p := range i.Params {
-			wrapped(out, "    ", p.Name+"  ", defaultOf(p)+", "+p.Range())
+			wrapped(out, "    ", p.Name+"  ", defaultOf(p)+", "+strings.ReplaceAll(p.Range(), "|", " | "))
 			wrapped(out, "      ", "", p.Help)
 		}
 		if i.Knob != "" {

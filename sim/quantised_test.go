@@ -39,7 +39,7 @@ func TestQuantisedBytes(t *testing.T) {
 				"mx4":              n * 2 * (d/2 + d/16),
 				"fp8:scale=tensor": n * 2 * d, "int8:scale=head": n*2*d + 8,
 				"int8:block=8,scale=channel": 2 * (n/8*(8*d+2*d) + n%8*2*d), "fp8:block=8,scale=channel": 2 * (n/8*(8*d+2*d) + n%8*2*d),
-				"u8:block=8":                           n*d + (n+7)/8*8*d + n*(d+8),
+				"openvino:block=8":                     n*d + (n+7)/8*8*d + n*(d+8),
 				"turboquant:boundary=0":                turbo(d/2+2, d/2+4),
 				"turboquant:boundary=0,preset=k8v4":    turbo(d, d/2+4),
 				"turboquant:boundary=0,preset=3bit_nc": turbo(3*d/8+2, 3*d/8+4),

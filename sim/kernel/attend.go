@@ -223,9 +223,7 @@ func (p *path) rowScales(r *Rows, lo, n int, ones, room []float32) []float32 {
 	case r.Format == Int8:
 		p.floats(room, r.Scale[lo:])
 	default:
-		for i := range room {
-			room[i] = r.rawScale(lo + i)
-		}
+		r.rowScales(room, lo)
 	}
 	if r.Factor != nil {
 		for i, u := range r.Factor[lo : lo+n] {

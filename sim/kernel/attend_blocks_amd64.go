@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"encoding/binary"
+	"math"
 	"unsafe"
 )
 
@@ -114,6 +115,24 @@ func (a *simd) blockScales(r *Rows, lo, n int, unit float32, s *Scratch) (factor
 			}
 		}
 		clear(offset)
+	case BF16Min, BF16Zero:
+		for i := range n {
+			for c, src := 0, r.Data[first+i*r.stride:]; c < blocks; c, src = c+1, src[4:] {
+				factor[i*blocks+c], offset[i*blocks+c] = fromBF16(src), fromBF16(src[2:])
+			}
+		}
+		if b.Scale == BF16Zero {
+			for i, f := range factor {
+				offset[i] *= -f
+			}
+		}
+	case FloatZero:
+		for i := range n {
+			for c, src := 0, r.Data[first+i*r.stride:]; c < blocks; c, src = c+1, src[8:] {
+				f := math.Float32frombits(binary.LittleEndian.Uint32(src))
+				factor[i*blocks+c], offset[i*blocks+c] = f, -f*math.Float32frombits(binary.LittleEndian.Uint32(src[4:]))
+			}
+		}
 	default:
 		for i := range n {
 			for c := range blocks {
@@ -139,6 +158,10 @@ func (a *simd) halfScales(dst []float32, r *Rows, first, n int, s *Scratch) {
 		to, from := bytes[i*size:(i+1)*size], r.Data[first+i*r.stride:]
 		for ; len(to) >= 8; to, from = to[8:], from[8:] {
 			binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(from))
+		}
+		if len(to) == 4 {
+			binary.LittleEndian.PutUint32(to, binary.LittleEndian.Uint32(from))
+			continue
 		}
 		copy(to, from)
 	}
@@ -171,8 +194,10 @@ func (b *Blocks) steps(width, dim int) steps {
 // repeatBlocks repeats, in place, each of the blocks of n rows, [n][blocks], for run parts: [n][per], not fewer.
 func repeatBlocks(x []float32, n, blocks, per, run int) []float32 {
 	for i := n - 1; i >= 0; i-- {
-		for c := per - 1; c >= 0; c-- {
-			x[i*per+c] = x[i*blocks+min(c/run, blocks-1)]
+		row := x[i*per : (i+1)*per]
+		for b := blocks - 1; b >= 0; b-- {
+			setAll(row[min(b*run, per):], x[i*blocks+b])
+			row = row[:min(b*run, per)]
 		}
 	}
 	return x[:n*per]

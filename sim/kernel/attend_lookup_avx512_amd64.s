@@ -258,7 +258,6 @@ GLOBL thirdAVX512<>(SB), RODATA|NOPTR, $64
 // Requires: AVX, AVX512F, MMX+
 TEXT ·lookUpFiveAVX512(SB), $0-104
 	VMOVUPS nibbleAVX512<>+0(SB), Z4
-	VMOVUPS fifthAVX512<>+0(SB), Z1
 	MOVQ    half+72(FP), R13
 	MOVQ    round+80(FP), R15
 	MOVQ    dst+0(FP), DI
@@ -278,19 +277,19 @@ row:
 round:
 	PREFETCHT1   (R12)
 	VPMOVZXBD    (R10), Z2
-	VPANDD       Z4, Z2, Z3
+	VPANDD       Z4, Z2, Z7
 	KMOVW        16(R10), K1
-	VPORD        Z1, Z3, K1, Z3
-	VCVTDQ2PS    Z3, Z7
+	VPORD        fifthAVX512<>+0(SB), Z7, K1, Z7
+	VCVTDQ2PS    Z7, Z7
 	VBROADCASTSS (AX), Z8
 	VMULPS       Z8, Z7, Z7
 	VBROADCASTSS (BX), Z8
 	VADDPS       Z8, Z7, Z7
 	VMOVUPS      Z7, (R8)
-	VPSRLD       $0x04, Z2, Z3
+	VPSRLD       $0x04, Z2, Z7
 	KMOVW        18(R10), K1
-	VPORD        Z1, Z3, K1, Z3
-	VCVTDQ2PS    Z3, Z7
+	VPORD        fifthAVX512<>+0(SB), Z7, K1, Z7
+	VCVTDQ2PS    Z7, Z7
 	VBROADCASTSS (AX)(R13*1), Z8
 	VMULPS       Z8, Z7, Z7
 	VBROADCASTSS (BX)(R13*1), Z8
@@ -454,7 +453,7 @@ round:
 	RET
 
 // func lookUpE4M3AVX512(dst *float32, dstStride int, rows *byte, stride int, n int, dim int, table *float32, scale *float32, least *float32, half int, round int, behind int, next *byte)
-// Requires: AVX, AVX2, AVX512F, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
 TEXT ·lookUpE4M3AVX512(SB), $0-104
 	VMOVUPS e4m3AVX512<>+0(SB), Z4
 	MOVQ    half+72(FP), R13
@@ -475,19 +474,19 @@ row:
 
 round:
 	PREFETCHT1   (R12)
-	VPMOVSXBW    (R10), Y2
-	VPSLLW       $0x07, Y2, Y2
-	VPAND        Y4, Y2, Y2
-	VCVTPH2PS    Y2, Z7
+	VPMOVSXBW    (R10), Y7
+	VPSLLW       $0x07, Y7, Y7
+	VPANDD       Y4, Y7, Y7
+	VCVTPH2PS    Y7, Z7
 	VBROADCASTSS (AX), Z8
 	VMULPS       Z8, Z7, Z7
 	VBROADCASTSS (BX), Z8
 	VADDPS       Z8, Z7, Z7
 	VMOVUPS      Z7, (R8)
-	VPMOVSXBW    16(R10), Y2
-	VPSLLW       $0x07, Y2, Y2
-	VPAND        Y4, Y2, Y2
-	VCVTPH2PS    Y2, Z7
+	VPMOVSXBW    16(R10), Y7
+	VPSLLW       $0x07, Y7, Y7
+	VPANDD       Y4, Y7, Y7
+	VCVTPH2PS    Y7, Z7
 	VBROADCASTSS (AX)(R13*1), Z8
 	VMULPS       Z8, Z7, Z7
 	VBROADCASTSS (BX)(R13*1), Z8
@@ -549,17 +548,17 @@ row:
 
 round:
 	PREFETCHT1   (R12)
-	VPMOVZXBW    (R10), Y2
-	VPSLLW       $0x08, Y2, Y2
-	VCVTPH2PS    Y2, Z7
+	VPMOVZXBW    (R10), Y7
+	VPSLLW       $0x08, Y7, Y7
+	VCVTPH2PS    Y7, Z7
 	VBROADCASTSS (AX), Z8
 	VMULPS       Z8, Z7, Z7
 	VBROADCASTSS (BX), Z8
 	VADDPS       Z8, Z7, Z7
 	VMOVUPS      Z7, (R8)
-	VPMOVZXBW    16(R10), Y2
-	VPSLLW       $0x08, Y2, Y2
-	VCVTPH2PS    Y2, Z7
+	VPMOVZXBW    16(R10), Y7
+	VPSLLW       $0x08, Y7, Y7
+	VCVTPH2PS    Y7, Z7
 	VBROADCASTSS (AX)(R13*1), Z8
 	VMULPS       Z8, Z7, Z7
 	VBROADCASTSS (BX)(R13*1), Z8

@@ -57,8 +57,8 @@ func (l Layout) Rows(dim, capacity int) Rows {
 	return r
 }
 
-// Bytes is what n rows of dim channels take once they have been appended one by one and Rows.Flush was called after each:
-// what Rows.Bytes says of them.
+// Bytes is what n rows of a prompt, of dim channels, take once they have been appended one by one and Rows.Flush was called
+// after each: what Rows.Bytes says of them.
 func (l Layout) Bytes(dim, n int) int64 {
 	r, total := l.Rows(dim, 0), int64(0)
 	part := &r
@@ -66,7 +66,7 @@ func (l Layout) Bytes(dim, n int) int64 {
 		first := min(n, l.Residual.Sinks)
 		total, n, part = part.bytesOf(first), n-first, part.Then
 	}
-	if w := l.Residual; w.Flush > 0 {
+	if w := l.Residual; w.Flush > 0 && !w.Anew {
 		packed := max(0, n-w.Hold) / w.Flush * w.Flush
 		total, n = total+part.Then.bytesOf(n-packed), packed
 	}
@@ -77,10 +77,15 @@ func (l Layout) Bytes(dim, n int) int64 {
 func (r *Rows) bytesOf(n int) int64 {
 	bytes := int64(n) * int64(r.stride)
 	switch {
-	case r.Tokens > 0 && r.Min != nil:
-		bytes += 4 * int64(n/r.Tokens) * int64(r.width)
 	case r.Tokens > 0:
-		bytes += 2 * int64(n/r.Tokens) * int64(r.width)
+		groups, scales := n/r.Tokens, r.perGroup()
+		if r.opens {
+			groups = (n + r.Tokens - 1) / r.Tokens
+		}
+		if r.Min != nil {
+			scales *= 2
+		}
+		bytes += 2 * int64(groups) * int64(scales)
 	case r.Scale != nil:
 		bytes += 2 * int64(n) * int64(r.groups+r.Format.MinsPerRow(r.Dim))
 	}

@@ -13,6 +13,7 @@ type side struct {
 	values   bool
 	alone    bool // the other side is in another format
 	channels int  // of a row
+	count    int  // heads that are stored
 	inner    int  // of a latent row, which is key and value at once, the first channels, which are the value; else channels
 	// What follows is known once the prompt is.
 	entries int         // of the prompt, in the first head; 0 before
@@ -115,7 +116,9 @@ func (m codec) store(c Cell, v *cache.View) (cache.Decision, error) {
 
 // sides are the rows of a cell, so far as they are known before the prompt is.
 func (m codec) sides(c Cell) (keys, values side) {
-	return side{channels: c.Dim, alone: m.apart}, side{channels: c.VDim, alone: m.apart, values: true}
+	keys = side{count: c.Heads, channels: c.Dim, alone: m.apart}
+	values = side{count: c.Heads, channels: c.VDim, alone: m.apart, values: true}
+	return keys, values
 }
 
 // of is how two sides are stored.

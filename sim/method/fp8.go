@@ -48,7 +48,7 @@ func scaled(a Args, b *kernel.Blocks) format {
 					how.layout.Fixed = append(how.layout.Fixed, b.FixedScale(most))
 				}
 			}
-			how.meta = 4 * int64(len(how.layout.Fixed))
+			how.meta = 4 * int64(s.count)
 		}
 		return how, nil
 	}

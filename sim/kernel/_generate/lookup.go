@@ -25,8 +25,7 @@ func lookUp(g *gen) {
 }
 
 // form is how a code becomes a float, and the bytes of 32 of them. Codes of 2 to 4 bits name an entry of a table of
-// 16, repeated where there are fewer; Five and Byte are numbers of 5 and 8 bits; Signed is two's complement; E4M3 and E5M2 become binary16, by which E4M3
-// is 256 times too small.
+// 16, repeated where there are fewer; the others become what a widener makes of them.
 type form struct {
 	name  string
 	bytes int
@@ -36,10 +35,11 @@ type form struct {
 type lookup struct {
 	*gen
 	f       form
-	entries [2]reg.VecPhysical // of the table; in AVX-512 it fits the first, and the second is the upper bit of Triple and Five
+	entries [2]reg.VecPhysical // of the table; in AVX-512 it fits the first, and the second is the bit of Triple
 	codes   reg.VecPhysical    // as loaded
 	index   reg.VecPhysical    // of each lane
 	mask    reg.VecPhysical
+	in      *widener // of the forms without a table
 	shifts  [2]reg.VecPhysical
 	x, y    reg.VecPhysical
 }
@@ -123,12 +123,9 @@ func (l *lookup) prepare(table reg.Register) {
 		if !l.wide() {
 			l.VMOVUPS(Mem{Base: table, Disp: 32}, l.entries[1])
 		}
-	case "E4M3":
-		l.VMOVUPS(l.gen.table("e4m3", func(int) uint32 { return 0xbf80bf80 }), l.mask)
-	}
-	if l.f.name == "Five" {
-		l.VMOVUPS(l.gen.table("nibble", func(int) uint32 { return 15 }), l.mask)
-		l.upper("fifth", 16)
+	default:
+		l.in = &widener{gen: l.gen, f: format{name: l.f.name}, codes: l.codes, fixed: l.mask, bits: l.y}
+		l.in.prepare()
 	}
 	if l.f.name == "Triple" {
 		l.VMOVUPS(l.gen.table("pair", func(int) uint32 { return 3 }), l.mask)
@@ -137,42 +134,14 @@ func (l *lookup) prepare(table reg.Register) {
 		l.VMOVUPS(l.gen.table("first", func(i int) uint32 { return uint32(i / 8 * 2) }), l.shifts[0])
 		l.VMOVUPS(l.gen.table("second", func(i int) uint32 { return uint32(i/8*2 + 4) }), l.shifts[1])
 	}
-	if l.f.name == "Triple" {
-		l.upper("third", 4)
-	}
-}
-
-// upper loads what addUpper needs for a bit of the given value.
-func (l *lookup) upper(name string, value uint32) {
-	bit := func(int) uint32 { return value }
-	if l.wide() {
-		l.VMOVUPS(l.gen.table(name, bit), l.entries[1])
-	} else {
-		l.VMOVUPS(l.gen.table("lane", func(i int) uint32 { return uint32(i) }), l.shifts[0])
-		l.VMOVUPS(l.gen.table(name, bit), l.shifts[1])
-	}
-}
-
-// addUpper adds the bits at m, one a channel, to the indices of vector v: each is shifted by so many places.
-func (l *lookup) addUpper(v int, m Mem, places uint8) {
-	if l.wide() {
-		l.KMOVW(m.Offset(2*v), reg.K1)
-		l.VPORD(l.entries[1], l.index, reg.K1, l.index)
+	if l.f.name != "Triple" {
 		return
 	}
-	l.VPBROADCASTB(m.Offset(v), l.y)
-	l.VPSRLVD(l.shifts[0], l.y, l.y)
-	l.VPSLLD(U8(places), l.y, l.y)
-	l.VPAND(l.shifts[1], l.y, l.y)
-	l.VPOR(l.y, l.index, l.index)
-}
-
-// and masks indices.
-func (l *lookup) and(x reg.VecPhysical) {
 	if l.wide() {
-		l.VPANDD(l.mask, x, l.index)
+		l.VMOVUPS(l.gen.table("third", func(int) uint32 { return 4 }), l.entries[1])
 	} else {
-		l.VPAND(l.mask, x, l.index)
+		l.VMOVUPS(l.gen.table("lane", func(i int) uint32 { return uint32(i) }), l.shifts[0])
+		l.VMOVUPS(l.gen.table("third", func(int) uint32 { return 4 }), l.shifts[1])
 	}
 }
 
@@ -204,26 +173,23 @@ func (l *lookup) load(v int, m Mem) {
 		l.VPERMPS(l.entries[0], l.index, l.x)
 	case "Triple":
 		l.pairs(v, m)
-		l.and(l.index)
-		l.addUpper(v, m.Offset(8), 2)
-		l.VPERMPS(l.entries[0], l.index, l.x)
-	case "Five":
-		if 2*v*l.lanes < 32 {
-			l.VPMOVZXBD(m.Offset(v*l.lanes), l.codes)
-			l.and(l.codes)
+		if l.wide() {
+			l.VPANDD(l.mask, l.index, l.index)
+			l.KMOVW(m.Offset(8+2*v), reg.K1)
+			l.VPORD(l.entries[1], l.index, reg.K1, l.index)
 		} else {
-			l.VPSRLD(U8(4), l.codes, l.index)
+			l.VPAND(l.mask, l.index, l.index)
+			l.VPBROADCASTB(m.Offset(8+v), l.y)
+			l.VPSRLVD(l.shifts[0], l.y, l.y)
+			l.VPSLLD(U8(2), l.y, l.y)
+			l.VPAND(l.shifts[1], l.y, l.y)
+			l.VPOR(l.y, l.index, l.index)
 		}
-		l.addUpper(v, m.Offset(16), 4)
-		l.VCVTDQ2PS(l.index, l.x)
-	case "Byte":
-		l.VPMOVZXBD(m.Offset(v*l.lanes), l.x)
-		l.VCVTDQ2PS(l.x, l.x)
-	case "Signed":
-		l.VPMOVSXBD(m.Offset(v*l.lanes), l.x)
-		l.VCVTDQ2PS(l.x, l.x)
+		l.VPERMPS(l.entries[0], l.index, l.x)
+	case "E4M3", "E5M2":
+		l.in.halves(m.Offset(v*l.lanes), l.x)
 	default:
-		l.halves(v, m)
+		l.in.integers(v, m, l.x)
 	}
 }
 
@@ -241,25 +207,4 @@ func (l *lookup) pairs(v int, m Mem) {
 	if v > 0 {
 		l.VPSRLD(U8(2*v), l.index, l.index)
 	}
-}
-
-// halves puts codes of 8 bits with a sign and an exponent into the upper bits of binary16 and widens that.
-func (l *lookup) halves(v int, m Mem) {
-	words := l.codes.AsX()
-	if l.wide() {
-		words = l.codes.AsY()
-	}
-	if l.f.name == "E5M2" {
-		l.VPMOVZXBW(m.Offset(v*l.lanes), words)
-		l.VPSLLW(U8(8), words, words)
-	} else {
-		mask := l.mask.AsX()
-		if l.wide() {
-			mask = l.mask.AsY()
-		}
-		l.VPMOVSXBW(m.Offset(v*l.lanes), words)
-		l.VPSLLW(U8(7), words, words)
-		l.VPAND(mask, words, words)
-	}
-	l.VCVTPH2PS(words, l.x)
 }

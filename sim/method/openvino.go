@@ -4,7 +4,7 @@ import "kvgauge/sim/kernel"
 
 func init() {
 	Register(Info{
-		Name: "u8", Family: Quantisation,
+		Name: "openvino", Family: Quantisation,
 		Summary: "8 bits a channel, keys with an f32 scale and zero for each channel of 32 tokens, values for each token",
 		Reduces: "bits",
 		Paper:   "no paper: OpenVINO's u8 cache",
@@ -13,16 +13,16 @@ func init() {
 			{Name: "block", Kind: Int, Default: "32", Min: 2, Max: 1024, Help: "tokens that share the scales of their key channels; those of the latest block are coded anew with each"},
 		},
 		Variants: []string{"block=8"},
-		Combined: []string{"corm:recent=16,window=16+u8:block=8", "streamingllm:recent=20+u8:block=8"},
-		Format:   newU8,
+		Combined: []string{"corm:recent=16,window=16+openvino:block=8", "streamingllm:recent=20+openvino:block=8"},
+		Format:   newOpenVINO,
 	})
 }
 
-// newU8 is OpenVINO's codec for keys by channel and values by token. The prompt's blocks are coded at once; a decoded token
+// newOpenVINO is OpenVINO's codec for keys by channel and values by token. The prompt's blocks are coded at once; a decoded token
 // joins the latest block, whose rows are decoded and coded again.
 //
 // Differs: the cache of the latest block is counted by its tokens, where OpenVINO has the whole block.
-func newU8(a Args) (format, error) {
+func newOpenVINO(a Args) (format, error) {
 	keys := kernel.Layout{Format: kernel.Blocked, Blocks: kernel.Zeros8(), Tokens: a.Int("block"), Open: true}
 	values := kernel.Blockwise(kernel.Zeros8Row())
 	return func(_ Cell, s side) (coding, error) {

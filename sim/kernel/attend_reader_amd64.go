@@ -1,6 +1,8 @@
+//go:build amd64 && !purego
+
 package kernel
 
-// Shared: which Blocked rows are read where they lie, by the kernels of what formats. The others are decoded first, a block
+// Dispatch: which Blocked rows are read where they lie, by the kernels of what formats. The others are decoded first, a block
 // of rows at a time into the nearest cache.
 
 // What kernels read besides the formats before Blocked.
@@ -45,32 +47,4 @@ func (r *Rows) reader() Format {
 func (b *Blocks) groups(dim int) bool {
 	w := b.width(dim)
 	return !b.balanced && (w%GroupDim == 0 || w == dim)
-}
-
-// unscaled says whether kernels read codes of 8 bits without the one scale that a row has: rowScales leaves it to the softmax.
-func (r *Rows) unscaled() bool {
-	if r.Format != Blocked || !r.simple || r.Dim != r.width || r.Dim%GroupDim != 0 {
-		return false
-	}
-	b := r.Blocks
-	switch b.form {
-	case formSigned, formE4M3, formE5M2:
-		return b.Scale == NoScale || b.blocks(r.width) == 1 && (b.Scale == HalfScale || b.Scale == FloatScale)
-	}
-	return false
-}
-
-// unit is by how much what kernels make of raw codes is too small.
-func (b *Blocks) unit() float32 {
-	if b.form == formE4M3 {
-		return 256
-	}
-	return 1
-}
-
-// rawScale is what the codes of row i are multiplied by.
-func (r *Rows) rawScale(i int) float32 {
-	b := r.Blocks
-	scale, _ := b.scale(r.Data[i*r.stride+codeBytes(b.Bits, r.width):], 0)
-	return scale * r.fixed() * b.unit()
 }
