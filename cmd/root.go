@@ -141,7 +141,7 @@ length, cache bytes, latency and attention-output error.`,
 		}
 		return record.Input(c.ValidateFlagGroups()) // which cobra does too, unmarked
 	}
-	root.AddCommand(newRunCmd(s), newPlanCmd(s), newTraceCmd(s), newReportCmd(s), newCompareCmd(s), newMergeCmd(s), newListCmd(s), newVersionCmd(s))
+	root.AddCommand(newRunCmd(s), newPlanCmd(s), newTraceCmd(s), newReportCmd(s), newCompareCmd(s), newMergeCmd(s), newRecommendCmd(s), newListCmd(s), newVersionCmd(s))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	markArguments(root)

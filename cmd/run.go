@@ -131,7 +131,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the cells with the memory and time that half a second of trials tells")
 	fl.StringVar(&f.shard, "shard", "", "measure part `i/n` of the cells only, i from 0; kvgauge merge joins the parts")
 	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out, where there is one; alone it takes the arguments from its run.json")
-	fl.StringVar(&f.out, "out", "kvgauge-out", "output `directory`")
+	fl.StringVar(&f.out, "out", defaultOut, "output `directory`")
 	fl.BoolVar(&f.noPlots, "no-plots", false, "skip the plots")
 	enumFlag(c, &f.print, "print", "", engines(), "print a job of n parts (that of --shard, default 4), measure nothing: ")
 	enumFlag(c, &f.format, "format", "table", report.Formats(), "what stdout shows: ")

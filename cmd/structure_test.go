@@ -17,8 +17,9 @@ import (
 // below lists, for each package, the packages of the module that it may import: arrows point down.
 var below = map[string][]string{
 	"kvgauge":                     {"kvgauge/cmd"},
-	"kvgauge/cmd":                 {"kvgauge/report", "kvgauge/sim", "kvgauge/sim/arch", "kvgauge/sim/engine", "kvgauge/sim/kernel", "kvgauge/sim/method", "kvgauge/sim/model", "kvgauge/sim/model/tokenizer", "kvgauge/sim/record", "kvgauge/sim/trace", "kvgauge/sim/trace/stats"},
-	"kvgauge/report":              {"kvgauge/sim/arch", "kvgauge/sim/record", "kvgauge/sim/trace", "kvgauge/sim/trace/stats"},
+	"kvgauge/cmd":                 {"kvgauge/report", "kvgauge/sim", "kvgauge/sim/arch", "kvgauge/sim/engine", "kvgauge/sim/kernel", "kvgauge/sim/method", "kvgauge/sim/model", "kvgauge/sim/model/tokenizer", "kvgauge/sim/offer", "kvgauge/sim/record", "kvgauge/sim/trace", "kvgauge/sim/trace/stats"},
+	"kvgauge/report":              {"kvgauge/sim/arch", "kvgauge/sim/offer", "kvgauge/sim/record", "kvgauge/sim/trace", "kvgauge/sim/trace/stats"},
+	"kvgauge/sim/offer":           {"kvgauge/sim/method", "kvgauge/sim/record"},
 	"kvgauge/sim":                 {"kvgauge/sim/arch", "kvgauge/sim/cache", "kvgauge/sim/engine", "kvgauge/sim/gguf", "kvgauge/sim/kernel", "kvgauge/sim/method", "kvgauge/sim/record", "kvgauge/sim/trace"},
 	"kvgauge/sim/method":          {"kvgauge/sim/cache", "kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/spectral"},
 	"kvgauge/sim/cache":           {"kvgauge/sim/kernel"},
