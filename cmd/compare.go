@@ -25,7 +25,8 @@ func newCompareCmd(s *system) *cobra.Command {
 		Long: `Compare joins the records of two runs, given as folders or records.jsonl files, cell by cell, and exits
 with 1 where the new one is worse by more than the limits: bytes, errors (and what is lost of the softmax
 mass, the cosine and the needles), and the kept entries, exactly, where both runs have them. Cells that are
-missing, new, newly skipped or newly failed fail too. Rows of different traces or models never meet.
+missing, new, newly skipped or newly failed fail too. Rows of different traces or models never meet; two runs
+that measured nothing in common are no comparison but an error, whatever is allowed.
 
 Latency is compared with --max-latency only, as the ratio to the full cache's step timed beside it. A change
 counts where a Mann-Whitney test finds it (5 % for one false alarm in all cells together) and where it is

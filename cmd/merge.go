@@ -14,7 +14,7 @@ import (
 // mergeFlags are the flags of merge.
 type mergeFlags struct {
 	out, format string
-	noPlots     bool
+	plots       plotFlags
 	force       bool
 	view        report.View
 }
@@ -38,7 +38,7 @@ flags differ.`,
 	}
 	c.Flags().StringVar(&f.out, "out", "", "output `directory`")
 	enumFlag(c, &f.format, "format", "table", report.Formats(), "what stdout shows: ")
-	c.Flags().BoolVar(&f.noPlots, "no-plots", false, "skip the plots")
+	f.plots.declare(c)
 	c.Flags().BoolVar(&f.force, "force", false, "drop the run that --out holds, whatever it was asked for")
 	viewFlags(c, &f.view)
 	return c
@@ -85,7 +85,7 @@ func runMerge(s *system, dirs []string, f *mergeFlags) error {
 	for _, note := range notes {
 		fmt.Fprintln(s.err, note)
 	}
-	return finish(s, folder, f.out, records, f.noPlots, s.reportOptions(f.format, f.view))
+	return finish(s, folder, f.out, records, f.plots, s.reportOptions(f.format, f.view))
 }
 
 // open opens the folder of the merge, or goes on with the same one that was cut short, whose records are the first of these.

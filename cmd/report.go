@@ -14,7 +14,7 @@ import (
 )
 
 func newReportCmd(s *system) *cobra.Command {
-	var format, plots string
+	var format, plots, plotFormat string
 	var view report.View
 	c := &cobra.Command{
 		Use:   "report DIR",
@@ -27,6 +27,9 @@ func newReportCmd(s *system) *cobra.Command {
 			if err := checkView(c.Flags(), view); err != nil {
 				return err
 			}
+			if plots == "" && c.Flags().Changed("plot-format") {
+				return wrong("plot-format", plotFormat, "want --plots too, the directory to draw into")
+			}
 			records, err := record.Load(args[0])
 			if err != nil {
 				return err
@@ -35,7 +38,7 @@ func newReportCmd(s *system) *cobra.Command {
 				if err := os.MkdirAll(plots, 0o777); err != nil {
 					return record.InPath("plots", err)
 				}
-				pictures, err := report.WritePlots(plots, records)
+				pictures, err := report.WritePlots(plots, records, plotFormat)
 				if err != nil {
 					return record.InPath("plots", err)
 				}
@@ -51,6 +54,7 @@ func newReportCmd(s *system) *cobra.Command {
 	enumFlag(c, &format, "format", "table", report.Formats(), "")
 	viewFlags(c, &view)
 	c.Flags().StringVar(&plots, "plots", "", "draw the plots into this `directory`")
+	plotFormatFlag(c, &plotFormat)
 	return c
 }
 

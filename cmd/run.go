@@ -42,7 +42,7 @@ type runFlags struct {
 	page      int
 	kept      bool
 	noLatency bool
-	noPlots   bool
+	plots     plotFlags
 	progress  string
 	force     bool
 	view      report.View
@@ -132,7 +132,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	fl.StringVar(&f.shard, "shard", "", "measure part `i/n` of the cells only, i from 0; kvgauge merge joins the parts")
 	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out, where there is one; alone it takes the arguments from its run.json")
 	fl.StringVar(&f.out, "out", defaultOut, "output `directory`")
-	fl.BoolVar(&f.noPlots, "no-plots", false, "skip the plots")
+	f.plots.declare(c)
 	enumFlag(c, &f.print, "print", "", engines(), "print a job of n parts (that of --shard, default 4), measure nothing: ")
 	enumFlag(c, &f.format, "format", "table", report.Formats(), "what stdout shows: ")
 	fl.BoolVar(&f.force, "force", false, "drop the run that --out holds, whatever it was asked for")

@@ -28,7 +28,7 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 		return err
 	}
 	if f.dryRun && o.AtBytes == nil {
-		return printPlan(ctx, s, plan, in.traces, resident, !f.noPlots)
+		return printPlan(ctx, s, plan, in.traces, resident, !f.plots.none)
 	}
 	if err := record.CheckFolder(f.out, m, f.over()); err != nil && !f.dryRun {
 		return record.InOption("out", err)
@@ -43,7 +43,7 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 		return err
 	}
 	if f.dryRun {
-		return printPlan(ctx, s, *sweep.Plan(), in.traces, resident, !f.noPlots)
+		return printPlan(ctx, s, *sweep.Plan(), in.traces, resident, !f.plots.none)
 	}
 	var testbed *sim.Testbed
 	if !f.noLatency {
@@ -76,7 +76,7 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 	if err != nil {
 		return err
 	}
-	return finish(s, folder, f.out, records, f.noPlots, s.reportOptions(f.format, f.view))
+	return finish(s, folder, f.out, records, f.plots, s.reportOptions(f.format, f.view))
 }
 
 // over is what the run may do with one that its folder holds.
@@ -113,8 +113,8 @@ func openFolder(f *runFlags, m record.Manifest, s *sim.Sweep) (*record.Folder, [
 }
 
 // finish writes the reports of a run whose records are all there, marks it as finished and prints it.
-func finish(s *system, folder *record.Folder, dir string, records []record.Record, noPlots bool, o report.Options) error {
-	pictures, err := writeOutputs(folder, dir, records, noPlots)
+func finish(s *system, folder *record.Folder, dir string, records []record.Record, plots plotFlags, o report.Options) error {
+	pictures, err := writeOutputs(folder, dir, records, plots)
 	if err != nil {
 		return fmt.Errorf(record.Opt+"out: %w", err)
 	}
@@ -155,7 +155,7 @@ func written(records []record.Record, pictures []report.Picture) string {
 }
 
 // writeOutputs writes the summaries and the plots into dir, which is the folder's.
-func writeOutputs(folder *record.Folder, dir string, records []record.Record, noPlots bool) ([]report.Picture, error) {
+func writeOutputs(folder *record.Folder, dir string, records []record.Record, plots plotFlags) ([]report.Picture, error) {
 	for name, format := range map[string]string{"summary.md": "markdown", "summary.csv": "csv"} {
 		var b bytes.Buffer
 		if err := report.Write(&b, records, report.Options{Format: format}); err != nil {
@@ -165,10 +165,10 @@ func writeOutputs(folder *record.Folder, dir string, records []record.Record, no
 			return nil, err
 		}
 	}
-	if noPlots {
+	if plots.none {
 		return nil, nil
 	}
-	return report.WritePlots(dir, records)
+	return report.WritePlots(dir, records, plots.format)
 }
 
 // failures is the error of a run some of whose cells failed.

@@ -12,7 +12,7 @@ import (
 
 // apartFromArguments are the flags of run that say how it goes on and what is shown, not what is measured.
 var apartFromArguments = []string{
-	"resume", "out", "format", "progress", "no-plots", "sort", "top", "all-rows", "all-lengths", "max-memory",
+	"resume", "out", "format", "progress", "no-plots", "plot-format", "sort", "top", "all-rows", "all-lengths", "max-memory",
 }
 
 // resumed are the flags of the run that --out holds, where --resume is given without what to measure: its manifest has the

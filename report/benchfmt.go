@@ -20,7 +20,8 @@ Unit step-ns better=lower
 
 // writeBenchfmt writes records in the Go benchmark format (golang.org/design/14313-benchmark-format), a
 // line a latency sample so that benchstat can test differences. Skipped and failed cells have no line.
-// The version is no configuration line: benchstat would not compare across it.
+// What cells join on is in the names and the configuration lines, across which benchstat does not compare: a trace of
+// the same name with other content never meets this one. The version is in neither, or versions could not be compared.
 func writeBenchfmt(w io.Writer, records []record.Record, _ Options) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprint(b, benchUnits)
@@ -30,13 +31,16 @@ func writeBenchfmt(w io.Writer, records []record.Record, _ Options) error {
 			continue
 		}
 		benchConfig(b, config, "model", oneLine(r.Model))
+		benchConfig(b, config, "trace-sha256", oneLine(r.TraceSHA256))
+		benchConfig(b, config, "layers", record.LayerList(r.Layers))
+		benchConfig(b, config, "windows", fmt.Sprint(r.Windows))
 		benchConfig(b, config, "seed", fmt.Sprint(r.Seed))
 		if l := r.Latency; l != nil {
 			benchConfig(b, config, "kernel", oneLine(l.Kernel))
 			benchConfig(b, config, "threads", fmt.Sprint(l.Threads))
 		}
 		// The length stands last: a number after a dash at the end of a name would be read as GOMAXPROCS.
-		name := fmt.Sprintf("BenchmarkKV/trace=%s/pipeline=%s/len=%d", benchName(r.Trace), benchName(r.Pipeline), r.SeqLen)
+		name := fmt.Sprintf("BenchmarkKV/trace=%s/pipeline=%s/decode=%d/len=%d", benchName(r.Trace), benchName(r.Pipeline), r.Decode, r.SeqLen)
 		fixed := ""
 		for _, v := range []struct {
 			unit  string

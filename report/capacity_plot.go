@@ -19,7 +19,7 @@ func WriteCapacityPlot(path string, lines []record.Capacity) error {
 	if err != nil {
 		return err
 	}
-	png, err := f.png()
+	png, err := f.draw("png")
 	if err != nil {
 		return err
 	}

@@ -47,13 +47,15 @@ type Change struct {
 type Comparison struct {
 	Schema      int      `json:"schema"`
 	Limits      Limits   `json:"limits"`
-	Cells       int      `json:"cells"`   // of either run
-	Matched     int      `json:"matched"` // cells that both runs have
-	Timed       int      `json:"timed"`   // of those, the ones whose latency was compared
+	Cells       int      `json:"cells"`    // of either run
+	Matched     int      `json:"matched"`  // cells that both runs have
+	Measured    int      `json:"measured"` // of those, the ones that both runs measured
+	Timed       int      `json:"timed"`    // of those, the ones whose latency was compared
 	Regressions int      `json:"regressions"`
 	Changes     []Change `json:"changes"`
 
-	pairs []pair
+	pairs  []pair
+	traces map[record.Key]string // the names of apart
 }
 
 // pair is a cell of both runs or, where the other is nil, of one.
@@ -68,7 +70,8 @@ func (p pair) either() record.Record {
 }
 
 // Compare compares the records of two runs, cell by cell. Cells are the same only where trace, model,
-// layers, lengths, seed and pipeline are.
+// layers, lengths, seed and pipeline are. Runs that measured no cell both are no comparison: without a regression that
+// would be an error, not a pass.
 func Compare(before, after Side, l Limits) (*Comparison, error) {
 	pairs, err := pairUp(before.Records, after.Records)
 	if err != nil {
@@ -77,7 +80,11 @@ func Compare(before, after Side, l Limits) (*Comparison, error) {
 	if !slices.ContainsFunc(pairs, func(p pair) bool { return p.old != nil && p.new != nil }) {
 		return nil, record.Input(noneInCommon(before.Records, after.Records))
 	}
-	c := &Comparison{Schema: record.Schema, Limits: l, Cells: len(pairs), Changes: []Change{}, pairs: pairs}
+	c := &Comparison{Schema: record.Schema, Limits: l, Cells: len(pairs), Changes: []Change{}, pairs: pairs, traces: map[record.Key]string{}}
+	both := slices.Concat(before.Records, after.Records)
+	for i, r := range apart(both) {
+		c.traces[both[i].Key()] = r.Trace
+	}
 	clock := newClock(before, after, l.Latency)
 	for _, p := range pairs {
 		c.Changes = append(c.Changes, c.compare(p, clock)...)
@@ -90,7 +97,25 @@ func Compare(before, after Side, l Limits) (*Comparison, error) {
 			c.Regressions++
 		}
 	}
+	if c.Measured == 0 && (c.Regressions == 0 || !slices.ContainsFunc(pairs, pair.worsened)) {
+		return nil, record.Input(noneMeasured(pairs))
+	}
 	return c, nil
+}
+
+// worsened says whether only the old run measured a cell that both have.
+func (p pair) worsened() bool {
+	return p.old != nil && p.new != nil && p.old.Status == record.OK && p.new.Status != record.OK
+}
+
+// noneMeasured says why no cell in common was compared, by the first of them.
+func noneMeasured(pairs []pair) error {
+	p := pairs[slices.IndexFunc(pairs, func(p pair) bool { return p.old != nil && p.new != nil })]
+	which, r := "old", *p.old
+	if r.Status == record.OK {
+		which, r = "new", *p.new
+	}
+	return fmt.Errorf("no cell was measured in both runs: %s was %s in the %s one: %s", oneLine(r.Cell()), r.Status, which, oneLine(r.Reason))
 }
 
 // noneInCommon says why two runs cannot be compared, with the likeliest cause.
@@ -141,6 +166,7 @@ func (c *Comparison) compare(p pair, k *clock) []Change {
 	if p.new.Status != record.OK {
 		return nil
 	}
+	c.Measured++
 	all := slices.Concat(c.figures(p), c.kept(p))
 	ch, timed := k.compare(p)
 	if timed {

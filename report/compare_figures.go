@@ -39,12 +39,17 @@ func (c *Comparison) figures(p pair) []Change {
 	var all []Change
 	for _, f := range judged {
 		old, now, kind, text := f.Value(*p.old), f.Value(*p.new), string(f.Kind), unitText(f.Unit)
-		if old == nil {
+		switch {
+		case old == nil && now == nil:
 			continue
-		}
-		if now == nil {
-			ch := change(p, kind, Regression, "no longer measured")
+		case now == nil:
+			ch := change(p, kind, Regression, "not measured, was "+text(*old))
 			ch.Figure, ch.Old = f.Name, old
+			all = append(all, ch)
+			continue
+		case old == nil:
+			ch := change(p, kind, Allowed, text(*now)+", was not measured")
+			ch.Figure, ch.New = f.Name, now
 			all = append(all, ch)
 			continue
 		}
@@ -59,10 +64,11 @@ func (c *Comparison) figures(p pair) []Change {
 		ch := change(p, kind, judge(before, after, limit), "")
 		ch.Figure, ch.Old, ch.New = f.Name, old, now
 		ch.Growth = growth(before, after)
-		ch.Text = fmt.Sprintf("%s, was %s%s", text(*now), text(*old), growthText(ch.Growth))
-		if text(*now) == text(*old) {
-			ch.Text = fmt.Sprintf("%v, was %v%s", *now, *old, growthText(ch.Growth))
+		shown := [2]string{text(*now), text(*old)}
+		if shown[0] == shown[1] {
+			shown = [2]string{fmt.Sprint(*now), fmt.Sprint(*old)}
 		}
+		ch.Text = fmt.Sprintf("%s, was %s%s", shown[0], shown[1], differenceText(f, *old, *now, ch.Growth))
 		all = append(all, ch)
 	}
 	return all
@@ -88,15 +94,45 @@ func growth(before, after float64) *float64 {
 	return &g
 }
 
-func growthText(g *float64) string {
-	if g == nil {
+// differenceText says how a figure changed: a share by points, as a percentage of a percentage is taken for these; and
+// by which part of it, or where it should be large of what it lacks of 1, which is what the limits are of.
+func differenceText(f record.Figure, old, now float64, growth *float64) string {
+	if f.Unit != record.Share {
+		return growthText(growth)
+	}
+	text := "points"
+	if growth != nil {
+		of := ""
+		if f.Better == record.Larger {
+			of = "loss "
+		}
+		text += ", " + of + signed(*growth, percentText)
+	}
+	return fmt.Sprintf(" (%s %s)", signed(100*(now-old), pointText), text)
+}
+
+// pointText writes percentage points with 3 significant digits and no more than 3 places, but says never that a change is none.
+func pointText(points float64) string {
+	if points < 0.0005 {
+		return "<0.001"
+	}
+	return digits(points, 3)
+}
+
+func growthText(growth *float64) string {
+	if growth == nil {
 		return ""
 	}
+	return " (" + signed(*growth, percentText) + ")"
+}
+
+// signed writes a change with its sign.
+func signed(change float64, text func(float64) string) string {
 	sign := "+"
-	if *g < 0 {
+	if change < 0 {
 		sign = "-"
 	}
-	return fmt.Sprintf(" (%s%s)", sign, percentText(math.Abs(*g)))
+	return sign + text(math.Abs(change))
 }
 
 // kept compares kept entries, exactly, where both records hold them.

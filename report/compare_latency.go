@@ -76,7 +76,7 @@ func (k *clock) compare(p pair) (*Change, bool) {
 		return nil, false
 	}
 	if p.old.Latency != nil && p.new.Latency == nil {
-		ch := change(p, "latency", Regression, "no longer measured")
+		ch := change(p, "latency", Regression, "not measured, was "+ratioText(p.old.Latency.RatioToFull))
 		ch.Figure = "latency.ratio_to_full"
 		return &ch, false
 	}

@@ -26,7 +26,7 @@ func cells() []record.Record {
 				Schema: record.Schema, Status: record.OK, Trace: "t", TraceSHA256: "abc", Model: "m", Pipeline: pipeline, Family: "eviction",
 				SeqLen: n, Decode: 32, Windows: 1, Layers: []int{0, 1}, Seed: 1, Version: "1",
 				CacheBytes: &bytes, CacheBytesFull: &bytes, MetadataBytes: &meta, PagedBytes: &bytes, WeightBytes: &meta, PeakBytes: &bytes, TrafficBytes: &bytes,
-				Error: &record.ErrorStats{RelL2: 0.2, RelL2P95: 0.4, RelL2WorstLayer: 0.3, Cosine: 0.98, MaxAbs: 1.5, Mass: &mass, Recall: &recall},
+				Error: &record.ErrorStats{RelL2: 0.2, RelL2P95: new(0.4), RelL2WorstLayer: new(0.3), Cosine: new(0.98), MaxAbs: new(1.5), Mass: &mass, Recall: &recall},
 				Kept:  [][][]int32{{{0, 1, 5}, {2, 3, 4}}, {{0, 1, 2}, {7, 8, 9}}},
 			})
 		}
@@ -62,19 +62,19 @@ func TestCompareFindsEachKind(t *testing.T) {
 		{"nothing", func(*record.Record) {}, "", "", ""},
 		{"one byte", func(r *record.Record) { *r.CacheBytes++ }, Regression, "bytes", "25601, was 25600 (+0.004 %)"},
 		{"metadata", func(r *record.Record) { *r.MetadataBytes *= 2 }, Regression, "bytes", "512 B, was 256 B (+100 %)"},
-		{"weights from nothing", func(r *record.Record) { r.WeightBytes = nil }, Regression, "bytes", "no longer measured"},
+		{"weights from nothing", func(r *record.Record) { r.WeightBytes = nil }, Regression, "bytes", "not measured, was 256 B"},
 		{"fewer bytes", func(r *record.Record) { *r.TrafficBytes /= 2 }, Improvement, "bytes", "(-50.0 %)"},
-		{"error within 1 %", func(r *record.Record) { r.Error.RelL2 *= 1.009 }, Allowed, "error", "(+0.900 %)"},
-		{"error above 1 %", func(r *record.Record) { r.Error.RelL2 *= 1.011 }, Regression, "error", "20.2 %, was 20.0 % (+1.10 %)"},
-		{"worst layer", func(r *record.Record) { r.Error.RelL2WorstLayer *= 2 }, Regression, "error", "(+100 %)"},
+		{"error within 1 %", func(r *record.Record) { r.Error.RelL2 *= 1.009 }, Allowed, "error", "(+0.180 points, +0.900 %)"},
+		{"error above 1 %", func(r *record.Record) { r.Error.RelL2 *= 1.011 }, Regression, "error", "20.2 %, was 20.0 % (+0.220 points, +1.10 %)"},
+		{"worst layer", func(r *record.Record) { *r.Error.RelL2WorstLayer *= 2 }, Regression, "error", "60.0 %, was 30.0 % (+30.0 points, +100 %)"},
 		{"rounding", func(r *record.Record) { r.Error.RelL2 += 9e-6 }, "", "", ""},
-		{"smaller error", func(r *record.Record) { r.Error.RelL2P95 /= 2 }, Improvement, "error", "(-50.0 %)"},
-		{"mass: the loss counts", func(r *record.Record) { *r.Error.Mass = 0.89 }, Regression, "error", "89.0 %, was 90.0 % (+10.0 %)"},
-		{"more mass", func(r *record.Record) { *r.Error.Mass = 0.95 }, Improvement, "error", "(-50.0 %)"},
-		{"a needle lost", func(r *record.Record) { *r.Error.Recall = 0.9 }, Regression, "error", "90.0 %, was 100 %"},
-		{"cosine", func(r *record.Record) { r.Error.Cosine = 0.97 }, Regression, "error", "(+50.0 %)"},
+		{"smaller error", func(r *record.Record) { *r.Error.RelL2P95 /= 2 }, Improvement, "error", "(-20.0 points, -50.0 %)"},
+		{"mass: the loss counts", func(r *record.Record) { *r.Error.Mass = 0.89 }, Regression, "error", "89.0 %, was 90.0 % (-1.00 points, loss +10.0 %)"},
+		{"more mass", func(r *record.Record) { *r.Error.Mass = 0.95 }, Improvement, "error", "(+5.00 points, loss -50.0 %)"},
+		{"a needle lost", func(r *record.Record) { *r.Error.Recall = 0.9 }, Regression, "error", "90.0 %, was 100 % (-10.0 points)"},
+		{"cosine", func(r *record.Record) { *r.Error.Cosine = 0.97 }, Regression, "error", "97.0 %, was 98.0 % (-1.00 points, loss +50.0 %)"},
 		{"late mass is not judged", func(r *record.Record) { r.Error.LateMass = ptr(1.0) }, "", "", ""},
-		{"no error", func(r *record.Record) { r.Error = nil }, Regression, "error", "no longer measured"},
+		{"no error", func(r *record.Record) { r.Error = nil }, Regression, "error", "not measured, was 20.0 %"},
 		{"kept", func(r *record.Record) { r.Kept[1][1][0] = 6 }, Regression, "kept", "entry 1 of the layers, head 1: 1 positions gone (such as 7), 1 come (such as 6)"},
 		{"kept of one run only", func(r *record.Record) { r.Kept = nil }, "", "", ""},
 		{"skipped", func(r *record.Record) { r.Status, r.Reason = record.Skipped, "too\nsmall" }, Regression, "skipped", "was ok: too small"},
@@ -263,20 +263,7 @@ func TestComparisonFormats(t *testing.T) {
 				t.Errorf("%v, %+v", err, back)
 			}
 		case "junit":
-			d := xml.NewDecoder(&b)
-			failures := 0
-			for {
-				token, err := d.Token()
-				if err == io.EOF {
-					break
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				if s, ok := token.(xml.StartElement); ok && s.Name.Local == "failure" {
-					failures++
-				}
-			}
+			failures := checkJUnit(t, b.Bytes())
 			if failures != 8 {
 				t.Errorf("%d failures", failures)
 			}
@@ -317,6 +304,147 @@ func TestLoadSide(t *testing.T) {
 	} {
 		if _, err := LoadSide(filepath.Join(dir, path)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
+
+// TestCompareNothingMeasured: two runs that measured no cell both are no comparison, unless the new one is to blame and
+// that fails.
+func TestCompareNothingMeasured(t *testing.T) {
+	skip := func(records []record.Record) []record.Record {
+		for i := range records {
+			records[i].Status, records[i].Reason = record.Skipped, "too\nsmall"
+			records[i].Error = nil
+		}
+		return records
+	}
+	partly := cells()
+	skip(partly[1:])
+	for _, c := range []struct {
+		name     string
+		old, now []record.Record
+		allow    bool
+		err      string
+	}{
+		{"skipped in both", skip(cells()), skip(cells()), false, "no cell was measured in both runs: full on t at 256 tokens was skipped in the old one: too small"},
+		{"skipped in both, allowed", skip(cells()), skip(cells()), true, "no cell was measured in both runs"},
+		{"newly skipped", cells(), skip(cells()), false, ""},
+		{"newly skipped, allowed", cells(), skip(cells()), true, "full on t at 256 tokens was skipped in the new one"},
+		{"recovered", skip(cells()), cells(), false, "full on t at 256 tokens was skipped in the old one"},
+		{"skipped in common, others missing", append(skip(cells())[:2], cells()[2]), skip(cells())[:2], false, "no cell was measured in both runs"},
+		{"one measured", partly, partly, true, ""},
+	} {
+		got, err := Compare(Side{Records: c.old}, Side{Records: c.now}, Limits{AllowMissing: c.allow})
+		switch {
+		case c.err == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%s: %v, want %q", c.name, err, c.err)
+		case c.name == "newly skipped" && got.Regressions != 4:
+			t.Errorf("%s: %d regressions", c.name, got.Regressions)
+		case c.name == "one measured" && (got.Measured != 1 || !strings.Contains(got.verdict(), "4 in both runs, 1 measured in both")):
+			t.Errorf("%s: %s", c.name, got.verdict())
+		}
+	}
+}
+
+// TestCompareNewFigure tells of a figure that the old run lacks, which nothing can be worse than.
+func TestCompareNewFigure(t *testing.T) {
+	c, err := Compare(Side{Records: edited(t, func(r *record.Record) { r.WeightBytes = nil })}, Side{Records: cells()}, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Changes) != 1 || c.Changes[0].Verdict != Allowed || c.Changes[0].Text != "256 B, was not measured" || c.Changes[0].Old != nil || *c.Changes[0].New != 256 {
+		t.Errorf("%+v", c.Changes)
+	}
+}
+
+// TestCompareTwins: cells of two traces of one name are told apart in tables, and are other test cases in JUnit.
+func TestCompareTwins(t *testing.T) {
+	twins := func(bytes int64) []record.Record {
+		all := cells()
+		for _, r := range cells() {
+			r.TraceSHA256 = "def"
+			*r.CacheBytes += bytes
+			all = append(all, r)
+		}
+		return all
+	}
+	c, err := Compare(Side{Records: twins(0)}, Side{Records: twins(1)}, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for format, want := range map[string]string{"table": "t [sha256 def]", "markdown": `t \[sha256 def\]`, "junit": `classname="t [sha256 abc].256"`} {
+		var b bytes.Buffer
+		if err := WriteComparison(&b, c, format); err != nil || !strings.Contains(b.String(), want) {
+			t.Errorf("%s: %v: no %s in it:\n%s", format, err, want, b.String())
+		}
+		if format == "junit" && checkJUnit(t, b.Bytes()) != 4 {
+			t.Errorf("failures in %s", b.String())
+		}
+	}
+}
+
+// jenkins are the elements of junit-10.xsd of Jenkins' xUnit plugin (3.1) that comparisons may use: their attributes,
+// whether these must be there, and the elements in them.
+var jenkins = map[string]struct {
+	required, optional, children []string
+}{
+	"testsuites": {nil, []string{"name", "time", "tests", "failures", "errors"}, []string{"testsuite"}},
+	"testsuite": {
+		[]string{"name", "tests", "failures", "errors"},
+		[]string{"group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url", "version"},
+		[]string{"testsuite", "properties", "testcase", "system-out", "system-err"},
+	},
+	"testcase": {[]string{"name"}, []string{"time", "classname", "group"}, []string{"skipped", "error", "failure", "system-out", "system-err"}},
+	"skipped":  {nil, []string{"type", "message"}, nil},
+	"failure":  {nil, []string{"type", "message"}, nil},
+}
+
+// checkJUnit holds a document against the schema and counts its failures. Each test case must have a name of its own.
+func checkJUnit(t *testing.T, doc []byte) (failures int) {
+	t.Helper()
+	var open []string
+	seen := map[string]bool{}
+	for d := xml.NewDecoder(bytes.NewReader(doc)); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			return failures
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			name := token.Name.Local
+			rule, ok := jenkins[name]
+			if !ok || len(open) == 0 && name != "testsuites" || len(open) > 0 && !slices.Contains(jenkins[open[len(open)-1]].children, name) {
+				t.Errorf("element %s in %v", name, open)
+			}
+			attrs := map[string]string{}
+			for _, a := range token.Attr {
+				attrs[a.Name.Local] = a.Value
+				if !slices.Contains(slices.Concat(rule.required, rule.optional), a.Name.Local) {
+					t.Errorf("element %s has an attribute %s", name, a.Name.Local)
+				}
+			}
+			for _, a := range rule.required {
+				if _, ok := attrs[a]; !ok {
+					t.Errorf("element %s lacks the attribute %s", name, a)
+				}
+			}
+			if key := attrs["classname"] + " " + attrs["name"]; name == "testcase" {
+				if seen[key] {
+					t.Errorf("two test cases %s", key)
+				}
+				seen[key] = true
+			}
+			if name == "failure" {
+				failures++
+			}
+			open = append(open, name)
+		case xml.EndElement:
+			open = open[:len(open)-1]
 		}
 	}
 }

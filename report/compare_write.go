@@ -55,6 +55,9 @@ func (c *Comparison) verdict() string {
 		counts[ch.Verdict]++
 	}
 	what := fmt.Sprintf("%d cells, %d in both runs", c.Cells, c.Matched)
+	if c.Measured < c.Matched {
+		what += fmt.Sprintf(", %d measured in both", c.Measured)
+	}
 	if c.Limits.Latency != nil {
 		what += fmt.Sprintf(", %d timed", c.Timed)
 	}
@@ -89,7 +92,7 @@ func writeComparisonTable(w io.Writer, c *Comparison) error {
 		fmt.Fprintln(t, "verdict\ttrace\tlength\tpipeline\tfigure\tchange")
 	}
 	for _, ch := range c.sorted() {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", ch.Verdict, oneLine(ch.Trace), lengthText(ch.SeqLen), oneLine(ch.Pipeline), ch.subject(), ch.Text)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", ch.Verdict, oneLine(c.traces[ch.cell]), lengthText(ch.SeqLen), oneLine(ch.Pipeline), ch.subject(), ch.Text)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -113,7 +116,7 @@ func writeComparisonMarkdown(w io.Writer, c *Comparison) error {
 		if ch.Verdict == Regression {
 			verdict = "**regression**"
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", verdict, escapeMarkdown(oneLine(ch.Trace)), lengthText(ch.SeqLen),
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", verdict, escapeMarkdown(oneLine(c.traces[ch.cell])), lengthText(ch.SeqLen),
 			escapeMarkdown(oneLine(ch.Pipeline)), escapeMarkdown(ch.subject()), escapeMarkdown(ch.Text))
 	}
 	fmt.Fprintf(b, "\n%s\n", escapeMarkdown(c.limits()))

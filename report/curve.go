@@ -11,11 +11,13 @@ import (
 
 // point is one marker.
 type point struct {
-	x, y   float64
-	lo, hi float64 // interval of y; both y where there is none
-	style  style
-	bound  bool
-	other  bool // neither a bound nor a reduction: full, and what equals it
+	x, y     float64
+	lo, hi   float64 // interval of y; both y where there is none
+	pipeline string
+	style    style
+	bound    bool
+	common   bool // full or a bound, which all rows of small multiples show
+	other    bool // neither a bound nor a reduction: full, what equals it, and what errs by rounding alone
 }
 
 // series are points that a line joins, by rising x.
@@ -38,8 +40,11 @@ type panel struct {
 	x, y   axis
 	series []series
 	front  []point // Pareto front, or nil
-	key    []style // a legend of its own, at the top of the axes; nil where the figure's serves
-	exact  bool    // markers stay at their points though they hide each other
+	// backdrop are curves that others stand out from.
+	backdrop []series
+	named    bool    // points of the front bear their names, and others where there is room
+	key      []style // a legend of its own, at the top of the axes; nil where the figure's serves
+	exact    bool    // markers stay at their points though they hide each other
 }
 
 // figure is one picture before it is drawn.
@@ -48,19 +53,19 @@ type figure struct {
 	panels   []panel // at least one
 	captions []string
 	order    []style // of the legend
+	rows     []row   // the panels as small multiples, or nil
+	bars     []chart // below the panels, one each, or nil
 }
 
-// traceRecords are the records of one trace and choice of layers, in their order.
+// traceRecords are the records of each trace, in their order. The names are those of apart.
 func traceRecords(records []record.Record) [][]record.Record {
-	type key struct{ trace, sha256, layers string }
 	var all [][]record.Record
-	at := map[key]int{}
+	at := map[string]int{}
 	for _, r := range records {
-		k := key{r.Trace, r.TraceSHA256, record.LayerList(r.Layers)}
-		i, ok := at[k]
+		i, ok := at[r.Trace]
 		if !ok {
 			i = len(all)
-			at[k] = i
+			at[r.Trace] = i
 			all = append(all, nil)
 		}
 		all[i] = append(all[i], r)
@@ -73,13 +78,20 @@ func traceRecords(records []record.Record) [][]record.Record {
 func join(records []record.Record, name func(record.Record) string, look map[string]style, value func(record.Record) (point, bool)) []series {
 	var all []series
 	at := map[string]int{}
+	rounding := map[sectionKey]float64{} // full's errors
+	for _, r := range records {
+		if isBaseline(r) && r.Error != nil {
+			rounding[keyOf(r)] = 2 * r.Error.RelL2
+		}
+	}
 	for _, r := range records {
 		p, ok := value(r)
 		if !ok {
 			continue
 		}
-		p.style, p.bound = look[r.Pipeline], isBound(r)
-		p.other = !p.bound && !competes(r)
+		p.pipeline, p.style, p.bound = r.Pipeline, look[r.Pipeline], isBound(r)
+		p.common = p.bound || isBaseline(r)
+		p.other = !p.bound && (!competes(r) || r.Error != nil && r.Error.RelL2 <= rounding[keyOf(r)])
 		k := name(r)
 		i, ok := at[k]
 		if !ok {

@@ -29,7 +29,7 @@ func TestErrorFloor(t *testing.T) {
 			for i, e := range c.errors {
 				records = append(records, measured(string(rune('a'+i)), "eviction", 100, e))
 			}
-			for _, f := range []figure{errorFigure(records, styles(records)), tradeoffFigure(records, styles(records))} {
+			for _, f := range []figure{errorFigure(records, styles(records), false), tradeoffFigure(records, styles(records), false)} {
 				for i, s := range f.panels[0].series {
 					if want := max(c.errors[i], c.floor); math.Abs(s.points[0].y/want-1) > 1e-9 {
 						t.Errorf("%v is drawn at %v, want %v", c.errors[i], s.points[0].y, want)
@@ -50,11 +50,11 @@ func TestErrorFloor(t *testing.T) {
 // TestErrorFloorOfReductions does not let the rounding of the full cache stretch the axis.
 func TestErrorFloorOfReductions(t *testing.T) {
 	records := []record.Record{measured("full", "baseline", 1000, 8e-4), measured("a", "eviction", 100, 0.2)}
-	f := errorFigure(records, styles(records))
+	f := errorFigure(records, styles(records), false)
 	if y := f.panels[0].series[0].points[0].y; math.Abs(y-0.1) > 1e-9 {
 		t.Errorf("full is drawn at %v, want the floor 0.1", y)
 	}
-	f = errorFigure(records[:1], styles(records))
+	f = errorFigure(records[:1], styles(records), false)
 	if y := f.panels[0].series[0].points[0].y; y != 8e-4 {
 		t.Errorf("full alone is drawn at %v, want its error", y)
 	}
@@ -71,7 +71,7 @@ func TestTradeoff(t *testing.T) {
 		measured("a:budget=50%", "eviction", 500, 0.05), measured("a:budget=10%", "eviction", 100, 0.2),
 		measured("b", "eviction", 500, 0.1), measured("z", "bound", 50, 0.01), other,
 	}
-	f := tradeoffFigure(records, styles(records))
+	f := tradeoffFigure(records, styles(records), false)
 	if len(f.panels) != 2 {
 		t.Fatalf("%d panels, want one a trace", len(f.panels))
 	}
@@ -104,7 +104,7 @@ func TestTradeoff(t *testing.T) {
 // TestSpread moves markers only where they would hide each other, by the same to both sides.
 func TestSpread(t *testing.T) {
 	same := func(v float64) vg.Length { return vg.Length(v) }
-	at := spread([]point{{x: 100, y: 50}, {x: 200, y: 50}, {x: 100, y: 51}, {x: 100, y: 80}}, same, same)
+	at := spread([]point{{x: 100, y: 50}, {x: 200, y: 50}, {x: 100, y: 51}, {x: 100, y: 80}}, same, same, 100)
 	if at[1] != (vg.Point{X: 200, Y: 50}) || at[3] != (vg.Point{X: 100, Y: 80}) {
 		t.Errorf("markers that stand alone moved: %v", at)
 	}
@@ -140,7 +140,7 @@ func TestLatencyFigure(t *testing.T) {
 			records[i].Latency = &slower
 		}
 	}
-	f := latencyFigure(records, styles(records))
+	f := latencyFigure(records, styles(records), false)
 	if len(f.panels) != 2 {
 		t.Fatalf("%d panels, want one a trace", len(f.panels))
 	}

@@ -21,11 +21,16 @@ var formats = []struct {
 	name  string
 	write func(io.Writer, []record.Record, Options) error
 }{
-	{"table", writeTable},
-	{"markdown", writeMarkdown},
+	{"table", toldApart(writeTable)},
+	{"markdown", toldApart(writeMarkdown)},
 	{"csv", writeCSV},
 	{"json", writeJSON},
 	{"benchfmt", writeBenchfmt},
+}
+
+// toldApart writes records whose traces have names of their own.
+func toldApart(write func(io.Writer, []record.Record, Options) error) func(io.Writer, []record.Record, Options) error {
+	return func(w io.Writer, records []record.Record, o Options) error { return write(w, apart(records), o) }
 }
 
 // Formats returns the names of the output formats.

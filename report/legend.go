@@ -43,6 +43,9 @@ func newLegend(entries []style, width vg.Length) legend {
 
 // legendEntries are the styles that the figure's legend names.
 func (f figure) legendEntries() []style {
+	if f.rows != nil {
+		return f.commonStyles()
+	}
 	if slices.ContainsFunc(f.panels, func(p panel) bool { return len(p.front) > 0 }) {
 		return append(slices.Clone(f.order), style{name: "Pareto front", line: frontLine})
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"image/color"
+	"math"
 	"slices"
 
 	"gonum.org/v1/plot"
@@ -10,8 +11,9 @@ import (
 )
 
 var (
-	gridLine  = draw.LineStyle{Color: color.Gray{0xE4}, Width: vg.Points(0.5)}
-	frontLine = draw.LineStyle{Color: color.RGBA{0xF0, 0xE4, 0x42, 0xFF}, Width: vg.Points(3)} // Okabe and Ito's yellow
+	gridLine     = draw.LineStyle{Color: color.Gray{0xE4}, Width: vg.Points(0.5)}
+	backdropLine = draw.LineStyle{Color: color.Gray{0xD8}, Width: vg.Points(0.7)}
+	frontLine    = draw.LineStyle{Color: color.RGBA{0xF0, 0xE4, 0x42, 0xFF}, Width: vg.Points(3)} // Okabe and Ito's yellow
 )
 
 // plot makes the panel ready to draw, without title and labels of axes, for which gonum leaves too much
@@ -36,7 +38,7 @@ func (p panel) plot() *plot.Plot {
 	return pl
 }
 
-// Plot implements plot.Plotter: the grid, the front, the lines and on top the markers and the key.
+// Plot implements plot.Plotter: the grid, the front, the lines and on top the markers, the names and the key.
 func (p panel) Plot(c draw.Canvas, pl *plot.Plot) {
 	x, y := pl.Transforms(&c)
 	for _, t := range pl.X.Tick.Marker.Ticks(pl.X.Min, pl.X.Max) {
@@ -49,13 +51,16 @@ func (p panel) Plot(c draw.Canvas, pl *plot.Plot) {
 			c.StrokeLine2(gridLine, c.Min.X, y(t.Value), c.Max.X, y(t.Value))
 		}
 	}
+	for _, s := range p.backdrop {
+		line := s.line(x, y)
+		c.StrokeLines(backdropLine, line)
+		if len(line) == 1 {
+			c.DrawGlyphNoClip(draw.GlyphStyle{Color: backdropLine.Color, Radius: vg.Points(1.5), Shape: glyph{outline: circle}}, line[0])
+		}
+	}
 	c.StrokeLines(frontLine, stairs(p.front, x, y))
 	for _, s := range p.series {
-		line := make([]vg.Point, len(s.points))
-		for i, pt := range s.points {
-			line[i] = vg.Point{X: x(pt.x), Y: y(pt.y)}
-		}
-		c.StrokeLines(s.style.line, line)
+		c.StrokeLines(s.style.line, s.line(x, y))
 	}
 	var points []point
 	for _, s := range p.series {
@@ -65,19 +70,40 @@ func (p panel) Plot(c draw.Canvas, pl *plot.Plot) {
 	for i, pt := range points {
 		if pt.lo < pt.hi && !pt.bound {
 			bar := draw.LineStyle{Color: pt.style.line.Color, Width: vg.Points(0.9)}
-			c.StrokeLine2(bar, at[i].X, y(pt.lo), at[i].X, y(pt.hi))
+			c.StrokeLine2(bar, at[i].X, y(max(pt.lo, pl.Y.Min)), at[i].X, y(min(pt.hi, pl.Y.Max)))
 			for _, end := range []float64{pt.lo, pt.hi} {
-				c.StrokeLine2(bar, at[i].X-vg.Points(1.8), y(end), at[i].X+vg.Points(1.8), y(end))
+				if pl.Y.Min < end && end < pl.Y.Max {
+					c.StrokeLine2(bar, at[i].X-vg.Points(1.8), y(end), at[i].X+vg.Points(1.8), y(end))
+				}
 			}
 		}
 	}
+	var names []pointName
+	if p.named {
+		names = p.placeNames(c, points, at, x, y)
+	}
+	for _, n := range names {
+		c.StrokeLines(nameLine, n.leader)
+	}
 	for i, pt := range points {
 		c.DrawGlyphNoClip(pt.style.marker, at[i])
+	}
+	for _, n := range names {
+		c.FillText(n.style, n.at, n.text)
 	}
 	if len(p.key) > 0 {
 		inner := draw.Crop(c, keyInset, -keyInset, 0, -keyInset)
 		newLegend(p.key, inner.Max.X-inner.Min.X).draw(inner)
 	}
+}
+
+// line are the corners of the line that joins the points.
+func (s series) line(x, y func(float64) vg.Length) []vg.Point {
+	line := make([]vg.Point, len(s.points))
+	for i, pt := range s.points {
+		line[i] = vg.Point{X: x(pt.x), Y: y(pt.y)}
+	}
+	return line
 }
 
 // place returns where the markers of points stand in a panel of that width.
@@ -87,7 +113,7 @@ func (p panel) place(points []point, x, y func(float64) vg.Length, width vg.Leng
 	case p.oneX():
 		return abreast(points, x, y, width)
 	default:
-		return spread(points, x, y)
+		return spread(points, x, y, p.between(x))
 	}
 	at := make([]vg.Point, len(points))
 	for i, pt := range points {
@@ -108,9 +134,21 @@ func stairs(front []point, x, y func(float64) vg.Length) []vg.Point {
 	return line
 }
 
-// spread places markers: at their points, but those that would hide each other side by side.
-func spread(points []point, x, y func(float64) vg.Length) []vg.Point {
-	const nearX, nearY, step, widest = 2.5, 5, 5.5, 30.0 // points of the canvas
+// between is the room that markers side by side may take: without limit, or so much that they stay apart from those of
+// the next length.
+func (p panel) between(x func(float64) vg.Length) vg.Length {
+	lengths, ok := p.x.ticks.(lengthTicks)
+	room := vg.Length(math.Inf(1))
+	for i := 1; ok && i < len(lengths); i++ {
+		room = min(room, 0.6*(x(float64(lengths[i]))-x(float64(lengths[i-1]))))
+	}
+	return room
+}
+
+// spread places markers: at their points, but those that would hide each other side by side, in no more than room.
+func spread(points []point, x, y func(float64) vg.Length, room vg.Length) []vg.Point {
+	const nearX, nearY, step = 2.5, 5, 5.5 // points of the canvas
+	widest := min(30, float64(room))
 	at := make([]vg.Point, len(points))
 	placed := make([]bool, len(points))
 	for i, p := range points {

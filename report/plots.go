@@ -7,60 +7,94 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/google/renameio/v2/maybe"
 
 	"kvgauge/sim/record"
 )
 
-// Picture is one plot as a PNG file, or the reason why there is none.
+// Picture is one plot as a file, or the reason why there is none.
 type Picture struct {
 	Name    string // of the file
-	PNG     []byte
-	Skipped string // "" where PNG is set
+	Data    []byte // in the format that its name ends with
+	Skipped string // "" where there are data
 }
 
-// pictures are the plots; missing says what records lack for one.
+// pictures are the plots by the names of their files; missing says what records lack for one.
 var pictures = []struct {
 	name    string
-	figure  func([]record.Record, map[string]style) figure
+	figure  func([]record.Record) figure
 	missing string
 }{
-	{"bytes.png", bytesFigure, "no cache was measured"},
-	{"latency.png", latencyFigure, "no latency was measured"},
-	{"error.png", errorFigure, "no error was measured"},
-	{"tradeoff.png", tradeoffFigure, "no error was measured beside a cache"},
+	{"bytes", small(bytesFigure), "no cache was measured"},
+	{"latency", small(latencyFigure), "no latency was measured"},
+	{"error", small(errorFigure), "no error was measured"},
+	{"tradeoff", tradeoff, "no error was measured beside a cache"},
 }
 
-// Plots draws cache bytes, latency and error over the sequence length, and error over cache bytes.
-func Plots(records []record.Record) ([]Picture, error) {
-	records = withoutKnobs(records)
-	look := styles(records)
-	var all []Picture
-	for _, p := range pictures {
-		f := p.figure(records, look)
-		if len(f.panels) == 0 {
-			all = append(all, Picture{Name: p.name, Skipped: p.missing})
-			continue
+// small is a figure over lengths, as small multiples where there are too many pipelines for one panel.
+func small(of func([]record.Record, map[string]style, bool) figure) func([]record.Record) figure {
+	return func(records []record.Record) figure {
+		batches := batchesOf(records)
+		if batches == nil {
+			look := styles(records)
+			return of(records, look, false).withLegend(records, look, maxPanels)
 		}
-		if n := len(f.panels); n > maxPanels {
-			f.panels = f.panels[:maxPanels]
-			f.captions = append(f.captions, fmt.Sprintf("Only the first %d of %d traces are drawn.", maxPanels, n))
-		}
-		f.order = f.shown(records, look)
-		png, err := f.png()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", p.name, err)
-		}
-		all = append(all, Picture{Name: p.name, PNG: png})
+		look := rowStyles(records, batches)
+		f := of(records, look, true).withLegend(records, look, maxColumns)
+		f.rows = f.rowsOf(batches, look)
+		f.captions = append([]string{captionRows}, f.captions...)
+		return f
 	}
-	return all, nil
+}
+
+// tradeoff is the figure of errors and bytes, by families where there are too many curves.
+func tradeoff(records []record.Record) figure {
+	look, crowd := styles(records), len(competitors(records, curveOf)) > together
+	if crowd {
+		look = familyStyles(records)
+	}
+	return tradeoffFigure(records, look, crowd).withLegend(records, look, maxPanels)
+}
+
+// withLegend is the figure with the styles of its legend, and with so many traces that it can be taken in.
+func (f figure) withLegend(records []record.Record, look map[string]style, most int) figure {
+	if n := len(f.panels); n > most {
+		f.panels = f.panels[:most]
+		f.captions = append(f.captions, fmt.Sprintf("Only the first %d of %d traces are drawn.", most, n))
+	}
+	f.order = f.shown(records, look)
+	return f
+}
+
+// Plots draws cache bytes, latency and error over the sequence length, and error over cache bytes, in one of
+// PlotFormats.
+func Plots(records []record.Record, format string) ([]Picture, error) {
+	records = withoutKnobs(apart(records))
+	all, errs := make([]Picture, len(pictures)), make([]error, len(pictures))
+	var drawn sync.WaitGroup
+	for i, p := range pictures {
+		all[i].Name = p.name + "." + format
+		drawn.Go(func() {
+			f := p.figure(records)
+			if len(f.panels) == 0 {
+				all[i].Skipped = p.missing
+				return
+			}
+			if all[i].Data, errs[i] = f.draw(format); errs[i] != nil {
+				errs[i] = fmt.Errorf("%s: %w", all[i].Name, errs[i])
+			}
+		})
+	}
+	drawn.Wait()
+	return all, errors.Join(errs...)
 }
 
 // WritePlots draws the plots into a folder that exists, each file whole or not at all. A file of a plot
 // that cannot be drawn from these records is removed: it would show others.
-func WritePlots(dir string, records []record.Record) ([]Picture, error) {
-	all, err := Plots(records)
+func WritePlots(dir string, records []record.Record, format string) ([]Picture, error) {
+	all, err := Plots(records, format)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +106,7 @@ func WritePlots(dir string, records []record.Record) ([]Picture, error) {
 				err = nil
 			}
 		} else {
-			err = maybe.WriteFile(path, p.PNG, 0o666)
+			err = maybe.WriteFile(path, p.Data, 0o666)
 		}
 		if err != nil {
 			return nil, err

@@ -47,7 +47,7 @@ func TestPlots(t *testing.T) {
 			if testing.Short() && c.panels > 1 {
 				t.Skip("large pictures")
 			}
-			pictures, err := Plots(c.records)
+			pictures, err := Plots(c.records, "png")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +80,7 @@ func TestPlots(t *testing.T) {
 
 func decode(t *testing.T, p Picture) image.Image {
 	t.Helper()
-	img, err := png.Decode(bytes.NewReader(p.PNG))
+	img, err := png.Decode(bytes.NewReader(p.Data))
 	if err != nil {
 		t.Fatalf("%s: %v", p.Name, err)
 	}
@@ -103,7 +103,7 @@ func ink(img image.Image, r image.Rectangle) int {
 // TestPlotsShowEveryPipeline finds pixels of each colour that pipelines have, in each picture.
 func TestPlotsShowEveryPipeline(t *testing.T) {
 	records := synthRecords("25%")
-	pictures, err := Plots(records)
+	pictures, err := Plots(records, "png")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,16 +129,16 @@ func TestPlotsShowEveryPipeline(t *testing.T) {
 
 // TestPlotsRepeat gives the same bytes for the same records.
 func TestPlotsRepeat(t *testing.T) {
-	a, err := Plots(goldenRecords())
+	a, err := Plots(goldenRecords(), "png")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Plots(goldenRecords())
+	b, err := Plots(goldenRecords(), "png")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range a {
-		if !bytes.Equal(a[i].PNG, b[i].PNG) {
+		if !bytes.Equal(a[i].Data, b[i].Data) {
 			t.Errorf("%s differs from one time to the next", a[i].Name)
 		}
 	}
@@ -164,13 +164,13 @@ func TestPlotsSkip(t *testing.T) {
 		{"nothing measured", nothing, []string{noBytes, noTime, noError, noTrade}},
 		{"no records", nil, []string{noBytes, noTime, noError, noTrade}},
 	} {
-		pictures, err := Plots(c.records)
+		pictures, err := Plots(c.records, "png")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, p := range pictures {
-			if p.Skipped != c.want[i] || (len(p.PNG) == 0) != (c.want[i] != "") {
-				t.Errorf("%s: %s: skipped %q with %d bytes, want %q", c.name, p.Name, p.Skipped, len(p.PNG), c.want[i])
+			if p.Skipped != c.want[i] || (len(p.Data) == 0) != (c.want[i] != "") {
+				t.Errorf("%s: %s: skipped %q with %d bytes, want %q", c.name, p.Name, p.Skipped, len(p.Data), c.want[i])
 			}
 		}
 	}
@@ -179,14 +179,14 @@ func TestPlotsSkip(t *testing.T) {
 // TestWritePlots writes what can be drawn and removes a picture of other records.
 func TestWritePlots(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := WritePlots(dir, goldenRecords()); err != nil {
+	if _, err := WritePlots(dir, goldenRecords(), "png"); err != nil {
 		t.Fatal(err)
 	}
 	untimed := goldenRecords()
 	for i := range untimed {
 		untimed[i].Latency = nil
 	}
-	if _, err := WritePlots(dir, untimed); err != nil {
+	if _, err := WritePlots(dir, untimed, "png"); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)
@@ -200,7 +200,7 @@ func TestWritePlots(t *testing.T) {
 	if want := []string{"bytes.png", "error.png", "tradeoff.png"}; !slices.Equal(names, want) {
 		t.Errorf("files %v, want %v", names, want)
 	}
-	if _, err := WritePlots(filepath.Join(dir, "none"), goldenRecords()); err == nil {
+	if _, err := WritePlots(filepath.Join(dir, "none"), goldenRecords(), "png"); err == nil {
 		t.Error("no error for a folder that does not exist")
 	}
 }

@@ -125,7 +125,7 @@ func Recommend(records []record.Record, ask Ask) (*Recommendation, error) {
 	if r.Choice = choose(options, ask); r.Choice != nil {
 		r.RunnerUp = choose(slices.DeleteFunc(slices.Clone(options), func(o *Option) bool { return o.methods() == r.Choice.methods() }), ask)
 	} else {
-		r.Nearest = nearest(options, ask)
+		r.Nearest = nearestOption(options, ask)
 	}
 	r.Changes = append(r.Changes, r.bounds(options)...)
 	r.Changes = append(r.Changes, r.offered(longest)...)

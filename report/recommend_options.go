@@ -21,7 +21,7 @@ type measuredTraces []ground
 // grounds groups records by trace and length. What was measured twice, with other settings, is refused: which of the two
 // would count?
 func grounds(records []record.Record) (measuredTraces, error) {
-	records = toldApart(records)
+	records = namedByContent(records)
 	var all measuredTraces
 	at := map[string]int{}
 	for _, s := range sections(records) {
@@ -50,8 +50,8 @@ func grounds(records []record.Record) (measuredTraces, error) {
 	return all, nil
 }
 
-// toldApart is records whose traces of one name have the start of their hashes in it.
-func toldApart(records []record.Record) []record.Record {
+// namedByContent is records whose traces of one name have the start of their hashes in it.
+func namedByContent(records []record.Record) []record.Record {
 	first, twice := map[string]string{}, map[string]bool{}
 	for _, r := range records {
 		if hash, ok := first[r.Trace]; !ok {
@@ -274,8 +274,8 @@ func sameErrors(a, b *Option) bool {
 	return true
 }
 
-// nearest is what comes nearest to bounds that nothing keeps to, nil where there is nothing to choose from.
-func nearest(options []*Option, ask Ask) *Option {
+// nearestOption is what comes nearest to bounds that nothing keeps to, nil where there is nothing to choose from.
+func nearestOption(options []*Option, ask Ask) *Option {
 	if len(options) == 0 {
 		return nil
 	}

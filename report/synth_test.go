@@ -113,7 +113,7 @@ func synthRecord(s subject, n int, m synthMethod, params string, budget float64)
 	mass := round(max(0, 1-e/2))
 	late := round(e / 9)
 	r.Error = &record.ErrorStats{
-		RelL2: e, RelL2P95: round(2.5 * e), RelL2WorstLayer: round(1.7 * e), Cosine: round(max(0, 1-e*e/2)), MaxAbs: round(3 * e),
+		RelL2: e, RelL2P95: new(round(2.5 * e)), RelL2WorstLayer: new(round(1.7 * e)), Cosine: new(round(max(0, 1-e*e/2))), MaxAbs: new(round(3 * e)),
 		RelL2Layers: []float64{round(0.3 * e), round(1.7 * e)}, RelL2Quarters: []float64{e, e, e, e},
 	}
 	if m.family != "sharing" {
@@ -126,8 +126,8 @@ func synthRecord(s subject, n int, m synthMethod, params string, budget float64)
 	median := int64(fullNS * (0.15 + 0.85*share) * noise(0.05, m.name, lengthText(n)))
 	lo, hi := median-median/20, median+median/12
 	r.Latency = &record.Latency{
-		StepNS: []int64{lo, median, hi}, MedianNS: median, MeanNS: median + median/50, LoNS: &lo, HiNS: &hi,
-		RatioToFull: round(float64(median) / fullNS), FullStepNS: []int64{int64(fullNS), int64(fullNS), int64(fullNS)}, CompressNS: 50 * median, Threads: 2, Kernel: "avx2",
+		StepNS: []int64{lo, median, hi}, MedianNS: median, MeanNS: new(median + median/50), LoNS: &lo, HiNS: &hi,
+		RatioToFull: round(float64(median) / fullNS), FullStepNS: []int64{int64(fullNS), int64(fullNS), int64(fullNS)}, CompressNS: new(50 * median), Threads: 2, Kernel: "avx2",
 	}
 	if m.family == "baseline" {
 		r.Latency.RatioToFull = 1
@@ -153,4 +153,42 @@ func goldenRecords() []record.Record {
 // pick returns the records of one pipeline.
 func pick(records []record.Record, pipeline string) []record.Record {
 	return slices.DeleteFunc(slices.Clone(records), func(r record.Record) bool { return r.Pipeline != pipeline })
+}
+
+// crowdRecords are those of many pipelines in six families, more than a panel holds, on two traces, at the lengths
+// from 128 on that double.
+func crowdRecords(pipelines, lengths int) []record.Record {
+	families := []struct {
+		name  string
+		share float64 // of the pipelines
+		least float64 // share of the cache
+	}{{"sharing", 0.08, 0.3}, {"latent", 0.06, 0.2}, {"eviction", 0.44, 0.2}, {"merging", 0.04, 0.5}, {"quantisation", 0.3, 0.22}, {"selection", 0.08, 0.9}}
+	methods := []synthMethod{
+		{"full", "baseline", keepsAll, func(float64) float64 { return 2e-6 }},
+		{"oracle", "bound", keepsBudget, func(b float64) float64 { return 0.02 / b }},
+		{"random", "bound", keepsBudget, func(b float64) float64 { return 0.2 / math.Sqrt(b) }},
+	}
+	for _, f := range families {
+		for i := range int(math.Ceil(f.share * float64(pipelines))) {
+			name := f.name + strconv.Itoa(i)
+			share := min(1, f.least*noise(0.4, name)+0.02*float64(i))
+			methods = append(methods, synthMethod{name, f.name, func(subject, float64) float64 { return share }, func(float64) float64 {
+				return 0.03 * noise(0.95, name, "error") / (share * share)
+			}})
+		}
+	}
+	methods = methods[:min(len(methods), pipelines+3)]
+	var records []record.Record
+	for _, s := range subjects[:2] {
+		for i := range lengths {
+			for _, m := range methods {
+				params, budget := "", 1.0
+				if m.share(s, 0.25) == 0.25 {
+					params, budget = ":budget=25%", 0.25
+				}
+				records = append(records, synthRecord(s, 128<<i, m, params, budget))
+			}
+		}
+	}
+	return records
 }

@@ -126,11 +126,12 @@ func decadeMarks(low int) plot.ConstantTicks {
 
 // tickText drops the zeros that a rounded number ends with: 20.0 µs becomes 20 µs.
 func tickText(text string) string {
-	number, unit, _ := strings.Cut(text, " ")
+	end := strings.LastIndexAny(text, "0123456789") + 1
+	number, unit := text[:end], text[end:]
 	if strings.Contains(number, ".") {
 		number = strings.TrimRight(strings.TrimRight(number, "0"), ".")
 	}
-	return number + " " + unit
+	return number + unit
 }
 
 // logRange is the range of a logarithmic axis around positive values: at least a factor of 4, and a

@@ -113,7 +113,7 @@ func (a *accumulator) stats() (*record.ErrorStats, error) {
 	if a.bad != nil {
 		return nil, a.bad
 	}
-	s := &record.ErrorStats{MaxAbs: a.maxAbs, RelL2Layers: []float64{}, RelL2Quarters: []float64{}}
+	s := &record.ErrorStats{MaxAbs: &a.maxAbs, RelL2Layers: []float64{}, RelL2Quarters: []float64{}}
 	quarters := make([][]float64, 4)
 	for _, l := range a.layers {
 		s.RelL2Layers = append(s.RelL2Layers, ratio(floats.Sum(l.diff[:]), floats.Sum(l.norm[:])))
@@ -124,19 +124,20 @@ func (a *accumulator) stats() (*record.ErrorStats, error) {
 		}
 	}
 	s.RelL2 = stat.Mean(s.RelL2Layers, nil)
-	s.RelL2WorstLayer = floats.Max(s.RelL2Layers)
+	s.RelL2WorstLayer = new(floats.Max(s.RelL2Layers))
 	for _, q := range quarters {
 		if len(q) > 0 {
 			s.RelL2Quarters = append(s.RelL2Quarters, stat.Mean(q, nil))
 		}
 	}
-	s.Cosine = 1
+	infinite := math.IsInf(s.RelL2, 0)
 	if rows := len(a.byRow); rows > 0 {
 		slices.Sort(a.byRow)
-		s.RelL2P95 = stat.Quantile(0.95, stat.Empirical, a.byRow, nil)
-		s.Cosine = a.cosine / float64(rows)
+		p95 := stat.Quantile(0.95, stat.Empirical, a.byRow, nil)
+		s.RelL2P95, s.Cosine = &p95, new(a.cosine/float64(rows))
+		infinite = infinite || math.IsInf(p95, 0)
 	}
-	if math.IsInf(s.RelL2P95, 0) || math.IsInf(s.RelL2, 0) {
+	if infinite {
 		return nil, fmt.Errorf("the reference attention output of a layer is zero where the method's is not: no relative error")
 	}
 	if a.cell.Pipeline.Partial && a.mass.rows > 0 {

@@ -62,7 +62,7 @@ func TestBudgetOfEverythingEqualsFull(t *testing.T) {
 		if r.Status != record.OK {
 			t.Fatalf("%s at %d: %s", r.Pipeline, r.SeqLen, r.Reason)
 		}
-		if !slices.Equal(r.Error.RelL2Layers, full.Error.RelL2Layers) || r.Error.MaxAbs != full.Error.MaxAbs {
+		if !slices.Equal(r.Error.RelL2Layers, full.Error.RelL2Layers) || *r.Error.MaxAbs != *full.Error.MaxAbs {
 			t.Errorf("%s at %d: errors %v, full has %v", r.Pipeline, r.SeqLen, r.Error.RelL2Layers, full.Error.RelL2Layers)
 		}
 		if m := r.Error.Mass; m != nil && math.Abs(*m-1) > 1e-9 {
@@ -356,8 +356,8 @@ func TestFullIsTheFloor(t *testing.T) {
 	for _, name := range []string{"smollm2", "bytelm", "stories260k", "synth"} {
 		tr := openTrace(t, name)
 		for _, r := range runCells(t, Options{Traces: headers(tr), Pipelines: parse(t, "full", "mha"), Lengths: []int{256}}) {
-			if !(r.Error.RelL2 < 2e-3) || r.Error.Cosine < 0.999 {
-				t.Errorf("%s %s: rel_l2 %g, cosine %g", name, r.Pipeline, r.Error.RelL2, r.Error.Cosine)
+			if !(r.Error.RelL2 < 2e-3) || *r.Error.Cosine < 0.999 {
+				t.Errorf("%s %s: rel_l2 %g, cosine %g", name, r.Pipeline, r.Error.RelL2, *r.Error.Cosine)
 			}
 		}
 	}

@@ -251,14 +251,14 @@ func (m median) reach() float64 { return max(m.of-m.lo, m.hi-m.of) / m.of }
 // latency sums the samples up. compress is the time that the prompt took once, traffic and flops are the bytes and
 // operations of a step, all layers together.
 func (t *timing) latency(compress time.Duration, traffic, flops int64) *record.Latency {
-	l := &record.Latency{CompressNS: compress.Nanoseconds(), Threads: t.pool.Threads(), Kernel: kernel.Name, Cold: t.testbed.Flushing.Cold}
+	l := &record.Latency{CompressNS: new(compress.Nanoseconds()), Threads: t.pool.Threads(), Kernel: kernel.Name, Cold: t.testbed.Flushing.Cold}
 	var ns []float64
 	for i, d := range t.ours {
 		ns = append(ns, float64(d.Nanoseconds()))
 		l.StepNS, l.FullStepNS = append(l.StepNS, d.Nanoseconds()), append(l.FullStepNS, t.full[i].Nanoseconds())
 	}
 	step, ratio := summary(ns), summary(t.ratios())
-	l.MedianNS, l.MeanNS, l.RatioToFull = int64(step.of), int64(stat.Mean(ns, nil)), ratio.of
+	l.MedianNS, l.MeanNS, l.RatioToFull = int64(step.of), new(int64(stat.Mean(ns, nil))), ratio.of
 	if len(ns) >= leastSamples {
 		lo, hi := int64(step.lo), int64(step.hi)
 		l.LoNS, l.HiNS, l.RatioLo, l.RatioHi = &lo, &hi, &ratio.lo, &ratio.hi

@@ -74,7 +74,7 @@ func TestLatencyFigures(t *testing.T) {
 		ours:    []time.Duration{1 * ms, 2 * ms, 3 * ms, 4 * ms, 5 * ms, 9 * ms}, full: []time.Duration{2 * ms, 4 * ms, 4 * ms, 8 * ms, 10 * ms, 9 * ms},
 	}
 	l := tm.latency(7*ms, 1, 0) // ratios 0.5 0.5 0.75 0.5 0.5 1
-	if l.MedianNS != 3.5e6 || l.MeanNS != 4e6 || *l.LoNS != 1e6 || *l.HiNS != 9e6 || l.CompressNS != 7e6 || !l.Cold || *l.Bound != "memory" ||
+	if l.MedianNS != 3.5e6 || *l.MeanNS != 4e6 || *l.LoNS != 1e6 || *l.HiNS != 9e6 || *l.CompressNS != 7e6 || !l.Cold || *l.Bound != "memory" ||
 		l.RatioToFull != 0.5 || *l.RatioLo != 0.5 || *l.RatioHi != 1 || !l.Noisy ||
 		!slices.Equal(l.StepNS, []int64{1e6, 2e6, 3e6, 4e6, 5e6, 9e6}) || !slices.Equal(l.FullStepNS, []int64{2e6, 4e6, 4e6, 8e6, 10e6, 9e6}) {
 		t.Errorf("%+v", l)

@@ -27,7 +27,8 @@ const (
 // outputs are all files that a run may leave in its folder; a new run replaces them.
 var outputs = []string{
 	RecordsFile, ManifestFile, "summary.md", "summary.csv",
-	"bytes.png", "latency.png", "error.png", "tradeoff.png", "index.html",
+	"bytes.png", "latency.png", "error.png", "tradeoff.png",
+	"bytes.svg", "latency.svg", "error.svg", "tradeoff.svg", "index.html",
 }
 
 // Folder is the output folder of one run, which nobody else may write to until it is closed.

@@ -93,6 +93,7 @@ func parseRecord(line []byte) (Record, error) {
 	// The schema comes first: a record of another one may have other fields and types.
 	var head struct {
 		Schema *int `json:"schema"`
+		required
 	}
 	if err := json.Unmarshal(line, &head); err == nil && head.Schema != nil && *head.Schema != Schema {
 		return r, fmt.Errorf("schema: %d, want %d", *head.Schema, Schema)
@@ -105,7 +106,38 @@ func parseRecord(line []byte) (Record, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return r, errors.New("more than one JSON value, want one record a line")
 	}
+	if err := head.check(); err != nil {
+		return r, err
+	}
 	return r, check(r)
+}
+
+// required are the figures without which an error or a latency says nothing. All others are null where they are absent.
+type required struct {
+	Error *struct {
+		RelL2 *float64 `json:"rel_l2"`
+	} `json:"error"`
+	Latency *struct {
+		MedianNS *int64   `json:"median_ns"`
+		Ratio    *float64 `json:"ratio_to_full"`
+		Threads  *int     `json:"threads"`
+	} `json:"latency"`
+}
+
+// check says which of them is absent.
+func (r required) check() error {
+	const want = "absent, want a number, or %s null"
+	switch e, l := r.Error, r.Latency; {
+	case e != nil && e.RelL2 == nil:
+		return fmt.Errorf("error.rel_l2: "+want, "error")
+	case l != nil && l.MedianNS == nil:
+		return fmt.Errorf("latency.median_ns: "+want, "latency")
+	case l != nil && l.Ratio == nil:
+		return fmt.Errorf("latency.ratio_to_full: "+want, "latency")
+	case l != nil && l.Threads == nil:
+		return fmt.Errorf("latency.threads: "+want, "latency")
+	}
+	return nil
 }
 
 // jsonError words an error of the decoder.

@@ -35,10 +35,10 @@ func sample() []Record {
 			Schema: Schema, Status: OK, Trace: "smollm2", TraceSHA256: strings.Repeat("ab", 32), Model: "m", Pipeline: "full", Family: "baseline",
 			SeqLen: length, Decode: 16, Windows: 1, Layers: []int{0, 3}, NumLayers: 30, QHeads: new(9), KVHeads: new(3), HeadDim: new(64), Seed: 1,
 			CacheBytes: &n, CacheBytesFull: &n, PeakBytes: &peak, Warnings: []Warning{}, Version: "v0.0.0-test",
-			Error: &ErrorStats{RelL2: 0.25, Cosine: 0.5, RelL2Layers: []float64{0.1, 0.4}, RelL2Quarters: []float64{}},
+			Error: &ErrorStats{RelL2: 0.25, Cosine: new(0.5), RelL2Layers: []float64{0.1, 0.4}, RelL2Quarters: []float64{}},
 			Latency: &Latency{
-				StepNS: []int64{20000, 21000, 22000}, FullStepNS: []int64{21000, 21000, 21000}, MedianNS: median, MeanNS: median, LoNS: &lo, HiNS: &hi,
-				RatioToFull: 1, RatioLo: &ratioLo, RatioHi: &ratioHi, CompressNS: 1, Threads: 2, Kernel: "avx2",
+				StepNS: []int64{20000, 21000, 22000}, FullStepNS: []int64{21000, 21000, 21000}, MedianNS: median, MeanNS: &median, LoNS: &lo, HiNS: &hi,
+				RatioToFull: 1, RatioLo: &ratioLo, RatioHi: &ratioHi, CompressNS: new(int64(1)), Threads: 2, Kernel: "avx2",
 			},
 		})
 	}
@@ -199,5 +199,43 @@ func TestReadLineLimit(t *testing.T) {
 	b := bufio.NewReader(endless{})
 	if _, _, err := readLine(b, 100_000); err == nil || err.Error() != "longer than 100000 bytes" {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestAbsentIsNotZero takes each measured figure out of a record in turn: it is null then, or the record is refused.
+func TestAbsentIsNotZero(t *testing.T) {
+	whole := sample()[0]
+	whole.Error.RelL2P95, whole.Error.RelL2WorstLayer, whole.Error.MaxAbs = new(0.5), new(0.4), new(1.0)
+	line := jsonl(t, []Record{whole})
+	for _, f := range Figures {
+		if f.Kind == Label || f.Value(whole) == nil {
+			continue
+		}
+		for _, null := range []bool{false, true} {
+			var fields map[string]any
+			if err := json.Unmarshal(line, &fields); err != nil {
+				t.Fatal(err)
+			}
+			in, name := fields, f.Name
+			if part, of, ok := strings.Cut(name, "."); ok {
+				in, name = fields[part].(map[string]any), of
+			}
+			if delete(in, name); null {
+				in[name] = nil
+			}
+			without, err := json.Marshal(fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := Read(bytes.NewReader(append(without, '\n')))
+			switch {
+			case err != nil && !strings.Contains(err.Error(), f.Name+": absent, want a number"):
+				t.Errorf("%s: %v", f.Name, err)
+			case err == nil && f.Value(got[0]) != nil:
+				t.Errorf("%s is absent and reads as %v", f.Name, *f.Value(got[0]))
+			case err == nil && f.Text(got[0]) != "":
+				t.Errorf("%s is absent and is written as %q", f.Name, f.Text(got[0]))
+			}
+		}
 	}
 }

@@ -4,7 +4,8 @@ package record
 const Schema = 1
 
 // Record is the result of one cell. It is the line of records.jsonl, and its field names are a contract:
-// what was not measured is null, and only Latency and Version differ from run to run on one machine.
+// what was not measured is null, and only Latency and Version differ from run to run on one machine. A record from elsewhere
+// may lack fields; an error has rel_l2 at least, and a latency its samples' median, ratio and threads (see required).
 type Record struct {
 	Schema int    `json:"schema"`
 	Status Status `json:"status"`
@@ -82,12 +83,12 @@ type ErrorStats struct {
 	RelL2Lo         *float64  `json:"rel_l2_lo"`
 	RelL2Hi         *float64  `json:"rel_l2_hi"`
 	RelL2Windows    []float64 `json:"rel_l2_windows,omitempty"` // of each window, the longest first; none where there is one
-	RelL2P95        float64   `json:"rel_l2_p95"`               // 95th percentile over rows
-	RelL2WorstLayer float64   `json:"rel_l2_worst_layer"`
+	RelL2P95        *float64  `json:"rel_l2_p95"`               // 95th percentile over rows
+	RelL2WorstLayer *float64  `json:"rel_l2_worst_layer"`
 	RelL2Layers     []float64 `json:"rel_l2_layers"`
 	RelL2Quarters   []float64 `json:"rel_l2_quarters"` // by quarter of the decode steps
-	Cosine          float64   `json:"cosine"`          // mean over rows
-	MaxAbs          float64   `json:"max_abs"`
+	Cosine          *float64  `json:"cosine"`          // mean over rows
+	MaxAbs          *float64  `json:"max_abs"`
 	Mass            *float64  `json:"mass"`      // share of the exact softmax mass that was attended
 	LateMass        *float64  `json:"late_mass"` // lost mass on keys that recent prompt queries ignored
 	Recall          *float64  `json:"recall"`    // share of needles in the cache when asked for
@@ -98,7 +99,7 @@ type Latency struct {
 	StepNS     []int64 `json:"step_ns"`      // samples
 	FullStepNS []int64 `json:"full_step_ns"` // those of full, each taken beside the sample of the same index
 	MedianNS   int64   `json:"median_ns"`
-	MeanNS     int64   `json:"mean_ns"`
+	MeanNS     *int64  `json:"mean_ns"`
 	LoNS       *int64  `json:"lo_ns"` // 95 % interval of the median; null below 6 samples
 	HiNS       *int64  `json:"hi_ns"`
 	// RatioToFull is the median ratio of a sample to full's beside it, between the ends of its 95 % interval; these are
@@ -107,7 +108,7 @@ type Latency struct {
 	RatioLo     *float64 `json:"ratio_lo"`
 	RatioHi     *float64 `json:"ratio_hi"`
 	Noisy       bool     `json:"noisy"`       // the interval reaches more than 20 % from the ratio
-	CompressNS  int64    `json:"compress_ns"` // reducing the prompt's cache, once
+	CompressNS  *int64   `json:"compress_ns"` // reducing the prompt's cache, once
 	Cold        bool     `json:"cold"`        // each layer of a step found its cache in memory, not in a cache of the processor
 	Bound       *string  `json:"bound"`       // memory, compute or overhead; null until it is measured
 	Threads     int      `json:"threads"`

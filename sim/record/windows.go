@@ -49,7 +49,7 @@ func MeanOverWindows(all []*ErrorStats) *ErrorStats {
 	for _, e := range all {
 		m.RelL2Windows = append(m.RelL2Windows, e.RelL2)
 	}
-	m.RelL2WorstLayer = floats.Max(m.RelL2Layers)
+	m.RelL2WorstLayer = new(floats.Max(m.RelL2Layers))
 	mid, half := Interval(m.RelL2Windows)
 	lo, hi := max(0, mid-half), mid+half
 	m.RelL2, m.RelL2Lo, m.RelL2Hi = mid, &lo, &hi
