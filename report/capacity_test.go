@@ -106,7 +106,7 @@ func TestCapacityFigure(t *testing.T) {
 			}
 		}
 	}
-	if png, err := f.png(); err != nil || len(png) < 1000 {
+	if png, err := f.draw("png"); err != nil || len(png) < 1000 {
 		t.Errorf("%d bytes, %v", len(png), err)
 	}
 	if _, err := capacityFigure(capacities(false)[1:2]); err == nil {

@@ -11,6 +11,7 @@ import (
 	"kvgauge/sim/engine"
 	"kvgauge/sim/method"
 	"kvgauge/sim/record"
+	"kvgauge/sim/trace"
 )
 
 // Ideal is the name of the engine that wastes nothing: rings of min(window or chunk, tokens) rows, latents once for all
@@ -44,7 +45,17 @@ type planner struct {
 	engine engine.Engine // zero of Ideal
 	state  int           // bytes of an element of the model's own type in states
 	shares map[string]share
-	left   int64 // bytes of memory beside the weights
+	left   int64 // bytes of memory beside the weights, for each sequence
+
+	full    *method.Pipeline
+	shapes  *trace.Header               // of one token
+	formats map[*method.Pipeline]format // that were asked for already
+}
+
+// format is the bytes of a token's keys and of its values in each layer, or why it does not apply.
+type format struct {
+	keys, values map[int]int64
+	err          error
 }
 
 // Capacities are the lines of a plan: for each length each pipeline, as given.
@@ -57,6 +68,7 @@ func Capacities(o CapacityOptions) ([]record.Capacity, error) {
 	if p.Model, err = engine.Shard(o.Model, o.Ranks); err != nil {
 		return nil, inOption("tp", o.Ranks, "%w", err)
 	}
+	p.full, p.shapes, p.formats = fullPipeline(), shapes(p.Model, p.Name, 1), map[*method.Pipeline]format{}
 	if o.Engine != Ideal {
 		e, ok := engine.Lookup(o.Engine)
 		if !ok {
@@ -71,10 +83,26 @@ func Capacities(o CapacityOptions) ([]record.Capacity, error) {
 				"the weights of a rank take %.1f GiB: want more memory, more ranks ("+record.Opt+"tp), or their real size ("+record.Opt+"weights)", gib(p.weights()))
 		}
 	}
-	var lines []record.Capacity
-	for _, n := range o.Lengths {
-		for _, pipeline := range o.Pipelines {
-			lines = append(lines, p.line(pipeline, n))
+	if o.Batch > 1 {
+		p.left /= int64(o.Batch)
+	}
+	lines := make([]record.Capacity, 0, len(o.Lengths)*len(o.Pipelines))
+	full := make([]*int64, len(o.Lengths))
+	for i, n := range o.Lengths {
+		if bytes, _, err := p.bytes(nil, n); err == nil {
+			full[i] = &bytes
+		}
+	}
+	ofAll := make([]record.Capacity, len(o.Pipelines))
+	for k, pipeline := range o.Pipelines {
+		ofAll[k] = p.atAnyLength(pipeline)
+	}
+	for i, n := range o.Lengths {
+		for k, pipeline := range o.Pipelines {
+			c := ofAll[k]
+			c.FullBytes = full[i]
+			p.at(n, pipeline, &c)
+			lines = append(lines, c)
 		}
 	}
 	if !slices.ContainsFunc(lines, func(c record.Capacity) bool { return c.CacheBytes != nil }) {
@@ -89,106 +117,101 @@ func gib(n int64) float64 { return float64(n) / (1 << 30) }
 // weights are those of a rank.
 func (p *planner) weights() int64 { return (p.Weights + int64(p.Ranks) - 1) / int64(p.Ranks) }
 
-// line is what one pipeline takes at one length.
-func (p *planner) line(pipeline *method.Pipeline, tokens int) record.Capacity {
+// atAnyLength is what the lines of a pipeline have in common.
+func (p *planner) atAnyLength(pipeline *method.Pipeline) record.Capacity {
 	c := record.Capacity{
-		Model: p.Name, Engine: p.Engine, Pipeline: pipeline.Name, Family: pipeline.Family, SeqLen: tokens, Batch: p.Batch,
+		Model: p.Name, Engine: p.Engine, Pipeline: pipeline.Name, Family: pipeline.Family, Batch: p.Batch,
 		DType: p.DType.Name, Ranks: p.Ranks, EngineVersion: p.engine.Version, Source: p.engine.Source, Note: p.Note,
 	}
 	switch {
 	case p.Engine == Ideal:
 		c.Source = idealSource
 	case p.engine.Note != nil:
-		c.Note = joined(c.Note, p.engine.Note(p.request(1)))
+		c.Note = joined(c.Note, p.engine.Note(p.request()))
 	}
+	bytes := func(tokens int) (int64, error) {
+		n, _, err := p.bytes(pipeline, tokens)
+		return n, err
+	}
+	c.GrowingBytesPerToken, c.ConstantBytes = growth(bytes)
 	if p.Memory > 0 {
 		memory, weights := p.Memory, p.weights()
 		c.MemoryBytes, c.WeightBytes = &memory, &weights
-	}
-	if full, err := p.bytes(nil, tokens, 1); err == nil {
-		c.FullBytes = &full
-	}
-	bytes := p.bytesOf(pipeline, &c)
-	one, err := bytes(tokens, 1)
-	if err != nil {
-		c.Reason = err.Error()
-		return c
-	}
-	all, err := bytes(tokens, p.Batch)
-	if err != nil {
-		c.Reason = err.Error()
-		return c
-	}
-	c.CacheBytes, c.BatchBytes = &one, &all
-	c.GrowingBytesPerToken, c.ConstantBytes = growth(bytes)
-	if p.Memory > 0 {
-		c.MaxBatch = largest(mostBatch, p.left, func(n int) (int64, error) { return bytes(tokens, n) })
-		c.MaxContext = largest(mostTokens, p.left, func(n int) (int64, error) { return bytes(n, p.Batch) })
+		c.MaxContext = largest(mostTokens, p.left, bytes)
 	}
 	return c
+}
+
+// at adds what the cache takes after so many tokens, or why that is not known.
+func (p *planner) at(tokens int, pipeline *method.Pipeline, c *record.Capacity) {
+	c.SeqLen = tokens
+	one, note, err := p.bytes(pipeline, tokens)
+	if err == nil && one > math.MaxInt64/int64(p.Batch) {
+		err = errors.New("more than 8 EiB")
+	}
+	if err != nil {
+		c.Reason = err.Error()
+		c.GrowingBytesPerToken, c.ConstantBytes, c.MaxContext = nil, nil, nil
+		return
+	}
+	all := int64(p.Batch) * one
+	c.CacheBytes, c.BatchBytes, c.Note = &one, &all, joined(c.Note, note)
+	if p.Memory > 0 && one > 0 {
+		most := (p.Memory - p.weights()) / one
+		c.MaxBatch = &most
+	}
 }
 
 // joined puts two notes together; either may be empty.
 func joined(a, b string) string { return strings.Trim(a+"; "+b, "; ") }
 
-// bytesFunc is what a cache takes after prompts of so many tokens of so many sequences.
-type bytesFunc func(tokens, batch int) (int64, error)
-
-// bytesOf is that of a pipeline: by its parameters, or else by the share of the full cache that records have measured.
-func (p *planner) bytesOf(pipeline *method.Pipeline, c *record.Capacity) bytesFunc {
-	_, err := p.bytes(pipeline, c.SeqLen, 1)
-	if !errors.Is(err, method.ErrContent) || p.Engine != Ideal {
-		return func(tokens, batch int) (int64, error) { return p.bytes(pipeline, tokens, batch) }
+// bytes is what the engine holds of a pipeline for one sequence, nil for the full cache: by the pipeline's parameters, or
+// else by the share of the full cache that records have measured, which the note then says.
+func (p *planner) bytes(pipeline *method.Pipeline, tokens int) (n int64, note string, err error) {
+	if p.Engine != Ideal {
+		n, err = p.reserved(pipeline, tokens)
+		return n, "", err
+	}
+	n, err = p.ideal(pipeline, tokens)
+	if !errors.Is(err, method.ErrContent) {
+		return n, "", err
 	}
 	s, ok := p.shares[pipeline.Name]
 	if !ok {
-		return func(int, int) (int64, error) {
-			return 0, fmt.Errorf("%w: --records takes the share of a run that measured it", err)
-		}
+		return 0, "", fmt.Errorf("%w: --records takes the share of a run that measured it", err)
 	}
-	c.Note = joined(c.Note, s.note())
-	return func(tokens, batch int) (int64, error) {
-		full, err := p.bytes(nil, tokens, batch)
-		return int64(math.Round(s.of * float64(full))), err
-	}
+	n, err = p.ideal(nil, tokens)
+	return int64(math.Round(s.of * float64(n))), s.note(), err
 }
 
-// bytes is what the engine holds of a pipeline, nil for the full cache.
-func (p *planner) bytes(pipeline *method.Pipeline, tokens, batch int) (int64, error) {
-	if p.Engine == Ideal {
-		n, err := p.ideal(pipeline, tokens)
-		if err == nil && n > math.MaxInt64/int64(batch) {
-			err = errTooLarge
-		}
-		return int64(batch) * n, err
-	}
-	r := p.request(batch)
+// reserved is what an engine holds.
+func (p *planner) reserved(pipeline *method.Pipeline, tokens int) (int64, error) {
+	r := p.request()
 	if pipeline != nil && !pipeline.Baseline() {
 		if !pipeline.CodeOf(p.engine.Repository) {
 			return 0, fmt.Errorf("%s %s has no such cache: the engine %s has its bytes", p.engine.Name, p.engine.Version, Ideal)
 		}
-		var err error
-		if r.Rows, err = p.rows(pipeline); err != nil {
-			return 0, err
+		f := p.format(pipeline)
+		if f.err != nil {
+			return 0, f.err
 		}
+		r.Rows = func(layer int) (int64, int64) { return f.keys[layer], f.values[layer] }
 	}
 	return p.engine.Bytes(r, tokens)
 }
 
 // request is what an engine is to hold of the full cache.
-func (p *planner) request(batch int) engine.Request {
-	return engine.Request{Model: p.Model, Batch: batch, Elem: p.DType.Bytes, State: p.state, FullWindows: p.FullWindows, InFlight: p.InFlight}
+func (p *planner) request() engine.Request {
+	return engine.Request{Model: p.Model, Elem: p.DType.Bytes, State: p.state, FullWindows: p.FullWindows, InFlight: p.InFlight}
 }
-
-// errTooLarge refuses what no number of bytes says.
-var errTooLarge = errors.New("more than 8 EiB")
 
 // ideal is what the stores of one sequence hold.
 func (p *planner) ideal(pipeline *method.Pipeline, tokens int) (int64, error) {
 	if pipeline == nil {
-		pipeline = fullPipeline()
+		pipeline = p.full
 	}
-	h := shapes(p.Model, p.Name, tokens)
+	h := *p.shapes
+	h.Tokens, h.Queries = tokens, tokens
 	rest := besides(p.Model, tokens, p.state, p.DType.Bytes)
 	if len(h.Layers) == 0 {
 		if !pipeline.Baseline() {
@@ -196,7 +219,7 @@ func (p *planner) ideal(pipeline *method.Pipeline, tokens int) (int64, error) {
 		}
 		return rest, nil
 	}
-	n, err := Cell{Trace: h, Pipeline: pipeline, SeqLen: tokens, Layers: h.Layers}.size(p.DType.Layout)
+	n, err := Cell{Trace: &h, Pipeline: pipeline, SeqLen: tokens, Layers: h.Layers}.size(p.DType.Layout)
 	return n + rest, err
 }
 
@@ -209,19 +232,26 @@ func fullPipeline() *method.Pipeline {
 	return ps[0]
 }
 
-// rows are the bytes of a token's keys and values in the format that a pipeline stores them in.
-func (p *planner) rows(pipeline *method.Pipeline) (func(layer int) (int64, int64), error) {
-	h := shapes(p.Model, p.Name, 1)
-	keys, values := map[int]int64{}, map[int]int64{}
-	c := Cell{Trace: h, Pipeline: pipeline, SeqLen: 1, Layers: h.Layers}
-	for _, layer := range h.Layers {
+// format is that of a pipeline.
+func (p *planner) format(pipeline *method.Pipeline) format {
+	if f, ok := p.formats[pipeline]; ok {
+		return f
+	}
+	f := format{keys: map[int]int64{}, values: map[int]int64{}}
+	c := Cell{Trace: p.shapes, Pipeline: pipeline, SeqLen: 1, Layers: p.shapes.Layers}
+	for _, layer := range p.shapes.Layers {
+		if c.Trace.At(layer).Borrows {
+			continue
+		}
 		s, err := pipeline.Size(c.forMethod(0, nil, layer), []int{layer}, p.DType.Layout)
 		if err != nil {
-			return nil, err
+			f.err = err
+			break
 		}
-		keys[layer], values[layer] = s.Row()
+		f.keys[layer], f.values[layer] = s.Row()
 	}
-	return func(layer int) (int64, int64) { return keys[layer], values[layer] }, nil
+	p.formats[pipeline] = f
+	return f
 }
 
 // growthLength is beyond every window, and a multiple of every block, chunk and group that a power of two divides.
@@ -229,11 +259,11 @@ const growthLength = 1 << 22
 
 // growth is what each further token of a long prompt adds, and what does not grow: nil where bytes are no straight line
 // there.
-func growth(bytes bytesFunc) (perToken *float64, constant *int64) {
+func growth(bytes func(tokens int) (int64, error)) (perToken *float64, constant *int64) {
 	var at [3]int64
 	for i := range at {
 		var err error
-		if at[i], err = bytes(growthLength<<i, 1); err != nil {
+		if at[i], err = bytes(growthLength << i); err != nil {
 			return nil, nil
 		}
 	}

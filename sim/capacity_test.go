@@ -36,9 +36,10 @@ func TestIdealHoldsWhatTensorsSay(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.Name, err)
 		}
-		p := planner{CapacityOptions: CapacityOptions{Model: m, Name: c.Name, DType: dtype(t, "f32"), Engine: Ideal, Batch: 1, Ranks: 1}, state: 4}
+		o := CapacityOptions{Model: m, Name: c.Name, DType: dtype(t, "f32"), Engine: Ideal, Batch: 1, Ranks: 1}
+		p := planner{CapacityOptions: o, state: 4, full: fullPipeline(), shapes: shapes(m, c.Name, 1)}
 		for _, n := range []int{8, 40, 100, 300} {
-			got, err := p.bytes(nil, n, 1)
+			got, err := p.ideal(nil, n)
 			if want := held(m, n); err != nil || got != want {
 				t.Errorf("%s at %d: %d bytes, %v, want %d", c.Name, n, got, err, want)
 			}
@@ -70,7 +71,7 @@ func held(m arch.Model, n int) (bytes int64) {
 	return bytes
 }
 
-func dtype(t *testing.T, name string) method.DType {
+func dtype(t testing.TB, name string) method.DType {
 	t.Helper()
 	i := slices.IndexFunc(method.DTypes(), func(d method.DType) bool { return d.Name == name })
 	if i < 0 {
@@ -161,7 +162,7 @@ func TestPlansLeaveWindowsAlone(t *testing.T) {
 
 // TestWhatFits: the longest context fits and the next does not, and so many sequences and not one more.
 func TestWhatFits(t *testing.T) {
-	const memory, weights = 80 << 30, 16 << 30
+	const memory, weights = int64(80) << 30, int64(16) << 30
 	for _, e := range []string{Ideal, "vllm", "llama.cpp", "transformers"} {
 		change := func(o *CapacityOptions) {
 			o.Memory, o.Weights, o.Engine, o.Lengths, o.InFlight = memory, weights, e, []int{8192}, 8192
@@ -217,6 +218,24 @@ func TestEnginesRefuseWhatTheyLack(t *testing.T) {
 		c := plan(t, "llama-3-8b", func(o *CapacityOptions) { o.Engine = tt.engine }, "full", tt.spec)[1]
 		if (c.CacheBytes == nil) != (tt.want != "") || !strings.Contains(c.Reason, tt.want) {
 			t.Errorf("%s, %s: %v bytes, reason %q, want %q", tt.engine, tt.spec, c.CacheBytes, c.Reason, tt.want)
+		}
+	}
+}
+
+// TestVLLMServes formats by the bytes of a token, head and layer that vLLM 0.33.0's own specs have: customize_spec of its
+// backends, and slot_size_aligned of its TurboQuantConfig, of 128 channels.
+func TestVLLMServes(t *testing.T) {
+	want := map[string]int64{
+		"full": 512, "fp8": 256, "int8pth": 264, "fp8pth": 264, "int4pth": 136, "nvfp4": 144,
+		"turboquant:boundary=0,preset=k8v4": 196, "turboquant:boundary=0": 134, "turboquant:boundary=0,preset=k3v4_nc": 118, "turboquant:boundary=0,preset=3bit_nc": 102,
+	}
+	var specs []string
+	for spec := range want {
+		specs = append(specs, spec)
+	}
+	for _, c := range plan(t, "llama-3-8b", func(o *CapacityOptions) { o.Engine, o.Lengths = "vllm", []int{1} }, specs...) {
+		if c.CacheBytes == nil || *c.CacheBytes != 16*32*8*want[c.Pipeline] {
+			t.Errorf("%s: %v bytes a block, want %d (%s)", c.Pipeline, c.CacheBytes, 16*32*8*want[c.Pipeline], c.Reason)
 		}
 	}
 }

@@ -267,18 +267,30 @@ func (c Cell) kinds() (groups [][]int) {
 
 // forMethod is what a method may know of the cell and of a layer, or of those that share its store.
 func (c Cell) forMethod(seed uint64, pool *kernel.Pool, layer int) method.Cell {
-	a := c.Trace.At(layer)
+	return c.ofLayer(c.ofAll(seed, pool), layer, c.apart(layer))
+}
+
+// ofAll is what a method may know of the cell whatever the layer.
+func (c Cell) ofAll(seed uint64, pool *kernel.Pool) method.Cell {
 	var repeatEnd int
 	if r := c.Trace.Repeat; r.First > 0 {
 		repeatEnd = r.Last + 1
 	}
+	owners := c.owners()
 	return method.Cell{
 		Repeat: c.Trace.Repeat.First, RepeatEnd: repeatEnd,
-		Layers: c.owners(), Left: c.windowed(c.owners()), NumLayers: c.Trace.NumLayers, Stateful: c.keyless(), Ring: a.Ring(), Apart: c.apart(layer),
-		QHeads: a.QHeads, HeadDim: a.QKDim, RopeDims: 2 * len(a.Rope.InvFreq), Heads: a.KVHeads, Dim: a.KeyDim(), VDim: a.ValueDim(), Latent: a.Latent(),
+		Layers: owners, Left: c.windowed(owners), NumLayers: c.Trace.NumLayers, Stateful: c.keyless(),
 		SeqLen: c.SeqLen, Decode: c.Decode, FirstQuery: c.Trace.FirstQuery(), HasRope: c.Trace.HasRope(),
 		Seed: seed, Pool: pool,
 	}
+}
+
+// ofLayer adds what it may know of a layer, which is apart where it would share a store with layers that it is too unlike.
+func (c Cell) ofLayer(known method.Cell, layer int, apart bool) method.Cell {
+	a := c.Trace.At(layer)
+	known.Ring, known.Apart, known.QHeads, known.HeadDim = a.Ring(), apart, a.QHeads, a.QKDim
+	known.RopeDims, known.Heads, known.Dim, known.VDim, known.Latent = 2*len(a.Rope.InvFreq), a.KVHeads, a.KeyDim(), a.ValueDim(), a.Latent()
+	return known
 }
 
 // windows is how many prefixes a cell averages, of those asked for: they end at seq_len, seq_len - decode, ...

@@ -207,7 +207,7 @@ func openTrace(t *testing.T, name string) *trace.Trace {
 	return tr
 }
 
-func parse(t *testing.T, specs ...string) []*method.Pipeline {
+func parse(t testing.TB, specs ...string) []*method.Pipeline {
 	t.Helper()
 	ps, err := method.Parse(specs, []method.Entries{{Percent: 25}})
 	if err != nil {

@@ -12,19 +12,31 @@ func (c Cell) size(l kernel.Layout) (int64, error) {
 	if err := c.fitBorrowed(); err != nil {
 		return 0, err
 	}
-	total, once, shared, apart := c.Trace.StateBytes(), int64(0), false, false
+	total, once, shared, anyApart := c.Trace.StateBytes(), int64(0), false, false
+	apart := map[int]bool{}
+	owners := c.owners()
+	for _, group := range c.Pipeline.Groups(owners, c.Trace.NumLayers) {
+		if len(group) > 1 && !c.alike(group) {
+			for _, layer := range group {
+				apart[layer], anyApart = true, true
+			}
+		}
+	}
+	all := c.ofAll(0, nil)
 	for _, group := range c.groups() {
-		makers := slices.DeleteFunc(slices.Clone(group), func(layer int) bool { return c.Trace.At(layer).Borrows })
-		known := c.forMethod(0, nil, group[0])
-		shared, apart = shared || c.merged(group), apart || known.Apart
-		s, err := c.Pipeline.Size(known, makers, l)
+		makers := group
+		if len(owners) < len(c.Layers) {
+			makers = slices.DeleteFunc(slices.Clone(group), func(layer int) bool { return c.Trace.At(layer).Borrows })
+		}
+		shared = shared || c.merged(group)
+		s, err := c.Pipeline.Size(c.ofLayer(all, group[0], apart[group[0]]), makers, l)
 		if err != nil {
 			return 0, err
 		}
 		total += s.Bytes()
 		once = max(once, s.Once)
 	}
-	if apart && !shared {
+	if anyApart && !shared {
 		return 0, errNoneAlike
 	}
 	return total + once, nil

@@ -51,6 +51,9 @@ func (t family) layers(f *fields) []Layer {
 		}
 	}
 	of := f.layers(f.layerCount())
+	if *f.first != nil {
+		return nil
+	}
 	layers := make([]Layer, len(of))
 	for i, name := range kindsOf(of) {
 		layers[i] = t.layer(of[i], i, name)

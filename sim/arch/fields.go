@@ -77,6 +77,10 @@ func (f *fields) missing(name, want string) {
 		f.fail("%s: null, want %s", path, want)
 		return
 	}
+	if ok {
+		f.fail("%s: %s, want %s", path, show(v), want)
+		return
+	}
 	f.fail("%s: missing, want %s", path, want)
 }
 

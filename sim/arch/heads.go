@@ -119,6 +119,9 @@ func reformerStates(f *fields, l *Layer, rows Rows) {
 // reformerLayers counts the layers by their list.
 func reformerLayers(f *fields) {
 	kinds := f.texts("attn_layers")
+	if len(kinds) == 0 {
+		f.missing("attn_layers", "a list of lsh and local, one a layer")
+	}
 	for i, k := range kinds {
 		if k != "lsh" && k != "local" {
 			f.fail("%sattn_layers: layer %d is %s, want lsh or local", f.path, i, show(k))

@@ -70,7 +70,9 @@ func read(f *fields) (Model, error) {
 	if *f.first != nil {
 		return Model{}, *f.first
 	}
-	m.Params = params(f, m)
+	if f.path == "" { // else what is beside the model of text has weights, too
+		m.Params = params(f, m)
+	}
 	return m, nil
 }
 

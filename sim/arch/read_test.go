@@ -72,6 +72,8 @@ func TestErrors(t *testing.T) {
 		{smallLlama, `{"model_type":"gemma3n_text","head_dim":16}`, "num_kv_shared_layers: missing"},
 		{smallLlama, `{"model_type":"gemma4_text","head_dim":16,"sliding_window":8,"num_kv_shared_layers":4}`, "num_kv_shared_layers: 4, want at most the 3 layers"},
 		{smallLlama, `{"model_type":"nemotron_h","hybrid_override_pattern":"M?"}`, "hybrid_override_pattern: letter 1 is '?', want one of M, *, - and E"},
+		{smallLlama, `{"model_type":"reformer"}`, "attn_layers: missing"},
+		{smallLlama, `{"model_type":"reformer","attn_layers":[]}`, "attn_layers: [], want a list"},
 		{smallLlama, `{"model_type":"reformer","attn_layers":["lsh","far"]}`, "attn_layers: layer 1 is \"far\""},
 	} {
 		m, err := Read(with(t, c.config, c.changes))

@@ -125,14 +125,10 @@ func xlstm(f *fields, l *Layer, _ Rows) {
 	}
 }
 
-// xlstmBlocks reads the number of layers and the width by their other names.
+// xlstmBlocks reads the number of layers and the width by their other names, where the usual ones are null.
 func xlstmBlocks(f *fields) {
-	if !f.has("hidden_size") {
-		f.set("hidden_size", f.size("embedding_dim"))
-	}
-	if !f.has("num_hidden_layers") {
-		f.set("num_hidden_layers", f.size("num_blocks"))
-	}
+	f.set("hidden_size", given("hidden_size", field("embedding_dim"))(f))
+	f.set("num_hidden_layers", given("num_hidden_layers", field("num_blocks"))(f))
 }
 
 // minimaxIndexer caches one key of all its heads.

@@ -48,7 +48,7 @@ func readMeasured(t testing.TB) []measured {
 
 // TestTransformers holds every configuration to the bytes that transformers caches.
 func TestTransformers(t *testing.T) {
-	seen := map[string]bool{}
+	seen, weighted := map[string]bool{}, map[string]bool{}
 	for _, c := range readMeasured(t) {
 		var head struct {
 			Type string `json:"model_type"`
@@ -83,12 +83,21 @@ func TestTransformers(t *testing.T) {
 					t.Errorf("%s, %s: in bfloat16 after 40 tokens and after five more: %v bytes, want %v", c.Name, form, got, c.BFloat16)
 				}
 			}
-			if _, counted := weighed[m.Type]; counted && c.Parameters > 0 && m.Params != c.Parameters && form == "config" {
-				t.Errorf("%s: %d parameters, want %d", c.Name, m.Params, c.Parameters)
+			switch m.Params {
+			case 0:
+			case c.Parameters:
+				weighted[m.Type] = true
+			default:
+				t.Errorf("%s, %s: %d parameters, want %d", c.Name, form, m.Params, c.Parameters)
 			}
 			if got := layerBytes(m, 100, 4); c.Layers != nil && !slices.Equal(got, c.Layers) {
 				t.Errorf("%s, %s: layers after 100 tokens: %v bytes, want %v", c.Name, form, got, c.Layers)
 			}
+		}
+	}
+	for name := range weighed {
+		if !weighted[name] {
+			t.Errorf("%s: no configuration's parameters were counted", name)
 		}
 	}
 	for _, name := range causalTypes(t) {

@@ -61,11 +61,15 @@ func (s Size) Bytes() int64 {
 		n += s.Prompt.Stored(s)
 		tails = s.Layers
 	}
+	of, each := -1, int64(0) // most heads hold as many rows as the one before
 	for _, rows := range s.Rows {
 		if s.Prompt != nil {
 			rows = s.Prompt.Left(rows)
 		}
-		n += int64(tails) * s.entries(rows)
+		if rows != of {
+			of, each = rows, s.entries(rows)
+		}
+		n += int64(tails) * each
 	}
 	if s.Index != nil {
 		n += s.Index(s)

@@ -8,9 +8,7 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"kvgauge/sim/arch"
@@ -19,7 +17,6 @@ import (
 // Request is what an engine is to hold.
 type Request struct {
 	Model arch.Model // of one rank: see Shard
-	Batch int        // sequences
 	Elem  int        // bytes of an element of the model's own type in keys and values
 	State int        // bytes of an element of the model's own type in states
 
@@ -44,14 +41,6 @@ func (r Request) row(layer int) int64 {
 	return int64(l.KVHeads) * int64(l.QKDim+l.VDim) * int64(r.Elem)
 }
 
-// times is the bytes of all sequences, of one's.
-func (r Request) times(bytes int64) (int64, error) {
-	if bytes > math.MaxInt64/int64(r.Batch) {
-		return 0, errors.New("more than 8 EiB")
-	}
-	return int64(r.Batch) * bytes, nil
-}
-
 // Engine is one serving engine.
 type Engine struct {
 	Name, Version string
@@ -59,7 +48,7 @@ type Engine struct {
 	Repository    string // methods whose code is of it are formats that the engine serves
 	OwnType       string // of keys and values where none is asked for, as configurations call it; empty: the model's
 
-	// Bytes is what the engine holds for Batch sequences of so many tokens each.
+	// Bytes is what the engine holds for one sequence of so many tokens; for more of them so many times as much.
 	Bytes func(r Request, tokens int) (int64, error)
 
 	// Note is what the figures of a request rest on that a user may set otherwise; nil: nothing.

@@ -73,14 +73,14 @@ func TestLlamaCPPAllocates(t *testing.T) {
 		{"DeepSeek V3, f16, 3 sequences", deepseek, 1000, 3, 2, 0, 0, false, 2359296},
 	}
 	for _, tt := range tests {
-		r := Request{Model: tt.model, Batch: tt.seqs, Elem: tt.elem, FullWindows: tt.full}
+		r := Request{Model: tt.model, Elem: tt.elem, FullWindows: tt.full}
 		if tt.key > 0 {
 			r.Rows = row(tt.model, tt.key, tt.value)
 		}
 		// n_ctx is of all sequences, and rounded up to 256 before it is divided.
 		got, err := llamaCPP.Bytes(r, int(roundUp(int64(tt.ctx), llamaCells))/tt.seqs)
-		if err != nil || got != tt.want {
-			t.Errorf("%s: %d bytes, %v, llama.cpp allocates %d", tt.name, got, err, tt.want)
+		if err != nil || int64(tt.seqs)*got != tt.want {
+			t.Errorf("%s: %d bytes, %v, llama.cpp allocates %d", tt.name, int64(tt.seqs)*got, err, tt.want)
 		}
 	}
 }
@@ -105,7 +105,7 @@ func TestVLLMPlans(t *testing.T) {
 			t.Fatalf("%q: %v", line, err)
 		}
 		m := named(t, name)
-		got, err := vllm.Bytes(Request{Model: m, Batch: 1, Elem: elem, State: 2, InFlight: inFlight}, tokens)
+		got, err := vllm.Bytes(Request{Model: m, Elem: elem, State: 2, InFlight: inFlight}, tokens)
 		if err != nil || got != want {
 			t.Errorf("%s: %d tokens, %d in flight: %d bytes, %v, vLLM plans %d", name, tokens, inFlight, got, err, want)
 		}
@@ -120,7 +120,7 @@ func TestVLLMPlans(t *testing.T) {
 func TestVLLMBlocks(t *testing.T) {
 	one := func(m arch.Model, elem int) int64 {
 		m.Layers = m.Layers[:1]
-		n, err := vllm.Bytes(Request{Model: m, Batch: 1, Elem: elem, State: 2, InFlight: InFlight}, 1)
+		n, err := vllm.Bytes(Request{Model: m, Elem: elem, State: 2, InFlight: InFlight}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestShard(t *testing.T) {
 // TestUnmodelled: what an engine is not known to hold is refused by the name of the tensor.
 func TestUnmodelled(t *testing.T) {
 	for _, e := range []Engine{vllm, llamaCPP} {
-		_, err := e.Bytes(Request{Model: named(t, "falcon-mamba-7b"), Batch: 1, Elem: 2, State: 2}, 100)
+		_, err := e.Bytes(Request{Model: named(t, "falcon-mamba-7b"), Elem: 2, State: 2}, 100)
 		if err == nil || !strings.Contains(err.Error(), "not modelled") || !strings.Contains(err.Error(), "conv_states") {
 			t.Errorf("%s: %v", e.Name, err)
 		}

@@ -66,7 +66,7 @@ func llamaBytes(r Request, tokens int) (int64, error) {
 		}
 		total += n * r.row(i)
 	}
-	return r.times(total)
+	return total, nil
 }
 
 // llamaWindows says whether the graph of a model type knows windows (hparams.swa_type in src/models), or else allocates

@@ -11,6 +11,6 @@ var transformers = Engine{
 		if r.Rows != nil || r.Elem == 1 {
 			return 0, errors.New("transformers 5.24.0: its quantised caches are not modelled")
 		}
-		return r.times(r.Model.Bytes(tokens, 0, r.Elem))
+		return r.Model.Bytes(tokens, 0, r.Elem), nil
 	},
 }

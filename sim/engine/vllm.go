@@ -71,13 +71,13 @@ func (s spec) blocks(tokens, inFlight int) int64 {
 	return div(tokens)
 }
 
-// vllmBytes plans one request, and multiplies.
+// vllmBytes plans one request.
 func vllmBytes(r Request, tokens int) (int64, error) {
 	specs, err := vllmSpecs(r)
 	if err != nil {
 		return 0, err
 	}
-	return r.times(planned(specs, tokens, r.InFlight))
+	return planned(specs, tokens, r.InFlight)
 }
 
 // vllmSpecs are those of the layers that cache anything.
@@ -96,8 +96,10 @@ func vllmSpecs(r Request) ([]spec, error) {
 				}
 				continue
 			case arch.Indexer:
-				index = vllmIndexKey
-				continue
+				if l.Rank > 0 {
+					index = vllmIndexKey(l.Index)
+					continue
+				}
 			}
 			n, ok := vllmState(r, t)
 			if !ok {
@@ -113,8 +115,14 @@ func vllmSpecs(r Request) ([]spec, error) {
 		switch {
 		case l.Rank > 0:
 			s.kind = latentAttention
-			if index > 0 && r.Elem == 1 && r.Rows == nil {
+			switch bytes := int64(l.Rank + l.Rope); {
+			case row == bytes && index > 0:
+				if l.Rank != 512 || l.Rope != 64 {
+					return nil, vllm.unmodelled(i, "an 8-bit latent of another width than 512 and 64")
+				}
 				row = vllmSparseLatent
+			case r.Rows != nil && row != bytes:
+				return nil, vllm.unmodelled(i, "a format of latents")
 			}
 		case l.KVHeads == 0:
 			continue
@@ -190,17 +198,17 @@ func aligned(specs []spec) []spec {
 	return specs
 }
 
-const (
-	// vllmIndexKey is the bytes of an indexer's key: 128 E4M3 codes and a scale of four bytes.
-	vllmIndexKey = 132
-	// vllmSparseLatent is fp8_ds_mla: 512 E4M3 codes, four scales of four bytes and 64 rotary bf16.
-	vllmSparseLatent = 656
-)
+// vllmSparseLatent is fp8_ds_mla, what 8-bit latents beside an indexer are stored in: 512 E4M3 codes, four scales of four
+// bytes and 64 rotary bf16.
+const vllmSparseLatent = 656
+
+// vllmIndexKey is the bytes of an indexer's key of so many channels: E4M3 codes and a scale of four bytes for each 128.
+func vllmIndexKey(channels int) int64 { return int64(channels + (channels+127)/128*4) }
 
 // planned is the bytes of the pool that one request of so many tokens takes.
-func planned(specs []spec, tokens, inFlight int) int64 {
+func planned(specs []spec, tokens, inFlight int) (int64, error) {
 	if len(specs) == 0 {
-		return 0
+		return 0, nil
 	}
 	if uniform(specs) { // one group
 		page, blocks := int64(0), int64(0)
@@ -208,9 +216,13 @@ func planned(specs []spec, tokens, inFlight int) int64 {
 			page += s.page
 			blocks = max(blocks, s.blocks(tokens, inFlight))
 		}
-		return page * blocks
+		return page * blocks, nil
 	}
-	return grouped(unified(specs), tokens, inFlight)
+	specs, err := unified(specs)
+	if err != nil {
+		return 0, err
+	}
+	return grouped(specs, tokens, inFlight), nil
 }
 
 // uniform says whether all layers need the same number of token slots.
@@ -227,20 +239,23 @@ func uniform(specs []spec) bool {
 
 // unified gives all layers the largest page: larger blocks where it is a multiple, else a page that is not full
 // (unify_kv_cache_spec_page_size).
-func unified(specs []spec) []spec {
+func unified(specs []spec) ([]spec, error) {
 	largest := int64(0)
 	for _, s := range specs {
 		largest = max(largest, s.page)
 	}
 	out := make([]spec, len(specs))
 	for i, s := range specs {
-		if largest%s.page == 0 {
+		switch {
+		case largest%s.page == 0:
 			s.block *= int(largest / s.page)
+		case s.kind == latentAttention:
+			return nil, fmt.Errorf("vLLM 0.33.0: blocks of latents of %d bytes and others of %d: its planner refuses them", s.page, largest)
 		}
 		s.page = largest
 		out[i] = s
 	}
-	return out
+	return out, nil
 }
 
 // grouped splits layers of one kind into groups of as many layers as the kind with fewest has

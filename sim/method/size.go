@@ -24,11 +24,15 @@ type sizer interface {
 // depends on the content, and else with the reason why the pipeline does not apply.
 func (p *Pipeline) Size(c Cell, layers []int, l kernel.Layout) (cache.Size, error) {
 	s := cache.NewSize(len(layers), c.QHeads, cache.Shape{Heads: c.Heads, K: c.Dim, V: c.VDim, Latent: c.Latent}, c.Prompt(), l)
-	if err := p.sizable(c); err != nil {
-		return s, err
-	}
 	for _, i := range p.steps(c) {
 		before := c
+		var sized sizer
+		if i != ring {
+			var ok bool
+			if sized, ok = p.methods[i].(sizer); !ok {
+				return s, fmt.Errorf("%s: %w", p.names[i], ErrContent)
+			}
+		}
 		var err error
 		if c, err = p.fit(i, c); err != nil {
 			return s, err
@@ -38,7 +42,7 @@ func (p *Pipeline) Size(c Cell, layers []int, l kernel.Layout) (cache.Size, erro
 			continue
 		}
 		s.Reshape(cache.Shape{Heads: c.Heads, K: c.Dim, V: c.VDim, Latent: c.Latent})
-		if err := p.methods[i].(sizer).size(p.shown(i, before), layers, &s); err != nil {
+		if err := sized.size(p.shown(i, before), layers, &s); err != nil {
 			return s, fmt.Errorf("%s: %w", p.names[i], err)
 		}
 		if r, ok := p.methods[i].(repeater); ok {
@@ -51,19 +55,6 @@ func (p *Pipeline) Size(c Cell, layers []int, l kernel.Layout) (cache.Size, erro
 		return s, fmt.Errorf("%s: %w", p.Name, ErrContent) // by head
 	}
 	return s, nil
-}
-
-// sizable fails where the size of any step depends on the content.
-func (p *Pipeline) sizable(c Cell) error {
-	for _, i := range p.steps(c) {
-		if i == ring {
-			continue
-		}
-		if _, ok := p.methods[i].(sizer); !ok {
-			return fmt.Errorf("%s: %w", p.names[i], ErrContent)
-		}
-	}
-	return nil
 }
 
 // Baseline says whether the pipeline reduces nothing.

@@ -44,7 +44,8 @@ const (
 type entry struct {
 	Engine  string            `json:"engine"`
 	Method  string            `json:"method"`
-	When    map[string]string `json:"when"` // values of parameters that it is for
+	When    map[string]string `json:"when"`   // values of parameters that it is for
+	Values  []string          `json:"values"` // formats of values, where ${v} stands for one: those that it may be
 	Fit     string            `json:"fit"`
 	Latent  bool              `json:"latent"`  // also of latents, which some models cache in place of keys and values
 	Line    string            `json:"line"`    // with ${evicted}, ${keep} and ${parameter} in place of values
@@ -161,8 +162,12 @@ func (o entry) line(info method.Info, s record.Stage, a Asked) (string, bool) {
 	for _, p := range info.Params {
 		values[p.Name] = p.Default
 	}
+	values[valueFormat] = info.Name
 	for _, p := range s.Params {
 		values[p.Key()] = p.Value()
+	}
+	if o.Values != nil && !slices.Contains(o.Values, values[valueFormat]) {
+		return "", false
 	}
 	for key, want := range o.When {
 		if values[key] != want {
@@ -196,6 +201,9 @@ const (
 	evicted = "evicted" // share of the prompt that is dropped
 	keep    = "keep"    // entries that stay of a prompt
 )
+
+// valueFormat is the parameter of a format that gives values another.
+const valueFormat = "v"
 
 // Absence says why nobody offers a pipeline.
 func Absence(pipeline string) string {

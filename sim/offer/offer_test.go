@@ -92,7 +92,7 @@ func TestOffers(t *testing.T) {
 		}
 		os.Expand(o.Line, func(name string) string {
 			at := slices.IndexFunc(info.Params, func(p method.Param) bool { return p.Name == name })
-			if name != evicted && name != keep && (at < 0 || info.Params[at].Default == "") {
+			if name != evicted && name != keep && name != valueFormat && (at < 0 || info.Params[at].Default == "") {
 				t.Errorf("%s: ${%s} has no value", what, name)
 			}
 			return ""
@@ -146,6 +146,12 @@ func TestSwitches(t *testing.T) {
 		{"mx4:block=32", "sglang", 1, false, ""},
 		{"q4_0", "llama.cpp", 1, false, "llama-server -m MODEL -fa on -ctk q4_0 -ctv q4_0"},
 		{"q4_0:rotate=off", "llama.cpp", 1, false, "LLAMA_ATTN_ROT_DISABLE=1 llama-server -m MODEL -fa on -ctk q4_0 -ctv q4_0"},
+		{"q8_0:v=q4_0", "llama.cpp", 1, true, "llama-server -m MODEL -fa on -ctk q8_0 -ctv q4_0"},
+		{"q8_0:v=fp8", "llama.cpp", 1, false, ""},
+		{"iq4_nl", "llama.cpp", 1, false, "llama-server -m MODEL -fa on -ctk iq4_nl -ctv iq4_nl"},
+		{"mlx:bits=8", "mlx-lm", 1, false, "mlx_lm.generate --model MODEL --kv-bits 8 --kv-group-size 64 --quantized-kv-start 0"},
+		{"hqq:v=q4_0", "transformers", 1, false, ""},
+		{"openvino", "openvino-genai", 1, false, "LLMPipeline(MODEL, 'CPU', {openvino.properties.hint.kv_cache_precision: openvino.Type.u8})"},
 		{"snapkv:budget=25%", "kvpress", 0.25, false, "pipeline('kv-press-text-generation', model=MODEL)(context, question=question, press=SnapKVPress(compression_ratio=0.75, window_size=8, kernel_size=7))"},
 		{"snapkv:budget=25%,window=64", "kvpress", 0.25, false, "pipeline('kv-press-text-generation', model=MODEL)(context, question=question, press=SnapKVPress(compression_ratio=0.75, window_size=64, kernel_size=7))"},
 		{"snapkv:budget=25%,scope=all", "kvpress", 0.25, false, ""},
