@@ -66,7 +66,7 @@ line for each kind of layer.`,
 
 // runTraceInfo measures, draws and prints.
 func runTraceInfo(ctx context.Context, s *system, name string, f *infoFlags) error {
-	o := stats.Options{Threads: runtime.GOMAXPROCS(0), Returns: f.returns}
+	o := stats.Options{Threads: runtime.GOMAXPROCS(0), Returns: f.returns, Unbalanced: f.format == "json"}
 	if f.tokens != "" {
 		n, err := method.ParseCount(f.tokens)
 		if err != nil || n < 1 {

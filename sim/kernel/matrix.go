@@ -102,20 +102,22 @@ func (p *Product) Add(out Matrix64, scale float64, a, b Matrix64) { p.add(out, s
 // on it, may be left out.
 func (p *Product) AddUpper(out Matrix64, scale float64, a, b Matrix64) { p.add(out, scale, a, b, true) }
 
-// add goes through out by blocks of columns, whose part of b is packed, and in these by rows of tiles, whose part of a
-// is: each as the tiles read it, one number after the other, with zeros over the edges.
+// add goes through out by blocks of columns, whose part of b is packed, and in these by rows of tiles. Of a all that
+// has the depth is packed, once.
 func (p *Product) add(out Matrix64, scale float64, a, b Matrix64, upper bool) {
+	if out.Rows == 0 || out.Cols == 0 {
+		return
+	}
 	rows, cols := active.tileRows, active.tileCols
 	deep := max(1, min(productDepth, a.Rows))
 	wide := min(productBlock/deep, out.Cols+cols-1) / cols * cols // whole tiles
-	p.a, p.b, p.edge = room(p.a, deep*rows), room(p.b, deep*wide), room(p.edge, rows*cols)
+	p.a, p.b, p.edge = room(p.a, deep*(out.Rows+rows-1)), room(p.b, deep*wide), room(p.edge, rows*cols)
 	for depth := 0; depth < a.Rows; depth += productDepth {
 		k := min(productDepth, a.Rows-depth)
+		pack(p.a, a.Part(depth, depth+k, 0, out.Rows), rows, scale)
 		for left := 0; left < out.Cols; left += wide {
 			right := min(left+wide, out.Cols)
-			for at := left; at < right; at += cols {
-				packPanel(p.b[(at-left)*k:], b.Part(depth, depth+k, at, min(at+cols, right)), cols, 1)
-			}
+			pack(p.b, b.Part(depth, depth+k, left, right), cols, 1)
 			for i := 0; i < out.Rows; i += rows {
 				first := left
 				if diagonal := i &^ (Strip - 1); upper && diagonal > first {
@@ -124,9 +126,8 @@ func (p *Product) add(out Matrix64, scale float64, a, b Matrix64, upper bool) {
 				if first >= right {
 					break
 				}
-				packPanel(p.a, a.Part(depth, depth+k, i, min(i+rows, out.Rows)), rows, scale)
 				for j := first; j < right; j += cols {
-					p.tile(out, i, j, k, p.b[(j-left)*k:])
+					p.tile(out, i, j, k, p.a[i*k:], p.b[(j-left)*k:])
 				}
 			}
 		}
@@ -141,15 +142,15 @@ func room(old []float64, n int) []float64 {
 	return old[:n]
 }
 
-// tile multiplies the packed panel of a with one of b, into the tile of out that begins at row i and column j.
-func (p *Product) tile(out Matrix64, i, j, k int, b []float64) {
+// tile multiplies a packed panel of a with one of b, into the tile of out that begins at row i and column j.
+func (p *Product) tile(out Matrix64, i, j, k int, a, b []float64) {
 	rows, cols := active.tileRows, active.tileCols
 	if i+rows <= out.Rows && j+cols <= out.Cols {
-		active.tileProduct(p.a, b, k, out.Data[i*out.Stride+j:], out.Stride)
+		active.tileProduct(a, b, k, out.Data[i*out.Stride+j:], out.Stride)
 		return
 	}
 	clear(p.edge)
-	active.tileProduct(p.a, b, k, p.edge, cols)
+	active.tileProduct(a, b, k, p.edge, cols)
 	part := out.Part(i, min(i+rows, out.Rows), j, min(j+cols, out.Cols))
 	for r := range part.Rows {
 		for c, x := range p.edge[r*cols:][:part.Cols] {
@@ -158,17 +159,30 @@ func (p *Product) tile(out Matrix64, i, j, k int, b []float64) {
 	}
 }
 
-// packPanel writes the rows of m, times scale, one behind the other, each with zeros up to width.
-func packPanel(dst []float64, m Matrix64, width int, scale float64) {
+// pack writes m, times scale, as the tiles read it: panels of width columns, one behind the other, the last with zeros up to
+// width. It goes through m row by row, for rows are pages apart.
+func pack(dst []float64, m Matrix64, width int, scale float64) {
+	whole := m.Cols / width * width
 	for i := range m.Rows {
-		row, to := m.Row(i), dst[i*width:][:width]
-		if scale == 1 {
-			copy(to, row)
-		} else {
-			for c, x := range row {
-				to[c] = scale * x
-			}
+		row, to := m.Row(i), dst[i*width:]
+		for at := 0; at < whole; at += width {
+			copyScaled(to[at*m.Rows:][:width], row[at:], scale)
 		}
-		clear(to[len(row):])
+		if whole < m.Cols {
+			edge := to[whole*m.Rows:][:width]
+			clear(edge)
+			copyScaled(edge, row[whole:], scale)
+		}
+	}
+}
+
+// copyScaled sets dst to scale*src, as far as both reach.
+func copyScaled(dst, src []float64, scale float64) {
+	n := copy(dst, src)
+	if scale == 1 {
+		return
+	}
+	for i := range dst[:n] {
+		dst[i] *= scale
 	}
 }

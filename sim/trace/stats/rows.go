@@ -23,15 +23,15 @@ type layerRows struct {
 }
 
 // measureRows fills in the rank and drift of keys and values.
-func measureRows(t *trace.Header, a *trace.Attention, l *trace.Layer, tokens int, pool *kernel.Pool, f *Figures) (*layerRows, error) {
+func measureRows(t *trace.Header, a *trace.Attention, l *trace.Layer, o Options, pool *kernel.Pool, f *Figures) (*layerRows, error) {
 	heads, dims := [][][]float32{l.V, l.K}, []int{a.ValueDim(), a.KeyDim(), a.KeyDim()}
 	unrotated := l.K
 	if len(a.Rope.InvFreq) > 0 {
-		unrotated = unrotate(t, a, l, tokens, pool)
+		unrotated = unrotate(t, a, l, o.Tokens, pool)
 		heads = append(heads, unrotated)
 	}
 	inputs := make([]*mat.Dense, len(heads))
-	pool.Run(len(heads), func(_, i int) { inputs[i] = sideBySide(heads[i], tokens, dims[i]) })
+	pool.Run(len(heads), func(_, i int) { inputs[i] = sideBySide(heads[i], o.Tokens, dims[i]) })
 	v, k := inputs[0], inputs[len(inputs)-1]
 	rows := &layerRows{shape: a, keys: k, values: v}
 
@@ -42,10 +42,10 @@ func measureRows(t *trace.Header, a *trace.Attention, l *trace.Layer, tokens int
 	}
 	together(pool, append(tasks,
 		func() { rows.centered = center(v) },
-		func() { f.KeyCosine64 = driftCosine(unrotated, tokens, a.KeyDim()) },
-		func() { f.ValueCosine64 = driftCosine(l.V, tokens, a.ValueDim()) }))
+		func() { f.KeyCosine64 = driftCosine(unrotated, o.Tokens, a.KeyDim()) },
+		func() { f.ValueCosine64 = driftCosine(l.V, o.Tokens, a.ValueDim()) }))
 	var err error
-	if f.Spectra, err = measureSpectra(grams, pool); err != nil {
+	if f.Spectra, err = measureSpectra(grams, o.Unbalanced, pool); err != nil {
 		return nil, err
 	}
 	if s := f.Spectra.KeyPost; s != nil {

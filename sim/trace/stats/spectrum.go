@@ -12,7 +12,7 @@ import (
 
 // Spectra are the spectra of a layer's rows, all KV heads side by side. Joint is [K/rho | V], the rows
 // that a latent of keys and values must hold; rho, the mean column norm of K over that of V, balances the
-// two (TransMLA, Meng et al. 2025, arXiv:2502.07864). The unbalanced ones have a rho of 1.
+// two (TransMLA, Meng et al. 2025, arXiv:2502.07864). The unbalanced ones have a rho of 1, and are nil unless asked for.
 type Spectra struct {
 	KeyPost             *Spectrum `json:"key_post"` // after the rotary embedding
 	KeyPre              *Spectrum `json:"key_pre"`  // before it; nil where the layer has none
@@ -33,8 +33,8 @@ type Spectrum struct {
 }
 
 // measureSpectra computes the spectra of rows from products that are made once: those of values, of keys, and of keys
-// before the embedding where they have one.
-func measureSpectra(grams []rowGrams, pool *kernel.Pool) (Spectra, error) {
+// before the embedding where they have one. The unbalanced ones, which cost as much as the joint ones, are made on request.
+func measureSpectra(grams []rowGrams, unbalanced bool, pool *kernel.Pool) (Spectra, error) {
 	var s Spectra
 	type part struct {
 		to    **Spectrum
@@ -43,11 +43,12 @@ func measureSpectra(grams []rowGrams, pool *kernel.Pool) (Spectra, error) {
 	}
 	// The wide ones come first, so that threads finish together.
 	var joint, alone []part
-	add := func(post, unbalanced, own **Spectrum, i int) {
+	add := func(balanced, plain, own **Spectrum, i int) {
 		k, v := &grams[i], &grams[0]
-		joint = append(joint,
-			part{post, k.width + v.width, func() spectral.Symmetric { return jointGram(k, v, balance(k, v)) }},
-			part{unbalanced, k.width + v.width, func() spectral.Symmetric { return jointGram(k, v, 1) }})
+		joint = append(joint, part{balanced, k.width + v.width, func() spectral.Symmetric { return jointGram(k, v, balance(k, v)) }})
+		if unbalanced {
+			joint = append(joint, part{plain, k.width + v.width, func() spectral.Symmetric { return jointGram(k, v, 1) }})
+		}
 		alone = append(alone, part{own, k.width, k.alone.Clone})
 	}
 	add(&s.JointPost, &s.JointPostUnbalanced, &s.KeyPost, 1)

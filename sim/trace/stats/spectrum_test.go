@@ -31,7 +31,7 @@ func TestSpectraOfFewDirections(t *testing.T) {
 		}
 		return [4]float32{0, 1}
 	})
-	s := statsOf(t, tr, Options{})
+	s := statsOf(t, tr, Options{Unbalanced: true})
 	spectra := s.Layers[1].Spectra
 	tests := []struct {
 		name           string
@@ -76,6 +76,9 @@ func TestSpectraUndoRotation(t *testing.T) {
 		return x
 	})
 	tr.Attention[0].Rope, tr.PositionOffset = trace.Rope{Style: "neox", Dims: 4, InvFreq: rope.InvFreq}, 5
+	if u := statsOf(t, tr, Options{}).Layers[0].Spectra; u.JointPostUnbalanced != nil || u.JointPreUnbalanced != nil {
+		t.Errorf("unbalanced, though not asked for: %+v", u)
+	}
 	s := statsOf(t, tr, Options{}).Layers[0].Spectra
 	near(t, "before", s.KeyPre.Dims99, 1)
 	near(t, "after", s.KeyPost.Dims99, 4)
@@ -127,7 +130,7 @@ func agreeWithSVD(t *testing.T, rows, keyWidth, valueWidth int) {
 	for _, x := range []*mat.Dense{v, k, pre} {
 		grams = append(grams, gramsOf(x, k, v))
 	}
-	s, err := measureSpectra(grams, nil)
+	s, err := measureSpectra(grams, true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

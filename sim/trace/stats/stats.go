@@ -18,6 +18,8 @@ type Options struct {
 	Queries int  // sampled in each layer; 0 is 128
 	Threads int  // goroutines that compute; 0 is 1. The figures do not depend on it
 	Returns bool // look for keys that return, among all queries: a cost of tokens squared
+
+	Unbalanced bool // spectra of keys and values as they are side by side, too
 }
 
 // Stats describes the attention of a trace. The attention figures are of exact causal softmax in float64,
@@ -118,7 +120,7 @@ func measure(ctx context.Context, t *trace.Header, read func(layer, tokens int) 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if now.rows, err = measureRows(t, t.At(layer), l, o.Tokens, pool, &f); err != nil {
+		if now.rows, err = measureRows(t, t.At(layer), l, o, pool, &f); err != nil {
 			return nil, fmt.Errorf("trace %s: layer %d: %w", t.Name, layer, err)
 		}
 		now.compare(before, pool, &f)
