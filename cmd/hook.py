@@ -330,7 +330,7 @@ class Watch:
                     self.numbers.setdefault(m, getattr(m, name))
 
     def start(self, tokens):
-        self.tokens, self.cache, self.rotary_ran = tokens, None, False
+        self.tokens, self.cache, self.rotary_ran, self.rotated = tokens, None, False, False
         self.next()
 
     def layer_of(self, module):
@@ -397,6 +397,7 @@ class Watch:
             self.take_turn(args, output)
 
     def watch(self, cache):
+        """Hears what a cache is told."""
         update = cache.update
 
         def watched(key, value, layer, *args, **kwargs):
@@ -430,6 +431,7 @@ class Watch:
             if x is not None and self.tokens in o.shape[:-1]:
                 rows = [r for r in rows if r is not x]
                 self.turned.append((x, o, widths))
+                self.rotated = True
 
     def attention(self, eager):
         def attend(module, query, key, value, attention_mask=None, *args, **kwargs):
@@ -453,7 +455,6 @@ class Watch:
                 attn_mask = torch.ones(1, 1, n, key.shape[2], dtype=torch.bool, device=query.device)
 
             def call(q, k, v, m):
-                m = m if m.dtype == torch.bool or m.numel() else None
                 return f(q, k, v, m, scale=scale, enable_gqa=k.shape[1] != q.shape[1]).transpose(1, 2)
 
             o = self.on_attention(self.stack[-1], query, key, value, attn_mask, call, {"scaling": scale} if scale else {}, [])
@@ -475,6 +476,7 @@ def repeated(x):
 
 
 def digest(*rows):
+    """By which layers are known that read the same keys and values."""
     h = hashlib.blake2b()
     for x in rows:
         h.update(str(x.shape).encode() + x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -508,7 +510,7 @@ class Latent:
         for module, row, out in watch.linear:
             if row.dim() < 2 or out.numel() % (tokens * heads) or row.numel() % tokens:
                 continue
-            if watch.hidden is not None and row.shape[-1] == watch.hidden.shape[-1] and row.numel() == watch.hidden.numel() and torch.equal(row.flatten(), watch.hidden.flatten()):
+            if watch.hidden is not None and row.numel() == watch.hidden.numel() and torch.equal(row.flatten(), watch.hidden.flatten()):
                 continue  # an ordinary projection
             c, y = row.reshape(tokens, -1), out.reshape(tokens, heads, -1)
             n, d = y.shape[2], v.shape[2]
@@ -530,17 +532,18 @@ class Latent:
             else:
                 part.pop("k")
         for part in parts.values():
-            if all(n in part for n in ("c", "k", "v", "rest")) and part["rest"].shape[2] > 0 and torch.equal(part["rest"], part["rest"][:, :1].expand_as(part["rest"])):
-                rank = part["c"].shape[1]
-                if rank + part["rest"].shape[2] >= heads * (width + v.shape[2]):
-                    continue
-                w = []
-                for module, rows in (part["k"], part["v"]):
-                    weight = weight_of(module, rank)
-                    if weight is None:
-                        raise Refusal("the projection that expands the latent rows adds a bias, which a trace cannot say")
-                    w.append(weight.reshape(heads, -1, rank)[:, rows])
-                return Latent(part["c"], part["rest"][:, 0], *w, part["first"])
+            rest, rank = part.get("rest"), part["c"].shape[1]
+            if "k" not in part or "v" not in part or not rest.shape[2] or not torch.equal(rest, rest[:, :1].expand_as(rest)):
+                continue
+            if rank + rest.shape[2] >= heads * (width + v.shape[2]):
+                continue  # no shorter than what it gives
+            w = []
+            for module, rows in (part["k"], part["v"]):
+                weight = weight_of(module, rank)
+                if weight is None:
+                    raise Refusal("the projection that expands the latent rows adds a bias, which a trace cannot say")
+                w.append(weight.reshape(heads, -1, rank)[:, rows])
+            return Latent(part["c"], rest[:, 0], *w, part["first"])
         return None
 
     def expanded(self):
@@ -607,40 +610,55 @@ class Capture:
         finally:
             watch.next()
 
+    def sight(self, mask):
+        """What a mask lets queries read; layers share theirs."""
+        if id(mask) not in self.sights:
+            if len(self.sights) > 8:  # of a model whose layers do not
+                self.sights.clear()
+            self.sights[id(mask)] = (Sight(mask, self.tokens), mask)
+        return self.sights[id(mask)][0]
+
+    def leave(self, layer, query, key, value, mask, call, more):
+        """Applies the attention of a layer that is not asked for. Others may read its keys and values."""
+        rows = [x[0].transpose(0, 1) for x in (key, value)]
+        times = math.gcd(*map(repeated, rows))
+        self.owners.setdefault(digest(*(x[:, ::times] for x in rows)), layer)
+        try:
+            return self.outputs(query, key, value, mask, self.sight(mask), call, more)
+        except Refusal:  # whatever it reads
+            return call(query, key, value, mask)
+
     def take(self, layer, updated, module, query, key, value, mask, call, kwargs, more):
+        """Writes the layer and returns its outputs."""
         tokens = self.tokens
         if layer is None:
             raise Refusal(f"{type(module).__name__} has no layer_idx and fed no cache: which layer it is cannot be seen")
+        if layer not in self.wanted:
+            return self.leave(layer, query, key, value, mask, call, more)
         if layer in self.layers:
             raise Refusal("attention is applied twice, or to something beside the text: a trace has one attention a layer")
         if query.shape[0] != 1 or query.shape[2] != tokens or key.shape[2] != tokens:
             raise Refusal(f"queries {list(query.shape)} and keys {list(key.shape)}, want [1, heads, {tokens}, channels]")
         self.shapes[layer] = {tuple(key.shape), tuple(value.shape)}
-        if id(mask) not in self.sights:
-            self.sights[id(mask)] = (Sight(mask, tokens), mask)
-        sight = self.sights[id(mask)][0]
+        sight = self.sight(mask)
         q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
         given = q, k
-        k, v = k[:, :: (times := math.gcd(repeated(k), repeated(v)) if tokens > 1 else 1)], v[:, ::times]
-        latent = Latent.find(watch := self.watch, k, v) if k.shape[1] == q.shape[1] and layer in self.wanted else None
+        times = math.gcd(repeated(k), repeated(v))
+        k, v = k[:, ::times], v[:, ::times]
+        latent = Latent.find(self.watch, k, v) if k.shape[1] == q.shape[1] else None
         if latent is not None:
-            key, value = (x.transpose(0, 1)[None] for x in latent.expanded())
             if not latent.nope_first:
                 n = latent.k_rope.shape[1]
-                q, query = (torch.cat((x[..., n:], x[..., :n]), -1) for x in (q, query))
-            off = max(float((a[0].transpose(0, 1) - b.float()).norm() / b.float().norm()) for a, b in ((key, torch.cat((k[..., k.shape[2] - latent.w_uk.shape[1]:], k[..., :latent.k_rope.shape[1]]), -1) if not latent.nope_first else k), (value, v)))
+                q, query, k = (torch.cat((x[..., n:], x[..., :n]), -1) for x in (q, query, k))
+            key, value = (x.transpose(0, 1)[None] for x in latent.expanded())  # once, in float32
+            off = max(float((a[0].transpose(0, 1) - b.float()).norm() / b.float().norm()) for a, b in ((key, k), (value, v)))
             if off > (1e-4 if k.dtype == torch.float32 else 0.02):
                 raise Refusal(f"keys and values are not those that the projections of the latent rows give (off by {off:.1%})")
         elif updated is not None and updated[1].shape[2:] == key.shape[2:] and updated[1].shape[1] < k.shape[1]:
             raise Refusal(f"attention is handed the {updated[1].shape[1]} KV heads of the cache in another order than each some times in a row, which a trace cannot say")
-        elif updated is not None and updated[1].numel() not in (k.numel(), key.numel()) and layer in self.wanted:
+        elif updated is not None and updated[1].numel() not in (k.numel(), key.numel()):
             raise Refusal(f"the cache is handed {list(updated[1].shape)}, attention {list(key.shape)}, and no projection between them is seen")
         out = self.outputs(query, key, value, mask, sight, call, more)
-        if layer not in self.wanted:
-            self.layers[layer] = None
-            mark = digest(k, v)
-            self.owners.setdefault(mark, layer)
-            return out
         said, tensors = self.describe(layer, updated, module, q, k, v, given, sight, call, kwargs, (query, key, value), latent)
         at = torch.unique(torch.linspace(tokens - self.last, tokens - 1, min(16, self.last)).long())
         rows_k, rows_v = (x[0].transpose(0, 1) for x in (key, value)) if latent is not None else (tensors["k"], tensors["v"])
@@ -649,10 +667,10 @@ class Capture:
             also = f"; attention is handed {' and '.join(more)} too" if more else ""
             raise Refusal(f"attention over what was seen is {miss:.2%} off the model's own: {self.text(said)}{also}")
         self.write(layer, said, tensors, out[0], latent)
-        shape = f"{q.shape[1]} query heads on {k.shape[1]} KV heads of {k.shape[2]}" + (f" and {v.shape[2]}" if v.shape[2] != k.shape[2] else "")
+        kept = f"{k.shape[1]} KV heads of {k.shape[2]}" + (f" and {v.shape[2]}" if v.shape[2] != k.shape[2] else "")
         if latent is not None:
-            shape = f"{q.shape[1]} query heads on latent rows of {latent.c.shape[1]} + {latent.k_rope.shape[1]}"
-        line = self.lines.setdefault(shape + ": " + self.text(said), [[], 0])
+            kept = f"latent rows of {latent.c.shape[1]} + {latent.k_rope.shape[1]}"
+        line = self.lines.setdefault(f"{q.shape[1]} query heads on {kept}: {self.text(said)}", [[], 0])
         line[0].append(layer)
         line[1] = max(line[1], miss)
         return out
@@ -906,9 +924,11 @@ def capture(model, token_ids, out, name="", source="", layers=None, dtype="auto"
     if not 1 <= last <= tokens:
         raise Refusal(f"the queries of the last {last} tokens, want 1 to {tokens}")
     model.eval()
+    kind = getattr(model.config, "_attn_implementation", "eager")
     with torch.no_grad(), Watch(model) as watch:
-        if watch.interface and getattr(model.config, "_attn_implementation", "eager") != "eager":
+        if watch.interface and kind != "eager":
             model.set_attn_implementation("eager")
+            watch.undo.append(lambda: model.set_attn_implementation(kind))
         few, found = min(8, tokens // 2), set()
 
         def look(module, q, k, v, mask, call, kwargs, more):
@@ -941,7 +961,7 @@ def capture(model, token_ids, out, name="", source="", layers=None, dtype="auto"
             watch.start(tokens)
             cache = cache_of(watch, forward(model, ids.to(device), generating))
             kept = [state_bytes(cache, watch.blocks, n, work.shapes.get(n, ())) for n in range(count)]
-            meta = metadata(model, work, kept, short, name, source)
+            meta = metadata(model, work, kept, short, found, name, source)
             file.add("token_ids", ids[0].int(), torch.int32)
             file.finish(meta)
         except BaseException:
@@ -957,13 +977,13 @@ def cache_of(watch, output):
     return watch.cache if watch.cache is not None else getattr(output, "past_key_values", None)
 
 
-def metadata(model, work, kept, short, name, source):
+def metadata(model, work, kept, short, found, name, source):
     """The metadata of a trace whose layers are written. kept are the bytes that each layer keeps beside keys and values, short
-    those after a few tokens."""
+    those after a few tokens, found the layers that have attention."""
     count = len(kept)
     fields, states, silent = {}, {}, []
-    turned = [n for n, s in work.layers.items() if s is not None and n not in work.unturned]
-    if work.watch.rotary_ran and not turned and all(work.layers[n]["alibi"] is None for n in work.unturned):
+    turned = [n for n in work.layers if n not in work.unturned]
+    if work.watch.rotary_ran and not work.watch.rotated and all(work.layers[n]["alibi"] is None for n in work.unturned):
         raise Refusal("the model has a rotary embedding, but no function that applies it was seen")
     if work.unturned and (turned or work.thetas):
         say(f"layers {spans(work.unturned)}: no rotary embedding was applied, they are written as having none")
@@ -973,7 +993,7 @@ def metadata(model, work, kept, short, name, source):
             fields[str(layer)] = {k: x for k, x in said.items() if k not in ("sinks", "alibi", "rope_inv_freq")}
             if n:
                 work.note(layer, f"{n} bytes are kept beside the keys and values, which a trace cannot say: no figure counts them")
-        elif layer in work.layers:
+        elif layer not in work.wanted and layer in found:
             continue
         elif n:
             if n != short[layer]:

@@ -43,7 +43,7 @@ the reason.
 Bytes are of one sequence and, with --tp, of one rank. Maps that methods fit count as weights.`,
 		Example: `  kvgauge plan --model llama-3-8b --memory 80GiB
   kvgauge plan --model ./config.json --lengths 8k,128k --methods full,fp8,kivi,snapkv --budget 25%
-  kvgauge plan --model gemma-3-27b --engine vllm --tp 2 --memory 80GiB --plot gemma.png
+  kvgauge plan --model llama-3.1-70b --engine vllm --tp 4 --memory 80GiB --plot llama.png
   kvgauge plan --model model.gguf --engine llama.cpp --methods full,q8_0,q4_0 --batch 4 --format json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return runPlan(s, f) },

@@ -3,7 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"slices"
 
@@ -12,7 +11,6 @@ import (
 	"kvgauge/report"
 	"kvgauge/sim"
 	"kvgauge/sim/arch"
-	"kvgauge/sim/engine"
 	"kvgauge/sim/method"
 	"kvgauge/sim/offer"
 	"kvgauge/sim/record"
@@ -26,9 +24,6 @@ type recommendFlags struct {
 // anyEngine asks for no engine.
 const anyEngine = "any"
 
-// fullPipeline is the pipeline that reduces nothing.
-const fullPipeline = "full"
-
 // defaultOut is where run writes to.
 const defaultOut = "kvgauge-out"
 
@@ -39,9 +34,9 @@ func newRecommendCmd(s *system) *cobra.Command {
 		Short: "Choose one pipeline from the records of runs, and say how to switch it on",
 		Long: `Recommend reads the records of finished runs, given as folders or records.jsonl files, and names one pipeline:
 the smallest cache within --max-error, or the least error within --max-bytes; with both, the smallest that keeps
-to both. Each trace counts at its longest length, and the worst of the traces decides. Bounds are no methods and
-are never recommended; families that change the architecture are left out, as the model would have to be trained
-for them.
+to both. Each trace counts at its longest length, and the worst of the traces decides; a pipeline that does not
+apply to a trace counts on the others. Bounds are no methods and are never recommended; families that change the
+architecture are left out, as the model would have to be trained for them.
 
 It says what the runner-up is, what would change the choice (other bounds, lengths, engines), what the figures
 leave open, what the cache takes on a model, and how engines switch it on: from a list of what was read in named
@@ -69,14 +64,12 @@ func runRecommend(s *system, paths []string, f *recommendFlags) error {
 	if err != nil {
 		return err
 	}
-	var m *sim.ModelFile
+	var m sim.ModelFile
 	if f.model != "" {
-		opened, err := sim.OpenModel(f.model)
-		if err != nil {
+		if m, err = sim.OpenModel(f.model); err != nil {
 			return record.InOption("model", err)
 		}
-		m, ask.Model = &opened, opened.Name
-		ask.Latent = slices.ContainsFunc(opened.Layers, func(l arch.Layer) bool { return l.Rank > 0 })
+		ask.Model, ask.Latent = m.Name, slices.ContainsFunc(m.Layers, func(l arch.Layer) bool { return l.Rank > 0 })
 	}
 	records, err := loadFinished(paths)
 	if err != nil {
@@ -86,11 +79,9 @@ func runRecommend(s *system, paths []string, f *recommendFlags) error {
 	if err != nil {
 		return err
 	}
-	if m != nil {
-		for _, o := range []*report.Option{r.Choice, r.RunnerUp, r.Nearest} {
-			if o != nil {
-				o.Model = append(o.Model, onModel(*m, o, r.Ask, records))
-			}
+	for _, o := range []*report.Option{r.Choice, r.RunnerUp, r.Nearest} {
+		if o != nil && f.model != "" {
+			o.Model = append(o.Model, onModel(m, o, r.Ask, records))
 		}
 	}
 	return report.WriteRecommendation(s.out, r, f.format)
@@ -112,8 +103,8 @@ func (f *recommendFlags) ask() (a report.Ask, err error) {
 	}
 	if f.length != "" {
 		n, err := method.ParseCount(f.length)
-		if err != nil || n < 1 {
-			return a, wrong("length", f.length, "want a positive number of tokens, such as 512 or 32k")
+		if err != nil || n < 1 || n > maxPlanned {
+			return a, wrong("length", f.length, "want a number of tokens from 1 to %d, such as 512 or 32k", maxPlanned)
 		}
 		a.Tokens = n
 	}
@@ -159,47 +150,4 @@ func loadFinished(paths []string) (all []record.Record, err error) {
 		all = append(all, records...)
 	}
 	return all, nil
-}
-
-// onModel is what an option's cache takes on a model: as the engine that was asked for holds it, where that is modelled, and
-// else as run counts it.
-func onModel(m sim.ModelFile, o *report.Option, ask report.Ask, records []record.Record) report.OnModel {
-	if e, ok := engine.Lookup(ask.Engine); ok {
-		if b := bytesOn(m, o, ask, records, e.Name); b.CacheBytes != nil {
-			return b
-		}
-	}
-	return bytesOn(m, o, ask, records, sim.Ideal)
-}
-
-// bytesOn is what the cache takes as one engine holds it.
-func bytesOn(m sim.ModelFile, o *report.Option, ask report.Ask, records []record.Record, name string) report.OnModel {
-	b := report.OnModel{Model: m.Name, Engine: name, SeqLen: ask.Tokens}
-	spec := o.Pipeline
-	if o.SizedTo != nil {
-		spec = fullPipeline // whose share it is
-	}
-	pipelines, err := method.Parse([]string{fullPipeline + "," + spec}, []method.Entries{{Percent: 100}})
-	if err != nil {
-		b.Reason = err.Error()
-		return b
-	}
-	lines, err := sim.Capacities(sim.CapacityOptions{
-		Model: m.Model, Name: m.Name, Engine: name, DType: method.DTypeOf(m.DType), Lengths: []int{ask.Tokens}, Pipelines: pipelines,
-		Batch: 1, Ranks: 1, Records: records,
-	})
-	if err != nil {
-		b.Reason = err.Error()
-		return b
-	}
-	last := lines[len(lines)-1]
-	b.CacheBytes, b.FullBytes, b.Reason, b.Note = last.CacheBytes, last.FullBytes, last.Reason, last.Note
-	if name != sim.Ideal {
-		b.Engine += " " + last.EngineVersion
-	}
-	if o.SizedTo != nil && b.CacheBytes != nil {
-		sized := int64(math.Round(*o.SizedTo * float64(*b.CacheBytes)))
-		b.CacheBytes, b.Note = &sized, "the share that it was sized to"
-	}
-	return b
 }

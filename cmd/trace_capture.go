@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -29,6 +30,7 @@ import (
 type captureFlags struct {
 	model, text, ids, tokens, out, layers, dtype, last, logits, progress string
 	threads                                                              int
+	chat                                                                 bool
 }
 
 func newTraceCaptureCmd(s *system) *cobra.Command {
@@ -53,6 +55,7 @@ Others: kvgauge trace hook prints a program that captures any model in PyTorch.`
 	fl := c.Flags()
 	fl.StringVar(&f.model, "model", "", "checkpoint `path`: a folder, or a .bin file of llama2.c")
 	fl.StringVar(&f.text, "text", "", "text `file`, which the model's tokenizer.json makes tokens of")
+	fl.BoolVar(&f.chat, "chat", false, "make the text a user's message, by the model's chat template")
 	fl.StringVar(&f.ids, "token-ids", "", "`file` of token ids: numbers with white space between, or an .npy file of I32 or I64")
 	fl.StringVar(&f.tokens, "tokens", "", "`length` of the trace, such as 2k: the first so many tokens (default all)")
 	fl.StringVar(&f.out, "out", "", "`file` to write")
@@ -63,6 +66,7 @@ Others: kvgauge trace hook prints a program that captures any model in PyTorch.`
 	fl.IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "`n` goroutines that compute")
 	enumFlag(c, &f.progress, "progress", "auto", []string{"auto", "on", "off"}, "")
 	c.MarkFlagsMutuallyExclusive("text", "token-ids")
+	c.MarkFlagsMutuallyExclusive("chat", "token-ids")
 	return c
 }
 
@@ -89,11 +93,11 @@ func runTraceCapture(ctx context.Context, s *system, f *captureFlags) error {
 	for _, line := range m.Ignored {
 		fmt.Fprintf(s.err, "kvgauge: model %s: %s\n", m.Name, line)
 	}
-	if err := f.read(&c, m); err != nil {
+	if err := f.read(s, &c, m); err != nil {
 		return err
 	}
 	if need, have := m.Memory(len(c.Tokens), c.Logits != ""), sim.ThisMachine().Memory; have > 0 && uint64(need) > have {
-		return record.Input(fmt.Errorf("model %s: %d tokens take about %s of memory, this machine has %s; want fewer %stokens",
+		return record.Input(fmt.Errorf("model %s: %d tokens take about %s of memory, this machine has %s; want more memory or fewer %stokens",
 			m.Name, len(c.Tokens), humanize.IBytes(uint64(need)), humanize.IBytes(have), record.Opt))
 	}
 	if n := len(c.Tokens); m.Positions > 0 && n > m.Positions {
@@ -153,14 +157,14 @@ func (f *captureFlags) check(c *model.Capture) error {
 }
 
 // read fills in the tokens.
-func (f *captureFlags) read(c *model.Capture, m *model.Model) error {
+func (f *captureFlags) read(s *system, c *model.Capture, m *model.Model) error {
 	option, path := "token-ids", f.ids
 	if f.text != "" {
 		option, path = "text", f.text
 	}
 	var err error
 	if f.text != "" {
-		c.Tokens, err = encode(f.text, f.model)
+		c.Tokens, err = f.encode(s.now())
 	} else {
 		c.Tokens, err = readIDs(f.ids)
 	}
@@ -182,20 +186,28 @@ func (f *captureFlags) read(c *model.Capture, m *model.Model) error {
 	return nil
 }
 
-// encode makes tokens of a text by the model's own tokenizer.
-func encode(path, dir string) ([]int32, error) {
-	text, err := readText(path)
+// encode makes tokens of the text by the model's own tokenizer.
+func (f *captureFlags) encode(now time.Time) ([]int32, error) {
+	text, err := readText(f.text)
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+	if info, err := os.Stat(f.model); err == nil && !info.IsDir() {
 		return nil, errors.New("a .bin file has no tokenizer.json, want the ids of the text's tokens (" + record.Opt + "token-ids)")
 	}
-	t, err := tokenizer.Read(filepath.Join(dir, "tokenizer.json"))
+	name := filepath.Base(f.model)
+	t, err := tokenizer.Read(filepath.Join(f.model, "tokenizer.json"))
 	if err != nil {
-		return nil, fmt.Errorf("model %s: tokenizer.json: %w (any tokens come by %stoken-ids)", filepath.Base(dir), err, record.Opt)
+		return nil, fmt.Errorf("model %s: tokenizer.json: %w (any tokens come by %stoken-ids)", name, err, record.Opt)
 	}
-	return t.Encode(text)
+	if !f.chat {
+		return t.Encode(text)
+	}
+	message, err := tokenizer.Chat(f.model, string(text), now)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", name, err)
+	}
+	return t.EncodeChat([]byte(message))
 }
 
 // readIDs reads numbers with white space between, or an array of NumPy.

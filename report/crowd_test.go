@@ -247,6 +247,40 @@ func TestCrowdPictures(t *testing.T) {
 	}
 }
 
+// TestRowWithoutCurves draws a trace that none of a row's pipelines apply to, with nothing else in the row.
+func TestRowWithoutCurves(t *testing.T) {
+	records := slices.DeleteFunc(crowdRecords(14, 2), func(r record.Record) bool {
+		return r.Family == baseline || r.Family == bound || r.Trace == "bytelm" && (r.Family == "eviction" || r.Family == "merging")
+	})
+	for _, p := range pictures {
+		f := p.figure(records)
+		if f.rows != nil && !slices.ContainsFunc(f.rows, func(r row) bool { return len(r.panels[1].series) == 0 }) {
+			t.Errorf("%s: each row has curves", p.name)
+		}
+		if _, err := f.draw("svg"); err != nil {
+			t.Errorf("%s: %v", p.name, err)
+		}
+	}
+}
+
+// TestNoisyIntervals: the axis of ratios is that of their values, and the caption says that it cuts intervals.
+func TestNoisyIntervals(t *testing.T) {
+	quiet := crowdRecords(14, 2)
+	noisy := crowdRecords(14, 2)
+	noisy[5].Latency.RatioLo, noisy[5].Latency.RatioHi = new(0.0), new(1e6)
+	want, got := pictures[1].figure(quiet), pictures[1].figure(noisy)
+	if a, b := want.panels[0].y, got.panels[0].y; a.low != b.low || a.high != b.high {
+		t.Errorf("axis from %v to %v, without noise from %v to %v", b.low, b.high, a.low, a.high)
+	}
+	const cut = "Intervals that leave the axes are cut."
+	if strings.Contains(strings.Join(want.captions, " "), cut) || !strings.Contains(strings.Join(got.captions, " "), cut) {
+		t.Errorf("captions %q; with noise %q", want.captions, got.captions)
+	}
+	if _, err := got.draw("svg"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestManyTraces says which traces small multiples leave out.
 func TestManyTraces(t *testing.T) {
 	var records []record.Record

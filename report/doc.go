@@ -15,6 +15,8 @@
 //     drawn on a sheet (sheet.go), PNG or SVG.
 //  6. WriteStats (stats.go, stats_columns.go) and WriteStatsPlot (stats_plot.go) show a trace's statistics;
 //     panels over layers are in stats_panels.go, others in stats_curves.go.
+//  7. Recommend (recommend.go) names one pipeline: of its options (recommend_options.go) the best within bounds, with
+//     what would change that and what is open (recommend_changes.go); recommend_write.go writes it.
 //
 // Nothing here knows a method by name: what a record's family says is all that is known of it. All
 // rounding and all units are in unit.go. Start reading at format.go.

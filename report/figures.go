@@ -19,7 +19,7 @@ const (
 	captionEqual  = "Markers that would hide each other stand side by side; the lines go through the values."
 	captionRows   = "Each row shows the pipelines that are named at its end, those of a family by their errors, with full and the bounds; all others are grey behind them. Axes are the same in all rows."
 	captionFront  = "Lines join the budgets of one method. On the Pareto front no other pipeline has both a smaller cache and less error; bounds do not count."
-	captionCrowd  = "Colours and shapes are families. Pipelines on the front are named in bold, others where there is room; the bars below name all."
+	captionCrowd  = "Colours and shapes are families. Pipelines on the front are named in bold, others in grey, where there is room; the bars below name all."
 	captionBars   = "Bars: the error of each pipeline, least on top, and the share of full's cache that it holds; yellow is smaller than full and on the Pareto front, black lines are 95 % intervals over windows."
 	captionBounds = "Grey and thin are bounds, which are no methods: what a policy could reach, or must beat."
 )
@@ -69,7 +69,7 @@ func latencyFigure(records []record.Record, look map[string]style, crowd bool) f
 		if l == nil || l.RatioToFull == 0 {
 			return 0, 0, 0, false
 		}
-		full, least := 1.0, minRatio
+		full, least := 1.0, 0.0 // the axis cuts intervals
 		if !crowd {
 			full, least = median(steps[keyOf(r)]), 1
 		}
@@ -96,9 +96,6 @@ func latencyFigure(records []record.Record, look map[string]style, crowd bool) f
 	f.captions = captions(records, captionEqual, note)
 	return f
 }
-
-// minRatio is the least end of an interval that is drawn: a logarithmic axis has no 0.
-const minRatio = 1e-3
 
 // fullSteps are the times of all of full's steps in each section.
 func fullSteps(records []record.Record) map[sectionKey][]float64 {

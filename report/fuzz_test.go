@@ -48,6 +48,9 @@ func FuzzRead(f *testing.F) {
 		if err != nil || len(again) != len(records) {
 			t.Fatalf("%d records become %d: %v", len(records), len(again), err)
 		}
+		if _, err := Plots(records, "svg"); err != nil {
+			t.Error(err)
+		}
 		for _, p := range pictures {
 			f := p.figure(records)
 			for _, c := range f.bars {

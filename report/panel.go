@@ -176,10 +176,11 @@ func spread(points []point, x, y func(float64) vg.Length, room vg.Length) []vg.P
 	return at
 }
 
-// oneX says whether all points have the same x, so that no line joins any.
+// oneX says whether all points have the same x, so that no line joins any. A row of small multiples may have none of its
+// own on a trace.
 func (p panel) oneX() bool {
-	xs := p.xs()
-	return slices.Min(xs) == slices.Max(xs)
+	xs := append(p.xs(), panel{series: p.backdrop}.xs()...)
+	return len(xs) > 0 && slices.Min(xs) == slices.Max(xs)
 }
 
 // abreast places the markers of a panel without lines side by side, in their order.

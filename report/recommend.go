@@ -50,12 +50,20 @@ type Option struct {
 	Recall   *float64 `json:"recall"`  // least over the traces that have needles
 	Ratio    *float64 `json:"ratio_to_full"`
 
-	Cells    []Cell         `json:"cells"` // a trace each
+	Cells    []Cell         `json:"cells"`   // a trace each
+	Skipped  []Skip         `json:"skipped"` // the traces that it does not apply to
 	Engines  []offer.Switch `json:"engines"`
 	NoEngine string         `json:"no_engine"` // why there is none, else empty
 	Model    []OnModel      `json:"model"`
 
-	records []record.Record
+	records []record.Record // those of Cells
+	at      []int           // which trace each is of
+}
+
+// Skip is a trace that an option does not apply to.
+type Skip struct {
+	Trace  string `json:"trace"`
+	Reason string `json:"reason"`
 }
 
 // Cell is what one trace says of an option.
@@ -83,7 +91,7 @@ type OnModel struct {
 
 // Alternative is a condition under which the choice would be another.
 type Alternative struct {
-	Kind     string   `json:"kind"`     // max_error, max_bytes, length, engine
+	Kind     string   `json:"kind"`     // max_error, max_bytes, traces, engine, length
 	When     string   `json:"when"`     // in words
 	Value    *float64 `json:"value"`    // the bound, or the length, from which on it holds
 	Pipeline string   `json:"pipeline"` // empty: nothing but full
@@ -128,6 +136,7 @@ func Recommend(records []record.Record, ask Ask) (*Recommendation, error) {
 		r.Nearest = nearestOption(options, ask)
 	}
 	r.Changes = append(r.Changes, r.bounds(options)...)
+	r.Changes = append(r.Changes, r.everywhere(options)...)
 	r.Changes = append(r.Changes, r.offered(longest)...)
 	r.Changes = append(r.Changes, r.lengths(all)...)
 	r.Doubts = append(r.Doubts, r.doubts(all)...)

@@ -71,6 +71,15 @@ func (r *Recommendation) smaller(options []*Option) Alternative {
 	return changeOf("max_bytes", "with less than "+percentText(r.Choice.OfFull)+" of the bytes", &r.Choice.OfFull, o)
 }
 
+// everywhere says what the choice would be if it had to apply to every trace.
+func (r *Recommendation) everywhere(options []*Option) []Alternative {
+	if r.Choice == nil || len(r.Choice.Skipped) == 0 {
+		return nil
+	}
+	o := choose(slices.DeleteFunc(slices.Clone(options), func(o *Option) bool { return len(o.Skipped) > 0 }), r.Ask)
+	return []Alternative{changeOf("traces", "if it had to apply to every trace", nil, o)}
+}
+
 // offered says what the choice would be without the engine that was asked for or, where no engine has it, with one.
 func (r *Recommendation) offered(longest []section) []Alternative {
 	ask := r.Ask
@@ -193,6 +202,9 @@ func (r *Recommendation) doubts(traces measuredTraces) (all []string) {
 	if s, ok := r.like(o); ok {
 		all = append(all, fmt.Sprintf("%s has its own form of it, whose error was not measured: %s", s.Title, s.Note))
 	}
+	for _, skip := range o.Skipped {
+		all = append(all, fmt.Sprintf("It does not apply to %s (%s), and was not measured there.", skip.Trace, skip.Reason))
+	}
 	limit := r.Ask.MaxError
 	var single, beyond []string
 	for _, c := range o.records {
@@ -226,6 +238,15 @@ func (r *Recommendation) doubts(traces measuredTraces) (all []string) {
 		}
 	}
 	all = append(all, r.growth(traces)...)
+	var versions []string
+	for _, c := range o.records {
+		if !slices.Contains(versions, c.Version) {
+			versions = append(versions, c.Version)
+		}
+	}
+	if len(versions) > 1 {
+		all = append(all, fmt.Sprintf("Its records are of several versions of kvgauge: %s.", oneLine(strings.Join(versions, ", "))))
+	}
 	longest := 0
 	var others []string
 	for _, m := range r.Traces {
@@ -246,6 +267,7 @@ func (r *Recommendation) doubts(traces measuredTraces) (all []string) {
 	if o.Recall != nil && *o.Recall < 1 {
 		all = append(all, fmt.Sprintf("It still holds %s of the needles when they are asked for.", percentText(*o.Recall)))
 	}
+	var disturbed []string
 	for _, c := range o.records {
 		for _, w := range c.Warnings {
 			text := warningText(w) + " (" + c.Trace + ")"
@@ -254,8 +276,11 @@ func (r *Recommendation) doubts(traces measuredTraces) (all []string) {
 			}
 		}
 		if noisy(c) {
-			all = append(all, "Its step on "+c.Trace+" is noisy: other work on the machine disturbed it.")
+			disturbed = append(disturbed, c.Trace)
 		}
+	}
+	if disturbed != nil {
+		all = append(all, fmt.Sprintf("Its step is noisy on %s: other work on the machine disturbed it.", strings.Join(disturbed, ", ")))
 	}
 	return all
 }
@@ -273,7 +298,8 @@ func (r *Recommendation) like(o *Option) (offer.Switch, bool) {
 // growth says on which traces the error of the choice grows with the length.
 func (r *Recommendation) growth(traces measuredTraces) (all []string) {
 	var grows []string
-	for i, g := range traces {
+	for i, at := range r.Choice.at {
+		g := traces[at]
 		ns := g.lengths()
 		if len(ns) < 2 {
 			continue

@@ -117,15 +117,18 @@ func (k optionKey) share() *float64 {
 	return &share
 }
 
-// options are the pipelines that can be chosen from over some sections, each of another trace, and those that cannot.
+// options are the pipelines that can be chosen from over some sections, each of another trace, and those that cannot. One that
+// does not apply to a trace counts on the others.
 func options(over []section, ask Ask) (all []*Option, left []LeftOut) {
 	type found struct {
-		records []record.Record
+		records []record.Record // of each section where it applies
+		at      []int           // which section each is of
+		skipped []Skip
 		why     string
 	}
 	var order []optionKey
 	pipelines := map[optionKey]*found{}
-	for _, s := range over {
+	for i, s := range over {
 		for _, r := range s.records {
 			if isBaseline(r) {
 				continue
@@ -137,7 +140,11 @@ func options(over []section, ask Ask) (all []*Option, left []LeftOut) {
 				pipelines[key] = f
 				order = append(order, key)
 			}
-			f.records = append(f.records, r)
+			if r.Status == record.Skipped && !isBound(r) {
+				f.skipped = append(f.skipped, Skip{r.Trace, oneLine(r.Reason)})
+				continue
+			}
+			f.records, f.at = append(f.records, r), append(f.at, i)
 			f.why = cmp.Or(f.why, unfit(r))
 		}
 	}
@@ -153,7 +160,11 @@ func options(over []section, ask Ask) (all []*Option, left []LeftOut) {
 	}
 	for _, key := range order {
 		f := pipelines[key]
-		if f.why == "" && len(f.records) < len(over) {
+		switch {
+		case f.why != "":
+		case len(f.records) == 0:
+			f.why = "skipped: " + f.skipped[0].Reason
+		case len(f.records)+len(f.skipped) < len(over):
 			f.why = "not measured on every trace"
 		}
 		if f.why != "" {
@@ -161,6 +172,7 @@ func options(over []section, ask Ask) (all []*Option, left []LeftOut) {
 			continue
 		}
 		o := newOption(key, f.records, ask)
+		o.at, o.Skipped = f.at, append(o.Skipped, f.skipped...)
 		if ask.Engine != "" && !slices.ContainsFunc(o.Engines, func(s offer.Switch) bool { return s.Engine == ask.Engine }) {
 			leave("not offered by "+offer.Title(ask.Engine), o.name())
 			continue
@@ -189,7 +201,7 @@ func unfit(r record.Record) string {
 
 // newOption makes an option of its records, one a trace.
 func newOption(key optionKey, records []record.Record, ask Ask) *Option {
-	o := &Option{Pipeline: key.name, SizedTo: key.share(), Family: records[0].Family, Model: []OnModel{}, Engines: []offer.Switch{}, records: records}
+	o := &Option{Pipeline: key.name, SizedTo: key.share(), Family: records[0].Family, Skipped: []Skip{}, Model: []OnModel{}, Engines: []offer.Switch{}, records: records}
 	timed := true
 	var ratio float64
 	latent := ask.Latent
@@ -266,6 +278,9 @@ func sameBytes(a, b *Option) bool { return math.Abs(a.OfFull-b.OfFull) <= sameSi
 
 // sameErrors says whether errors cannot be told apart on any trace.
 func sameErrors(a, b *Option) bool {
+	if !slices.Equal(a.at, b.at) {
+		return false
+	}
 	for i, r := range a.records {
 		if !tied(r, b.records[i]) {
 			return false

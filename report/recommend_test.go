@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,8 +64,9 @@ func TestRecommend(t *testing.T) {
 		{"no pipeline keeps to them", one, Ask{MaxError: share(0.01)}, "", "", 5},
 		{"an engine", one, Ask{MaxError: share(0.05), Engine: "vllm"}, "fp8", "", 1},
 		{"an engine of its own form", one, Ask{MaxError: share(0.5), Engine: "kvpress"}, "snapkv:budget=25%", "", 1},
-		{"the worst trace decides", two, Ask{MaxError: share(0.05)}, "int8", "", 3},
-		{"and the larger share", two, Ask{MaxBytes: share(0.255)}, "", "", 3},
+		{"the worst trace decides", two, Ask{MaxError: share(0.05)}, "int8", "", 4},
+		{"and the larger share", two, Ask{MaxBytes: share(0.255)}, "", "", 4},
+		{"a trace that it does not apply to is none of its", two, Ask{MaxError: share(0.1)}, "q4_0", "int8", 4},
 		{"sizes that a run set", []record.Record{
 			knob("a", "snapkv:budget=10", 250, 0.1), knob("b", "snapkv:budget=12", 250, 0.2), knob("a", "snapkv:budget=20", 500, 0.05),
 		}, Ask{MaxError: share(0.3)}, "snapkv sized to 25.0 %", "", 1},
@@ -92,6 +94,29 @@ func TestRecommend(t *testing.T) {
 				t.Errorf("nearest %q beside the choice %q: want one of the two", name(r.Nearest), name(r.Choice))
 			}
 		})
+	}
+}
+
+// TestRecommendPartly: a choice that does not apply everywhere says so, and what would be chosen if it had to.
+func TestRecommendPartly(t *testing.T) {
+	skipped := on("b", 64, "q4_0", "quantisation", 280, 0.1)
+	skipped.Status, skipped.Reason, skipped.Error, skipped.CacheBytes = record.Skipped, "32 channels are too few", nil, nil
+	r, err := Recommend([]record.Record{
+		on("a", 64, "q4_0", "quantisation", 280, 0.02), skipped,
+		on("a", 64, "fp8", "quantisation", 500, 0.02), on("b", 64, "fp8", "quantisation", 500, 0.02), on("b", 32, "fp8", "quantisation", 500, 0.01),
+	}, Ask{MaxError: share(0.05)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.answer(); !strings.HasPrefix(got, "use q4_0 (28.0 % of full, error 2.00 %, not on b): ") {
+		t.Errorf("got %q", got)
+	}
+	if got := r.Doubts[0]; got != "It does not apply to b (32 channels are too few), and was not measured there." {
+		t.Errorf("got %q", got)
+	}
+	i := slices.IndexFunc(r.Changes, func(c Alternative) bool { return c.Kind == "traces" })
+	if i < 0 || r.Changes[i].Pipeline != "fp8" {
+		t.Errorf("got %+v, want fp8 if it had to apply to every trace", r.Changes)
 	}
 }
 
@@ -173,6 +198,7 @@ func TestRecommendDoubts(t *testing.T) {
 		{"warnings", []record.Record{warned}, 0, []string{"clamped: the window is longer than the prompt (a)"}},
 		{"needles", []record.Record{lossy}, 0, []string{"holds 50.0 % of the needles"}},
 		{"layers left as they are", []record.Record{part}, 0, []string{"fp8 changed 0 of 3 layers of a: where that share"}},
+		{"versions", []record.Record{narrow, func() record.Record { r := narrow; r.Trace, r.TraceSHA256, r.Version = "b", "b", "2"; return r }()}, 0, []string{"several versions of kvgauge: , 2."}},
 		{"a tie", []record.Record{narrow, func() record.Record { r := narrow; r.Pipeline = "corm"; return r }()}, 0, []string{"cannot be told from that of"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -199,6 +225,12 @@ func TestRecommendHolds(t *testing.T) {
 		var records []record.Record
 		for i := range rapid.IntRange(1, 12).Draw(t, "pipelines") {
 			for _, trace := range []string{"a", "b"}[:rapid.IntRange(1, 2).Draw(t, "traces")] {
+				if rapid.IntRange(0, 5).Draw(t, "skipped") == 0 {
+					skipped := on(trace, 64, fmt.Sprintf("m%d", i), "eviction", 1, 0)
+					skipped.Status, skipped.Error = record.Skipped, nil
+					records = append(records, skipped)
+					continue
+				}
 				records = append(records, on(trace, 64, fmt.Sprintf("m%d", i), "eviction",
 					rapid.Int64Range(0, 999).Draw(t, "cache"), float64(rapid.IntRange(0, 50).Draw(t, "error"))/100))
 			}
@@ -209,6 +241,9 @@ func TestRecommendHolds(t *testing.T) {
 		}
 		if ask.MaxError == nil || rapid.Bool().Draw(t, "by bytes") {
 			ask.MaxBytes = share(float64(rapid.IntRange(0, 100).Draw(t, "most bytes")) / 100)
+		}
+		if !slices.ContainsFunc(records, func(r record.Record) bool { return r.Error != nil }) {
+			return
 		}
 		r, err := Recommend(records, ask)
 		if err != nil {

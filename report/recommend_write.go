@@ -94,7 +94,13 @@ func (r *Recommendation) answer() string {
 func boundText(share float64) string { return strconv.FormatFloat(100*share, 'g', 6, 64) + " %" }
 
 // summary is an option with its figures.
-func (o *Option) summary() string { return figuresText(o.name(), o.OfFull, o.Error, o.Recall) }
+func (o *Option) summary() string {
+	text := figuresText(o.name(), o.OfFull, o.Error, o.Recall)
+	for _, skip := range o.Skipped {
+		text = strings.TrimSuffix(text, ")") + ", not on " + oneLine(skip.Trace) + ")"
+	}
+	return text
+}
 
 // figuresText is a name with its figures.
 func figuresText(name string, bytes, err float64, recall *float64) string {
@@ -191,7 +197,7 @@ func (r *Recommendation) modelPart() part {
 		}
 		for _, m := range o.Model {
 			p.heading = "on " + oneLine(m.Model)
-			text := fmt.Sprintf("%s at %s tokens, bytes of %s: ", o.name(), lengthText(m.SeqLen), m.Engine)
+			text := fmt.Sprintf("%s at %s tokens: ", o.name(), lengthText(m.SeqLen))
 			if m.CacheBytes == nil {
 				text += m.Reason
 			} else {
@@ -199,10 +205,11 @@ func (r *Recommendation) modelPart() part {
 				if m.FullBytes != nil {
 					text += " of " + byteText(float64(*m.FullBytes))
 				}
-				text += " a sequence"
+				text += " a sequence (engine " + m.Engine
 				if m.Note != "" {
-					text += " (" + m.Note + ")"
+					text += "; " + m.Note
 				}
+				text += ")"
 			}
 			p.lines = append(p.lines, line{text: oneLine(text)})
 		}

@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"image/color"
-	"image/png"
 	"strings"
 
 	"gonum.org/v1/plot/vg"
@@ -19,8 +18,8 @@ func PlotFormats() []string { return []string{"png", "svg"} }
 
 // sheet is what a picture is drawn on.
 type sheet struct {
-	vg.CanvasSizer
-	encode func() ([]byte, error)
+	vg.CanvasWriterTo
+	finish func([]byte) []byte // what its encoder leaves to do
 }
 
 // newSheet is an empty white sheet of a size, in one of PlotFormats.
@@ -29,24 +28,22 @@ func newSheet(format string, w, h vg.Length) sheet {
 		c := vgsvg.NewWith(vgsvg.UseWH(w, h))
 		c.SetColor(color.White) // else pages that are dark show through
 		c.Fill(vg.Rectangle{Max: vg.Point{X: w, Y: h}}.Path())
-		return sheet{c, func() ([]byte, error) { return encodeSVG(c) }}
+		return sheet{c, finishSVG}
 	}
 	c := vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(dpi))
-	return sheet{c, func() ([]byte, error) {
-		var b bytes.Buffer
-		// The default compression takes most of the time of a picture and makes it a fifth smaller.
-		err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, c.Image())
-		return b.Bytes(), err
-	}}
+	return sheet{vgimg.PngCanvas{Canvas: c}, func(file []byte) []byte { return file }}
 }
 
-// encodeSVG writes the picture as SVG. Its letters are those of the reader's machine: where it lacks Liberation Sans,
-// Arial and Helvetica have the same widths. The library escapes names, but lets through what XML cannot hold.
-func encodeSVG(c *vgsvg.Canvas) ([]byte, error) {
+// encode is the picture as a file.
+func (s sheet) encode() ([]byte, error) {
 	var b bytes.Buffer
-	if _, err := c.WriteTo(&b); err != nil {
-		return nil, err
-	}
+	_, err := s.WriteTo(&b)
+	return s.finish(b.Bytes()), err
+}
+
+// finishSVG names fonts: letters are those of the reader's machine, and where it lacks Liberation Sans, Arial and Helvetica
+// have the same widths. The encoder escapes names, but lets through what XML cannot hold.
+func finishSVG(file []byte) []byte {
 	const family = "font-family:Liberation Sans;"
-	return []byte(xmlText(strings.ReplaceAll(b.String(), family, "font-family:'Liberation Sans',Arial,Helvetica,sans-serif;"))), nil
+	return []byte(xmlText(strings.ReplaceAll(string(file), family, "font-family:'Liberation Sans',Arial,Helvetica,sans-serif;")))
 }

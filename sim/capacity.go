@@ -254,8 +254,9 @@ func (p *planner) format(pipeline *method.Pipeline) format {
 	return f
 }
 
-// growthLength is beyond every window, and a multiple of every block, chunk and group that a power of two divides.
-const growthLength = 1 << 22
+// growthLength is a number of tokens beyond every window, 2^14 * 5^4: a multiple of blocks and groups that are powers of two,
+// and of which shares in hundredths of a percent are whole.
+const growthLength = 10_240_000
 
 // growth is what each further token of a long prompt adds, and what does not grow: nil where bytes are no straight line
 // there.

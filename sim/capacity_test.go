@@ -130,7 +130,7 @@ func TestFormulas(t *testing.T) {
 	want := map[string]float64{
 		"full": 131072, "q8_0": 69632, "q4_0": 36864, "nvfp4": 36864, "int4pth": 34816, "fp8": 65536, "mqa": 16384, "cla": 65536,
 		"turboquant:boundary=0,preset=k8v4": 50176, "turboquant:boundary=0": 34304, "turboquant:preset=k8v4": 60288, "turboquant": 46400,
-		"kvarn": 27648, "snapkv:budget=25%": 32768, "snapkv:budget=2048": 0, "kivi": 32 * 8 * 2 * 48, "quest:budget=25%": 131072 + 131072/16,
+		"kvarn": 27648, "snapkv:budget=25%": 32768, "snapkv:budget=2048": 0, "snapkv:budget=12.5%": 16384, "tova:budget=3.2%": 131072 * 0.032, "kivi": 32 * 8 * 2 * 48, "quest:budget=25%": 131072 + 131072/16,
 	}
 	var specs []string
 	for spec := range want {
@@ -236,6 +236,17 @@ func TestVLLMServes(t *testing.T) {
 	for _, c := range plan(t, "llama-3-8b", func(o *CapacityOptions) { o.Engine, o.Lengths = "vllm", []int{1} }, specs...) {
 		if c.CacheBytes == nil || *c.CacheBytes != 16*32*8*want[c.Pipeline] {
 			t.Errorf("%s: %v bytes a block, want %d (%s)", c.Pipeline, c.CacheBytes, 16*32*8*want[c.Pipeline], c.Reason)
+		}
+	}
+}
+
+// TestVLLMPadsBoundaryLayers: where some layers are left in 16 bits, vLLM 0.33.0 gives all layers of a model with windows
+// pages as large as theirs, and more groups; its planner wants 20,307,247,104 bytes, more than without the format.
+func TestVLLMPadsBoundaryLayers(t *testing.T) {
+	want := map[string]int64{"full": 19301662720, "turboquant": 20307247104, "turboquant:boundary=0": 5051607040}
+	for _, c := range plan(t, "gemma-3-27b", func(o *CapacityOptions) { o.Engine, o.InFlight = "vllm", 16384 }, "full", "turboquant", "turboquant:boundary=0") {
+		if c.CacheBytes == nil || *c.CacheBytes != want[c.Pipeline] {
+			t.Errorf("%s: %v bytes, vLLM plans %d (%s)", c.Pipeline, c.CacheBytes, want[c.Pipeline], c.Reason)
 		}
 	}
 }

@@ -201,7 +201,7 @@ func TestLatentPipelines(t *testing.T) {
 		if *a.CacheBytes >= *b.CacheBytes {
 			t.Errorf("%s takes %d bytes, of one head with values of its own %d", a.Pipeline, *a.CacheBytes, *b.CacheBytes)
 		}
-		if r := a.Error.RelL2 / b.Error.RelL2; !(r > 0.5 && r < 3) { // one scale for latents and the larger shared keys
+		if r := a.Error.RelL2 / b.Error.RelL2; !(r > 0.4 && r < 3) { // one scale for latents and the larger shared keys, or scales of channels for what were values
 			t.Errorf("%s: error %g, before the projection of outputs %g", a.Pipeline, a.Error.RelL2, b.Error.RelL2)
 		}
 	}

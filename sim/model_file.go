@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,12 +38,16 @@ func OpenModel(name string) (ModelFile, error) {
 
 func openModel(name string) (ModelFile, error) {
 	info, err := os.Stat(name)
-	if err != nil {
-		return preset(name)
-	}
 	path := name
-	if info.IsDir() {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return preset(name)
+	case err != nil:
+		return ModelFile{}, fmt.Errorf("%s: %w", name, errors.Unwrap(err))
+	case info.IsDir():
 		path = filepath.Join(name, "config.json")
+	case !info.Mode().IsRegular():
+		return ModelFile{}, fmt.Errorf("%s: not a regular file", name)
 	}
 	f, err := os.Open(path)
 	if err != nil {

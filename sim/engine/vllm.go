@@ -43,6 +43,7 @@ type spec struct {
 	kind  kind
 	span  int    // of a window or chunk
 	shape [3]int // KV heads, channels of a key and of a value: layers that differ are not of one group
+	row   int64  // bytes of a token: the same
 	page  int64  // bytes of a block
 	block int    // tokens of a block
 }
@@ -131,7 +132,7 @@ func vllmSpecs(r Request) ([]spec, error) {
 		case l.Chunk > 0:
 			s.kind, s.span = chunkedLocal, l.Chunk
 		}
-		s.page = row * vllmBlock
+		s.row, s.page = row, row*vllmBlock
 		specs = append(specs, s)
 		if index > 0 {
 			specs = append(specs, spec{kind: latentAttention, page: index * vllmBlock, block: vllmBlock})

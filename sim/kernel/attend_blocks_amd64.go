@@ -133,6 +133,12 @@ func (a *simd) blockScales(r *Rows, lo, n int, unit float32, s *Scratch) (factor
 				factor[i*blocks+c], offset[i*blocks+c] = f, -f*math.Float32frombits(binary.LittleEndian.Uint32(src[4:]))
 			}
 		}
+	case ZeroScale: // of a whole row
+		for i := range factor {
+			u := binary.LittleEndian.Uint32(r.Data[first+i*r.stride:])
+			factor[i] = math.Float32frombits(u)
+			offset[i] = -factor[i] * float32(u&15)
+		}
 	default:
 		for i := range n {
 			for c := range blocks {
@@ -193,11 +199,22 @@ func (b *Blocks) steps(width, dim int) steps {
 
 // repeatBlocks repeats, in place, each of the blocks of n rows, [n][blocks], for run parts: [n][per], not fewer.
 func repeatBlocks(x []float32, n, blocks, per, run int) []float32 {
+	if blocks == 1 && per == 2 {
+		x = x[:2*n]
+		for i := n - 1; i >= 0; i-- {
+			value := x[i]
+			x[2*i], x[2*i+1] = value, value
+		}
+		return x
+	}
 	for i := n - 1; i >= 0; i-- {
 		row := x[i*per : (i+1)*per]
 		for b := blocks - 1; b >= 0; b-- {
-			setAll(row[min(b*run, per):], x[i*blocks+b])
-			row = row[:min(b*run, per)]
+			at, value := min(b*run, len(row)), x[i*blocks+b]
+			for c := at; c < len(row); c++ {
+				row[c] = value
+			}
+			row = row[:at]
 		}
 	}
 	return x[:n*per]

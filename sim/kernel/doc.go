@@ -6,8 +6,8 @@
 //
 //  1. Rows (format.go, rows.go, encode.go) hold the keys, or the values, of one stored head. Formats that are a
 //     table of values with a scale a block (blocks.go) share one decoder, and kernels read most of them where they
-//     lie (attend_reader_amd64.go, unscaled.go). They may keep a sketch of what the codes leave (sketch.go); the latest rows may stay in a
-//     residual window (residual.go).
+//     lie (attend_reader_amd64.go, unscaled.go). They may keep a sketch of what the codes leave (sketch.go); the latest
+//     rows may stay in a residual window (residual.go).
 //  2. Attend (attend.go) goes through a chunk of them in blocks: score, online softmax, weighted sum.
 //  3. Each of the three is one call of the active path (path.go): the reference in portable Go (attend_generic.go),
 //     or assembly for AVX2 or AVX-512 (attend_amd64.go) or NEON (attend_arm64.go).

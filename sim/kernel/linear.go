@@ -35,7 +35,7 @@ type Linear struct {
 // linearWorker is what a thread packs into.
 type linearWorker struct {
 	panels  []float32 // [panel][depth][columns of a tile]
-	row     []float32 // a decoded row of weights
+	rows    []float32 // [packRows][depth] decoded weights
 	x       []float32 // [rows of a tile][depth] rows that do not fill a tile
 	edge    []float32 // a tile that reaches over the edge of the result
 	scratch *Scratch
@@ -98,7 +98,7 @@ func (l *Linear) multiply(worker, i int) {
 	inputs, lo := t.W.Dim, group*linearPanels*width
 	hi := min(lo+linearPanels*width, t.W.Len())
 	depth := evenly(inputs, linearDepth)
-	w.panels, w.row = room32(w.panels, linearPanels*depth*width), room32(w.row, inputs)
+	w.panels = room32(w.panels, linearPanels*depth*width)
 	w.x, w.edge = room32(w.x, height*depth), room32(w.edge, height*width)
 
 	tiles := (l.rows + height - 1) / height
@@ -147,19 +147,26 @@ func addTo(y, x []float32) {
 	}
 }
 
+// packRows is how many rows of weights are packed side by side, so that what is written of an input lies together.
+const packRows = 4
+
 // pack writes k inputs, from one on, of the outputs lo to hi as the tiles read them, with zeros over the edge.
 func (w *linearWorker) pack(m *Rows, lo, hi, at, k int, panel []float32) {
-	width, row := active.linearCols, w.row[:k]
-	for o := lo; o < hi; o++ {
-		m.decode(o, at, row)
-		to := panel[o-lo:]
-		for i, x := range row {
-			to[i*width] = x
+	width := active.linearCols
+	w.rows = room32(w.rows, packRows*k)
+	a, b, c, d := w.rows[:k], w.rows[k:2*k], w.rows[2*k:3*k], w.rows[3*k:4*k]
+	for o := lo; o < lo+width; o += packRows {
+		for r, row := range [packRows][]float32{a, b, c, d} {
+			if o+r < hi {
+				m.decode(o+r, at, row)
+			} else {
+				clear(row)
+			}
 		}
-	}
-	for o := hi - lo; o < width; o++ {
+		to := panel[o-lo:]
 		for i := range k {
-			panel[i*width+o] = 0
+			four := to[i*width:][:packRows]
+			four[0], four[1], four[2], four[3] = a[i], b[i], c[i], d[i]
 		}
 	}
 }

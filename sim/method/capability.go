@@ -190,8 +190,10 @@ func wholeBlocks(c Cell, s side, n int) error {
 	if c.Packed {
 		return errPackedRows
 	}
-	if s.channels%n != 0 {
-		return fmt.Errorf("rows of %d channels are not whole blocks of %d", s.channels, n)
+	for _, channels := range []int{s.channels, s.inner} {
+		if channels%n != 0 {
+			return fmt.Errorf("rows of %d channels are not whole blocks of %d", channels, n)
+		}
 	}
 	return nil
 }

@@ -6,10 +6,20 @@ import (
 	"kvgauge/sim/kernel"
 )
 
-// ggmlParams are those of the ggml formats.
-func ggmlParams() []Param {
-	return []Param{
-		{Name: "block", Kind: AutoInt, Default: "auto", Min: 2, Max: 1 << 12, Help: "channels that are rotated together, a power of two; auto: of keys the largest from 64 on that divides the head, of values 64"},
+// ggmlFormat is a block format of ggml, with what the conformance tests try besides its defaults.
+func ggmlFormat(name, holds string, b *kernel.Blocks, variant string) Info {
+	return Info{
+		Name: name, Family: Quantisation,
+		Summary: "ggml's blocks of 32 channels: " + holds + ", after a Hadamard rotation",
+		Reduces: "bits",
+		Paper:   "no paper: ggml block format, and the rotation that llama.cpp puts before a quantised cache",
+		Code:    "ggml-org/llama.cpp ggml/src/ggml-quants.c (quantize_row_" + name + "_ref), src/llama-kv-cache.cpp",
+		Params: []Param{
+			{Name: "block", Kind: AutoInt, Default: "auto", Min: 2, Max: 1 << 12, Help: "channels that are rotated together, a power of two; auto: of keys the largest from 64 on that divides the head, of values 64"},
+		},
+		Variants: []string{variant},
+		Rotation: ggmlRotation,
+		Format:   func(Args) (format, error) { return grouped(kernel.Blockwise(b)), nil },
 	}
 }
 
@@ -33,13 +43,4 @@ func ggmlRotation(a Args) (engineRotation, error) {
 		}
 		return channels, "multiples of 64"
 	}}, nil
-}
-
-// ggml is a block format of ggml.
-func ggml(b *kernel.Blocks) func(Args) (format, error) {
-	return func(Args) (format, error) {
-		return func(c Cell, s side) (coding, error) {
-			return coding{layout: kernel.Blockwise(b)}, wholeBlocks(c, s, b.Width)
-		}, nil
-	}
 }

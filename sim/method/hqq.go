@@ -21,7 +21,7 @@ func init() {
 //
 // Differs: how often zeros are moved is found on the prompt, and is the same when all is quantised again.
 func newHQQ(a Args) (format, error) {
-	bits, group := a.choice("bits"), a.choice("group")
+	bits, group := a.Int("bits"), a.Int("group")
 	return func(c Cell, s side) (coding, error) {
 		if err := wholeBlocks(c, s, group); err != nil {
 			return coding{}, err

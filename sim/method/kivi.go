@@ -2,7 +2,6 @@ package method
 
 import (
 	"fmt"
-	"strconv"
 
 	"kvgauge/sim/kernel"
 )
@@ -38,8 +37,7 @@ func init() {
 // single entries while decoding, a group goes on with the entries that are left and the scales that it has: no
 // entry is quantised twice. A head that lost entries of a packed group stores where each group ends, 4 bytes.
 func newKIVI(a Args) (format, error) {
-	bits, _ := strconv.Atoi(a["bits"])
-	group, residual := a.Int("group"), a.Int("residual")
+	bits, group, residual := a.Int("bits"), a.Int("group"), a.Int("residual")
 	if residual%group != 0 {
 		return nil, fmt.Errorf("residual=%d: want a multiple of group=%d", residual, group)
 	}

@@ -1,10 +1,6 @@
 package method
 
-import (
-	"strconv"
-
-	"kvgauge/sim/kernel"
-)
+import "kvgauge/sim/kernel"
 
 func init() {
 	Register(Info{
@@ -18,7 +14,7 @@ func init() {
 		Variants: []string{"bits=2,group=32", "bits=8,group=32"},
 		Traits:   where("group", "64", Large),
 		Format: func(a Args) (format, error) {
-			bits, group := a.choice("bits"), a.choice("group")
+			bits, group := a.Int("bits"), a.Int("group")
 			return grouped(kernel.Blockwise(kernel.MLX(bits, group))), nil
 		},
 	})
@@ -32,12 +28,6 @@ func bitsParam(def string, choices ...string) Param {
 // groupParam is that of formats whose channels share scales.
 func groupParam(choices ...string) Param {
 	return Param{Name: "group", Kind: Choice, Default: "64", Choices: choices, Help: "channels that share a scale"}
-}
-
-// choice is the number that a Choice of numbers stands for.
-func (a Args) choice(name string) int {
-	n, _ := strconv.Atoi(a[name])
-	return n
 }
 
 // grouped is the format of a layout whose blocks are whole.

@@ -1,10 +1,6 @@
 package method
 
-import (
-	"strconv"
-
-	"kvgauge/sim/kernel"
-)
+import "kvgauge/sim/kernel"
 
 func init() {
 	Register(Info{
@@ -18,7 +14,7 @@ func init() {
 		},
 		Variants: []string{"block=32"},
 		Format: func(a Args) (format, error) {
-			width, _ := strconv.Atoi(a["block"])
+			width := a.Int("block")
 			l := kernel.Blockwise(kernel.MX4(width))
 			return func(c Cell, s side) (coding, error) { return coding{layout: l}, wholeBlocks(c, s, width) }, nil
 		},

@@ -53,7 +53,7 @@ func (p Param) Range() string {
 	case Share:
 		return "share from 0% to 100%"
 	case Format:
-		return strings.Join(p.Values(), "|")
+		return "a method of the family " + string(Quantisation)
 	case AutoInt:
 		return fmt.Sprintf("auto, or integer from %d to %d", p.Min, p.Max)
 	default:
@@ -134,7 +134,7 @@ type Args map[string]string
 // Given says whether the parameter has a value.
 func (a Args) Given(name string) bool { return a[name] != "" }
 
-// Int returns the value of a checked Int, 0 where it has none.
+// Int returns the value of a checked Int, or of a Choice of numbers, 0 where it has none.
 func (a Args) Int(name string) int {
 	n, _ := strconv.Atoi(a[name])
 	return n

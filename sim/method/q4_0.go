@@ -3,15 +3,5 @@ package method
 import "kvgauge/sim/kernel"
 
 func init() {
-	Register(Info{
-		Name: "q4_0", Family: Quantisation,
-		Summary:  "ggml's blocks of 32 channels: 4 bits a channel and an f16 scale, after a Hadamard rotation",
-		Reduces:  "bits",
-		Paper:    "no paper: ggml block format, and the rotation that llama.cpp puts before a quantised cache",
-		Code:     "ggml-org/llama.cpp ggml/src/ggml-quants.c (quantize_row_q4_0_ref), src/llama-kv-cache.cpp",
-		Params:   ggmlParams(),
-		Variants: []string{"block=32"},
-		Rotation: ggmlRotation,
-		Format:   ggml(kernel.Q4()),
-	})
+	Register(ggmlFormat("q4_0", "4 bits a channel and an f16 scale", kernel.Q4(), "block=32"))
 }

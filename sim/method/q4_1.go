@@ -3,15 +3,5 @@ package method
 import "kvgauge/sim/kernel"
 
 func init() {
-	Register(Info{
-		Name: "q4_1", Family: Quantisation,
-		Summary:  "ggml's blocks of 32 channels: 4 bits a channel, an f16 scale and an f16 minimum, after a Hadamard rotation",
-		Reduces:  "bits",
-		Paper:    "no paper: ggml block format, and the rotation that llama.cpp puts before a quantised cache",
-		Code:     "ggml-org/llama.cpp ggml/src/ggml-quants.c (quantize_row_q4_1_ref), src/llama-kv-cache.cpp",
-		Params:   ggmlParams(),
-		Variants: []string{"rotate=off"},
-		Rotation: ggmlRotation,
-		Format:   ggml(kernel.Q4Min()),
-	})
+	Register(ggmlFormat("q4_1", "4 bits a channel, an f16 scale and an f16 minimum", kernel.Q4Min(), "rotate=off"))
 }

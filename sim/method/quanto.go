@@ -14,7 +14,7 @@ func init() {
 		Variants: []string{"bits=2,group=32", "group=32,residual=16"},
 		Traits:   where("group", "64", Large),
 		Format: func(a Args) (format, error) {
-			return anew(a, kernel.Quanto(a.choice("bits"), a.choice("group"))), nil
+			return anew(a, kernel.Quanto(a.Int("bits"), a.Int("group"))), nil
 		},
 	})
 }

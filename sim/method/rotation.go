@@ -11,7 +11,7 @@ import (
 // rotateParam is that of every format.
 var rotateParam = Param{
 	Name: "rotate", Kind: Choice, Default: "auto", Choices: []string{"on", "off", "auto"},
-	Help: "multiply rows and queries by a Hadamard matrix, which spreads large channels; auto: as the engines do that have the format; rows that it does not fit stay as they are, with a footnote",
+	Help: "Hadamard rotation of rows and queries before; auto: as the engines do that have the format; what it does not fit stays as it is, with a footnote",
 }
 
 // engineRotation is how the engines that have a format rotate rows before it: which channels are rotated together, 0 for

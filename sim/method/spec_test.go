@@ -100,7 +100,7 @@ func TestParseErrors(t *testing.T) {
 		{"snapkv+gqa", "write gqa+snapkv"},
 		{"streamingllm:budget=8,recent=9", "give one of budget and recent"},
 		{"gqa:heads=-1", "want integer from 1"},
-		{"q8_0:v=snapkv", "v=snapkv: want bf16|f16|"},
+		{"q8_0:v=snapkv", "v=snapkv: want a method of the family quantisation"},
 		{"q8_0:v=q4_0,v.v=q8_0", "q8_0 has no parameter \"v.v\""},
 		{"q8_0:v.block=8", "parameter v.block is of a format of values, which v= must name"},
 		{"q8_0:v=q4_0,v.blok=8", "did you mean v.block?"},

@@ -9,7 +9,7 @@ import (
 // behind a prefix: q8_0:v=int4,v.group=64.
 var valueParam = Param{
 	Name: "v", Kind: Format, Auto: "that of keys",
-	Help: "the format of values, where it is another; its parameters with v. before them: v=int4,v.group=64",
+	Help: "the format of values, its parameters behind v.: v=int4,v.group=64",
 }
 
 // valuePrefix is that of the parameters of the values' format.

@@ -32,7 +32,7 @@ func (c Capture) Write(ctx context.Context, m *Model) error {
 	}
 	p, err := m.Prefill(c.Tokens, c.Pool)
 	if err != nil {
-		return record.InOption("token-ids", err)
+		return err
 	}
 	h, err := m.header(c)
 	if err != nil {

@@ -230,17 +230,15 @@ func (c *Config) check() error {
 
 // neutral are fields of config.json that say nothing of the forward pass: of its training, of how others run it, of tokens.
 var neutral = []string{
-	"architectures", "model_type", "torch_dtype", "dtype", "transformers_version", "_name_or_path", "name_or_path", "auto_map",
-	"use_cache", "initializer_range", "attention_dropout", "hidden_dropout", "dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop",
-	"pretraining_tp", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "mask_token_id",
-	"cls_token_id", "decoder_start_token_id", "tokenizer_class", "cache_implementation", "attn_implementation",
-	"_attn_implementation", "_attn_implementation_autoset", "use_flash_attn", "_flash_attn_2_enabled", "chunk_size_feed_forward",
-	"router_aux_loss_coef", "output_router_logits", "output_attentions", "output_hidden_states", "return_dict", "label2id",
-	"id2label", "problem_type", "finetuning_task", "task_specific_params", "is_encoder_decoder", "is_decoder", "use_return_dict",
-	"max_window_layers", "license", "unsloth_version", "unsloth_fixed", "transformers.js_config", "tokens_per_expert",
-	"ep_size", "experts_per_token", "initial_context_length", "hidden_activation_dropout", "num_labels", "torchscript",
-	"vision_config", "boi_token_index", "eoi_token_index", "image_token_index", "mm_tokens_per_image", "image_token_id",
-	"video_token_id", "vision_start_token_id", "vision_end_token_id", "language_model_only", "rope_theta_scaling_note",
+	"architectures", "model_type", "torch_dtype", "dtype", "transformers_version", "_name_or_path", "auto_map", "is_llama_config",
+	"use_cache", "cache_implementation", "attn_implementation", "_attn_implementation", "_attn_implementation_autoset", "tokenizer_class",
+	"initializer_range", "attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "pretraining_tp", "router_aux_loss_coef",
+	"output_router_logits", "output_attentions", "output_hidden_states", "return_dict", "id2label", "label2id",
+	"bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "cls_token_id",
+	"max_window_layers",                           // of those that slide nowhere, or everywhere
+	"experts_per_token", "initial_context_length", // gpt-oss says them twice
+	"vision_config", "mm_tokens_per_image", "boi_token_index", "eoi_token_index", "image_token_index", "image_token_id", // Gemma 3
+	"transformers.js_config", "unsloth_version", "unsloth_fixed",
 }
 
 // changing are fields by which families say what changes their forward pass, besides those that change attention.

@@ -59,7 +59,7 @@ func (d *Decoder) Rules(layer int) []kernel.Rule {
 func (d *Decoder) Step(ctx context.Context, id int32, pos int, stores []*cache.Store, logits []float32) error {
 	p, m := &d.p, d.p.m
 	if id < 0 || int(id) >= m.Vocabulary {
-		return record.Input(fmt.Errorf("token %d: id %d, want 0 to %d, those of the model", pos, id, m.Vocabulary-1))
+		return record.Input(fmt.Errorf("model %s: token %d: id %d, want 0 to %d", m.Name, pos, id, m.Vocabulary-1))
 	}
 	p.reader.again()
 	m.embed(p.reader, id, p.x)

@@ -479,3 +479,50 @@ func heap() int64 {
 	runtime.ReadMemStats(&s)
 	return int64(s.HeapAlloc)
 }
+
+// TestJoinedExperts puts the experts of each layer into one tensor, gate above up, as transformers 5 holds them in memory.
+func TestJoinedExperts(t *testing.T) {
+	dir := changed(t, "qwen3_moe", "{}")
+	m, r := openModel(t, dir), openReference(t, "qwen3_moe")
+	shapes, data := map[string][]int{}, map[string][]byte{}
+	bytesOf := func(name string) []byte {
+		x := m.tensors.tensors[name]
+		buf := make([]byte, m.tensors.bytes(name))
+		if _, err := x.r.ReadAt(buf, 0); err != nil {
+			t.Fatal(err)
+		}
+		return buf
+	}
+	for name, x := range m.tensors.tensors {
+		if !isExpert(name) {
+			shapes[name], data[name] = x.shape, bytesOf(name)
+		}
+	}
+	e := m.Experts
+	for l := range m.Layers {
+		if !m.sparse(l) {
+			continue
+		}
+		gateUp, down := m.name(l, gateUpOfAll), m.name(l, downOfAll)
+		shapes[gateUp], shapes[down] = []int{e.Count, 2 * e.Width, m.Hidden}, []int{e.Count, m.Hidden, e.Width}
+		for i := range e.Count {
+			of := m.name(l, fmt.Sprintf("mlp.experts.%d.", i))
+			data[gateUp] = append(append(data[gateUp], bytesOf(of+"gate_proj.weight")...), bytesOf(of+"up_proj.weight")...)
+			data[down] = append(data[down], bytesOf(of+"down_proj.weight")...)
+		}
+	}
+	file := safetensorsOf("F16", shapes)
+	at := 8 + int(binary.LittleEndian.Uint64(file))
+	for _, name := range slices.Sorted(maps.Keys(shapes)) {
+		at += copy(file[at:], data[name])
+	}
+	if at != len(file) {
+		t.Fatalf("%d of %d bytes", at, len(file))
+	}
+	write(t, filepath.Join(dir, "model.safetensors"), file)
+	p, err := openModel(t, dir).Prefill(r.ids(t, "token_ids"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "logits", allLogits(t, p), r.floats(t, "logits"))
+}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,7 +12,7 @@ import (
 )
 
 const (
-	blockTokens = 1024 // that go through a layer's matrices at a time
+	blockTokens = 2048 // that go through a layer's matrices at a time
 	logitTokens = 256  // whose logits are made at a time
 	rowChunk    = 32   // tokens of one part of what is done row by row
 )
@@ -48,11 +49,11 @@ type block struct {
 // Prefill starts a text. Its tokens are checked against the vocabulary.
 func (m *Model) Prefill(ids []int32, pool *kernel.Pool) (*Prefill, error) {
 	if len(ids) == 0 {
-		return nil, record.Input(fmt.Errorf("no tokens, want at least one"))
+		return nil, record.Input(errors.New("no tokens, want at least one"))
 	}
 	for i, id := range ids {
 		if id < 0 || int(id) >= m.Vocabulary {
-			return nil, record.Input(fmt.Errorf("token %d: id %d, want 0 to %d, those of the model", i, id, m.Vocabulary-1))
+			return nil, record.Input(fmt.Errorf("model %s: token %d: id %d, want 0 to %d", m.Name, i, id, m.Vocabulary-1))
 		}
 	}
 	p := &Prefill{m: m, pool: pool, linear: kernel.NewLinear(pool), reader: &reader{m: m}, tokens: len(ids), step: func() {}}

@@ -23,8 +23,8 @@ import (
 //go:embed offers.json
 var text []byte
 
-// Engine is one that was looked at.
-type Engine struct {
+// seen is an engine that was looked at.
+type seen struct {
 	Name       string `json:"name"`
 	Title      string `json:"title"`
 	Repository string `json:"repository"` // owner and name at GitHub
@@ -63,7 +63,7 @@ type absent struct {
 // file is offers.json.
 type file struct {
 	Reviewed string   `json:"reviewed"` // the day that the file as a whole was gone through
-	Engines  []Engine `json:"engines"`
+	Engines  []seen   `json:"engines"`
 	Offers   []entry  `json:"offers"`
 	Absent   []absent `json:"absent"`
 }
@@ -80,10 +80,7 @@ func parse() (f file) {
 	return f
 }
 
-// Engines are those that were looked at, in the order of help texts.
-func Engines() []Engine { return known.Engines }
-
-// Names are the names of Engines.
+// Names are the engines that were looked at, in the order of help texts.
 func Names() (names []string) {
 	for _, e := range known.Engines {
 		names = append(names, e.Name)

@@ -10,8 +10,10 @@
 //     metadata.go, fields.go and attention.go check what these say;
 //   - the synthetic generator (synth.go).
 //
-// Open (open.go) chooses among them and the embedded real traces (builtin.go). Write (write.go) makes a
-// safetensors file of any of them. Package stats measures the same properties of any of them.
+// Open (open.go) chooses among them and the embedded real traces (builtin.go), and says of what is a model how a trace is
+// made of it (model_name.go). Write (write.go) makes a safetensors file of any of them. Cut (cut.go) sees a part of one from a
+// container, whose tensors take.go reads in part, and Export (export.go, export_npy.go) writes it into another container.
+// Package stats measures the same properties of any of them.
 package trace
 
 import (

@@ -1,8 +1,10 @@
-"""Makes the tiny byte-level tokenizers of this folder and strings.json, with the ids that tokenizers 0.23 gives each string.
+"""Makes the tiny byte-level tokenizers of this folder and strings.json, with the ids that tokenizers 0.23 gives each string;
+and chats.json, chat templates as transformers 5.24 renders them.
 
-python make.py; trained on the text of this repository's README.
+python make.py; trained on the text of the licence.
 """
 
+import datetime
 import json
 import os
 import random
@@ -11,7 +13,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TEXT = open(f"{HERE}/../../README.md").read()
+TEXT = open(f"{HERE}/../../LICENSE").read()
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 BYTES = dict(add_prefix_space=False, use_regex=False)
 
@@ -51,6 +53,63 @@ made = dict([
           normalizer=normalizers.NFC()),
     train("gaps", pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(r"\p{L}+|\s+"), "removed", invert=True), pre_tokenizers.ByteLevel(**BYTES)])),
 ])
+# Templates with what those of models are made of, as transformers renders them.
+CHATS = {
+    "default system": "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe brief.<|im_end|>\n' }}{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+    "blocks": """{{- bos_token }}
+{%- if not tools is defined %}
+    {%- set tools = none %}
+{%- endif %}
+{#- a comment #}
+{%- if messages[0].role == 'system' %}
+    {%- set rest = messages[1:] %}
+{%- else %}
+    {%- set rest = messages %}
+{%- endif %}
+{%- for message in rest %}
+    {%- if message.role == "user" or (message.role == "system" and not loop.first) %}
+        {{- '[' + message['role'] + ']\n' + message.content | trim + eos_token }}
+    {%- elif 'tool_calls' in message %}
+        {{- raise_exception("no tools") }}
+    {%- endif %}
+{%- endfor %}
+{%- if tools is not none %}x{% endif %}
+{%- if add_generation_prompt %}
+    {{- '[assistant]\n' }}
+{%- endif %}
+""",
+    "namespace": """{%- set ns = namespace(last=messages|length - 1, found=false) %}
+{%- for message in messages[::-1] %}
+    {%- if not ns.found and message.content is string and not message.content.startswith('<x>') %}
+        {%- set ns.found = true %}
+        {%- set ns.last = (messages|length - 1) - loop.index0 %}
+    {%- endif %}
+{%- endfor %}
+{%- macro show(m) -%}
+<{{ m.role }} {{ ns.last }}>{{ m.content.split('\n')[0] }}</{{ m.role }}>
+{%- endmacro -%}
+{% for message in messages %}
+{{ show(message) }}
+{% endfor %}
+{{ strftime_now("%d %B %Y") }}
+""",
+}
+
+
+def chats():
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+    out = []
+    for name, template in CHATS.items():
+        t = _compile_jinja_template(template)
+        t.globals["strftime_now"] = lambda format: datetime.datetime(2026, 3, 4).strftime(format)
+        for text in ["Hello <b>world</b> & 'you'\n second", "  你好 "]:
+            rendered = t.render(messages=[{"role": "user", "content": text}], add_generation_prompt=True, bos_token="<BOS>", eos_token="<EOS>", tools=None, documents=None)
+            out.append({"name": name, "template": template, "text": text, "rendered": rendered})
+    return out
+
+
+json.dump(chats(), open(f"{HERE}/chats.json", "w"), ensure_ascii=True, indent=1)
 texts = strings()
 out = {"tokenizers": tokenizers.__version__, "strings": texts, "ids": {name: [t.encode(s).ids for s in texts] for name, t in made.items()}}
 json.dump(out, open(f"{HERE}/strings.json", "w"), ensure_ascii=True)

@@ -3,13 +3,15 @@
 //
 // Read (file.go) checks all of the file that changes ids and refuses by name what is not known, other kinds of tokenizers
 // among it: their texts come as ids. Encode goes the way of the library that the file belongs to: added tokens are cut out
-// (added.go), the text between is normalised and cut into words (split.go), and each word's bytes are merged. Merging is
+// (added.go), the text between is normalised and cut into words (split.go), and each word's bytes are merged. Chat (chat.go) makes
+// a conversation of a text. Merging is
 // github.com/pkoukk/tiktoken-go, which takes ranks for ids: it is given the order of the merges, and what comes back is
 // looked up.
 package tokenizer
 
 import (
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/pkoukk/tiktoken-go"
@@ -35,10 +37,16 @@ const maxWord = 1 << 15
 
 // Encode returns the ids of a text, with those that the tokenizer puts around it.
 func (t *Tokenizer) Encode(text []byte) ([]int32, error) {
+	ids, err := t.EncodeChat(text)
+	return slices.Concat(t.before, ids, t.after), err
+}
+
+// EncodeChat returns the ids of a text that has all of its special tokens, as Chat makes it.
+func (t *Tokenizer) EncodeChat(text []byte) ([]int32, error) {
 	if at := invalid(text); at >= 0 {
 		return nil, fmt.Errorf("byte %d: not UTF-8", at)
 	}
-	ids := append([]int32{}, t.before...)
+	var ids []int32
 	err := t.raw.cut(string(text), &ids, func(text string) error {
 		for _, f := range t.forms {
 			text = f.String(text)
@@ -47,7 +55,7 @@ func (t *Tokenizer) Encode(text []byte) ([]int32, error) {
 			return t.split(text, t.splits, &ids)
 		})
 	})
-	return append(ids, t.after...), err
+	return ids, err
 }
 
 // invalid returns the first byte that is not UTF-8, -1 where all is.
