@@ -3,6 +3,7 @@ package cmd
 import (
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,9 @@ func TestReadmeCommands(t *testing.T) {
 			words = words[2:]
 		default:
 			continue
+		}
+		if i := slices.Index(words, ">"); i >= 0 {
+			words = words[:i] // the shell's
 		}
 		root := newRoot(&system{out: io.Discard, err: io.Discard, now: time.Now})
 		root.InitDefaultCompletionCmd()
