@@ -113,7 +113,7 @@ func (a *accumulator) stats() (*record.ErrorStats, error) {
 	if a.bad != nil {
 		return nil, a.bad
 	}
-	s := &record.ErrorStats{MaxAbs: &a.maxAbs, RelL2Layers: []float64{}, RelL2Quarters: []float64{}}
+	s := &record.ErrorStats{MaxAbs: new(a.maxAbs), RelL2Layers: []float64{}, RelL2Quarters: []float64{}}
 	quarters := make([][]float64, 4)
 	for _, l := range a.layers {
 		s.RelL2Layers = append(s.RelL2Layers, ratio(floats.Sum(l.diff[:]), floats.Sum(l.norm[:])))
