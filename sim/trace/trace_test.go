@@ -180,8 +180,13 @@ func checkDigits(t *testing.T, tr *Trace, layer int) {
 	check("q", l.Q, l.FirstQuery, a.QKDim)
 }
 
-// readAll reads every layer, whole and one token of it; errors are fine, panics are not.
+// readAll reads every layer, whole, one token of it and its second half; errors are fine, panics are not.
 func readAll(tr *Trace) {
+	if part, _, err := tr.Cut(Cut{First: tr.Tokens / 2, Last: tr.Tokens - 1, Heads: []int{0}}); err == nil {
+		for _, layer := range part.Layers {
+			_, _ = part.Read(layer, part.Tokens, 0)
+		}
+	}
 	for _, layer := range tr.Layers {
 		_, _ = tr.Read(layer, 1, 0)
 		_, _ = tr.Read(layer, tr.Tokens, 0)

@@ -71,7 +71,7 @@ REFUSED = {
     "inkling2_text": "attention is handed position_bias and sinks too", "inkling2_loop_text": "attention is handed position_bias", "jetmoe": "in another order",
     "recurrent_gemma": "queries [1, 4, 100, 16] and keys [1, 4, 24, 16]",
 }
-BROKEN = {"blt"}  # which transformers 5.24.0 itself cannot run
+BROKEN = {"blt", "jamba", "mamba2", "mamba2__b"}  # whose configuration of 5.24 one of the versions itself cannot run
 GOLDENS = {"5": ["gemma3n_text", "llama4_text", "qwen3_next", "kimi_linear", "falcon-alibi"], "4": ["gemma2", "gpt_oss", "deepseek_v3-yarn", "cohere2"]}
 
 
