@@ -48,8 +48,8 @@ type Scratch struct {
 	part         []float32 // [tileHeads][block] what the last columns add to logits
 
 	factor, offset []float32   // [block][up to dim/16] of a Blocked block
-	halves         []uint16    // [block][up to dim/8] as they are stored
-	pairs          []float32   // as many, widened
+	halves         []uint16    // [block][up to dim/4] as they are stored
+	pairs          []uint16    // as many: the scales of pairs, then the minima
 	entries        [16]float32 // of its table
 
 	bent       bent
@@ -75,7 +75,7 @@ func NewScratch(heads, dim int) *Scratch {
 		scales: floats(all), mins: floats(all), ones: floats(max(all, heads)), zeros: floats(all),
 		scaledProbs: floats(tileHeads * block * fours(groups)), minSums: floats(tileHeads * fours(groups)), lines: floats(heads * (dim + dim/8)),
 		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim), part: floats(tileHeads * block),
-		factor: floats(block*parts + 3), offset: floats(block*parts + 3), halves: make([]uint16, 2*block*parts), pairs: floats(2 * block * parts),
+		factor: floats(block*parts + 3), offset: floats(block*parts + 3), halves: make([]uint16, 4*block*parts), pairs: make([]uint16, 4*block*parts),
 		away: floats(block), exps: floats(block),
 	}
 	for i := range s.ones {

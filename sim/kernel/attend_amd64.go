@@ -22,6 +22,7 @@ type simd struct {
 	maxInto          func(x, y *float32, n int)
 	mul              func(dst, x, y *float32, n int)
 	widen            func(dst *float32, src *uint16, n int)
+	powers           func(dst *float32, src *byte, n int)
 	narrow           func(dst *byte, src *float32, n int) (infinite uint32)
 	exps64           func(dst, src *float64, n int, shift float64) float64
 	sigmoid          func(dst, x *float32, n int)

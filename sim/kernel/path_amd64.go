@@ -51,7 +51,7 @@ var avx2 = simd{
 	},
 	expand:        [formats]expandFunc{Int8: expandInt8AVX2, Int4: expandInt4AVX2},
 	lookUp:        [forms]lookUpFunc{lookUpNibbleAVX2, lookUpPairAVX2, lookUpTripleAVX2, lookUpFiveAVX2, lookUpByteAVX2, lookUpSignedAVX2, lookUpE4M3AVX2, lookUpE5M2AVX2},
-	onlineSoftmax: onlineSoftmaxAVX2, sumProbabilities: sumProbabilitiesAVX2, dot: dotAVX2, axpy: axpyAVX2, maxInto: maxIntoAVX2, mul: mulAVX2, widen: widenAVX2, narrow: narrowAVX2, exps64: exps64AVX2, read: readAVX2, fma: fmaAVX2,
+	onlineSoftmax: onlineSoftmaxAVX2, sumProbabilities: sumProbabilitiesAVX2, dot: dotAVX2, axpy: axpyAVX2, maxInto: maxIntoAVX2, mul: mulAVX2, widen: widenAVX2, powers: powersAVX2, narrow: narrowAVX2, exps64: exps64AVX2, read: readAVX2, fma: fmaAVX2,
 	sigmoid: sigmoidAVX2, tileLinear: tileLinearAVX2, tileProduct: tileProductAVX2, stripDots: stripDotsAVX2, stripAxpys: stripAxpysAVX2, strip: stripAVX2,
 }
 
@@ -84,6 +84,6 @@ var avx512 = simd{
 	},
 	expand:  [formats]expandFunc{Int4: expandInt4AVX512},
 	lookUp:  [forms]lookUpFunc{lookUpNibbleAVX512, lookUpPairAVX512, lookUpTripleAVX512, lookUpFiveAVX512, lookUpByteAVX512, lookUpSignedAVX512, lookUpE4M3AVX512, lookUpE5M2AVX512},
-	arrange: arrangeAVX512, onlineSoftmax: onlineSoftmaxAVX512, sumProbabilities: sumProbabilitiesAVX512, dot: dotAVX512, axpy: axpyAVX512, maxInto: maxIntoAVX512, mul: mulAVX512, widen: widenAVX512, narrow: narrowAVX512, exps64: exps64AVX512, read: readAVX512, fma: fmaAVX512,
+	arrange: arrangeAVX512, onlineSoftmax: onlineSoftmaxAVX512, sumProbabilities: sumProbabilitiesAVX512, dot: dotAVX512, axpy: axpyAVX512, maxInto: maxIntoAVX512, mul: mulAVX512, widen: widenAVX512, powers: powersAVX512, narrow: narrowAVX512, exps64: exps64AVX512, read: readAVX512, fma: fmaAVX512,
 	sigmoid: sigmoidAVX512, tileLinear: tileLinearAVX512, tileProduct: tileProductAVX512, stripDots: stripDotsAVX512, stripAxpys: stripAxpysAVX512, strip: stripAVX512,
 }

@@ -69,3 +69,12 @@ func widenAVX2(dst *float32, src *uint16, n int)
 //
 //go:noescape
 func narrowAVX2(dst *byte, src *float32, n int) (infinite uint32)
+
+// powersAVX2 sets dst to powers of two, n values, whole steps.
+//
+//	for i := range n {
+//		dst[i] = math.Float32frombits(uint32(src[i]) << 23)
+//	}
+//
+//go:noescape
+func powersAVX2(dst *float32, src *byte, n int)

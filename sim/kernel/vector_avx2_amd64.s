@@ -483,3 +483,21 @@ DATA exponentAVX2<>+52(SB)/4, $0x7c007c00
 DATA exponentAVX2<>+56(SB)/4, $0x7c007c00
 DATA exponentAVX2<>+60(SB)/4, $0x7c007c00
 GLOBL exponentAVX2<>(SB), RODATA|NOPTR, $64
+
+// func powersAVX2(dst *float32, src *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·powersAVX2(SB), $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+
+next:
+	VPMOVZXBD (SI), Y0
+	VPSLLD    $0x17, Y0, Y0
+	VMOVUPS   Y0, (DI)
+	ADDQ      $0x08, SI
+	ADDQ      $0x20, DI
+	SUBQ      $0x08, CX
+	JG        next
+	VZEROUPPER
+	RET

@@ -69,3 +69,12 @@ func widenAVX512(dst *float32, src *uint16, n int)
 //
 //go:noescape
 func narrowAVX512(dst *byte, src *float32, n int) (infinite uint32)
+
+// powersAVX512 sets dst to powers of two, n values, whole steps.
+//
+//	for i := range n {
+//		dst[i] = math.Float32frombits(uint32(src[i]) << 23)
+//	}
+//
+//go:noescape
+func powersAVX512(dst *float32, src *byte, n int)

@@ -456,3 +456,21 @@ DATA exponentAVX512<>+52(SB)/4, $0x7c007c00
 DATA exponentAVX512<>+56(SB)/4, $0x7c007c00
 DATA exponentAVX512<>+60(SB)/4, $0x7c007c00
 GLOBL exponentAVX512<>(SB), RODATA|NOPTR, $64
+
+// func powersAVX512(dst *float32, src *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·powersAVX512(SB), $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+
+next:
+	VPMOVZXBD (SI), Z0
+	VPSLLD    $0x17, Z0, Z0
+	VMOVUPS   Z0, (DI)
+	ADDQ      $0x10, SI
+	ADDQ      $0x40, DI
+	SUBQ      $0x10, CX
+	JG        next
+	VZEROUPPER
+	RET

@@ -15,6 +15,7 @@ func vector(g *gen) {
 	dot(g)
 	sigmoid(g)
 	half(g)
+	powers(g)
 }
 
 // axpy emits y += p*x for the merge of chunks.
@@ -157,6 +158,28 @@ func sigmoid(g *gen) {
 	}
 	g.VMOVUPS(inverse, Mem{Base: dst})
 	g.ADDQ(U8(4*g.lanes), src)
+	g.ADDQ(U8(4*g.lanes), dst)
+	g.SUBQ(U8(g.lanes), left)
+	g.JG(LabelRef("next"))
+	g.end()
+}
+
+// powers emits what bytes stand for as exponents of binary32.
+func powers(g *gen) {
+	g.function("powers", "func(dst *float32, src *byte, n int)", "sets dst to powers of two, n values, whole steps.",
+		"for i := range n {", "\tdst[i] = math.Float32frombits(uint32(src[i]) << 23)", "}")
+	var (
+		dst, src, left = reg.RDI, reg.RSI, reg.RCX
+		v              = g.vec(0)
+	)
+	g.arg("dst", dst)
+	g.arg("src", src)
+	g.arg("n", left)
+	g.Label("next")
+	g.VPMOVZXBD(Mem{Base: src}, v)
+	g.VPSLLD(U8(23), v, v)
+	g.VMOVUPS(v, Mem{Base: dst})
+	g.ADDQ(U8(g.lanes), src)
 	g.ADDQ(U8(4*g.lanes), dst)
 	g.SUBQ(U8(g.lanes), left)
 	g.JG(LabelRef("next"))
