@@ -38,8 +38,8 @@ type Scratch struct {
 
 	scales, mins []float32 // [block][groups] of an Int4 block, widened, and 3 more
 	ones, zeros  []float32 // as long as these, and at least [heads]
-	scaledProbs  []float32 // [tileHeads][groups/4][block][4] probabilities times scales
-	minSums      []float32 // [tileHeads][groups] probabilities times minima
+	scaledProbs  []float32 // [tileHeads][up to dim/64][block][4] probabilities times scales
+	minSums      []float32 // [tileHeads][up to dim/16] probabilities times minima
 	lines        []float32 // the queries of a call in the order of Int4 codes; empty until they are needed
 	kScale       []float32 // [block] of an Int8 block, widened
 	vScale       []float32 // [block]
@@ -73,7 +73,7 @@ func NewScratch(heads, dim int) *Scratch {
 	s := &Scratch{
 		rows: floats(block * dim), logits: floats(heads * block), acc: floats(heads * dim), state: newSoftmaxState(heads),
 		scales: floats(all), mins: floats(all), ones: floats(max(all, heads)), zeros: floats(all),
-		scaledProbs: floats(tileHeads * block * fours(groups)), minSums: floats(tileHeads * fours(groups)), lines: floats(heads * (dim + dim/8)),
+		scaledProbs: floats(tileHeads * block * fours(parts)), minSums: floats(tileHeads * fours(parts)), lines: floats(heads * (dim + dim/8)),
 		kScale: floats(block), vScale: floats(block), q: floats(heads * dim), tail: floats(GroupDim), part: floats(tileHeads * block),
 		factor: floats(block*parts + 3), offset: floats(block*parts + 3), halves: make([]uint16, 4*block*parts), pairs: make([]uint16, 4*block*parts),
 		away: floats(block), exps: floats(block),

@@ -47,9 +47,9 @@ type tile struct {
 }
 
 type (
-	dotsFunc        func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)
+	dotsFunc        func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, table, scale, least *float32, groups int, next *byte)
 	expandFunc      func(dst *float32, dstStride int, rows *byte, stride, n, dim int, scale, least *float32, groups int, next *byte)
-	weightedSumFunc func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, rescale, sums *float32, sumStride int, next *byte)
+	weightedSumFunc func(p *float32, pStride int, rows *byte, stride, n, dim int, table, acc *float32, accStride int, rescale, sums *float32, sumStride int, next *byte)
 )
 
 // prefetch returns where the prefetches of a tile start. The first tile of a block runs ahead through the
@@ -78,27 +78,31 @@ func (a *simd) score(q []float32, k *Rows, lo, n int, s *Scratch, out []float32,
 	}
 	heads, dim := len(q)/k.Dim, columns(k)
 	_, _ = k.Data[:(lo+n)*k.stride], out[:(heads-1)*stride+n]
-	if a.expands(k, heads) {
+	read := a.reading(k)
+	if a.expands(k, read, heads) {
 		floats := a.expanded(k, lo, n, s)
 		a.score(q, &floats, 0, n, s, out, stride)
 		return
 	}
 	if dim > 0 {
-		scale, least, groups := a.int4Scales(k, lo, n, s)
+		scale, least, groups := a.scales(k, read, lo, n, s)
 		rows, queries, width := k.at(lo), q, k.Dim
-		lines := a.inLines(k)
+		table, lines := s.table(k, read.format), a.inLines(k, read)
 		if lines {
 			queries, width = a.arranged(q, heads, s)
 		}
 		h := 0
 		for _, t := range a.tiles {
-			dots := t.dots[k.reader()]
+			dots := t.dots[read.format]
 			if lines {
 				dots = t.lines
 			}
 			for ; h+t.heads <= heads; h += t.heads {
-				dots(&queries[h*width], 4*width, rows, k.stride, n, dim, &out[h*stride], 4*stride, scale, least, groups, prefetch(k, lo, h, s))
+				dots(&queries[h*width], 4*width, rows, k.stride, n, dim, &out[h*stride], 4*stride, table, scale, least, groups, prefetch(k, lo, h, s))
 			}
+		}
+		if read.rowwise {
+			a.scaleLogits(q, k, lo, n, dim, s, out, stride)
 		}
 	}
 	switch {
@@ -130,7 +134,7 @@ func (a *simd) scoreTail(q []float32, k *Rows, lo, n int, s *Scratch, out []floa
 	for _, t := range a.tiles {
 		part := s.part[:t.heads*block]
 		for ; h+t.heads <= heads; h += t.heads {
-			t.dots[k.Format](&tails[h*16], 4*16, rows, k.stride, n, 16, &part[0], 4*block, nil, nil, 0, rows)
+			t.dots[k.Format](&tails[h*16], 4*16, rows, k.stride, n, 16, &part[0], 4*block, nil, nil, nil, 0, rows)
 			for i := range t.heads {
 				a.axpySlices(1, part[i*block:i*block+n], out[(h+i)*stride:])
 			}
@@ -146,26 +150,35 @@ func (a *simd) weightedSum(p []float32, v *Rows, lo, n int, s *Scratch, acc, res
 	}
 	heads, dim := len(rescale), columns(v)
 	_, _, _ = v.Data[:(lo+n)*v.stride], p[:(heads-1)*block+n], acc[:heads*v.Dim]
-	if a.expands(v, heads) {
+	read := a.reading(v)
+	if a.expands(v, read, heads) {
 		floats := a.expanded(v, lo, n, s)
 		a.weightedSum(p, &floats, 0, n, s, acc, rescale)
 		return
 	}
 	if dim > 0 {
-		scale, least, groups := a.int4Scales(v, lo, n, s)
+		scale, least, groups := a.scales(v, read, lo, n, s)
 		padded := fours(groups)
-		rows := v.at(lo)
+		var factor, offset []float32
+		if read.rowwise {
+			factor, offset = a.rowwiseScales(v, lo, n, s)
+		}
+		rows, table := v.at(lo), s.table(v, read.format)
 		h := 0
 		for _, t := range a.tiles {
 			for ; h+t.heads <= heads; h += t.heads {
 				part, stride := &p[h*block], 4*block
-				if groups > 0 {
+				switch {
+				case read.rowwise:
+					part = &a.scaledRows(p[h*block:], factor, t.heads, s)[0]
+				case groups > 0:
 					t.scaleProbs(part, stride, n, scale, least, groups, &s.scaledProbs[0], 4*block*padded, &s.minSums[0], 4*padded)
 					part, stride = &s.scaledProbs[0], 4*block*padded
 				}
-				t.weightedSum[v.reader()](part, stride, rows, v.stride, n, dim, &acc[h*v.Dim], 4*v.Dim, &rescale[h], &s.minSums[0], 4*padded, prefetch(v, lo, h, s))
+				t.weightedSum[read.format](part, stride, rows, v.stride, n, dim, table, &acc[h*v.Dim], 4*v.Dim, &rescale[h], &s.minSums[0], 4*padded, prefetch(v, lo, h, s))
 			}
 		}
+		a.addOffsets(p, offset, acc, v.Dim, dim, s)
 	}
 	if dim == v.Dim {
 		return
@@ -187,7 +200,7 @@ func (a *simd) multiply(x []float32, cols int, m, out []float32, stride int) {
 		h := 0
 		for _, t := range a.tiles {
 			for ; h+t.heads <= vectors; h += t.heads {
-				t.dots[F32](&x[h*cols], 4*cols, rows, 4*cols, n, dim, &out[h*stride], 4*stride, nil, nil, 0, rows)
+				t.dots[F32](&x[h*cols], 4*cols, rows, 4*cols, n, dim, &out[h*stride], 4*stride, nil, nil, nil, 0, rows)
 			}
 		}
 	}

@@ -24,15 +24,7 @@ func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 		dim = 0
 	}
 	if dim > 0 {
-		factor, offset := a.blockScales(r, lo, n, b.unit(), s)
-		if first := b.Table[0]; b.form.counts() && first != 0 {
-			a.axpySlices(first, factor, offset)
-		}
-		step := b.steps(r.width, dim)
-		if step.repeated {
-			per, run := dim/16, b.width(r.width)/16
-			factor, offset = repeatBlocks(s.factor, n, len(factor)/n, per, run), repeatBlocks(s.offset, n, len(offset)/n, per, run)
-		}
+		factor, offset, step := a.expandScales(r, lo, n, dim, s)
 		look := func(dst *float32, table []float32, step steps, next *byte) {
 			for i := range s.entries {
 				s.entries[i] = table[i%len(table)]
@@ -57,8 +49,25 @@ func (a *simd) expandBlocks(r *Rows, lo, n int, s *Scratch) Rows {
 	return floatRows(rows, r.Dim)
 }
 
+// expandScales are what codes are decoded by, and how far they are apart. Where the scale is left to the softmax it is 1.
+func (a *simd) expandScales(r *Rows, lo, n, dim int, s *Scratch) (factor, offset []float32, step steps) {
+	if r.unscaled() {
+		return s.ones, s.zeros, steps{}
+	}
+	b := r.Blocks
+	factor, offset = a.blockScales(r, lo, n, b.unit(), s)
+	if first := b.Table[0]; b.form.counts() && first != 0 {
+		a.axpySlices(first, factor, offset)
+	}
+	if step = b.steps(r.width, dim); step.repeated {
+		per, run := dim/16, b.width(r.width)/16
+		factor, offset = repeatBlocks(s.factor, n, len(factor)/n, per, run), repeatBlocks(s.offset, n, len(offset)/n, per, run)
+	}
+	return factor, offset, step
+}
+
 // nibbles says whether blocks are Int4 in all but where their scales lie: evenly spaced values, whole groups of
-// channels. In Balanced rows the memory for such scales holds those of the channels.
+// channels.
 func (b *Blocks) nibbles(dim int) bool {
 	w := b.width(dim)
 	return b.Bits == 4 && !b.balanced && b.Table[15]-b.Table[0] == 15 && b.Table[1]-b.Table[0] == 1 && (w%GroupDim == 0 || w == dim)

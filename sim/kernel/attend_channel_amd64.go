@@ -22,16 +22,22 @@ func (a *simd) scoreChannels(q []float32, k *Rows, lo, n int, s *Scratch, out []
 		}
 		a.score(s.q[:heads*dim], &codes, lo+i, m, s, out[i:], stride)
 		if k.Min != nil {
-			factors := s.kScale[:m]
-			for j := range factors {
-				factors[j] = k.factor(lo + i + j)
-			}
+			factors := a.tokenFactors(&codes, lo+i, m, s)
 			for h := range heads {
 				a.axpySlices(a.dotSlices(q[h*dim:(h+1)*dim], least), factors, out[h*stride+i:h*stride+i+m])
 			}
 		}
 		i += m
 	}
+}
+
+// tokenFactors are what Balanced rows are multiplied by besides the scales of their channels, and ones elsewhere.
+func (a *simd) tokenFactors(codes *Rows, lo, n int, s *Scratch) []float32 {
+	if codes.Format != Blocked || !codes.Blocks.balanced {
+		return s.ones[:n]
+	}
+	factor, _ := a.blockScales(codes, lo, n, 1, s)
+	return factor
 }
 
 // scaleUp makes up for what kernels leave of raw codes.
@@ -59,16 +65,15 @@ func (a *simd) weightedSumChannels(p []float32, v *Rows, lo, n int, s *Scratch, 
 		a.weightedSum(p[i:], &codes, lo+i, m, s, sums, s.ones[:heads])
 		v.channelScales(g, scale, least)
 		a.scaleUp(scale, &codes)
+		factors := a.tokenFactors(&codes, lo+i, m, s)
 		for h := range heads {
-			part, sum := sums[h*dim:(h+1)*dim], float32(0)
+			part := sums[h*dim : (h+1)*dim]
 			a.mulSlices(part, part, scale)
 			a.axpySlices(1, part, acc[h*dim:(h+1)*dim])
 			if v.Min == nil {
 				continue
 			}
-			for j, x := range p[h*block+i : h*block+i+m] {
-				sum += float32(x * v.factor(lo+i+j))
-			}
+			sum := a.dotSlices(p[h*block+i:h*block+i+m], factors)
 			a.axpySlices(sum, least, acc[h*dim:(h+1)*dim])
 		}
 		i += m

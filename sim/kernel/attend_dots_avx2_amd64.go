@@ -15,7 +15,7 @@ package kernel
 //	}
 //
 //go:noescape
-func dotsF32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsF32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF32x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -26,7 +26,7 @@ func dotsF32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim i
 //	}
 //
 //go:noescape
-func dotsF32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsF32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF16x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -37,7 +37,7 @@ func dotsF32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim i
 //	}
 //
 //go:noescape
-func dotsF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF16x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -48,7 +48,7 @@ func dotsF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim i
 //	}
 //
 //go:noescape
-func dotsF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBF16x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -59,7 +59,7 @@ func dotsF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim i
 //	}
 //
 //go:noescape
-func dotsBF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsBF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBF16x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -70,7 +70,7 @@ func dotsBF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsBF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsBF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt8x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -81,7 +81,7 @@ func dotsBF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsInt8x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsInt8x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt8x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -92,7 +92,7 @@ func dotsInt8x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsInt8x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsInt8x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt4x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -103,7 +103,7 @@ func dotsInt8x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsInt4x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsInt4x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt4x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -114,7 +114,7 @@ func dotsInt4x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsInt4x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsInt4x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsE4M3x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -125,7 +125,7 @@ func dotsInt4x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsE4M3x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsE4M3x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsE4M3x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -136,7 +136,7 @@ func dotsE4M3x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsE4M3x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsE4M3x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsE5M2x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -147,7 +147,7 @@ func dotsE4M3x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsE5M2x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsE5M2x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsE5M2x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -158,7 +158,7 @@ func dotsE5M2x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsE5M2x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsE5M2x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsSignedx2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -169,7 +169,7 @@ func dotsE5M2x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsSignedx2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsSignedx2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsSignedx1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -180,7 +180,7 @@ func dotsSignedx2AVX2(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsSignedx1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsSignedx1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBytex2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -191,7 +191,7 @@ func dotsSignedx1AVX2(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsBytex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsBytex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBytex1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -202,7 +202,7 @@ func dotsBytex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsBytex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsBytex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsFivex2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -213,7 +213,7 @@ func dotsBytex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsFivex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsFivex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsFivex1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -224,4 +224,158 @@ func dotsFivex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim 
 //	}
 //
 //go:noescape
-func dotsFivex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsFivex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibblex2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsNibblex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibblex1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsNibblex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibble16x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/16]*table[code[i][d]] + least[i][d/16])
+//		}
+//	}
+//
+//go:noescape
+func dotsNibble16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibble16x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/16]*table[code[i][d]] + least[i][d/16])
+//		}
+//	}
+//
+//go:noescape
+func dotsNibble16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibble32x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsNibble32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibble32x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsNibble32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsPairx2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsPairx2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsPairx1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsPairx1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsPair32x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsPair32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsPair32x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsPair32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsTriplex2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsTriplex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsTriplex1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsTriplex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsTriple32x2AVX2 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsTriple32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsTriple32x1AVX2 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsTriple32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)

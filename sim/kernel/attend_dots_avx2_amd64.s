@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func dotsF32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsF32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·dotsF32x2AVX2(SB), $32-96
+TEXT ·dotsF32x2AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -16,7 +16,7 @@ TEXT ·dotsF32x2AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -174,9 +174,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsF32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·dotsF32x1AVX2(SB), $32-96
+TEXT ·dotsF32x1AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -186,7 +186,7 @@ TEXT ·dotsF32x1AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -301,9 +301,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·dotsF16x2AVX2(SB), $32-96
+TEXT ·dotsF16x2AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -313,7 +313,7 @@ TEXT ·dotsF16x2AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -406,8 +406,6 @@ four_cols:
 four_short:
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VCVTPH2PS   (AX), Y8
 	VCVTPH2PS   (AX)(BX*1), Y9
 	VCVTPH2PS   (AX)(BX*2), Y10
@@ -566,9 +564,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·dotsF16x1AVX2(SB), $32-96
+TEXT ·dotsF16x1AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -578,7 +576,7 @@ TEXT ·dotsF16x1AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -647,8 +645,6 @@ four_cols:
 four_short:
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VCVTPH2PS   (AX), Y4
 	VCVTPH2PS   (AX)(BX*1), Y5
 	VCVTPH2PS   (AX)(BX*2), Y6
@@ -764,9 +760,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsBF16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsBF16x2AVX2(SB), $32-96
+TEXT ·dotsBF16x2AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -776,7 +772,7 @@ TEXT ·dotsBF16x2AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -885,8 +881,6 @@ four_cols:
 four_short:
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVZXWD   (AX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VPMOVZXWD   (AX)(BX*1), Y9
@@ -1059,9 +1053,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsBF16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsBF16x1AVX2(SB), $32-96
+TEXT ·dotsBF16x1AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1071,7 +1065,7 @@ TEXT ·dotsBF16x1AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1156,8 +1150,6 @@ four_cols:
 four_short:
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVZXWD   (AX), Y4
 	VPSLLD      $0x10, Y4, Y4
 	VPMOVZXWD   (AX)(BX*1), Y5
@@ -1287,9 +1279,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt8x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsInt8x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsInt8x2AVX2(SB), $32-96
+TEXT ·dotsInt8x2AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1299,7 +1291,7 @@ TEXT ·dotsInt8x2AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1479,9 +1471,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVSXBD   (AX), Y8
 	VCVTDQ2PS   Y8, Y8
 	VPMOVSXBD   (AX)(BX*1), Y9
@@ -1670,9 +1659,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt8x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsInt8x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsInt8x1AVX2(SB), $32-96
+TEXT ·dotsInt8x1AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1682,7 +1671,7 @@ TEXT ·dotsInt8x1AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1818,9 +1807,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVSXBD   (AX), Y4
 	VCVTDQ2PS   Y4, Y4
 	VPMOVSXBD   (AX)(BX*1), Y5
@@ -1962,9 +1948,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt4x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsInt4x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsInt4x2AVX2(SB), $32-96
+TEXT ·dotsInt4x2AVX2(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -1974,12 +1960,12 @@ TEXT ·dotsInt4x2AVX2(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS nibbleAVX2<>+0(SB), Y13
@@ -2406,9 +2392,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
 	VBROADCASTSS (R11), Y14
 	VBROADCASTSS (R12), Y15
 	VPMOVZXBD    (AX), Y12
@@ -2770,9 +2753,9 @@ DATA nibbleAVX2<>+56(SB)/4, $0x0000000f
 DATA nibbleAVX2<>+60(SB)/4, $0x0000000f
 GLOBL nibbleAVX2<>(SB), RODATA|NOPTR, $64
 
-// func dotsInt4x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsInt4x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsInt4x1AVX2(SB), $32-96
+TEXT ·dotsInt4x1AVX2(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -2782,12 +2765,12 @@ TEXT ·dotsInt4x1AVX2(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS nibbleAVX2<>+0(SB), Y9
@@ -3146,9 +3129,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1   (DI)
-	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
 	VBROADCASTSS (R11), Y10
 	VBROADCASTSS (R12), Y11
 	VPMOVZXBD    (AX), Y8
@@ -3429,9 +3409,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsE4M3x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsE4M3x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·dotsE4M3x2AVX2(SB), $32-96
+TEXT ·dotsE4M3x2AVX2(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -3441,7 +3421,7 @@ TEXT ·dotsE4M3x2AVX2(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    next+96(FP), DI
 	VMOVUPS e4m3AVX2<>+0(SB), Y13
 
 four:
@@ -3686,9 +3666,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVSXBW   (AX), X8
 	VPSLLW      $0x07, X8, X8
 	VPAND       X13, X8, X8
@@ -3931,9 +3908,9 @@ DATA e4m3AVX2<>+56(SB)/4, $0xbf80bf80
 DATA e4m3AVX2<>+60(SB)/4, $0xbf80bf80
 GLOBL e4m3AVX2<>(SB), RODATA|NOPTR, $64
 
-// func dotsE4M3x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsE4M3x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·dotsE4M3x1AVX2(SB), $32-96
+TEXT ·dotsE4M3x1AVX2(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -3943,7 +3920,7 @@ TEXT ·dotsE4M3x1AVX2(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    next+96(FP), DI
 	VMOVUPS e4m3AVX2<>+0(SB), Y9
 
 four:
@@ -4144,9 +4121,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVSXBW   (AX), X4
 	VPSLLW      $0x07, X4, X4
 	VPAND       X9, X4, X4
@@ -4324,9 +4298,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsE5M2x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsE5M2x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·dotsE5M2x2AVX2(SB), $32-96
+TEXT ·dotsE5M2x2AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -4336,7 +4310,7 @@ TEXT ·dotsE5M2x2AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -4548,9 +4522,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVZXBW   (AX), X8
 	VPSLLW      $0x08, X8, X8
 	VCVTPH2PS   X8, Y8
@@ -4757,9 +4728,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsE5M2x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsE5M2x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·dotsE5M2x1AVX2(SB), $32-96
+TEXT ·dotsE5M2x1AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -4769,7 +4740,7 @@ TEXT ·dotsE5M2x1AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -4937,9 +4908,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVZXBW   (AX), X4
 	VPSLLW      $0x08, X4, X4
 	VCVTPH2PS   X4, Y4
@@ -5099,9 +5067,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsSignedx2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsSignedx2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsSignedx2AVX2(SB), $32-96
+TEXT ·dotsSignedx2AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -5111,12 +5079,12 @@ TEXT ·dotsSignedx2AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
-	MOVQ scale+64(FP), R11
+	MOVQ next+96(FP), DI
+	MOVQ scale+72(FP), R11
 	MOVQ R11, 16(SP)
-	MOVQ least+72(FP), R12
+	MOVQ least+80(FP), R12
 	MOVQ R12, 24(SP)
-	MOVQ groups+80(FP), R13
+	MOVQ groups+88(FP), R13
 	SHLQ $0x02, R13
 	LEAQ (R13)(R13*2), R15
 
@@ -5335,8 +5303,6 @@ four_cols:
 four_short:
 	PREFETCHT1   (DI)
 	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
 	VBROADCASTSS (R11), Y14
 	VBROADCASTSS (R12), Y15
 	VPMOVSXBD    (AX), Y8
@@ -5618,9 +5584,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsSignedx1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsSignedx1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsSignedx1AVX2(SB), $32-96
+TEXT ·dotsSignedx1AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -5630,12 +5596,12 @@ TEXT ·dotsSignedx1AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
-	MOVQ scale+64(FP), R11
+	MOVQ next+96(FP), DI
+	MOVQ scale+72(FP), R11
 	MOVQ R11, 16(SP)
-	MOVQ least+72(FP), R12
+	MOVQ least+80(FP), R12
 	MOVQ R12, 24(SP)
-	MOVQ groups+80(FP), R13
+	MOVQ groups+88(FP), R13
 	SHLQ $0x02, R13
 	LEAQ (R13)(R13*2), R15
 
@@ -5818,8 +5784,6 @@ four_cols:
 four_short:
 	PREFETCHT1   (DI)
 	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
 	VBROADCASTSS (R11), Y10
 	VBROADCASTSS (R12), Y11
 	VPMOVSXBD    (AX), Y4
@@ -6046,9 +6010,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBytex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsBytex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsBytex2AVX2(SB), $32-96
+TEXT ·dotsBytex2AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -6058,12 +6022,12 @@ TEXT ·dotsBytex2AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
-	MOVQ scale+64(FP), R11
+	MOVQ next+96(FP), DI
+	MOVQ scale+72(FP), R11
 	MOVQ R11, 16(SP)
-	MOVQ least+72(FP), R12
+	MOVQ least+80(FP), R12
 	MOVQ R12, 24(SP)
-	MOVQ groups+80(FP), R13
+	MOVQ groups+88(FP), R13
 	SHLQ $0x02, R13
 	LEAQ (R13)(R13*2), R15
 
@@ -6282,8 +6246,6 @@ four_cols:
 four_short:
 	PREFETCHT1   (DI)
 	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
 	VBROADCASTSS (R11), Y14
 	VBROADCASTSS (R12), Y15
 	VPMOVZXBD    (AX), Y8
@@ -6565,9 +6527,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBytex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsBytex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsBytex1AVX2(SB), $32-96
+TEXT ·dotsBytex1AVX2(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -6577,12 +6539,12 @@ TEXT ·dotsBytex1AVX2(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
-	MOVQ scale+64(FP), R11
+	MOVQ next+96(FP), DI
+	MOVQ scale+72(FP), R11
 	MOVQ R11, 16(SP)
-	MOVQ least+72(FP), R12
+	MOVQ least+80(FP), R12
 	MOVQ R12, 24(SP)
-	MOVQ groups+80(FP), R13
+	MOVQ groups+88(FP), R13
 	SHLQ $0x02, R13
 	LEAQ (R13)(R13*2), R15
 
@@ -6765,8 +6727,6 @@ four_cols:
 four_short:
 	PREFETCHT1   (DI)
 	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
 	VBROADCASTSS (R11), Y10
 	VBROADCASTSS (R12), Y11
 	VPMOVZXBD    (AX), Y4
@@ -6993,9 +6953,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsFivex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsFivex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsFivex2AVX2(SB), $32-96
+TEXT ·dotsFivex2AVX2(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -7005,12 +6965,12 @@ TEXT ·dotsFivex2AVX2(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS nibbleAVX2<>+0(SB), Y13
@@ -7582,8 +7542,6 @@ four_cols:
 four_short:
 	PREFETCHT1   (DI)
 	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
 	VBROADCASTSS (R11), Y14
 	VBROADCASTSS (R12), Y15
 	VPMOVZXBD    (AX), Y12
@@ -8099,9 +8057,9 @@ DATA laneAVX2<>+56(SB)/4, $0x0000000e
 DATA laneAVX2<>+60(SB)/4, $0x0000000f
 GLOBL laneAVX2<>(SB), RODATA|NOPTR, $64
 
-// func dotsFivex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsFivex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·dotsFivex1AVX2(SB), $32-96
+TEXT ·dotsFivex1AVX2(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -8111,12 +8069,12 @@ TEXT ·dotsFivex1AVX2(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS nibbleAVX2<>+0(SB), Y9
@@ -8636,8 +8594,6 @@ four_cols:
 four_short:
 	PREFETCHT1   (DI)
 	PREFETCHT1   64(DI)
-	PREFETCHT1   128(DI)
-	PREFETCHT1   192(DI)
 	VBROADCASTSS (R11), Y10
 	VBROADCASTSS (R12), Y11
 	VPMOVZXBD    (AX), Y8
@@ -9023,6 +8979,4117 @@ one_short:
 	VFMADD231PS  96(SI), Y4, Y0
 	ADDQ         $+20, AX
 	ADDQ         $+20, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y4
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y0, Y0, Y5
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVSS       X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibblex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsNibblex2AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y13
+	VMOVUPS 32(DX), Y11
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(R8*1), Y8, Y4
+	VPSRLD      $0x04, Y12, Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 64(SI), Y8, Y0
+	VFMADD231PS 64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD   8(AX), Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 32(SI), Y8, Y0
+	VFMADD231PS 32(SI)(R8*1), Y8, Y4
+	VPSRLD      $0x04, Y12, Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 96(SI), Y8, Y0
+	VFMADD231PS 96(SI)(R8*1), Y8, Y4
+	VPMOVZXBD   (AX)(BX*1), Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS (SI), Y8, Y1
+	VFMADD231PS (SI)(R8*1), Y8, Y5
+	VPSRLD      $0x04, Y12, Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 64(SI), Y8, Y1
+	VFMADD231PS 64(SI)(R8*1), Y8, Y5
+	VPMOVZXBD   8(AX)(BX*1), Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 32(SI), Y8, Y1
+	VFMADD231PS 32(SI)(R8*1), Y8, Y5
+	VPSRLD      $0x04, Y12, Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 96(SI), Y8, Y1
+	VFMADD231PS 96(SI)(R8*1), Y8, Y5
+	VPMOVZXBD   (AX)(BX*2), Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS (SI), Y8, Y2
+	VFMADD231PS (SI)(R8*1), Y8, Y6
+	VPSRLD      $0x04, Y12, Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 64(SI), Y8, Y2
+	VFMADD231PS 64(SI)(R8*1), Y8, Y6
+	VPMOVZXBD   8(AX)(BX*2), Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 32(SI), Y8, Y2
+	VFMADD231PS 32(SI)(R8*1), Y8, Y6
+	VPSRLD      $0x04, Y12, Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 96(SI), Y8, Y2
+	VFMADD231PS 96(SI)(R8*1), Y8, Y6
+	VPMOVZXBD   (AX)(CX*1), Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS (SI), Y8, Y3
+	VFMADD231PS (SI)(R8*1), Y8, Y7
+	VPSRLD      $0x04, Y12, Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 64(SI), Y8, Y3
+	VFMADD231PS 64(SI)(R8*1), Y8, Y7
+	VPMOVZXBD   8(AX)(CX*1), Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 32(SI), Y8, Y3
+	VFMADD231PS 32(SI)(R8*1), Y8, Y7
+	VPSRLD      $0x04, Y12, Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 96(SI), Y8, Y3
+	VFMADD231PS 96(SI)(R8*1), Y8, Y7
+	ADDQ        $+16, AX
+	ADDQ        $+64, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y8
+	VUNPCKHPS    Y1, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y3, Y2, Y9
+	VUNPCKHPS    Y3, Y2, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y5, Y4, Y8
+	VUNPCKHPS    Y5, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y7, Y6, Y9
+	VUNPCKHPS    Y7, Y6, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	SHLQ         $0x02, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	VXORPS Y4, Y4, Y4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(R8*1), Y8, Y4
+	VPSRLD      $0x04, Y12, Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 64(SI), Y8, Y0
+	VFMADD231PS 64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD   8(AX), Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 32(SI), Y8, Y0
+	VFMADD231PS 32(SI)(R8*1), Y8, Y4
+	VPSRLD      $0x04, Y12, Y12
+	VPERMPS     Y13, Y12, Y8
+	VPERMPS     Y11, Y12, Y9
+	VPSLLD      $0x1c, Y12, Y10
+	VBLENDVPS   Y10, Y9, Y8, Y8
+	VFMADD231PS 96(SI), Y8, Y0
+	VFMADD231PS 96(SI)(R8*1), Y8, Y4
+	ADDQ        $+16, AX
+	ADDQ        $+16, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y8
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y0, Y0, Y9
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y4, Y4, Y8
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y4, Y4, Y9
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibblex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsNibblex1AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y9
+	VMOVUPS 32(DX), Y7
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS (SI), Y4, Y0
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 64(SI), Y4, Y0
+	VPMOVZXBD   8(AX), Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 32(SI), Y4, Y0
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 96(SI), Y4, Y0
+	VPMOVZXBD   (AX)(BX*1), Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS (SI), Y4, Y1
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 64(SI), Y4, Y1
+	VPMOVZXBD   8(AX)(BX*1), Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 32(SI), Y4, Y1
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 96(SI), Y4, Y1
+	VPMOVZXBD   (AX)(BX*2), Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS (SI), Y4, Y2
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 64(SI), Y4, Y2
+	VPMOVZXBD   8(AX)(BX*2), Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 32(SI), Y4, Y2
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 96(SI), Y4, Y2
+	VPMOVZXBD   (AX)(CX*1), Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS (SI), Y4, Y3
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 64(SI), Y4, Y3
+	VPMOVZXBD   8(AX)(CX*1), Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 32(SI), Y4, Y3
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 96(SI), Y4, Y3
+	ADDQ        $+16, AX
+	ADDQ        $+64, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y3, Y2, Y5
+	VUNPCKHPS    Y3, Y2, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVUPS      X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	SHLQ         $0x02, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS (SI), Y4, Y0
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 64(SI), Y4, Y0
+	VPMOVZXBD   8(AX), Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 32(SI), Y4, Y0
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y9, Y8, Y4
+	VPERMPS     Y7, Y8, Y5
+	VPSLLD      $0x1c, Y8, Y6
+	VBLENDVPS   Y6, Y5, Y4, Y4
+	VFMADD231PS 96(SI), Y4, Y0
+	ADDQ        $+16, AX
+	ADDQ        $+16, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y4
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y0, Y0, Y5
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVSS       X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibble16x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsNibble16x2AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y13
+	VMOVUPS 32(DX), Y11
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y12
+	VBROADCASTSS (R11), Y14
+	VBROADCASTSS (R12), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  (SI)(R8*1), Y8, Y4
+	VPMOVZXBD    8(AX), Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y0
+	VFMADD231PS  32(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VBROADCASTSS 4(R11), Y14
+	VBROADCASTSS 4(R12), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y0
+	VFMADD231PS  64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    8(AX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y0
+	VFMADD231PS  96(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX)(BX*1), Y12
+	VBROADCASTSS (R11)(R13*1), Y14
+	VBROADCASTSS (R12)(R13*1), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y1
+	VFMADD231PS  (SI)(R8*1), Y8, Y5
+	VPMOVZXBD    8(AX)(BX*1), Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y1
+	VFMADD231PS  32(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VBROADCASTSS 4(R11)(R13*1), Y14
+	VBROADCASTSS 4(R12)(R13*1), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y1
+	VFMADD231PS  64(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    8(AX)(BX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y1
+	VFMADD231PS  96(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*2), Y12
+	VBROADCASTSS (R11)(R13*2), Y14
+	VBROADCASTSS (R12)(R13*2), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y2
+	VFMADD231PS  (SI)(R8*1), Y8, Y6
+	VPMOVZXBD    8(AX)(BX*2), Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y2
+	VFMADD231PS  32(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(BX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VBROADCASTSS 4(R11)(R13*2), Y14
+	VBROADCASTSS 4(R12)(R13*2), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y2
+	VFMADD231PS  64(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    8(AX)(BX*2), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y2
+	VFMADD231PS  96(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(CX*1), Y12
+	VBROADCASTSS (R11)(R15*1), Y14
+	VBROADCASTSS (R12)(R15*1), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y3
+	VFMADD231PS  (SI)(R8*1), Y8, Y7
+	VPMOVZXBD    8(AX)(CX*1), Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y3
+	VFMADD231PS  32(SI)(R8*1), Y8, Y7
+	VPMOVZXBD    (AX)(CX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VBROADCASTSS 4(R11)(R15*1), Y14
+	VBROADCASTSS 4(R12)(R15*1), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y3
+	VFMADD231PS  64(SI)(R8*1), Y8, Y7
+	VPMOVZXBD    8(AX)(CX*1), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y3
+	VFMADD231PS  96(SI)(R8*1), Y8, Y7
+	ADDQ         $+16, AX
+	ADDQ         $+64, DI
+	ADDQ         $+128, SI
+	ADDQ         $+8, R11
+	ADDQ         $+8, R12
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y8
+	VUNPCKHPS    Y1, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y3, Y2, Y9
+	VUNPCKHPS    Y3, Y2, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y5, Y4, Y8
+	VUNPCKHPS    Y5, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y7, Y6, Y9
+	VUNPCKHPS    Y7, Y6, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	VXORPS Y4, Y4, Y4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y12
+	VBROADCASTSS (R11), Y14
+	VBROADCASTSS (R12), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  (SI)(R8*1), Y8, Y4
+	VPMOVZXBD    8(AX), Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y0
+	VFMADD231PS  32(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VBROADCASTSS 4(R11), Y14
+	VBROADCASTSS 4(R12), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y0
+	VFMADD231PS  64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    8(AX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y0
+	VFMADD231PS  96(SI)(R8*1), Y8, Y4
+	ADDQ         $+16, AX
+	ADDQ         $+16, DI
+	ADDQ         $+128, SI
+	ADDQ         $+8, R11
+	ADDQ         $+8, R12
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y8
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y0, Y0, Y9
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y4, Y4, Y8
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y4, Y4, Y9
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibble16x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsNibble16x1AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y9
+	VMOVUPS 32(DX), Y7
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y8
+	VBROADCASTSS (R11), Y10
+	VBROADCASTSS (R12), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y0
+	VPMOVZXBD    8(AX), Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VBROADCASTSS 4(R11), Y10
+	VBROADCASTSS 4(R12), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y0
+	VPMOVZXBD    8(AX), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y0
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VBROADCASTSS (R11)(R13*1), Y10
+	VBROADCASTSS (R12)(R13*1), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y1
+	VPMOVZXBD    8(AX)(BX*1), Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VBROADCASTSS 4(R11)(R13*1), Y10
+	VBROADCASTSS 4(R12)(R13*1), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y1
+	VPMOVZXBD    8(AX)(BX*1), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VBROADCASTSS (R11)(R13*2), Y10
+	VBROADCASTSS (R12)(R13*2), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y2
+	VPMOVZXBD    8(AX)(BX*2), Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y2
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VBROADCASTSS 4(R11)(R13*2), Y10
+	VBROADCASTSS 4(R12)(R13*2), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y2
+	VPMOVZXBD    8(AX)(BX*2), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y2
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VBROADCASTSS (R11)(R15*1), Y10
+	VBROADCASTSS (R12)(R15*1), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y3
+	VPMOVZXBD    8(AX)(CX*1), Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y3
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VBROADCASTSS 4(R11)(R15*1), Y10
+	VBROADCASTSS 4(R12)(R15*1), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y3
+	VPMOVZXBD    8(AX)(CX*1), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y3
+	ADDQ         $+16, AX
+	ADDQ         $+64, DI
+	ADDQ         $+128, SI
+	ADDQ         $+8, R11
+	ADDQ         $+8, R12
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y3, Y2, Y5
+	VUNPCKHPS    Y3, Y2, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVUPS      X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y8
+	VBROADCASTSS (R11), Y10
+	VBROADCASTSS (R12), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y0
+	VPMOVZXBD    8(AX), Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VBROADCASTSS 4(R11), Y10
+	VBROADCASTSS 4(R12), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y0
+	VPMOVZXBD    8(AX), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y0
+	ADDQ         $+16, AX
+	ADDQ         $+16, DI
+	ADDQ         $+128, SI
+	ADDQ         $+8, R11
+	ADDQ         $+8, R12
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y4
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y0, Y0, Y5
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVSS       X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibble32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsNibble32x2AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y13
+	VMOVUPS 32(DX), Y11
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y12
+	VBROADCASTSS (R11), Y14
+	VBROADCASTSS (R12), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  (SI)(R8*1), Y8, Y4
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y0
+	VFMADD231PS  64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    8(AX), Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y0
+	VFMADD231PS  32(SI)(R8*1), Y8, Y4
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y0
+	VFMADD231PS  96(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX)(BX*1), Y12
+	VBROADCASTSS (R11)(R13*1), Y14
+	VBROADCASTSS (R12)(R13*1), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y1
+	VFMADD231PS  (SI)(R8*1), Y8, Y5
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y1
+	VFMADD231PS  64(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    8(AX)(BX*1), Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y1
+	VFMADD231PS  32(SI)(R8*1), Y8, Y5
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y1
+	VFMADD231PS  96(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*2), Y12
+	VBROADCASTSS (R11)(R13*2), Y14
+	VBROADCASTSS (R12)(R13*2), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y2
+	VFMADD231PS  (SI)(R8*1), Y8, Y6
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y2
+	VFMADD231PS  64(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    8(AX)(BX*2), Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y2
+	VFMADD231PS  32(SI)(R8*1), Y8, Y6
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y2
+	VFMADD231PS  96(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(CX*1), Y12
+	VBROADCASTSS (R11)(R15*1), Y14
+	VBROADCASTSS (R12)(R15*1), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y3
+	VFMADD231PS  (SI)(R8*1), Y8, Y7
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y3
+	VFMADD231PS  64(SI)(R8*1), Y8, Y7
+	VPMOVZXBD    8(AX)(CX*1), Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y3
+	VFMADD231PS  32(SI)(R8*1), Y8, Y7
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y3
+	VFMADD231PS  96(SI)(R8*1), Y8, Y7
+	ADDQ         $+16, AX
+	ADDQ         $+64, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y8
+	VUNPCKHPS    Y1, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y3, Y2, Y9
+	VUNPCKHPS    Y3, Y2, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y5, Y4, Y8
+	VUNPCKHPS    Y5, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y7, Y6, Y9
+	VUNPCKHPS    Y7, Y6, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	VXORPS Y4, Y4, Y4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y12
+	VBROADCASTSS (R11), Y14
+	VBROADCASTSS (R12), Y15
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  (SI)(R8*1), Y8, Y4
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y0
+	VFMADD231PS  64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    8(AX), Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y0
+	VFMADD231PS  32(SI)(R8*1), Y8, Y4
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y13, Y12, Y8
+	VPERMPS      Y11, Y12, Y9
+	VPSLLD       $0x1c, Y12, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y0
+	VFMADD231PS  96(SI)(R8*1), Y8, Y4
+	ADDQ         $+16, AX
+	ADDQ         $+16, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y8
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y0, Y0, Y9
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y4, Y4, Y8
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y4, Y4, Y9
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibble32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsNibble32x1AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y9
+	VMOVUPS 32(DX), Y7
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y8
+	VBROADCASTSS (R11), Y10
+	VBROADCASTSS (R12), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y0
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y0
+	VPMOVZXBD    8(AX), Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y0
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y0
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VBROADCASTSS (R11)(R13*1), Y10
+	VBROADCASTSS (R12)(R13*1), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y1
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y1
+	VPMOVZXBD    8(AX)(BX*1), Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y1
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VBROADCASTSS (R11)(R13*2), Y10
+	VBROADCASTSS (R12)(R13*2), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y2
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y2
+	VPMOVZXBD    8(AX)(BX*2), Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y2
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y2
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VBROADCASTSS (R11)(R15*1), Y10
+	VBROADCASTSS (R12)(R15*1), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y3
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y3
+	VPMOVZXBD    8(AX)(CX*1), Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y3
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y3
+	ADDQ         $+16, AX
+	ADDQ         $+64, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y3, Y2, Y5
+	VUNPCKHPS    Y3, Y2, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVUPS      X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y8
+	VBROADCASTSS (R11), Y10
+	VBROADCASTSS (R12), Y11
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y0
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y0
+	VPMOVZXBD    8(AX), Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y0
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y9, Y8, Y4
+	VPERMPS      Y7, Y8, Y5
+	VPSLLD       $0x1c, Y8, Y6
+	VBLENDVPS    Y6, Y5, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y0
+	ADDQ         $+16, AX
+	ADDQ         $+16, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y4
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y0, Y0, Y5
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVSS       X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsPairx2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsPairx2AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y13
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(R8*1), Y8, Y4
+	VPMOVZXBD   (AX), Y8
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 64(SI), Y8, Y0
+	VFMADD231PS 64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD   (AX), Y8
+	VPSRLD      $0x02, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 32(SI), Y8, Y0
+	VFMADD231PS 32(SI)(R8*1), Y8, Y4
+	VPMOVZXBD   (AX), Y8
+	VPSRLD      $0x06, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 96(SI), Y8, Y0
+	VFMADD231PS 96(SI)(R8*1), Y8, Y4
+	VPMOVZXBD   (AX)(BX*1), Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS (SI), Y8, Y1
+	VFMADD231PS (SI)(R8*1), Y8, Y5
+	VPMOVZXBD   (AX)(BX*1), Y8
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 64(SI), Y8, Y1
+	VFMADD231PS 64(SI)(R8*1), Y8, Y5
+	VPMOVZXBD   (AX)(BX*1), Y8
+	VPSRLD      $0x02, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 32(SI), Y8, Y1
+	VFMADD231PS 32(SI)(R8*1), Y8, Y5
+	VPMOVZXBD   (AX)(BX*1), Y8
+	VPSRLD      $0x06, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 96(SI), Y8, Y1
+	VFMADD231PS 96(SI)(R8*1), Y8, Y5
+	VPMOVZXBD   (AX)(BX*2), Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS (SI), Y8, Y2
+	VFMADD231PS (SI)(R8*1), Y8, Y6
+	VPMOVZXBD   (AX)(BX*2), Y8
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 64(SI), Y8, Y2
+	VFMADD231PS 64(SI)(R8*1), Y8, Y6
+	VPMOVZXBD   (AX)(BX*2), Y8
+	VPSRLD      $0x02, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 32(SI), Y8, Y2
+	VFMADD231PS 32(SI)(R8*1), Y8, Y6
+	VPMOVZXBD   (AX)(BX*2), Y8
+	VPSRLD      $0x06, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 96(SI), Y8, Y2
+	VFMADD231PS 96(SI)(R8*1), Y8, Y6
+	VPMOVZXBD   (AX)(CX*1), Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS (SI), Y8, Y3
+	VFMADD231PS (SI)(R8*1), Y8, Y7
+	VPMOVZXBD   (AX)(CX*1), Y8
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 64(SI), Y8, Y3
+	VFMADD231PS 64(SI)(R8*1), Y8, Y7
+	VPMOVZXBD   (AX)(CX*1), Y8
+	VPSRLD      $0x02, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 32(SI), Y8, Y3
+	VFMADD231PS 32(SI)(R8*1), Y8, Y7
+	VPMOVZXBD   (AX)(CX*1), Y8
+	VPSRLD      $0x06, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 96(SI), Y8, Y3
+	VFMADD231PS 96(SI)(R8*1), Y8, Y7
+	ADDQ        $+8, AX
+	ADDQ        $+32, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y8
+	VUNPCKHPS    Y1, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y3, Y2, Y9
+	VUNPCKHPS    Y3, Y2, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y5, Y4, Y8
+	VUNPCKHPS    Y5, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y7, Y6, Y9
+	VUNPCKHPS    Y7, Y6, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	SHLQ         $0x02, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	VXORPS Y4, Y4, Y4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(R8*1), Y8, Y4
+	VPMOVZXBD   (AX), Y8
+	VPSRLD      $0x04, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 64(SI), Y8, Y0
+	VFMADD231PS 64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD   (AX), Y8
+	VPSRLD      $0x02, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 32(SI), Y8, Y0
+	VFMADD231PS 32(SI)(R8*1), Y8, Y4
+	VPMOVZXBD   (AX), Y8
+	VPSRLD      $0x06, Y8, Y8
+	VPERMPS     Y13, Y8, Y8
+	VFMADD231PS 96(SI), Y8, Y0
+	VFMADD231PS 96(SI)(R8*1), Y8, Y4
+	ADDQ        $+8, AX
+	ADDQ        $+8, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y8
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y0, Y0, Y9
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y4, Y4, Y8
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y4, Y4, Y9
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsPairx1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsPairx1AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y9
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS (SI), Y4, Y0
+	VPMOVZXBD   (AX), Y4
+	VPSRLD      $0x04, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 64(SI), Y4, Y0
+	VPMOVZXBD   (AX), Y4
+	VPSRLD      $0x02, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 32(SI), Y4, Y0
+	VPMOVZXBD   (AX), Y4
+	VPSRLD      $0x06, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 96(SI), Y4, Y0
+	VPMOVZXBD   (AX)(BX*1), Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS (SI), Y4, Y1
+	VPMOVZXBD   (AX)(BX*1), Y4
+	VPSRLD      $0x04, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 64(SI), Y4, Y1
+	VPMOVZXBD   (AX)(BX*1), Y4
+	VPSRLD      $0x02, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 32(SI), Y4, Y1
+	VPMOVZXBD   (AX)(BX*1), Y4
+	VPSRLD      $0x06, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 96(SI), Y4, Y1
+	VPMOVZXBD   (AX)(BX*2), Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS (SI), Y4, Y2
+	VPMOVZXBD   (AX)(BX*2), Y4
+	VPSRLD      $0x04, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 64(SI), Y4, Y2
+	VPMOVZXBD   (AX)(BX*2), Y4
+	VPSRLD      $0x02, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 32(SI), Y4, Y2
+	VPMOVZXBD   (AX)(BX*2), Y4
+	VPSRLD      $0x06, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 96(SI), Y4, Y2
+	VPMOVZXBD   (AX)(CX*1), Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS (SI), Y4, Y3
+	VPMOVZXBD   (AX)(CX*1), Y4
+	VPSRLD      $0x04, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 64(SI), Y4, Y3
+	VPMOVZXBD   (AX)(CX*1), Y4
+	VPSRLD      $0x02, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 32(SI), Y4, Y3
+	VPMOVZXBD   (AX)(CX*1), Y4
+	VPSRLD      $0x06, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 96(SI), Y4, Y3
+	ADDQ        $+8, AX
+	ADDQ        $+32, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y3, Y2, Y5
+	VUNPCKHPS    Y3, Y2, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVUPS      X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	SHLQ         $0x02, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS (SI), Y4, Y0
+	VPMOVZXBD   (AX), Y4
+	VPSRLD      $0x04, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 64(SI), Y4, Y0
+	VPMOVZXBD   (AX), Y4
+	VPSRLD      $0x02, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 32(SI), Y4, Y0
+	VPMOVZXBD   (AX), Y4
+	VPSRLD      $0x06, Y4, Y4
+	VPERMPS     Y9, Y4, Y4
+	VFMADD231PS 96(SI), Y4, Y0
+	ADDQ        $+8, AX
+	ADDQ        $+8, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y4
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y0, Y0, Y5
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVSS       X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsPair32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsPair32x2AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y13
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y8
+	VBROADCASTSS (R11), Y14
+	VBROADCASTSS (R12), Y15
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  (SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y0
+	VFMADD231PS  64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y0
+	VFMADD231PS  32(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y0
+	VFMADD231PS  96(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VBROADCASTSS (R11)(R13*1), Y14
+	VBROADCASTSS (R12)(R13*1), Y15
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y1
+	VFMADD231PS  (SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y1
+	VFMADD231PS  64(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y1
+	VFMADD231PS  32(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y1
+	VFMADD231PS  96(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VBROADCASTSS (R11)(R13*2), Y14
+	VBROADCASTSS (R12)(R13*2), Y15
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y2
+	VFMADD231PS  (SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y2
+	VFMADD231PS  64(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y2
+	VFMADD231PS  32(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y2
+	VFMADD231PS  96(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VBROADCASTSS (R11)(R15*1), Y14
+	VBROADCASTSS (R12)(R15*1), Y15
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y3
+	VFMADD231PS  (SI)(R8*1), Y8, Y7
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y3
+	VFMADD231PS  64(SI)(R8*1), Y8, Y7
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y3
+	VFMADD231PS  32(SI)(R8*1), Y8, Y7
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y3
+	VFMADD231PS  96(SI)(R8*1), Y8, Y7
+	ADDQ         $+8, AX
+	ADDQ         $+32, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y8
+	VUNPCKHPS    Y1, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y3, Y2, Y9
+	VUNPCKHPS    Y3, Y2, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y5, Y4, Y8
+	VUNPCKHPS    Y5, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y7, Y6, Y9
+	VUNPCKHPS    Y7, Y6, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	VXORPS Y4, Y4, Y4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y8
+	VBROADCASTSS (R11), Y14
+	VBROADCASTSS (R12), Y15
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  (SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y0
+	VFMADD231PS  64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y0
+	VFMADD231PS  32(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y0
+	VFMADD231PS  96(SI)(R8*1), Y8, Y4
+	ADDQ         $+8, AX
+	ADDQ         $+8, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y8
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y0, Y0, Y9
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y4, Y4, Y8
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y4, Y4, Y9
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsPair32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsPair32x1AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y9
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y4
+	VBROADCASTSS (R11), Y10
+	VBROADCASTSS (R12), Y11
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y0
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VBROADCASTSS (R11)(R13*1), Y10
+	VBROADCASTSS (R12)(R13*1), Y11
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VBROADCASTSS (R11)(R13*2), Y10
+	VBROADCASTSS (R12)(R13*2), Y11
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y2
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y2
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y2
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y2
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VBROADCASTSS (R11)(R15*1), Y10
+	VBROADCASTSS (R12)(R15*1), Y11
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y3
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y3
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y3
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y3
+	ADDQ         $+8, AX
+	ADDQ         $+32, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y3, Y2, Y5
+	VUNPCKHPS    Y3, Y2, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVUPS      X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y4
+	VBROADCASTSS (R11), Y10
+	VBROADCASTSS (R12), Y11
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y0
+	ADDQ         $+8, AX
+	ADDQ         $+8, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y4
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y0, Y0, Y5
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVSS       X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsTriplex2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsTriplex2AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y13
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 8(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  (SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 10(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  64(SI), Y8, Y0
+	VFMADD231PS  64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 9(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  32(SI), Y8, Y0
+	VFMADD231PS  32(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 11(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  96(SI), Y8, Y0
+	VFMADD231PS  96(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 8(AX)(BX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  (SI), Y8, Y1
+	VFMADD231PS  (SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 10(AX)(BX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  64(SI), Y8, Y1
+	VFMADD231PS  64(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 9(AX)(BX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  32(SI), Y8, Y1
+	VFMADD231PS  32(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 11(AX)(BX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  96(SI), Y8, Y1
+	VFMADD231PS  96(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 8(AX)(BX*2), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  (SI), Y8, Y2
+	VFMADD231PS  (SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 10(AX)(BX*2), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  64(SI), Y8, Y2
+	VFMADD231PS  64(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 9(AX)(BX*2), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  32(SI), Y8, Y2
+	VFMADD231PS  32(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 11(AX)(BX*2), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  96(SI), Y8, Y2
+	VFMADD231PS  96(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 8(AX)(CX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  (SI), Y8, Y3
+	VFMADD231PS  (SI)(R8*1), Y8, Y7
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 10(AX)(CX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  64(SI), Y8, Y3
+	VFMADD231PS  64(SI)(R8*1), Y8, Y7
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 9(AX)(CX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  32(SI), Y8, Y3
+	VFMADD231PS  32(SI)(R8*1), Y8, Y7
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 11(AX)(CX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  96(SI), Y8, Y3
+	VFMADD231PS  96(SI)(R8*1), Y8, Y7
+	ADDQ         $+12, AX
+	ADDQ         $+48, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y8
+	VUNPCKHPS    Y1, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y3, Y2, Y9
+	VUNPCKHPS    Y3, Y2, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y5, Y4, Y8
+	VUNPCKHPS    Y5, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y7, Y6, Y9
+	VUNPCKHPS    Y7, Y6, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	SHLQ         $0x02, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	VXORPS Y4, Y4, Y4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 8(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  (SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 10(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  64(SI), Y8, Y0
+	VFMADD231PS  64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 9(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  32(SI), Y8, Y0
+	VFMADD231PS  32(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 11(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD231PS  96(SI), Y8, Y0
+	VFMADD231PS  96(SI)(R8*1), Y8, Y4
+	ADDQ         $+12, AX
+	ADDQ         $+12, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y8
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y0, Y0, Y9
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y4, Y4, Y8
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y4, Y4, Y9
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+DATA thirdAVX2<>+0(SB)/4, $0x00000004
+DATA thirdAVX2<>+4(SB)/4, $0x00000004
+DATA thirdAVX2<>+8(SB)/4, $0x00000004
+DATA thirdAVX2<>+12(SB)/4, $0x00000004
+DATA thirdAVX2<>+16(SB)/4, $0x00000004
+DATA thirdAVX2<>+20(SB)/4, $0x00000004
+DATA thirdAVX2<>+24(SB)/4, $0x00000004
+DATA thirdAVX2<>+28(SB)/4, $0x00000004
+DATA thirdAVX2<>+32(SB)/4, $0x00000004
+DATA thirdAVX2<>+36(SB)/4, $0x00000004
+DATA thirdAVX2<>+40(SB)/4, $0x00000004
+DATA thirdAVX2<>+44(SB)/4, $0x00000004
+DATA thirdAVX2<>+48(SB)/4, $0x00000004
+DATA thirdAVX2<>+52(SB)/4, $0x00000004
+DATA thirdAVX2<>+56(SB)/4, $0x00000004
+DATA thirdAVX2<>+60(SB)/4, $0x00000004
+GLOBL thirdAVX2<>(SB), RODATA|NOPTR, $64
+
+DATA pairAVX2<>+0(SB)/4, $0x00000003
+DATA pairAVX2<>+4(SB)/4, $0x00000003
+DATA pairAVX2<>+8(SB)/4, $0x00000003
+DATA pairAVX2<>+12(SB)/4, $0x00000003
+DATA pairAVX2<>+16(SB)/4, $0x00000003
+DATA pairAVX2<>+20(SB)/4, $0x00000003
+DATA pairAVX2<>+24(SB)/4, $0x00000003
+DATA pairAVX2<>+28(SB)/4, $0x00000003
+DATA pairAVX2<>+32(SB)/4, $0x00000003
+DATA pairAVX2<>+36(SB)/4, $0x00000003
+DATA pairAVX2<>+40(SB)/4, $0x00000003
+DATA pairAVX2<>+44(SB)/4, $0x00000003
+DATA pairAVX2<>+48(SB)/4, $0x00000003
+DATA pairAVX2<>+52(SB)/4, $0x00000003
+DATA pairAVX2<>+56(SB)/4, $0x00000003
+DATA pairAVX2<>+60(SB)/4, $0x00000003
+GLOBL pairAVX2<>(SB), RODATA|NOPTR, $64
+
+// func dotsTriplex1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsTriplex1AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y9
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 8(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  (SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 10(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  64(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 9(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  32(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 11(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  96(SI), Y4, Y0
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 8(AX)(BX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  (SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 10(AX)(BX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  64(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 9(AX)(BX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  32(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 11(AX)(BX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  96(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 8(AX)(BX*2), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  (SI), Y4, Y2
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 10(AX)(BX*2), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  64(SI), Y4, Y2
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 9(AX)(BX*2), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  32(SI), Y4, Y2
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 11(AX)(BX*2), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  96(SI), Y4, Y2
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 8(AX)(CX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  (SI), Y4, Y3
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 10(AX)(CX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  64(SI), Y4, Y3
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 9(AX)(CX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  32(SI), Y4, Y3
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 11(AX)(CX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  96(SI), Y4, Y3
+	ADDQ         $+12, AX
+	ADDQ         $+48, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y3, Y2, Y5
+	VUNPCKHPS    Y3, Y2, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVUPS      X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	SHLQ         $0x02, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 8(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  (SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 10(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  64(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 9(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  32(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 11(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD231PS  96(SI), Y4, Y0
+	ADDQ         $+12, AX
+	ADDQ         $+12, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y4
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y0, Y0, Y5
+	VUNPCKHPS    Y0, Y0, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVSS       X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	ADDQ         DX, 8(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsTriple32x2AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsTriple32x2AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y13
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 8(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VBROADCASTSS (R11), Y14
+	VBROADCASTSS (R12), Y15
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  (SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 10(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y0
+	VFMADD231PS  64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 9(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y0
+	VFMADD231PS  32(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 11(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y0
+	VFMADD231PS  96(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 8(AX)(BX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VBROADCASTSS (R11)(R13*1), Y14
+	VBROADCASTSS (R12)(R13*1), Y15
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y1
+	VFMADD231PS  (SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 10(AX)(BX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y1
+	VFMADD231PS  64(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 9(AX)(BX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y1
+	VFMADD231PS  32(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*1), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 11(AX)(BX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y1
+	VFMADD231PS  96(SI)(R8*1), Y8, Y5
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 8(AX)(BX*2), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VBROADCASTSS (R11)(R13*2), Y14
+	VBROADCASTSS (R12)(R13*2), Y15
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y2
+	VFMADD231PS  (SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 10(AX)(BX*2), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y2
+	VFMADD231PS  64(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 9(AX)(BX*2), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y2
+	VFMADD231PS  32(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(BX*2), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 11(AX)(BX*2), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y2
+	VFMADD231PS  96(SI)(R8*1), Y8, Y6
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 8(AX)(CX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VBROADCASTSS (R11)(R15*1), Y14
+	VBROADCASTSS (R12)(R15*1), Y15
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y3
+	VFMADD231PS  (SI)(R8*1), Y8, Y7
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 10(AX)(CX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y3
+	VFMADD231PS  64(SI)(R8*1), Y8, Y7
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 9(AX)(CX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y3
+	VFMADD231PS  32(SI)(R8*1), Y8, Y7
+	VPMOVZXBD    (AX)(CX*1), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 11(AX)(CX*1), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y3
+	VFMADD231PS  96(SI)(R8*1), Y8, Y7
+	ADDQ         $+12, AX
+	ADDQ         $+48, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y8
+	VUNPCKHPS    Y1, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y3, Y2, Y9
+	VUNPCKHPS    Y3, Y2, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y5, Y4, Y8
+	VUNPCKHPS    Y5, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y7, Y6, Y9
+	VUNPCKHPS    Y7, Y6, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVUPS      X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	VXORPS Y4, Y4, Y4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 8(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VBROADCASTSS (R11), Y14
+	VBROADCASTSS (R12), Y15
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  (SI), Y8, Y0
+	VFMADD231PS  (SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x04, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 10(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  64(SI), Y8, Y0
+	VFMADD231PS  64(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x02, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 9(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  32(SI), Y8, Y0
+	VFMADD231PS  32(SI)(R8*1), Y8, Y4
+	VPMOVZXBD    (AX), Y8
+	VPSRLD       $0x06, Y8, Y8
+	VPAND        pairAVX2<>+0(SB), Y8, Y8
+	VPBROADCASTB 11(AX), Y9
+	VPSRLVD      laneAVX2<>+0(SB), Y9, Y9
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        thirdAVX2<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPERMPS      Y13, Y8, Y8
+	VFMADD213PS  Y15, Y14, Y8
+	VFMADD231PS  96(SI), Y8, Y0
+	VFMADD231PS  96(SI)(R8*1), Y8, Y4
+	ADDQ         $+12, AX
+	ADDQ         $+12, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y0, Y0, Y8
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y0, Y0, Y9
+	VUNPCKHPS    Y0, Y0, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	VUNPCKLPS    Y4, Y4, Y8
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y8, Y8
+	VUNPCKLPS    Y4, Y4, Y9
+	VUNPCKHPS    Y4, Y4, Y10
+	VADDPS       Y10, Y9, Y9
+	VUNPCKLPD    Y9, Y8, Y10
+	VUNPCKHPD    Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X8
+	VADDPS       X8, X10, X10
+	VMOVSS       X10, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x04, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x01, (SP)
+	JMP          one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsTriple32x1AVX2(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsTriple32x1AVX2(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Y9
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 8(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VBROADCASTSS (R11), Y10
+	VBROADCASTSS (R12), Y11
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 10(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 9(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 11(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y0
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 8(AX)(BX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VBROADCASTSS (R11)(R13*1), Y10
+	VBROADCASTSS (R12)(R13*1), Y11
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 10(AX)(BX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 9(AX)(BX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*1), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 11(AX)(BX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y1
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 8(AX)(BX*2), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VBROADCASTSS (R11)(R13*2), Y10
+	VBROADCASTSS (R12)(R13*2), Y11
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y2
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 10(AX)(BX*2), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y2
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 9(AX)(BX*2), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y2
+	VPMOVZXBD    (AX)(BX*2), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 11(AX)(BX*2), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y2
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 8(AX)(CX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VBROADCASTSS (R11)(R15*1), Y10
+	VBROADCASTSS (R12)(R15*1), Y11
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y3
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 10(AX)(CX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y3
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 9(AX)(CX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y3
+	VPMOVZXBD    (AX)(CX*1), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 11(AX)(CX*1), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y3
+	ADDQ         $+12, AX
+	ADDQ         $+48, DI
+	ADDQ         $+128, SI
+	ADDQ         $+4, R11
+	ADDQ         $+4, R12
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ         outStride+56(FP), SI
+	MOVQ         R10, DX
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y6
+	VADDPS       Y6, Y4, Y4
+	VUNPCKLPS    Y3, Y2, Y5
+	VUNPCKHPS    Y3, Y2, Y6
+	VADDPS       Y6, Y5, Y5
+	VUNPCKLPD    Y5, Y4, Y6
+	VUNPCKHPD    Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X4
+	VADDPS       X4, X6, X6
+	VMOVUPS      X6, (DX)
+	ADDQ         SI, DX
+	ADDQ         $0x10, R10
+	MOVQ         BX, DX
+	MOVQ         R13, SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, SI
+	ADDQ         DX, 8(SP)
+	ADDQ         SI, 16(SP)
+	ADDQ         SI, 24(SP)
+	SUBQ         $0x04, (SP)
+	JMP          four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VXORPS Y0, Y0, Y0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPMOVZXBD    (AX), Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 8(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VBROADCASTSS (R11), Y10
+	VBROADCASTSS (R12), Y11
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  (SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 10(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  64(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x02, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 9(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  32(SI), Y4, Y0
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x06, Y4, Y4
+	VPAND        pairAVX2<>+0(SB), Y4, Y4
+	VPBROADCASTB 11(AX), Y5
+	VPSRLVD      laneAVX2<>+0(SB), Y5, Y5
+	VPSLLD       $0x02, Y5, Y5
+	VPAND        thirdAVX2<>+0(SB), Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPERMPS      Y9, Y4, Y4
+	VFMADD213PS  Y11, Y10, Y4
+	VFMADD231PS  96(SI), Y4, Y0
+	ADDQ         $+12, AX
+	ADDQ         $+12, DI
 	ADDQ         $+128, SI
 	ADDQ         $+4, R11
 	ADDQ         $+4, R12

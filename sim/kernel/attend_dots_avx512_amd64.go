@@ -15,7 +15,7 @@ package kernel
 //	}
 //
 //go:noescape
-func dotsF32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsF32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF32x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -26,7 +26,7 @@ func dotsF32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim
 //	}
 //
 //go:noescape
-func dotsF32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsF32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF32x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -37,7 +37,7 @@ func dotsF32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim
 //	}
 //
 //go:noescape
-func dotsF32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsF32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF16x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
@@ -48,7 +48,7 @@ func dotsF32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim
 //	}
 //
 //go:noescape
-func dotsF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF16x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -59,7 +59,7 @@ func dotsF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim
 //	}
 //
 //go:noescape
-func dotsF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsF16x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -70,7 +70,7 @@ func dotsF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim
 //	}
 //
 //go:noescape
-func dotsF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBF16x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
@@ -81,7 +81,7 @@ func dotsF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim
 //	}
 //
 //go:noescape
-func dotsBF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsBF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBF16x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -92,7 +92,7 @@ func dotsBF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsBF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsBF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBF16x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -103,7 +103,7 @@ func dotsBF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsBF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsBF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt8x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
@@ -114,7 +114,7 @@ func dotsBF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsInt8x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsInt8x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt8x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -125,7 +125,7 @@ func dotsInt8x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsInt8x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsInt8x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt8x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -136,7 +136,7 @@ func dotsInt8x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsInt8x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsInt8x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt4x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
@@ -147,7 +147,7 @@ func dotsInt8x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsInt4x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsInt4x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt4x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -158,7 +158,7 @@ func dotsInt4x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsInt4x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsInt4x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsInt4x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -169,7 +169,7 @@ func dotsInt4x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsInt4x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsInt4x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsE4M3x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
@@ -180,7 +180,7 @@ func dotsInt4x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsE4M3x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsE4M3x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsE4M3x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -191,7 +191,7 @@ func dotsE4M3x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsE4M3x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsE4M3x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsE4M3x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -202,7 +202,7 @@ func dotsE4M3x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsE4M3x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsE4M3x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsE5M2x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
@@ -213,7 +213,7 @@ func dotsE4M3x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsE5M2x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsE5M2x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsE5M2x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -224,7 +224,7 @@ func dotsE5M2x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsE5M2x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsE5M2x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsE5M2x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -235,7 +235,7 @@ func dotsE5M2x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsE5M2x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsE5M2x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsSignedx4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
@@ -246,7 +246,7 @@ func dotsE5M2x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsSignedx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsSignedx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsSignedx2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -257,7 +257,7 @@ func dotsSignedx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, 
 //	}
 //
 //go:noescape
-func dotsSignedx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsSignedx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsSignedx1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -268,7 +268,7 @@ func dotsSignedx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, 
 //	}
 //
 //go:noescape
-func dotsSignedx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsSignedx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBytex4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
@@ -279,7 +279,7 @@ func dotsSignedx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, 
 //	}
 //
 //go:noescape
-func dotsBytex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsBytex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBytex2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -290,7 +290,7 @@ func dotsBytex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsBytex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsBytex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsBytex1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -301,7 +301,7 @@ func dotsBytex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsBytex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsBytex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsFivex4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
 //
@@ -312,7 +312,7 @@ func dotsBytex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsFivex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsFivex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsFivex2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
 //
@@ -323,7 +323,7 @@ func dotsFivex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsFivex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsFivex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // dotsFivex1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
 //
@@ -334,7 +334,238 @@ func dotsFivex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, di
 //	}
 //
 //go:noescape
-func dotsFivex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func dotsFivex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibblex4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 4 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsNibblex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibblex2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsNibblex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibblex1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsNibblex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibble16x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 4 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/16]*table[code[i][d]] + least[i][d/16])
+//		}
+//	}
+//
+//go:noescape
+func dotsNibble16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibble16x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/16]*table[code[i][d]] + least[i][d/16])
+//		}
+//	}
+//
+//go:noescape
+func dotsNibble16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibble16x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/16]*table[code[i][d]] + least[i][d/16])
+//		}
+//	}
+//
+//go:noescape
+func dotsNibble16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibble32x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 4 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsNibble32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibble32x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsNibble32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsNibble32x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsNibble32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsPairx4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 4 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsPairx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsPairx2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsPairx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsPairx1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsPairx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsPair32x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 4 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsPair32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsPair32x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsPair32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsPair32x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsPair32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsTriplex4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 4 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsTriplex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsTriplex2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsTriplex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsTriplex1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func dotsTriplex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsTriple32x4AVX512 computes the dot products of 4 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 4 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsTriple32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsTriple32x2AVX512 computes the dot products of 2 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 2 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsTriple32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+
+// dotsTriple32x1AVX512 computes the dot products of 1 queries with n rows; strides are in bytes.
+//
+//	for i := range n {
+//		for h := range 1 {
+//			out[h][i] = sum over d < dim of q[h][d] * (scale[i][d/32]*table[code[i][d]] + least[i][d/32])
+//		}
+//	}
+//
+//go:noescape
+func dotsTriple32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // arrangeAVX512 brings a query of whole lines into the order of their codes.
 //
@@ -357,7 +588,7 @@ func arrangeAVX512(q *float32, dim int, out *float32)
 //	}
 //
 //go:noescape
-func linesx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func linesx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // linesx2AVX512 computes the dot products of 2 queries, out of arrange, with n rows of whole lines; strides are in bytes.
 //
@@ -368,7 +599,7 @@ func linesx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim i
 //	}
 //
 //go:noescape
-func linesx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func linesx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 
 // linesx1AVX512 computes the dot products of 1 queries, out of arrange, with n rows of whole lines; strides are in bytes.
 //
@@ -379,4 +610,4 @@ func linesx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim i
 //	}
 //
 //go:noescape
-func linesx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+func linesx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func dotsF32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsF32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsF32x4AVX512(SB), $32-96
+TEXT ·dotsF32x4AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -16,7 +16,7 @@ TEXT ·dotsF32x4AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -247,9 +247,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsF32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsF32x2AVX512(SB), $32-96
+TEXT ·dotsF32x2AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -259,7 +259,7 @@ TEXT ·dotsF32x2AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -408,9 +408,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsF32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsF32x1AVX512(SB), $32-96
+TEXT ·dotsF32x1AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -420,7 +420,7 @@ TEXT ·dotsF32x1AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -528,9 +528,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsF16x4AVX512(SB), $32-96
+TEXT ·dotsF16x4AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -540,7 +540,7 @@ TEXT ·dotsF16x4AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -633,8 +633,6 @@ four_cols:
 four_short:
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VCVTPH2PS   (AX), Z16
 	VCVTPH2PS   (AX)(BX*1), Z17
 	VCVTPH2PS   (AX)(BX*2), Z18
@@ -856,9 +854,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsF16x2AVX512(SB), $32-96
+TEXT ·dotsF16x2AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -868,7 +866,7 @@ TEXT ·dotsF16x2AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -933,8 +931,6 @@ four_cols:
 four_short:
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VCVTPH2PS   (AX), Z8
 	VCVTPH2PS   (AX)(BX*1), Z9
 	VCVTPH2PS   (AX)(BX*2), Z10
@@ -1078,9 +1074,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsF16x1AVX512(SB), $32-96
+TEXT ·dotsF16x1AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1090,7 +1086,7 @@ TEXT ·dotsF16x1AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1141,8 +1137,6 @@ four_cols:
 four_short:
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VCVTPH2PS   (AX), Z4
 	VCVTPH2PS   (AX)(BX*1), Z5
 	VCVTPH2PS   (AX)(BX*2), Z6
@@ -1247,9 +1241,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsBF16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsBF16x4AVX512(SB), $32-96
+TEXT ·dotsBF16x4AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1259,7 +1253,7 @@ TEXT ·dotsBF16x4AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1360,8 +1354,6 @@ four_cols:
 four_short:
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVZXWD   (AX), Z16
 	VPSLLD      $0x10, Z16, Z16
 	VPMOVZXWD   (AX)(BX*1), Z17
@@ -1590,9 +1582,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsBF16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsBF16x2AVX512(SB), $32-96
+TEXT ·dotsBF16x2AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1602,7 +1594,7 @@ TEXT ·dotsBF16x2AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1675,8 +1667,6 @@ four_cols:
 four_short:
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVZXWD   (AX), Z8
 	VPSLLD      $0x10, Z8, Z8
 	VPMOVZXWD   (AX)(BX*1), Z9
@@ -1827,9 +1817,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsBF16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsBF16x1AVX512(SB), $32-96
+TEXT ·dotsBF16x1AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1839,7 +1829,7 @@ TEXT ·dotsBF16x1AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -1898,8 +1888,6 @@ four_cols:
 four_short:
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVZXWD   (AX), Z4
 	VPSLLD      $0x10, Z4, Z4
 	VPMOVZXWD   (AX)(BX*1), Z5
@@ -2011,9 +1999,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt8x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsInt8x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsInt8x4AVX512(SB), $32-96
+TEXT ·dotsInt8x4AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -2023,7 +2011,7 @@ TEXT ·dotsInt8x4AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -2179,9 +2167,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVSXBD   (AX), Z16
 	VCVTDQ2PS   Z16, Z16
 	VPMOVSXBD   (AX)(BX*1), Z17
@@ -2422,9 +2407,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt8x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsInt8x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsInt8x2AVX512(SB), $32-96
+TEXT ·dotsInt8x2AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -2434,7 +2419,7 @@ TEXT ·dotsInt8x2AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -2542,9 +2527,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVSXBD   (AX), Z8
 	VCVTDQ2PS   Z8, Z8
 	VPMOVSXBD   (AX)(BX*1), Z9
@@ -2703,9 +2685,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt8x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsInt8x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsInt8x1AVX512(SB), $32-96
+TEXT ·dotsInt8x1AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -2715,7 +2697,7 @@ TEXT ·dotsInt8x1AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -2799,9 +2781,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVSXBD   (AX), Z4
 	VCVTDQ2PS   Z4, Z4
 	VPMOVSXBD   (AX)(BX*1), Z5
@@ -2919,9 +2898,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt4x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsInt4x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsInt4x4AVX512(SB), $32-96
+TEXT ·dotsInt4x4AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -2931,12 +2910,12 @@ TEXT ·dotsInt4x4AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS iotaAVX512<>+0(SB), Z21
@@ -3243,9 +3222,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1       (DI)
-	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z23
 	VFMADD231PS.BCST (R11), Z21, Z23
 	VPMOVZXBD        (AX), Z22
@@ -3595,9 +3571,9 @@ DATA iotaAVX512<>+56(SB)/4, $0x41600000
 DATA iotaAVX512<>+60(SB)/4, $0x41700000
 GLOBL iotaAVX512<>(SB), RODATA|NOPTR, $64
 
-// func dotsInt4x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsInt4x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsInt4x2AVX512(SB), $32-96
+TEXT ·dotsInt4x2AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -3607,12 +3583,12 @@ TEXT ·dotsInt4x2AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS iotaAVX512<>+0(SB), Z13
@@ -3831,9 +3807,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1       (DI)
-	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z15
 	VFMADD231PS.BCST (R11), Z13, Z15
 	VPMOVZXBD        (AX), Z14
@@ -4063,9 +4036,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsInt4x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsInt4x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsInt4x1AVX512(SB), $32-96
+TEXT ·dotsInt4x1AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -4075,12 +4048,12 @@ TEXT ·dotsInt4x1AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS iotaAVX512<>+0(SB), Z9
@@ -4255,9 +4228,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1       (DI)
-	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z11
 	VFMADD231PS.BCST (R11), Z9, Z11
 	VPMOVZXBD        (AX), Z10
@@ -4436,9 +4406,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsE4M3x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsE4M3x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
-TEXT ·dotsE4M3x4AVX512(SB), $32-96
+TEXT ·dotsE4M3x4AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -4448,7 +4418,7 @@ TEXT ·dotsE4M3x4AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    next+96(FP), DI
 	VMOVUPS e4m3AVX512<>+0(SB), Z21
 
 four:
@@ -4637,9 +4607,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVSXBW   (AX), Y16
 	VPSLLW      $0x07, Y16, Y16
 	VPANDD      Y21, Y16, Y16
@@ -4916,9 +4883,9 @@ DATA e4m3AVX512<>+56(SB)/4, $0xbf80bf80
 DATA e4m3AVX512<>+60(SB)/4, $0xbf80bf80
 GLOBL e4m3AVX512<>(SB), RODATA|NOPTR, $64
 
-// func dotsE4M3x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsE4M3x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
-TEXT ·dotsE4M3x2AVX512(SB), $32-96
+TEXT ·dotsE4M3x2AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -4928,7 +4895,7 @@ TEXT ·dotsE4M3x2AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    next+96(FP), DI
 	VMOVUPS e4m3AVX512<>+0(SB), Z13
 
 four:
@@ -5069,9 +5036,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVSXBW   (AX), Y8
 	VPSLLW      $0x07, Y8, Y8
 	VPANDD      Y13, Y8, Y8
@@ -5248,9 +5212,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsE4M3x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsE4M3x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
-TEXT ·dotsE4M3x1AVX512(SB), $32-96
+TEXT ·dotsE4M3x1AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -5260,7 +5224,7 @@ TEXT ·dotsE4M3x1AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    next+96(FP), DI
 	VMOVUPS e4m3AVX512<>+0(SB), Z9
 
 four:
@@ -5377,9 +5341,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVSXBW   (AX), Y4
 	VPSLLW      $0x07, Y4, Y4
 	VPANDD      Y9, Y4, Y4
@@ -5515,9 +5476,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsE5M2x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsE5M2x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
-TEXT ·dotsE5M2x4AVX512(SB), $32-96
+TEXT ·dotsE5M2x4AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -5527,7 +5488,7 @@ TEXT ·dotsE5M2x4AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -5699,9 +5660,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVZXBW   (AX), Y16
 	VPSLLW      $0x08, Y16, Y16
 	VCVTPH2PS   Y16, Z16
@@ -5951,9 +5909,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsE5M2x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsE5M2x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
-TEXT ·dotsE5M2x2AVX512(SB), $32-96
+TEXT ·dotsE5M2x2AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -5963,7 +5921,7 @@ TEXT ·dotsE5M2x2AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -6087,9 +6045,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVZXBW   (AX), Y8
 	VPSLLW      $0x08, Y8, Y8
 	VCVTPH2PS   Y8, Z8
@@ -6257,9 +6212,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsE5M2x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsE5M2x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
-TEXT ·dotsE5M2x1AVX512(SB), $32-96
+TEXT ·dotsE5M2x1AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -6269,7 +6224,7 @@ TEXT ·dotsE5M2x1AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ next+96(FP), DI
 
 four:
 	CMPQ   (SP), $0x04
@@ -6369,9 +6324,6 @@ four_cols:
 
 four_short:
 	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
 	VPMOVZXBW   (AX), Y4
 	VPSLLW      $0x08, Y4, Y4
 	VCVTPH2PS   Y4, Z4
@@ -6498,9 +6450,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsSignedx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsSignedx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsSignedx4AVX512(SB), $32-96
+TEXT ·dotsSignedx4AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -6510,12 +6462,12 @@ TEXT ·dotsSignedx4AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
-	MOVQ scale+64(FP), R11
+	MOVQ next+96(FP), DI
+	MOVQ scale+72(FP), R11
 	MOVQ R11, 16(SP)
-	MOVQ least+72(FP), R12
+	MOVQ least+80(FP), R12
 	MOVQ R12, 24(SP)
-	MOVQ groups+80(FP), R13
+	MOVQ groups+88(FP), R13
 	SHLQ $0x02, R13
 	LEAQ (R13)(R13*2), R15
 
@@ -6702,8 +6654,6 @@ four_cols:
 four_short:
 	PREFETCHT1       (DI)
 	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z23
 	VPMOVSXBD        (AX), Z16
 	VCVTDQ2PS        Z16, Z16
@@ -7014,9 +6964,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsSignedx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsSignedx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsSignedx2AVX512(SB), $32-96
+TEXT ·dotsSignedx2AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -7026,12 +6976,12 @@ TEXT ·dotsSignedx2AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
-	MOVQ scale+64(FP), R11
+	MOVQ next+96(FP), DI
+	MOVQ scale+72(FP), R11
 	MOVQ R11, 16(SP)
-	MOVQ least+72(FP), R12
+	MOVQ least+80(FP), R12
 	MOVQ R12, 24(SP)
-	MOVQ groups+80(FP), R13
+	MOVQ groups+88(FP), R13
 	SHLQ $0x02, R13
 	LEAQ (R13)(R13*2), R15
 
@@ -7170,8 +7120,6 @@ four_cols:
 four_short:
 	PREFETCHT1       (DI)
 	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z15
 	VPMOVSXBD        (AX), Z8
 	VCVTDQ2PS        Z8, Z8
@@ -7388,9 +7336,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsSignedx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsSignedx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsSignedx1AVX512(SB), $32-96
+TEXT ·dotsSignedx1AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -7400,12 +7348,12 @@ TEXT ·dotsSignedx1AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
-	MOVQ scale+64(FP), R11
+	MOVQ next+96(FP), DI
+	MOVQ scale+72(FP), R11
 	MOVQ R11, 16(SP)
-	MOVQ least+72(FP), R12
+	MOVQ least+80(FP), R12
 	MOVQ R12, 24(SP)
-	MOVQ groups+80(FP), R13
+	MOVQ groups+88(FP), R13
 	SHLQ $0x02, R13
 	LEAQ (R13)(R13*2), R15
 
@@ -7520,8 +7468,6 @@ four_cols:
 four_short:
 	PREFETCHT1       (DI)
 	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z11
 	VPMOVSXBD        (AX), Z4
 	VCVTDQ2PS        Z4, Z4
@@ -7691,9 +7637,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBytex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsBytex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsBytex4AVX512(SB), $32-96
+TEXT ·dotsBytex4AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -7703,12 +7649,12 @@ TEXT ·dotsBytex4AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
-	MOVQ scale+64(FP), R11
+	MOVQ next+96(FP), DI
+	MOVQ scale+72(FP), R11
 	MOVQ R11, 16(SP)
-	MOVQ least+72(FP), R12
+	MOVQ least+80(FP), R12
 	MOVQ R12, 24(SP)
-	MOVQ groups+80(FP), R13
+	MOVQ groups+88(FP), R13
 	SHLQ $0x02, R13
 	LEAQ (R13)(R13*2), R15
 
@@ -7895,8 +7841,6 @@ four_cols:
 four_short:
 	PREFETCHT1       (DI)
 	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z23
 	VPMOVZXBD        (AX), Z16
 	VCVTDQ2PS        Z16, Z16
@@ -8207,9 +8151,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBytex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsBytex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsBytex2AVX512(SB), $32-96
+TEXT ·dotsBytex2AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -8219,12 +8163,12 @@ TEXT ·dotsBytex2AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
-	MOVQ scale+64(FP), R11
+	MOVQ next+96(FP), DI
+	MOVQ scale+72(FP), R11
 	MOVQ R11, 16(SP)
-	MOVQ least+72(FP), R12
+	MOVQ least+80(FP), R12
 	MOVQ R12, 24(SP)
-	MOVQ groups+80(FP), R13
+	MOVQ groups+88(FP), R13
 	SHLQ $0x02, R13
 	LEAQ (R13)(R13*2), R15
 
@@ -8363,8 +8307,6 @@ four_cols:
 four_short:
 	PREFETCHT1       (DI)
 	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z15
 	VPMOVZXBD        (AX), Z8
 	VCVTDQ2PS        Z8, Z8
@@ -8581,9 +8523,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsBytex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsBytex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsBytex1AVX512(SB), $32-96
+TEXT ·dotsBytex1AVX512(SB), $32-104
 	MOVQ n+32(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -8593,12 +8535,12 @@ TEXT ·dotsBytex1AVX512(SB), $32-96
 	MOVQ qStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
 	MOVQ out+48(FP), R10
-	MOVQ next+88(FP), DI
-	MOVQ scale+64(FP), R11
+	MOVQ next+96(FP), DI
+	MOVQ scale+72(FP), R11
 	MOVQ R11, 16(SP)
-	MOVQ least+72(FP), R12
+	MOVQ least+80(FP), R12
 	MOVQ R12, 24(SP)
-	MOVQ groups+80(FP), R13
+	MOVQ groups+88(FP), R13
 	SHLQ $0x02, R13
 	LEAQ (R13)(R13*2), R15
 
@@ -8713,8 +8655,6 @@ four_cols:
 four_short:
 	PREFETCHT1       (DI)
 	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z11
 	VPMOVZXBD        (AX), Z4
 	VCVTDQ2PS        Z4, Z4
@@ -8884,9 +8824,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsFivex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsFivex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsFivex4AVX512(SB), $32-96
+TEXT ·dotsFivex4AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -8896,12 +8836,12 @@ TEXT ·dotsFivex4AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS nibbleAVX512<>+0(SB), Z21
@@ -9217,8 +9157,6 @@ four_cols:
 four_short:
 	PREFETCHT1       (DI)
 	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z23
 	VPMOVZXBD        (AX), Z22
 	VPANDD           Z21, Z22, Z16
@@ -9620,9 +9558,9 @@ DATA fifthAVX512<>+56(SB)/4, $0x00000010
 DATA fifthAVX512<>+60(SB)/4, $0x00000010
 GLOBL fifthAVX512<>(SB), RODATA|NOPTR, $64
 
-// func dotsFivex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsFivex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsFivex2AVX512(SB), $32-96
+TEXT ·dotsFivex2AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -9632,12 +9570,12 @@ TEXT ·dotsFivex2AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS nibbleAVX512<>+0(SB), Z13
@@ -9885,8 +9823,6 @@ four_cols:
 four_short:
 	PREFETCHT1       (DI)
 	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z15
 	VPMOVZXBD        (AX), Z14
 	VPANDD           Z13, Z14, Z8
@@ -10154,9 +10090,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotsFivex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func dotsFivex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·dotsFivex1AVX512(SB), $32-96
+TEXT ·dotsFivex1AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -10166,12 +10102,12 @@ TEXT ·dotsFivex1AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS nibbleAVX512<>+0(SB), Z9
@@ -10385,8 +10321,6 @@ four_cols:
 four_short:
 	PREFETCHT1       (DI)
 	PREFETCHT1       64(DI)
-	PREFETCHT1       128(DI)
-	PREFETCHT1       192(DI)
 	VBROADCASTSS     (R12), Z11
 	VPMOVZXBD        (AX), Z10
 	VPANDD           Z9, Z10, Z4
@@ -10568,6 +10502,5066 @@ one_short:
 	VFMADD231PS      64(SI), Z4, Z0
 	ADDQ             $+20, AX
 	ADDQ             $+20, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z4
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z0, Z0, Z5
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVSS        X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibblex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·dotsNibblex4AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z21
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Z23
+	VPERMPS     Z21, Z23, Z16
+	VPMOVZXBD   (AX)(BX*1), Z25
+	VPERMPS     Z21, Z25, Z17
+	VPMOVZXBD   (AX)(BX*2), Z27
+	VPERMPS     Z21, Z27, Z18
+	VPMOVZXBD   (AX)(CX*1), Z29
+	VPERMPS     Z21, Z29, Z19
+	VMOVUPS     (SI), Z20
+	VFMADD231PS Z16, Z20, Z0
+	VFMADD231PS Z17, Z20, Z1
+	VFMADD231PS Z18, Z20, Z2
+	VFMADD231PS Z19, Z20, Z3
+	VMOVUPS     (SI)(R8*1), Z20
+	VFMADD231PS Z16, Z20, Z4
+	VFMADD231PS Z17, Z20, Z5
+	VFMADD231PS Z18, Z20, Z6
+	VFMADD231PS Z19, Z20, Z7
+	VMOVUPS     (SI)(R8*2), Z20
+	VFMADD231PS Z16, Z20, Z8
+	VFMADD231PS Z17, Z20, Z9
+	VFMADD231PS Z18, Z20, Z10
+	VFMADD231PS Z19, Z20, Z11
+	VMOVUPS     (SI)(R9*1), Z20
+	VFMADD231PS Z16, Z20, Z12
+	VFMADD231PS Z17, Z20, Z13
+	VFMADD231PS Z18, Z20, Z14
+	VFMADD231PS Z19, Z20, Z15
+	VPSRLD      $0x04, Z23, Z23
+	VPERMPS     Z21, Z23, Z16
+	VPSRLD      $0x04, Z25, Z25
+	VPERMPS     Z21, Z25, Z17
+	VPSRLD      $0x04, Z27, Z27
+	VPERMPS     Z21, Z27, Z18
+	VPSRLD      $0x04, Z29, Z29
+	VPERMPS     Z21, Z29, Z19
+	VMOVUPS     64(SI), Z20
+	VFMADD231PS Z16, Z20, Z0
+	VFMADD231PS Z17, Z20, Z1
+	VFMADD231PS Z18, Z20, Z2
+	VFMADD231PS Z19, Z20, Z3
+	VMOVUPS     64(SI)(R8*1), Z20
+	VFMADD231PS Z16, Z20, Z4
+	VFMADD231PS Z17, Z20, Z5
+	VFMADD231PS Z18, Z20, Z6
+	VFMADD231PS Z19, Z20, Z7
+	VMOVUPS     64(SI)(R8*2), Z20
+	VFMADD231PS Z16, Z20, Z8
+	VFMADD231PS Z17, Z20, Z9
+	VFMADD231PS Z18, Z20, Z10
+	VFMADD231PS Z19, Z20, Z11
+	VMOVUPS     64(SI)(R9*1), Z20
+	VFMADD231PS Z16, Z20, Z12
+	VFMADD231PS Z17, Z20, Z13
+	VFMADD231PS Z18, Z20, Z14
+	VFMADD231PS Z19, Z20, Z15
+	ADDQ        $+16, AX
+	ADDQ        $+64, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z16
+	VUNPCKHPS     Z1, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z3, Z2, Z17
+	VUNPCKHPS     Z3, Z2, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z16
+	VUNPCKHPS     Z5, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z7, Z6, Z17
+	VUNPCKHPS     Z7, Z6, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z9, Z8, Z16
+	VUNPCKHPS     Z9, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z11, Z10, Z17
+	VUNPCKHPS     Z11, Z10, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z13, Z12, Z16
+	VUNPCKHPS     Z13, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z15, Z14, Z17
+	VUNPCKHPS     Z15, Z14, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	SHLQ          $0x02, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	VPXORD Z8, Z8, Z8
+	VPXORD Z12, Z12, Z12
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Z23
+	VPERMPS     Z21, Z23, Z16
+	VFMADD231PS (SI), Z16, Z0
+	VFMADD231PS (SI)(R8*1), Z16, Z4
+	VFMADD231PS (SI)(R8*2), Z16, Z8
+	VFMADD231PS (SI)(R9*1), Z16, Z12
+	VPSRLD      $0x04, Z23, Z23
+	VPERMPS     Z21, Z23, Z16
+	VFMADD231PS 64(SI), Z16, Z0
+	VFMADD231PS 64(SI)(R8*1), Z16, Z4
+	VFMADD231PS 64(SI)(R8*2), Z16, Z8
+	VFMADD231PS 64(SI)(R9*1), Z16, Z12
+	ADDQ        $+16, AX
+	ADDQ        $+16, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z16
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z0, Z0, Z17
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z16
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z4, Z4, Z17
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z8, Z8, Z16
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z8, Z8, Z17
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z12, Z12, Z16
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z12, Z12, Z17
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibblex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·dotsNibblex2AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z13
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Z15
+	VPERMPS     Z13, Z15, Z8
+	VPMOVZXBD   (AX)(BX*1), Z17
+	VPERMPS     Z13, Z17, Z9
+	VPMOVZXBD   (AX)(BX*2), Z19
+	VPERMPS     Z13, Z19, Z10
+	VPMOVZXBD   (AX)(CX*1), Z21
+	VPERMPS     Z13, Z21, Z11
+	VMOVUPS     (SI), Z12
+	VFMADD231PS Z8, Z12, Z0
+	VFMADD231PS Z9, Z12, Z1
+	VFMADD231PS Z10, Z12, Z2
+	VFMADD231PS Z11, Z12, Z3
+	VMOVUPS     (SI)(R8*1), Z12
+	VFMADD231PS Z8, Z12, Z4
+	VFMADD231PS Z9, Z12, Z5
+	VFMADD231PS Z10, Z12, Z6
+	VFMADD231PS Z11, Z12, Z7
+	VPSRLD      $0x04, Z15, Z15
+	VPERMPS     Z13, Z15, Z8
+	VPSRLD      $0x04, Z17, Z17
+	VPERMPS     Z13, Z17, Z9
+	VPSRLD      $0x04, Z19, Z19
+	VPERMPS     Z13, Z19, Z10
+	VPSRLD      $0x04, Z21, Z21
+	VPERMPS     Z13, Z21, Z11
+	VMOVUPS     64(SI), Z12
+	VFMADD231PS Z8, Z12, Z0
+	VFMADD231PS Z9, Z12, Z1
+	VFMADD231PS Z10, Z12, Z2
+	VFMADD231PS Z11, Z12, Z3
+	VMOVUPS     64(SI)(R8*1), Z12
+	VFMADD231PS Z8, Z12, Z4
+	VFMADD231PS Z9, Z12, Z5
+	VFMADD231PS Z10, Z12, Z6
+	VFMADD231PS Z11, Z12, Z7
+	ADDQ        $+16, AX
+	ADDQ        $+64, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z8
+	VUNPCKHPS     Z1, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z3, Z2, Z9
+	VUNPCKHPS     Z3, Z2, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z8
+	VUNPCKHPS     Z5, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z7, Z6, Z9
+	VUNPCKHPS     Z7, Z6, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	SHLQ          $0x02, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Z15
+	VPERMPS     Z13, Z15, Z8
+	VFMADD231PS (SI), Z8, Z0
+	VFMADD231PS (SI)(R8*1), Z8, Z4
+	VPSRLD      $0x04, Z15, Z15
+	VPERMPS     Z13, Z15, Z8
+	VFMADD231PS 64(SI), Z8, Z0
+	VFMADD231PS 64(SI)(R8*1), Z8, Z4
+	ADDQ        $+16, AX
+	ADDQ        $+16, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z8
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z0, Z0, Z9
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z8
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z4, Z4, Z9
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibblex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·dotsNibblex1AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z9
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Z11
+	VPERMPS     Z9, Z11, Z4
+	VPMOVZXBD   (AX)(BX*1), Z13
+	VPERMPS     Z9, Z13, Z5
+	VPMOVZXBD   (AX)(BX*2), Z15
+	VPERMPS     Z9, Z15, Z6
+	VPMOVZXBD   (AX)(CX*1), Z17
+	VPERMPS     Z9, Z17, Z7
+	VMOVUPS     (SI), Z8
+	VFMADD231PS Z4, Z8, Z0
+	VFMADD231PS Z5, Z8, Z1
+	VFMADD231PS Z6, Z8, Z2
+	VFMADD231PS Z7, Z8, Z3
+	VPSRLD      $0x04, Z11, Z11
+	VPERMPS     Z9, Z11, Z4
+	VPSRLD      $0x04, Z13, Z13
+	VPERMPS     Z9, Z13, Z5
+	VPSRLD      $0x04, Z15, Z15
+	VPERMPS     Z9, Z15, Z6
+	VPSRLD      $0x04, Z17, Z17
+	VPERMPS     Z9, Z17, Z7
+	VMOVUPS     64(SI), Z8
+	VFMADD231PS Z4, Z8, Z0
+	VFMADD231PS Z5, Z8, Z1
+	VFMADD231PS Z6, Z8, Z2
+	VFMADD231PS Z7, Z8, Z3
+	ADDQ        $+16, AX
+	ADDQ        $+64, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z4
+	VUNPCKHPS     Z1, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z3, Z2, Z5
+	VUNPCKHPS     Z3, Z2, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVUPS       X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	SHLQ          $0x02, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1  (DI)
+	VPMOVZXBD   (AX), Z11
+	VPERMPS     Z9, Z11, Z4
+	VFMADD231PS (SI), Z4, Z0
+	VPSRLD      $0x04, Z11, Z11
+	VPERMPS     Z9, Z11, Z4
+	VFMADD231PS 64(SI), Z4, Z0
+	ADDQ        $+16, AX
+	ADDQ        $+16, DI
+	ADDQ        $+128, SI
+	SUBQ        $+32, DX
+	JG          one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z4
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z0, Z0, Z5
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVSS        X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibble16x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·dotsNibble16x4AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z21
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z23
+	VBROADCASTSS     (R12), Z24
+	VFMADD231PS.BCST (R11), Z21, Z24
+	VPERMPS          Z24, Z23, Z16
+	VPMOVZXBD        (AX)(BX*1), Z25
+	VBROADCASTSS     (R12)(R13*1), Z26
+	VFMADD231PS.BCST (R11)(R13*1), Z21, Z26
+	VPERMPS          Z26, Z25, Z17
+	VPMOVZXBD        (AX)(BX*2), Z27
+	VBROADCASTSS     (R12)(R13*2), Z28
+	VFMADD231PS.BCST (R11)(R13*2), Z21, Z28
+	VPERMPS          Z28, Z27, Z18
+	VPMOVZXBD        (AX)(CX*1), Z29
+	VBROADCASTSS     (R12)(R15*1), Z30
+	VFMADD231PS.BCST (R11)(R15*1), Z21, Z30
+	VPERMPS          Z30, Z29, Z19
+	VMOVUPS          (SI), Z20
+	VFMADD231PS      Z16, Z20, Z0
+	VFMADD231PS      Z17, Z20, Z1
+	VFMADD231PS      Z18, Z20, Z2
+	VFMADD231PS      Z19, Z20, Z3
+	VMOVUPS          (SI)(R8*1), Z20
+	VFMADD231PS      Z16, Z20, Z4
+	VFMADD231PS      Z17, Z20, Z5
+	VFMADD231PS      Z18, Z20, Z6
+	VFMADD231PS      Z19, Z20, Z7
+	VMOVUPS          (SI)(R8*2), Z20
+	VFMADD231PS      Z16, Z20, Z8
+	VFMADD231PS      Z17, Z20, Z9
+	VFMADD231PS      Z18, Z20, Z10
+	VFMADD231PS      Z19, Z20, Z11
+	VMOVUPS          (SI)(R9*1), Z20
+	VFMADD231PS      Z16, Z20, Z12
+	VFMADD231PS      Z17, Z20, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VFMADD231PS      Z19, Z20, Z15
+	VPSRLD           $0x04, Z23, Z23
+	VBROADCASTSS     4(R12), Z24
+	VFMADD231PS.BCST 4(R11), Z21, Z24
+	VPERMPS          Z24, Z23, Z16
+	VPSRLD           $0x04, Z25, Z25
+	VBROADCASTSS     4(R12)(R13*1), Z26
+	VFMADD231PS.BCST 4(R11)(R13*1), Z21, Z26
+	VPERMPS          Z26, Z25, Z17
+	VPSRLD           $0x04, Z27, Z27
+	VBROADCASTSS     4(R12)(R13*2), Z28
+	VFMADD231PS.BCST 4(R11)(R13*2), Z21, Z28
+	VPERMPS          Z28, Z27, Z18
+	VPSRLD           $0x04, Z29, Z29
+	VBROADCASTSS     4(R12)(R15*1), Z30
+	VFMADD231PS.BCST 4(R11)(R15*1), Z21, Z30
+	VPERMPS          Z30, Z29, Z19
+	VMOVUPS          64(SI), Z20
+	VFMADD231PS      Z16, Z20, Z0
+	VFMADD231PS      Z17, Z20, Z1
+	VFMADD231PS      Z18, Z20, Z2
+	VFMADD231PS      Z19, Z20, Z3
+	VMOVUPS          64(SI)(R8*1), Z20
+	VFMADD231PS      Z16, Z20, Z4
+	VFMADD231PS      Z17, Z20, Z5
+	VFMADD231PS      Z18, Z20, Z6
+	VFMADD231PS      Z19, Z20, Z7
+	VMOVUPS          64(SI)(R8*2), Z20
+	VFMADD231PS      Z16, Z20, Z8
+	VFMADD231PS      Z17, Z20, Z9
+	VFMADD231PS      Z18, Z20, Z10
+	VFMADD231PS      Z19, Z20, Z11
+	VMOVUPS          64(SI)(R9*1), Z20
+	VFMADD231PS      Z16, Z20, Z12
+	VFMADD231PS      Z17, Z20, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VFMADD231PS      Z19, Z20, Z15
+	ADDQ             $+16, AX
+	ADDQ             $+64, DI
+	ADDQ             $+128, SI
+	ADDQ             $+8, R11
+	ADDQ             $+8, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z16
+	VUNPCKHPS     Z1, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z3, Z2, Z17
+	VUNPCKHPS     Z3, Z2, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z16
+	VUNPCKHPS     Z5, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z7, Z6, Z17
+	VUNPCKHPS     Z7, Z6, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z9, Z8, Z16
+	VUNPCKHPS     Z9, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z11, Z10, Z17
+	VUNPCKHPS     Z11, Z10, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z13, Z12, Z16
+	VUNPCKHPS     Z13, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z15, Z14, Z17
+	VUNPCKHPS     Z15, Z14, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	VPXORD Z8, Z8, Z8
+	VPXORD Z12, Z12, Z12
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z23
+	VBROADCASTSS     (R12), Z24
+	VFMADD231PS.BCST (R11), Z21, Z24
+	VPERMPS          Z24, Z23, Z16
+	VFMADD231PS      (SI), Z16, Z0
+	VFMADD231PS      (SI)(R8*1), Z16, Z4
+	VFMADD231PS      (SI)(R8*2), Z16, Z8
+	VFMADD231PS      (SI)(R9*1), Z16, Z12
+	VPSRLD           $0x04, Z23, Z23
+	VBROADCASTSS     4(R12), Z24
+	VFMADD231PS.BCST 4(R11), Z21, Z24
+	VPERMPS          Z24, Z23, Z16
+	VFMADD231PS      64(SI), Z16, Z0
+	VFMADD231PS      64(SI)(R8*1), Z16, Z4
+	VFMADD231PS      64(SI)(R8*2), Z16, Z8
+	VFMADD231PS      64(SI)(R9*1), Z16, Z12
+	ADDQ             $+16, AX
+	ADDQ             $+16, DI
+	ADDQ             $+128, SI
+	ADDQ             $+8, R11
+	ADDQ             $+8, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z16
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z0, Z0, Z17
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z16
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z4, Z4, Z17
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z8, Z8, Z16
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z8, Z8, Z17
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z12, Z12, Z16
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z12, Z12, Z17
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibble16x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·dotsNibble16x2AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z13
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z15
+	VBROADCASTSS     (R12), Z16
+	VFMADD231PS.BCST (R11), Z13, Z16
+	VPERMPS          Z16, Z15, Z8
+	VPMOVZXBD        (AX)(BX*1), Z17
+	VBROADCASTSS     (R12)(R13*1), Z18
+	VFMADD231PS.BCST (R11)(R13*1), Z13, Z18
+	VPERMPS          Z18, Z17, Z9
+	VPMOVZXBD        (AX)(BX*2), Z19
+	VBROADCASTSS     (R12)(R13*2), Z20
+	VFMADD231PS.BCST (R11)(R13*2), Z13, Z20
+	VPERMPS          Z20, Z19, Z10
+	VPMOVZXBD        (AX)(CX*1), Z21
+	VBROADCASTSS     (R12)(R15*1), Z22
+	VFMADD231PS.BCST (R11)(R15*1), Z13, Z22
+	VPERMPS          Z22, Z21, Z11
+	VMOVUPS          (SI), Z12
+	VFMADD231PS      Z8, Z12, Z0
+	VFMADD231PS      Z9, Z12, Z1
+	VFMADD231PS      Z10, Z12, Z2
+	VFMADD231PS      Z11, Z12, Z3
+	VMOVUPS          (SI)(R8*1), Z12
+	VFMADD231PS      Z8, Z12, Z4
+	VFMADD231PS      Z9, Z12, Z5
+	VFMADD231PS      Z10, Z12, Z6
+	VFMADD231PS      Z11, Z12, Z7
+	VPSRLD           $0x04, Z15, Z15
+	VBROADCASTSS     4(R12), Z16
+	VFMADD231PS.BCST 4(R11), Z13, Z16
+	VPERMPS          Z16, Z15, Z8
+	VPSRLD           $0x04, Z17, Z17
+	VBROADCASTSS     4(R12)(R13*1), Z18
+	VFMADD231PS.BCST 4(R11)(R13*1), Z13, Z18
+	VPERMPS          Z18, Z17, Z9
+	VPSRLD           $0x04, Z19, Z19
+	VBROADCASTSS     4(R12)(R13*2), Z20
+	VFMADD231PS.BCST 4(R11)(R13*2), Z13, Z20
+	VPERMPS          Z20, Z19, Z10
+	VPSRLD           $0x04, Z21, Z21
+	VBROADCASTSS     4(R12)(R15*1), Z22
+	VFMADD231PS.BCST 4(R11)(R15*1), Z13, Z22
+	VPERMPS          Z22, Z21, Z11
+	VMOVUPS          64(SI), Z12
+	VFMADD231PS      Z8, Z12, Z0
+	VFMADD231PS      Z9, Z12, Z1
+	VFMADD231PS      Z10, Z12, Z2
+	VFMADD231PS      Z11, Z12, Z3
+	VMOVUPS          64(SI)(R8*1), Z12
+	VFMADD231PS      Z8, Z12, Z4
+	VFMADD231PS      Z9, Z12, Z5
+	VFMADD231PS      Z10, Z12, Z6
+	VFMADD231PS      Z11, Z12, Z7
+	ADDQ             $+16, AX
+	ADDQ             $+64, DI
+	ADDQ             $+128, SI
+	ADDQ             $+8, R11
+	ADDQ             $+8, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z8
+	VUNPCKHPS     Z1, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z3, Z2, Z9
+	VUNPCKHPS     Z3, Z2, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z8
+	VUNPCKHPS     Z5, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z7, Z6, Z9
+	VUNPCKHPS     Z7, Z6, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z15
+	VBROADCASTSS     (R12), Z16
+	VFMADD231PS.BCST (R11), Z13, Z16
+	VPERMPS          Z16, Z15, Z8
+	VFMADD231PS      (SI), Z8, Z0
+	VFMADD231PS      (SI)(R8*1), Z8, Z4
+	VPSRLD           $0x04, Z15, Z15
+	VBROADCASTSS     4(R12), Z16
+	VFMADD231PS.BCST 4(R11), Z13, Z16
+	VPERMPS          Z16, Z15, Z8
+	VFMADD231PS      64(SI), Z8, Z0
+	VFMADD231PS      64(SI)(R8*1), Z8, Z4
+	ADDQ             $+16, AX
+	ADDQ             $+16, DI
+	ADDQ             $+128, SI
+	ADDQ             $+8, R11
+	ADDQ             $+8, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z8
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z0, Z0, Z9
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z8
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z4, Z4, Z9
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibble16x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·dotsNibble16x1AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z9
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VBROADCASTSS     (R12), Z12
+	VFMADD231PS.BCST (R11), Z9, Z12
+	VPERMPS          Z12, Z11, Z4
+	VPMOVZXBD        (AX)(BX*1), Z13
+	VBROADCASTSS     (R12)(R13*1), Z14
+	VFMADD231PS.BCST (R11)(R13*1), Z9, Z14
+	VPERMPS          Z14, Z13, Z5
+	VPMOVZXBD        (AX)(BX*2), Z15
+	VBROADCASTSS     (R12)(R13*2), Z16
+	VFMADD231PS.BCST (R11)(R13*2), Z9, Z16
+	VPERMPS          Z16, Z15, Z6
+	VPMOVZXBD        (AX)(CX*1), Z17
+	VBROADCASTSS     (R12)(R15*1), Z18
+	VFMADD231PS.BCST (R11)(R15*1), Z9, Z18
+	VPERMPS          Z18, Z17, Z7
+	VMOVUPS          (SI), Z8
+	VFMADD231PS      Z4, Z8, Z0
+	VFMADD231PS      Z5, Z8, Z1
+	VFMADD231PS      Z6, Z8, Z2
+	VFMADD231PS      Z7, Z8, Z3
+	VPSRLD           $0x04, Z11, Z11
+	VBROADCASTSS     4(R12), Z12
+	VFMADD231PS.BCST 4(R11), Z9, Z12
+	VPERMPS          Z12, Z11, Z4
+	VPSRLD           $0x04, Z13, Z13
+	VBROADCASTSS     4(R12)(R13*1), Z14
+	VFMADD231PS.BCST 4(R11)(R13*1), Z9, Z14
+	VPERMPS          Z14, Z13, Z5
+	VPSRLD           $0x04, Z15, Z15
+	VBROADCASTSS     4(R12)(R13*2), Z16
+	VFMADD231PS.BCST 4(R11)(R13*2), Z9, Z16
+	VPERMPS          Z16, Z15, Z6
+	VPSRLD           $0x04, Z17, Z17
+	VBROADCASTSS     4(R12)(R15*1), Z18
+	VFMADD231PS.BCST 4(R11)(R15*1), Z9, Z18
+	VPERMPS          Z18, Z17, Z7
+	VMOVUPS          64(SI), Z8
+	VFMADD231PS      Z4, Z8, Z0
+	VFMADD231PS      Z5, Z8, Z1
+	VFMADD231PS      Z6, Z8, Z2
+	VFMADD231PS      Z7, Z8, Z3
+	ADDQ             $+16, AX
+	ADDQ             $+64, DI
+	ADDQ             $+128, SI
+	ADDQ             $+8, R11
+	ADDQ             $+8, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z4
+	VUNPCKHPS     Z1, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z3, Z2, Z5
+	VUNPCKHPS     Z3, Z2, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVUPS       X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VBROADCASTSS     (R12), Z12
+	VFMADD231PS.BCST (R11), Z9, Z12
+	VPERMPS          Z12, Z11, Z4
+	VFMADD231PS      (SI), Z4, Z0
+	VPSRLD           $0x04, Z11, Z11
+	VBROADCASTSS     4(R12), Z12
+	VFMADD231PS.BCST 4(R11), Z9, Z12
+	VPERMPS          Z12, Z11, Z4
+	VFMADD231PS      64(SI), Z4, Z0
+	ADDQ             $+16, AX
+	ADDQ             $+16, DI
+	ADDQ             $+128, SI
+	ADDQ             $+8, R11
+	ADDQ             $+8, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z4
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z0, Z0, Z5
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVSS        X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibble32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·dotsNibble32x4AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z21
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z23
+	VBROADCASTSS     (R12), Z24
+	VFMADD231PS.BCST (R11), Z21, Z24
+	VPERMPS          Z24, Z23, Z16
+	VPMOVZXBD        (AX)(BX*1), Z25
+	VBROADCASTSS     (R12)(R13*1), Z26
+	VFMADD231PS.BCST (R11)(R13*1), Z21, Z26
+	VPERMPS          Z26, Z25, Z17
+	VPMOVZXBD        (AX)(BX*2), Z27
+	VBROADCASTSS     (R12)(R13*2), Z28
+	VFMADD231PS.BCST (R11)(R13*2), Z21, Z28
+	VPERMPS          Z28, Z27, Z18
+	VPMOVZXBD        (AX)(CX*1), Z29
+	VBROADCASTSS     (R12)(R15*1), Z30
+	VFMADD231PS.BCST (R11)(R15*1), Z21, Z30
+	VPERMPS          Z30, Z29, Z19
+	VMOVUPS          (SI), Z20
+	VFMADD231PS      Z16, Z20, Z0
+	VFMADD231PS      Z17, Z20, Z1
+	VFMADD231PS      Z18, Z20, Z2
+	VFMADD231PS      Z19, Z20, Z3
+	VMOVUPS          (SI)(R8*1), Z20
+	VFMADD231PS      Z16, Z20, Z4
+	VFMADD231PS      Z17, Z20, Z5
+	VFMADD231PS      Z18, Z20, Z6
+	VFMADD231PS      Z19, Z20, Z7
+	VMOVUPS          (SI)(R8*2), Z20
+	VFMADD231PS      Z16, Z20, Z8
+	VFMADD231PS      Z17, Z20, Z9
+	VFMADD231PS      Z18, Z20, Z10
+	VFMADD231PS      Z19, Z20, Z11
+	VMOVUPS          (SI)(R9*1), Z20
+	VFMADD231PS      Z16, Z20, Z12
+	VFMADD231PS      Z17, Z20, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VFMADD231PS      Z19, Z20, Z15
+	VPSRLD           $0x04, Z23, Z23
+	VPERMPS          Z24, Z23, Z16
+	VPSRLD           $0x04, Z25, Z25
+	VPERMPS          Z26, Z25, Z17
+	VPSRLD           $0x04, Z27, Z27
+	VPERMPS          Z28, Z27, Z18
+	VPSRLD           $0x04, Z29, Z29
+	VPERMPS          Z30, Z29, Z19
+	VMOVUPS          64(SI), Z20
+	VFMADD231PS      Z16, Z20, Z0
+	VFMADD231PS      Z17, Z20, Z1
+	VFMADD231PS      Z18, Z20, Z2
+	VFMADD231PS      Z19, Z20, Z3
+	VMOVUPS          64(SI)(R8*1), Z20
+	VFMADD231PS      Z16, Z20, Z4
+	VFMADD231PS      Z17, Z20, Z5
+	VFMADD231PS      Z18, Z20, Z6
+	VFMADD231PS      Z19, Z20, Z7
+	VMOVUPS          64(SI)(R8*2), Z20
+	VFMADD231PS      Z16, Z20, Z8
+	VFMADD231PS      Z17, Z20, Z9
+	VFMADD231PS      Z18, Z20, Z10
+	VFMADD231PS      Z19, Z20, Z11
+	VMOVUPS          64(SI)(R9*1), Z20
+	VFMADD231PS      Z16, Z20, Z12
+	VFMADD231PS      Z17, Z20, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VFMADD231PS      Z19, Z20, Z15
+	ADDQ             $+16, AX
+	ADDQ             $+64, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z16
+	VUNPCKHPS     Z1, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z3, Z2, Z17
+	VUNPCKHPS     Z3, Z2, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z16
+	VUNPCKHPS     Z5, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z7, Z6, Z17
+	VUNPCKHPS     Z7, Z6, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z9, Z8, Z16
+	VUNPCKHPS     Z9, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z11, Z10, Z17
+	VUNPCKHPS     Z11, Z10, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z13, Z12, Z16
+	VUNPCKHPS     Z13, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z15, Z14, Z17
+	VUNPCKHPS     Z15, Z14, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	VPXORD Z8, Z8, Z8
+	VPXORD Z12, Z12, Z12
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z23
+	VBROADCASTSS     (R12), Z24
+	VFMADD231PS.BCST (R11), Z21, Z24
+	VPERMPS          Z24, Z23, Z16
+	VFMADD231PS      (SI), Z16, Z0
+	VFMADD231PS      (SI)(R8*1), Z16, Z4
+	VFMADD231PS      (SI)(R8*2), Z16, Z8
+	VFMADD231PS      (SI)(R9*1), Z16, Z12
+	VPSRLD           $0x04, Z23, Z23
+	VPERMPS          Z24, Z23, Z16
+	VFMADD231PS      64(SI), Z16, Z0
+	VFMADD231PS      64(SI)(R8*1), Z16, Z4
+	VFMADD231PS      64(SI)(R8*2), Z16, Z8
+	VFMADD231PS      64(SI)(R9*1), Z16, Z12
+	ADDQ             $+16, AX
+	ADDQ             $+16, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z16
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z0, Z0, Z17
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z16
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z4, Z4, Z17
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z8, Z8, Z16
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z8, Z8, Z17
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z12, Z12, Z16
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z12, Z12, Z17
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibble32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·dotsNibble32x2AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z13
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z15
+	VBROADCASTSS     (R12), Z16
+	VFMADD231PS.BCST (R11), Z13, Z16
+	VPERMPS          Z16, Z15, Z8
+	VPMOVZXBD        (AX)(BX*1), Z17
+	VBROADCASTSS     (R12)(R13*1), Z18
+	VFMADD231PS.BCST (R11)(R13*1), Z13, Z18
+	VPERMPS          Z18, Z17, Z9
+	VPMOVZXBD        (AX)(BX*2), Z19
+	VBROADCASTSS     (R12)(R13*2), Z20
+	VFMADD231PS.BCST (R11)(R13*2), Z13, Z20
+	VPERMPS          Z20, Z19, Z10
+	VPMOVZXBD        (AX)(CX*1), Z21
+	VBROADCASTSS     (R12)(R15*1), Z22
+	VFMADD231PS.BCST (R11)(R15*1), Z13, Z22
+	VPERMPS          Z22, Z21, Z11
+	VMOVUPS          (SI), Z12
+	VFMADD231PS      Z8, Z12, Z0
+	VFMADD231PS      Z9, Z12, Z1
+	VFMADD231PS      Z10, Z12, Z2
+	VFMADD231PS      Z11, Z12, Z3
+	VMOVUPS          (SI)(R8*1), Z12
+	VFMADD231PS      Z8, Z12, Z4
+	VFMADD231PS      Z9, Z12, Z5
+	VFMADD231PS      Z10, Z12, Z6
+	VFMADD231PS      Z11, Z12, Z7
+	VPSRLD           $0x04, Z15, Z15
+	VPERMPS          Z16, Z15, Z8
+	VPSRLD           $0x04, Z17, Z17
+	VPERMPS          Z18, Z17, Z9
+	VPSRLD           $0x04, Z19, Z19
+	VPERMPS          Z20, Z19, Z10
+	VPSRLD           $0x04, Z21, Z21
+	VPERMPS          Z22, Z21, Z11
+	VMOVUPS          64(SI), Z12
+	VFMADD231PS      Z8, Z12, Z0
+	VFMADD231PS      Z9, Z12, Z1
+	VFMADD231PS      Z10, Z12, Z2
+	VFMADD231PS      Z11, Z12, Z3
+	VMOVUPS          64(SI)(R8*1), Z12
+	VFMADD231PS      Z8, Z12, Z4
+	VFMADD231PS      Z9, Z12, Z5
+	VFMADD231PS      Z10, Z12, Z6
+	VFMADD231PS      Z11, Z12, Z7
+	ADDQ             $+16, AX
+	ADDQ             $+64, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z8
+	VUNPCKHPS     Z1, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z3, Z2, Z9
+	VUNPCKHPS     Z3, Z2, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z8
+	VUNPCKHPS     Z5, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z7, Z6, Z9
+	VUNPCKHPS     Z7, Z6, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z15
+	VBROADCASTSS     (R12), Z16
+	VFMADD231PS.BCST (R11), Z13, Z16
+	VPERMPS          Z16, Z15, Z8
+	VFMADD231PS      (SI), Z8, Z0
+	VFMADD231PS      (SI)(R8*1), Z8, Z4
+	VPSRLD           $0x04, Z15, Z15
+	VPERMPS          Z16, Z15, Z8
+	VFMADD231PS      64(SI), Z8, Z0
+	VFMADD231PS      64(SI)(R8*1), Z8, Z4
+	ADDQ             $+16, AX
+	ADDQ             $+16, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z8
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z0, Z0, Z9
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z8
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z4, Z4, Z9
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsNibble32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·dotsNibble32x1AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z9
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VBROADCASTSS     (R12), Z12
+	VFMADD231PS.BCST (R11), Z9, Z12
+	VPERMPS          Z12, Z11, Z4
+	VPMOVZXBD        (AX)(BX*1), Z13
+	VBROADCASTSS     (R12)(R13*1), Z14
+	VFMADD231PS.BCST (R11)(R13*1), Z9, Z14
+	VPERMPS          Z14, Z13, Z5
+	VPMOVZXBD        (AX)(BX*2), Z15
+	VBROADCASTSS     (R12)(R13*2), Z16
+	VFMADD231PS.BCST (R11)(R13*2), Z9, Z16
+	VPERMPS          Z16, Z15, Z6
+	VPMOVZXBD        (AX)(CX*1), Z17
+	VBROADCASTSS     (R12)(R15*1), Z18
+	VFMADD231PS.BCST (R11)(R15*1), Z9, Z18
+	VPERMPS          Z18, Z17, Z7
+	VMOVUPS          (SI), Z8
+	VFMADD231PS      Z4, Z8, Z0
+	VFMADD231PS      Z5, Z8, Z1
+	VFMADD231PS      Z6, Z8, Z2
+	VFMADD231PS      Z7, Z8, Z3
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z12, Z11, Z4
+	VPSRLD           $0x04, Z13, Z13
+	VPERMPS          Z14, Z13, Z5
+	VPSRLD           $0x04, Z15, Z15
+	VPERMPS          Z16, Z15, Z6
+	VPSRLD           $0x04, Z17, Z17
+	VPERMPS          Z18, Z17, Z7
+	VMOVUPS          64(SI), Z8
+	VFMADD231PS      Z4, Z8, Z0
+	VFMADD231PS      Z5, Z8, Z1
+	VFMADD231PS      Z6, Z8, Z2
+	VFMADD231PS      Z7, Z8, Z3
+	ADDQ             $+16, AX
+	ADDQ             $+64, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z4
+	VUNPCKHPS     Z1, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z3, Z2, Z5
+	VUNPCKHPS     Z3, Z2, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVUPS       X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VBROADCASTSS     (R12), Z12
+	VFMADD231PS.BCST (R11), Z9, Z12
+	VPERMPS          Z12, Z11, Z4
+	VFMADD231PS      (SI), Z4, Z0
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z12, Z11, Z4
+	VFMADD231PS      64(SI), Z4, Z0
+	ADDQ             $+16, AX
+	ADDQ             $+16, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z4
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z0, Z0, Z5
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVSS        X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsPairx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsPairx4AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z21
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X23
+	VPMOVZXBD    X23, Z23
+	VPSRLVD      firstAVX512<>+0(SB), Z23, Z16
+	VPERMPS      Z21, Z16, Z16
+	VPBROADCASTQ (AX)(BX*1), X25
+	VPMOVZXBD    X25, Z25
+	VPSRLVD      firstAVX512<>+0(SB), Z25, Z17
+	VPERMPS      Z21, Z17, Z17
+	VPBROADCASTQ (AX)(BX*2), X27
+	VPMOVZXBD    X27, Z27
+	VPSRLVD      firstAVX512<>+0(SB), Z27, Z18
+	VPERMPS      Z21, Z18, Z18
+	VPBROADCASTQ (AX)(CX*1), X29
+	VPMOVZXBD    X29, Z29
+	VPSRLVD      firstAVX512<>+0(SB), Z29, Z19
+	VPERMPS      Z21, Z19, Z19
+	VMOVUPS      (SI), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VMOVUPS      (SI)(R8*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VMOVUPS      (SI)(R8*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VMOVUPS      (SI)(R9*1), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	VPSRLVD      secondAVX512<>+0(SB), Z23, Z16
+	VPERMPS      Z21, Z16, Z16
+	VPSRLVD      secondAVX512<>+0(SB), Z25, Z17
+	VPERMPS      Z21, Z17, Z17
+	VPSRLVD      secondAVX512<>+0(SB), Z27, Z18
+	VPERMPS      Z21, Z18, Z18
+	VPSRLVD      secondAVX512<>+0(SB), Z29, Z19
+	VPERMPS      Z21, Z19, Z19
+	VMOVUPS      64(SI), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VMOVUPS      64(SI)(R8*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VMOVUPS      64(SI)(R8*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VMOVUPS      64(SI)(R9*1), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	ADDQ         $+8, AX
+	ADDQ         $+32, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z16
+	VUNPCKHPS     Z1, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z3, Z2, Z17
+	VUNPCKHPS     Z3, Z2, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z16
+	VUNPCKHPS     Z5, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z7, Z6, Z17
+	VUNPCKHPS     Z7, Z6, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z9, Z8, Z16
+	VUNPCKHPS     Z9, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z11, Z10, Z17
+	VUNPCKHPS     Z11, Z10, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z13, Z12, Z16
+	VUNPCKHPS     Z13, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z15, Z14, Z17
+	VUNPCKHPS     Z15, Z14, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	SHLQ          $0x02, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	VPXORD Z8, Z8, Z8
+	VPXORD Z12, Z12, Z12
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X23
+	VPMOVZXBD    X23, Z23
+	VPSRLVD      firstAVX512<>+0(SB), Z23, Z16
+	VPERMPS      Z21, Z16, Z16
+	VFMADD231PS  (SI), Z16, Z0
+	VFMADD231PS  (SI)(R8*1), Z16, Z4
+	VFMADD231PS  (SI)(R8*2), Z16, Z8
+	VFMADD231PS  (SI)(R9*1), Z16, Z12
+	VPSRLVD      secondAVX512<>+0(SB), Z23, Z16
+	VPERMPS      Z21, Z16, Z16
+	VFMADD231PS  64(SI), Z16, Z0
+	VFMADD231PS  64(SI)(R8*1), Z16, Z4
+	VFMADD231PS  64(SI)(R8*2), Z16, Z8
+	VFMADD231PS  64(SI)(R9*1), Z16, Z12
+	ADDQ         $+8, AX
+	ADDQ         $+8, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z16
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z0, Z0, Z17
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z16
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z4, Z4, Z17
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z8, Z8, Z16
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z8, Z8, Z17
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z12, Z12, Z16
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z12, Z12, Z17
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+DATA firstAVX512<>+0(SB)/4, $0x00000000
+DATA firstAVX512<>+4(SB)/4, $0x00000000
+DATA firstAVX512<>+8(SB)/4, $0x00000000
+DATA firstAVX512<>+12(SB)/4, $0x00000000
+DATA firstAVX512<>+16(SB)/4, $0x00000000
+DATA firstAVX512<>+20(SB)/4, $0x00000000
+DATA firstAVX512<>+24(SB)/4, $0x00000000
+DATA firstAVX512<>+28(SB)/4, $0x00000000
+DATA firstAVX512<>+32(SB)/4, $0x00000002
+DATA firstAVX512<>+36(SB)/4, $0x00000002
+DATA firstAVX512<>+40(SB)/4, $0x00000002
+DATA firstAVX512<>+44(SB)/4, $0x00000002
+DATA firstAVX512<>+48(SB)/4, $0x00000002
+DATA firstAVX512<>+52(SB)/4, $0x00000002
+DATA firstAVX512<>+56(SB)/4, $0x00000002
+DATA firstAVX512<>+60(SB)/4, $0x00000002
+GLOBL firstAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA secondAVX512<>+0(SB)/4, $0x00000004
+DATA secondAVX512<>+4(SB)/4, $0x00000004
+DATA secondAVX512<>+8(SB)/4, $0x00000004
+DATA secondAVX512<>+12(SB)/4, $0x00000004
+DATA secondAVX512<>+16(SB)/4, $0x00000004
+DATA secondAVX512<>+20(SB)/4, $0x00000004
+DATA secondAVX512<>+24(SB)/4, $0x00000004
+DATA secondAVX512<>+28(SB)/4, $0x00000004
+DATA secondAVX512<>+32(SB)/4, $0x00000006
+DATA secondAVX512<>+36(SB)/4, $0x00000006
+DATA secondAVX512<>+40(SB)/4, $0x00000006
+DATA secondAVX512<>+44(SB)/4, $0x00000006
+DATA secondAVX512<>+48(SB)/4, $0x00000006
+DATA secondAVX512<>+52(SB)/4, $0x00000006
+DATA secondAVX512<>+56(SB)/4, $0x00000006
+DATA secondAVX512<>+60(SB)/4, $0x00000006
+GLOBL secondAVX512<>(SB), RODATA|NOPTR, $64
+
+// func dotsPairx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsPairx2AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z13
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X15
+	VPMOVZXBD    X15, Z15
+	VPSRLVD      firstAVX512<>+0(SB), Z15, Z8
+	VPERMPS      Z13, Z8, Z8
+	VPBROADCASTQ (AX)(BX*1), X17
+	VPMOVZXBD    X17, Z17
+	VPSRLVD      firstAVX512<>+0(SB), Z17, Z9
+	VPERMPS      Z13, Z9, Z9
+	VPBROADCASTQ (AX)(BX*2), X19
+	VPMOVZXBD    X19, Z19
+	VPSRLVD      firstAVX512<>+0(SB), Z19, Z10
+	VPERMPS      Z13, Z10, Z10
+	VPBROADCASTQ (AX)(CX*1), X21
+	VPMOVZXBD    X21, Z21
+	VPSRLVD      firstAVX512<>+0(SB), Z21, Z11
+	VPERMPS      Z13, Z11, Z11
+	VMOVUPS      (SI), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VMOVUPS      (SI)(R8*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VPSRLVD      secondAVX512<>+0(SB), Z15, Z8
+	VPERMPS      Z13, Z8, Z8
+	VPSRLVD      secondAVX512<>+0(SB), Z17, Z9
+	VPERMPS      Z13, Z9, Z9
+	VPSRLVD      secondAVX512<>+0(SB), Z19, Z10
+	VPERMPS      Z13, Z10, Z10
+	VPSRLVD      secondAVX512<>+0(SB), Z21, Z11
+	VPERMPS      Z13, Z11, Z11
+	VMOVUPS      64(SI), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VMOVUPS      64(SI)(R8*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	ADDQ         $+8, AX
+	ADDQ         $+32, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z8
+	VUNPCKHPS     Z1, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z3, Z2, Z9
+	VUNPCKHPS     Z3, Z2, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z8
+	VUNPCKHPS     Z5, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z7, Z6, Z9
+	VUNPCKHPS     Z7, Z6, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	SHLQ          $0x02, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X15
+	VPMOVZXBD    X15, Z15
+	VPSRLVD      firstAVX512<>+0(SB), Z15, Z8
+	VPERMPS      Z13, Z8, Z8
+	VFMADD231PS  (SI), Z8, Z0
+	VFMADD231PS  (SI)(R8*1), Z8, Z4
+	VPSRLVD      secondAVX512<>+0(SB), Z15, Z8
+	VPERMPS      Z13, Z8, Z8
+	VFMADD231PS  64(SI), Z8, Z0
+	VFMADD231PS  64(SI)(R8*1), Z8, Z4
+	ADDQ         $+8, AX
+	ADDQ         $+8, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z8
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z0, Z0, Z9
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z8
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z4, Z4, Z9
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsPairx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsPairx1AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z9
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X11
+	VPMOVZXBD    X11, Z11
+	VPSRLVD      firstAVX512<>+0(SB), Z11, Z4
+	VPERMPS      Z9, Z4, Z4
+	VPBROADCASTQ (AX)(BX*1), X13
+	VPMOVZXBD    X13, Z13
+	VPSRLVD      firstAVX512<>+0(SB), Z13, Z5
+	VPERMPS      Z9, Z5, Z5
+	VPBROADCASTQ (AX)(BX*2), X15
+	VPMOVZXBD    X15, Z15
+	VPSRLVD      firstAVX512<>+0(SB), Z15, Z6
+	VPERMPS      Z9, Z6, Z6
+	VPBROADCASTQ (AX)(CX*1), X17
+	VPMOVZXBD    X17, Z17
+	VPSRLVD      firstAVX512<>+0(SB), Z17, Z7
+	VPERMPS      Z9, Z7, Z7
+	VMOVUPS      (SI), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VPSRLVD      secondAVX512<>+0(SB), Z11, Z4
+	VPERMPS      Z9, Z4, Z4
+	VPSRLVD      secondAVX512<>+0(SB), Z13, Z5
+	VPERMPS      Z9, Z5, Z5
+	VPSRLVD      secondAVX512<>+0(SB), Z15, Z6
+	VPERMPS      Z9, Z6, Z6
+	VPSRLVD      secondAVX512<>+0(SB), Z17, Z7
+	VPERMPS      Z9, Z7, Z7
+	VMOVUPS      64(SI), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	ADDQ         $+8, AX
+	ADDQ         $+32, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z4
+	VUNPCKHPS     Z1, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z3, Z2, Z5
+	VUNPCKHPS     Z3, Z2, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVUPS       X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	SHLQ          $0x02, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X11
+	VPMOVZXBD    X11, Z11
+	VPSRLVD      firstAVX512<>+0(SB), Z11, Z4
+	VPERMPS      Z9, Z4, Z4
+	VFMADD231PS  (SI), Z4, Z0
+	VPSRLVD      secondAVX512<>+0(SB), Z11, Z4
+	VPERMPS      Z9, Z4, Z4
+	VFMADD231PS  64(SI), Z4, Z0
+	ADDQ         $+8, AX
+	ADDQ         $+8, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z4
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z0, Z0, Z5
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVSS        X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsPair32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsPair32x4AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z21
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X23
+	VPMOVZXBD        X23, Z23
+	VPSRLVD          firstAVX512<>+0(SB), Z23, Z16
+	VBROADCASTSS     (R12), Z24
+	VFMADD231PS.BCST (R11), Z21, Z24
+	VPERMPS          Z24, Z16, Z16
+	VPBROADCASTQ     (AX)(BX*1), X25
+	VPMOVZXBD        X25, Z25
+	VPSRLVD          firstAVX512<>+0(SB), Z25, Z17
+	VBROADCASTSS     (R12)(R13*1), Z26
+	VFMADD231PS.BCST (R11)(R13*1), Z21, Z26
+	VPERMPS          Z26, Z17, Z17
+	VPBROADCASTQ     (AX)(BX*2), X27
+	VPMOVZXBD        X27, Z27
+	VPSRLVD          firstAVX512<>+0(SB), Z27, Z18
+	VBROADCASTSS     (R12)(R13*2), Z28
+	VFMADD231PS.BCST (R11)(R13*2), Z21, Z28
+	VPERMPS          Z28, Z18, Z18
+	VPBROADCASTQ     (AX)(CX*1), X29
+	VPMOVZXBD        X29, Z29
+	VPSRLVD          firstAVX512<>+0(SB), Z29, Z19
+	VBROADCASTSS     (R12)(R15*1), Z30
+	VFMADD231PS.BCST (R11)(R15*1), Z21, Z30
+	VPERMPS          Z30, Z19, Z19
+	VMOVUPS          (SI), Z20
+	VFMADD231PS      Z16, Z20, Z0
+	VFMADD231PS      Z17, Z20, Z1
+	VFMADD231PS      Z18, Z20, Z2
+	VFMADD231PS      Z19, Z20, Z3
+	VMOVUPS          (SI)(R8*1), Z20
+	VFMADD231PS      Z16, Z20, Z4
+	VFMADD231PS      Z17, Z20, Z5
+	VFMADD231PS      Z18, Z20, Z6
+	VFMADD231PS      Z19, Z20, Z7
+	VMOVUPS          (SI)(R8*2), Z20
+	VFMADD231PS      Z16, Z20, Z8
+	VFMADD231PS      Z17, Z20, Z9
+	VFMADD231PS      Z18, Z20, Z10
+	VFMADD231PS      Z19, Z20, Z11
+	VMOVUPS          (SI)(R9*1), Z20
+	VFMADD231PS      Z16, Z20, Z12
+	VFMADD231PS      Z17, Z20, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VFMADD231PS      Z19, Z20, Z15
+	VPSRLVD          secondAVX512<>+0(SB), Z23, Z16
+	VPERMPS          Z24, Z16, Z16
+	VPSRLVD          secondAVX512<>+0(SB), Z25, Z17
+	VPERMPS          Z26, Z17, Z17
+	VPSRLVD          secondAVX512<>+0(SB), Z27, Z18
+	VPERMPS          Z28, Z18, Z18
+	VPSRLVD          secondAVX512<>+0(SB), Z29, Z19
+	VPERMPS          Z30, Z19, Z19
+	VMOVUPS          64(SI), Z20
+	VFMADD231PS      Z16, Z20, Z0
+	VFMADD231PS      Z17, Z20, Z1
+	VFMADD231PS      Z18, Z20, Z2
+	VFMADD231PS      Z19, Z20, Z3
+	VMOVUPS          64(SI)(R8*1), Z20
+	VFMADD231PS      Z16, Z20, Z4
+	VFMADD231PS      Z17, Z20, Z5
+	VFMADD231PS      Z18, Z20, Z6
+	VFMADD231PS      Z19, Z20, Z7
+	VMOVUPS          64(SI)(R8*2), Z20
+	VFMADD231PS      Z16, Z20, Z8
+	VFMADD231PS      Z17, Z20, Z9
+	VFMADD231PS      Z18, Z20, Z10
+	VFMADD231PS      Z19, Z20, Z11
+	VMOVUPS          64(SI)(R9*1), Z20
+	VFMADD231PS      Z16, Z20, Z12
+	VFMADD231PS      Z17, Z20, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VFMADD231PS      Z19, Z20, Z15
+	ADDQ             $+8, AX
+	ADDQ             $+32, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z16
+	VUNPCKHPS     Z1, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z3, Z2, Z17
+	VUNPCKHPS     Z3, Z2, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z16
+	VUNPCKHPS     Z5, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z7, Z6, Z17
+	VUNPCKHPS     Z7, Z6, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z9, Z8, Z16
+	VUNPCKHPS     Z9, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z11, Z10, Z17
+	VUNPCKHPS     Z11, Z10, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z13, Z12, Z16
+	VUNPCKHPS     Z13, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z15, Z14, Z17
+	VUNPCKHPS     Z15, Z14, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	VPXORD Z8, Z8, Z8
+	VPXORD Z12, Z12, Z12
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X23
+	VPMOVZXBD        X23, Z23
+	VPSRLVD          firstAVX512<>+0(SB), Z23, Z16
+	VBROADCASTSS     (R12), Z24
+	VFMADD231PS.BCST (R11), Z21, Z24
+	VPERMPS          Z24, Z16, Z16
+	VFMADD231PS      (SI), Z16, Z0
+	VFMADD231PS      (SI)(R8*1), Z16, Z4
+	VFMADD231PS      (SI)(R8*2), Z16, Z8
+	VFMADD231PS      (SI)(R9*1), Z16, Z12
+	VPSRLVD          secondAVX512<>+0(SB), Z23, Z16
+	VPERMPS          Z24, Z16, Z16
+	VFMADD231PS      64(SI), Z16, Z0
+	VFMADD231PS      64(SI)(R8*1), Z16, Z4
+	VFMADD231PS      64(SI)(R8*2), Z16, Z8
+	VFMADD231PS      64(SI)(R9*1), Z16, Z12
+	ADDQ             $+8, AX
+	ADDQ             $+8, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z16
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z0, Z0, Z17
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z16
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z4, Z4, Z17
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z8, Z8, Z16
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z8, Z8, Z17
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z12, Z12, Z16
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z12, Z12, Z17
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsPair32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsPair32x2AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z13
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X15
+	VPMOVZXBD        X15, Z15
+	VPSRLVD          firstAVX512<>+0(SB), Z15, Z8
+	VBROADCASTSS     (R12), Z16
+	VFMADD231PS.BCST (R11), Z13, Z16
+	VPERMPS          Z16, Z8, Z8
+	VPBROADCASTQ     (AX)(BX*1), X17
+	VPMOVZXBD        X17, Z17
+	VPSRLVD          firstAVX512<>+0(SB), Z17, Z9
+	VBROADCASTSS     (R12)(R13*1), Z18
+	VFMADD231PS.BCST (R11)(R13*1), Z13, Z18
+	VPERMPS          Z18, Z9, Z9
+	VPBROADCASTQ     (AX)(BX*2), X19
+	VPMOVZXBD        X19, Z19
+	VPSRLVD          firstAVX512<>+0(SB), Z19, Z10
+	VBROADCASTSS     (R12)(R13*2), Z20
+	VFMADD231PS.BCST (R11)(R13*2), Z13, Z20
+	VPERMPS          Z20, Z10, Z10
+	VPBROADCASTQ     (AX)(CX*1), X21
+	VPMOVZXBD        X21, Z21
+	VPSRLVD          firstAVX512<>+0(SB), Z21, Z11
+	VBROADCASTSS     (R12)(R15*1), Z22
+	VFMADD231PS.BCST (R11)(R15*1), Z13, Z22
+	VPERMPS          Z22, Z11, Z11
+	VMOVUPS          (SI), Z12
+	VFMADD231PS      Z8, Z12, Z0
+	VFMADD231PS      Z9, Z12, Z1
+	VFMADD231PS      Z10, Z12, Z2
+	VFMADD231PS      Z11, Z12, Z3
+	VMOVUPS          (SI)(R8*1), Z12
+	VFMADD231PS      Z8, Z12, Z4
+	VFMADD231PS      Z9, Z12, Z5
+	VFMADD231PS      Z10, Z12, Z6
+	VFMADD231PS      Z11, Z12, Z7
+	VPSRLVD          secondAVX512<>+0(SB), Z15, Z8
+	VPERMPS          Z16, Z8, Z8
+	VPSRLVD          secondAVX512<>+0(SB), Z17, Z9
+	VPERMPS          Z18, Z9, Z9
+	VPSRLVD          secondAVX512<>+0(SB), Z19, Z10
+	VPERMPS          Z20, Z10, Z10
+	VPSRLVD          secondAVX512<>+0(SB), Z21, Z11
+	VPERMPS          Z22, Z11, Z11
+	VMOVUPS          64(SI), Z12
+	VFMADD231PS      Z8, Z12, Z0
+	VFMADD231PS      Z9, Z12, Z1
+	VFMADD231PS      Z10, Z12, Z2
+	VFMADD231PS      Z11, Z12, Z3
+	VMOVUPS          64(SI)(R8*1), Z12
+	VFMADD231PS      Z8, Z12, Z4
+	VFMADD231PS      Z9, Z12, Z5
+	VFMADD231PS      Z10, Z12, Z6
+	VFMADD231PS      Z11, Z12, Z7
+	ADDQ             $+8, AX
+	ADDQ             $+32, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z8
+	VUNPCKHPS     Z1, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z3, Z2, Z9
+	VUNPCKHPS     Z3, Z2, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z8
+	VUNPCKHPS     Z5, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z7, Z6, Z9
+	VUNPCKHPS     Z7, Z6, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X15
+	VPMOVZXBD        X15, Z15
+	VPSRLVD          firstAVX512<>+0(SB), Z15, Z8
+	VBROADCASTSS     (R12), Z16
+	VFMADD231PS.BCST (R11), Z13, Z16
+	VPERMPS          Z16, Z8, Z8
+	VFMADD231PS      (SI), Z8, Z0
+	VFMADD231PS      (SI)(R8*1), Z8, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z15, Z8
+	VPERMPS          Z16, Z8, Z8
+	VFMADD231PS      64(SI), Z8, Z0
+	VFMADD231PS      64(SI)(R8*1), Z8, Z4
+	ADDQ             $+8, AX
+	ADDQ             $+8, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z8
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z0, Z0, Z9
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z8
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z4, Z4, Z9
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsPair32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsPair32x1AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z9
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z4
+	VBROADCASTSS     (R12), Z12
+	VFMADD231PS.BCST (R11), Z9, Z12
+	VPERMPS          Z12, Z4, Z4
+	VPBROADCASTQ     (AX)(BX*1), X13
+	VPMOVZXBD        X13, Z13
+	VPSRLVD          firstAVX512<>+0(SB), Z13, Z5
+	VBROADCASTSS     (R12)(R13*1), Z14
+	VFMADD231PS.BCST (R11)(R13*1), Z9, Z14
+	VPERMPS          Z14, Z5, Z5
+	VPBROADCASTQ     (AX)(BX*2), X15
+	VPMOVZXBD        X15, Z15
+	VPSRLVD          firstAVX512<>+0(SB), Z15, Z6
+	VBROADCASTSS     (R12)(R13*2), Z16
+	VFMADD231PS.BCST (R11)(R13*2), Z9, Z16
+	VPERMPS          Z16, Z6, Z6
+	VPBROADCASTQ     (AX)(CX*1), X17
+	VPMOVZXBD        X17, Z17
+	VPSRLVD          firstAVX512<>+0(SB), Z17, Z7
+	VBROADCASTSS     (R12)(R15*1), Z18
+	VFMADD231PS.BCST (R11)(R15*1), Z9, Z18
+	VPERMPS          Z18, Z7, Z7
+	VMOVUPS          (SI), Z8
+	VFMADD231PS      Z4, Z8, Z0
+	VFMADD231PS      Z5, Z8, Z1
+	VFMADD231PS      Z6, Z8, Z2
+	VFMADD231PS      Z7, Z8, Z3
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z4
+	VPERMPS          Z12, Z4, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z13, Z5
+	VPERMPS          Z14, Z5, Z5
+	VPSRLVD          secondAVX512<>+0(SB), Z15, Z6
+	VPERMPS          Z16, Z6, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z17, Z7
+	VPERMPS          Z18, Z7, Z7
+	VMOVUPS          64(SI), Z8
+	VFMADD231PS      Z4, Z8, Z0
+	VFMADD231PS      Z5, Z8, Z1
+	VFMADD231PS      Z6, Z8, Z2
+	VFMADD231PS      Z7, Z8, Z3
+	ADDQ             $+8, AX
+	ADDQ             $+32, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z4
+	VUNPCKHPS     Z1, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z3, Z2, Z5
+	VUNPCKHPS     Z3, Z2, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVUPS       X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z4
+	VBROADCASTSS     (R12), Z12
+	VFMADD231PS.BCST (R11), Z9, Z12
+	VPERMPS          Z12, Z4, Z4
+	VFMADD231PS      (SI), Z4, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z4
+	VPERMPS          Z12, Z4, Z4
+	VFMADD231PS      64(SI), Z4, Z0
+	ADDQ             $+8, AX
+	ADDQ             $+8, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z4
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z0, Z0, Z5
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVSS        X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsTriplex4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsTriplex4AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z21
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X23
+	VPMOVZXBD    X23, Z23
+	VPSRLVD      firstAVX512<>+0(SB), Z23, Z16
+	VPBROADCASTD 8(AX), Z22
+	VPRORVD      turn0AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z22, Z16
+	VPERMPS      Z21, Z16, Z16
+	VPBROADCASTQ (AX)(BX*1), X25
+	VPMOVZXBD    X25, Z25
+	VPSRLVD      firstAVX512<>+0(SB), Z25, Z17
+	VPBROADCASTD 8(AX)(BX*1), Z22
+	VPRORVD      turn0AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z22, Z17
+	VPERMPS      Z21, Z17, Z17
+	VPBROADCASTQ (AX)(BX*2), X27
+	VPMOVZXBD    X27, Z27
+	VPSRLVD      firstAVX512<>+0(SB), Z27, Z18
+	VPBROADCASTD 8(AX)(BX*2), Z22
+	VPRORVD      turn0AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z22, Z18
+	VPERMPS      Z21, Z18, Z18
+	VPBROADCASTQ (AX)(CX*1), X29
+	VPMOVZXBD    X29, Z29
+	VPSRLVD      firstAVX512<>+0(SB), Z29, Z19
+	VPBROADCASTD 8(AX)(CX*1), Z22
+	VPRORVD      turn0AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z22, Z19
+	VPERMPS      Z21, Z19, Z19
+	VMOVUPS      (SI), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VMOVUPS      (SI)(R8*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VMOVUPS      (SI)(R8*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VMOVUPS      (SI)(R9*1), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	VPSRLVD      secondAVX512<>+0(SB), Z23, Z16
+	VPBROADCASTD 8(AX), Z22
+	VPRORVD      turn1AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z22, Z16
+	VPERMPS      Z21, Z16, Z16
+	VPSRLVD      secondAVX512<>+0(SB), Z25, Z17
+	VPBROADCASTD 8(AX)(BX*1), Z22
+	VPRORVD      turn1AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z22, Z17
+	VPERMPS      Z21, Z17, Z17
+	VPSRLVD      secondAVX512<>+0(SB), Z27, Z18
+	VPBROADCASTD 8(AX)(BX*2), Z22
+	VPRORVD      turn1AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z22, Z18
+	VPERMPS      Z21, Z18, Z18
+	VPSRLVD      secondAVX512<>+0(SB), Z29, Z19
+	VPBROADCASTD 8(AX)(CX*1), Z22
+	VPRORVD      turn1AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z22, Z19
+	VPERMPS      Z21, Z19, Z19
+	VMOVUPS      64(SI), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VMOVUPS      64(SI)(R8*1), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VMOVUPS      64(SI)(R8*2), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VMOVUPS      64(SI)(R9*1), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	ADDQ         $+12, AX
+	ADDQ         $+48, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z16
+	VUNPCKHPS     Z1, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z3, Z2, Z17
+	VUNPCKHPS     Z3, Z2, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z16
+	VUNPCKHPS     Z5, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z7, Z6, Z17
+	VUNPCKHPS     Z7, Z6, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z9, Z8, Z16
+	VUNPCKHPS     Z9, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z11, Z10, Z17
+	VUNPCKHPS     Z11, Z10, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z13, Z12, Z16
+	VUNPCKHPS     Z13, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z15, Z14, Z17
+	VUNPCKHPS     Z15, Z14, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	SHLQ          $0x02, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	VPXORD Z8, Z8, Z8
+	VPXORD Z12, Z12, Z12
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X23
+	VPMOVZXBD    X23, Z23
+	VPSRLVD      firstAVX512<>+0(SB), Z23, Z16
+	VPBROADCASTD 8(AX), Z22
+	VPRORVD      turn0AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z22, Z16
+	VPERMPS      Z21, Z16, Z16
+	VFMADD231PS  (SI), Z16, Z0
+	VFMADD231PS  (SI)(R8*1), Z16, Z4
+	VFMADD231PS  (SI)(R8*2), Z16, Z8
+	VFMADD231PS  (SI)(R9*1), Z16, Z12
+	VPSRLVD      secondAVX512<>+0(SB), Z23, Z16
+	VPBROADCASTD 8(AX), Z22
+	VPRORVD      turn1AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z22, Z16
+	VPERMPS      Z21, Z16, Z16
+	VFMADD231PS  64(SI), Z16, Z0
+	VFMADD231PS  64(SI)(R8*1), Z16, Z4
+	VFMADD231PS  64(SI)(R8*2), Z16, Z8
+	VFMADD231PS  64(SI)(R9*1), Z16, Z12
+	ADDQ         $+12, AX
+	ADDQ         $+12, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z16
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z0, Z0, Z17
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z16
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z4, Z4, Z17
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z8, Z8, Z16
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z8, Z8, Z17
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z12, Z12, Z16
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z12, Z12, Z17
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+DATA thirdAVX512<>+0(SB)/4, $0x00000004
+DATA thirdAVX512<>+4(SB)/4, $0x00000004
+DATA thirdAVX512<>+8(SB)/4, $0x00000004
+DATA thirdAVX512<>+12(SB)/4, $0x00000004
+DATA thirdAVX512<>+16(SB)/4, $0x00000004
+DATA thirdAVX512<>+20(SB)/4, $0x00000004
+DATA thirdAVX512<>+24(SB)/4, $0x00000004
+DATA thirdAVX512<>+28(SB)/4, $0x00000004
+DATA thirdAVX512<>+32(SB)/4, $0x00000004
+DATA thirdAVX512<>+36(SB)/4, $0x00000004
+DATA thirdAVX512<>+40(SB)/4, $0x00000004
+DATA thirdAVX512<>+44(SB)/4, $0x00000004
+DATA thirdAVX512<>+48(SB)/4, $0x00000004
+DATA thirdAVX512<>+52(SB)/4, $0x00000004
+DATA thirdAVX512<>+56(SB)/4, $0x00000004
+DATA thirdAVX512<>+60(SB)/4, $0x00000004
+GLOBL thirdAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA turn0AVX512<>+0(SB)/4, $0x0000001e
+DATA turn0AVX512<>+4(SB)/4, $0x0000001f
+DATA turn0AVX512<>+8(SB)/4, $0x00000000
+DATA turn0AVX512<>+12(SB)/4, $0x00000001
+DATA turn0AVX512<>+16(SB)/4, $0x00000002
+DATA turn0AVX512<>+20(SB)/4, $0x00000003
+DATA turn0AVX512<>+24(SB)/4, $0x00000004
+DATA turn0AVX512<>+28(SB)/4, $0x00000005
+DATA turn0AVX512<>+32(SB)/4, $0x00000006
+DATA turn0AVX512<>+36(SB)/4, $0x00000007
+DATA turn0AVX512<>+40(SB)/4, $0x00000008
+DATA turn0AVX512<>+44(SB)/4, $0x00000009
+DATA turn0AVX512<>+48(SB)/4, $0x0000000a
+DATA turn0AVX512<>+52(SB)/4, $0x0000000b
+DATA turn0AVX512<>+56(SB)/4, $0x0000000c
+DATA turn0AVX512<>+60(SB)/4, $0x0000000d
+GLOBL turn0AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA turn1AVX512<>+0(SB)/4, $0x0000000e
+DATA turn1AVX512<>+4(SB)/4, $0x0000000f
+DATA turn1AVX512<>+8(SB)/4, $0x00000010
+DATA turn1AVX512<>+12(SB)/4, $0x00000011
+DATA turn1AVX512<>+16(SB)/4, $0x00000012
+DATA turn1AVX512<>+20(SB)/4, $0x00000013
+DATA turn1AVX512<>+24(SB)/4, $0x00000014
+DATA turn1AVX512<>+28(SB)/4, $0x00000015
+DATA turn1AVX512<>+32(SB)/4, $0x00000016
+DATA turn1AVX512<>+36(SB)/4, $0x00000017
+DATA turn1AVX512<>+40(SB)/4, $0x00000018
+DATA turn1AVX512<>+44(SB)/4, $0x00000019
+DATA turn1AVX512<>+48(SB)/4, $0x0000001a
+DATA turn1AVX512<>+52(SB)/4, $0x0000001b
+DATA turn1AVX512<>+56(SB)/4, $0x0000001c
+DATA turn1AVX512<>+60(SB)/4, $0x0000001d
+GLOBL turn1AVX512<>(SB), RODATA|NOPTR, $64
+
+// func dotsTriplex2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsTriplex2AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z13
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X15
+	VPMOVZXBD    X15, Z15
+	VPSRLVD      firstAVX512<>+0(SB), Z15, Z8
+	VPBROADCASTD 8(AX), Z14
+	VPRORVD      turn0AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z14, Z8
+	VPERMPS      Z13, Z8, Z8
+	VPBROADCASTQ (AX)(BX*1), X17
+	VPMOVZXBD    X17, Z17
+	VPSRLVD      firstAVX512<>+0(SB), Z17, Z9
+	VPBROADCASTD 8(AX)(BX*1), Z14
+	VPRORVD      turn0AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z14, Z9
+	VPERMPS      Z13, Z9, Z9
+	VPBROADCASTQ (AX)(BX*2), X19
+	VPMOVZXBD    X19, Z19
+	VPSRLVD      firstAVX512<>+0(SB), Z19, Z10
+	VPBROADCASTD 8(AX)(BX*2), Z14
+	VPRORVD      turn0AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z14, Z10
+	VPERMPS      Z13, Z10, Z10
+	VPBROADCASTQ (AX)(CX*1), X21
+	VPMOVZXBD    X21, Z21
+	VPSRLVD      firstAVX512<>+0(SB), Z21, Z11
+	VPBROADCASTD 8(AX)(CX*1), Z14
+	VPRORVD      turn0AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z14, Z11
+	VPERMPS      Z13, Z11, Z11
+	VMOVUPS      (SI), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VMOVUPS      (SI)(R8*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VPSRLVD      secondAVX512<>+0(SB), Z15, Z8
+	VPBROADCASTD 8(AX), Z14
+	VPRORVD      turn1AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z14, Z8
+	VPERMPS      Z13, Z8, Z8
+	VPSRLVD      secondAVX512<>+0(SB), Z17, Z9
+	VPBROADCASTD 8(AX)(BX*1), Z14
+	VPRORVD      turn1AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z14, Z9
+	VPERMPS      Z13, Z9, Z9
+	VPSRLVD      secondAVX512<>+0(SB), Z19, Z10
+	VPBROADCASTD 8(AX)(BX*2), Z14
+	VPRORVD      turn1AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z14, Z10
+	VPERMPS      Z13, Z10, Z10
+	VPSRLVD      secondAVX512<>+0(SB), Z21, Z11
+	VPBROADCASTD 8(AX)(CX*1), Z14
+	VPRORVD      turn1AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z14, Z11
+	VPERMPS      Z13, Z11, Z11
+	VMOVUPS      64(SI), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VMOVUPS      64(SI)(R8*1), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	ADDQ         $+12, AX
+	ADDQ         $+48, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z8
+	VUNPCKHPS     Z1, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z3, Z2, Z9
+	VUNPCKHPS     Z3, Z2, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z8
+	VUNPCKHPS     Z5, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z7, Z6, Z9
+	VUNPCKHPS     Z7, Z6, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	SHLQ          $0x02, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X15
+	VPMOVZXBD    X15, Z15
+	VPSRLVD      firstAVX512<>+0(SB), Z15, Z8
+	VPBROADCASTD 8(AX), Z14
+	VPRORVD      turn0AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z14, Z8
+	VPERMPS      Z13, Z8, Z8
+	VFMADD231PS  (SI), Z8, Z0
+	VFMADD231PS  (SI)(R8*1), Z8, Z4
+	VPSRLVD      secondAVX512<>+0(SB), Z15, Z8
+	VPBROADCASTD 8(AX), Z14
+	VPRORVD      turn1AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z14, Z8
+	VPERMPS      Z13, Z8, Z8
+	VFMADD231PS  64(SI), Z8, Z0
+	VFMADD231PS  64(SI)(R8*1), Z8, Z4
+	ADDQ         $+12, AX
+	ADDQ         $+12, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z8
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z0, Z0, Z9
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z8
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z4, Z4, Z9
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsTriplex1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsTriplex1AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z9
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X11
+	VPMOVZXBD    X11, Z11
+	VPSRLVD      firstAVX512<>+0(SB), Z11, Z4
+	VPBROADCASTD 8(AX), Z10
+	VPRORVD      turn0AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z10, Z4
+	VPERMPS      Z9, Z4, Z4
+	VPBROADCASTQ (AX)(BX*1), X13
+	VPMOVZXBD    X13, Z13
+	VPSRLVD      firstAVX512<>+0(SB), Z13, Z5
+	VPBROADCASTD 8(AX)(BX*1), Z10
+	VPRORVD      turn0AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z10, Z5
+	VPERMPS      Z9, Z5, Z5
+	VPBROADCASTQ (AX)(BX*2), X15
+	VPMOVZXBD    X15, Z15
+	VPSRLVD      firstAVX512<>+0(SB), Z15, Z6
+	VPBROADCASTD 8(AX)(BX*2), Z10
+	VPRORVD      turn0AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z10, Z6
+	VPERMPS      Z9, Z6, Z6
+	VPBROADCASTQ (AX)(CX*1), X17
+	VPMOVZXBD    X17, Z17
+	VPSRLVD      firstAVX512<>+0(SB), Z17, Z7
+	VPBROADCASTD 8(AX)(CX*1), Z10
+	VPRORVD      turn0AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z10, Z7
+	VPERMPS      Z9, Z7, Z7
+	VMOVUPS      (SI), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VPSRLVD      secondAVX512<>+0(SB), Z11, Z4
+	VPBROADCASTD 8(AX), Z10
+	VPRORVD      turn1AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z10, Z4
+	VPERMPS      Z9, Z4, Z4
+	VPSRLVD      secondAVX512<>+0(SB), Z13, Z5
+	VPBROADCASTD 8(AX)(BX*1), Z10
+	VPRORVD      turn1AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z10, Z5
+	VPERMPS      Z9, Z5, Z5
+	VPSRLVD      secondAVX512<>+0(SB), Z15, Z6
+	VPBROADCASTD 8(AX)(BX*2), Z10
+	VPRORVD      turn1AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z10, Z6
+	VPERMPS      Z9, Z6, Z6
+	VPSRLVD      secondAVX512<>+0(SB), Z17, Z7
+	VPBROADCASTD 8(AX)(CX*1), Z10
+	VPRORVD      turn1AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z10, Z7
+	VPERMPS      Z9, Z7, Z7
+	VMOVUPS      64(SI), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	ADDQ         $+12, AX
+	ADDQ         $+48, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z4
+	VUNPCKHPS     Z1, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z3, Z2, Z5
+	VUNPCKHPS     Z3, Z2, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVUPS       X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	SHLQ          $0x02, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1   (DI)
+	VPBROADCASTQ (AX), X11
+	VPMOVZXBD    X11, Z11
+	VPSRLVD      firstAVX512<>+0(SB), Z11, Z4
+	VPBROADCASTD 8(AX), Z10
+	VPRORVD      turn0AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z10, Z4
+	VPERMPS      Z9, Z4, Z4
+	VFMADD231PS  (SI), Z4, Z0
+	VPSRLVD      secondAVX512<>+0(SB), Z11, Z4
+	VPBROADCASTD 8(AX), Z10
+	VPRORVD      turn1AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD   $0xd8, thirdAVX512<>+0(SB), Z10, Z4
+	VPERMPS      Z9, Z4, Z4
+	VFMADD231PS  64(SI), Z4, Z0
+	ADDQ         $+12, AX
+	ADDQ         $+12, DI
+	ADDQ         $+128, SI
+	SUBQ         $+32, DX
+	JG           one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z4
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z0, Z0, Z5
+	VUNPCKHPS     Z0, Z0, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVSS        X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	ADDQ          DX, 8(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsTriple32x4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsTriple32x4AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z21
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X23
+	VPMOVZXBD        X23, Z23
+	VPSRLVD          firstAVX512<>+0(SB), Z23, Z16
+	VPBROADCASTD     8(AX), Z22
+	VPRORVD          turn0AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z22, Z16
+	VBROADCASTSS     (R12), Z24
+	VFMADD231PS.BCST (R11), Z21, Z24
+	VPERMPS          Z24, Z16, Z16
+	VPBROADCASTQ     (AX)(BX*1), X25
+	VPMOVZXBD        X25, Z25
+	VPSRLVD          firstAVX512<>+0(SB), Z25, Z17
+	VPBROADCASTD     8(AX)(BX*1), Z22
+	VPRORVD          turn0AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z22, Z17
+	VBROADCASTSS     (R12)(R13*1), Z26
+	VFMADD231PS.BCST (R11)(R13*1), Z21, Z26
+	VPERMPS          Z26, Z17, Z17
+	VPBROADCASTQ     (AX)(BX*2), X27
+	VPMOVZXBD        X27, Z27
+	VPSRLVD          firstAVX512<>+0(SB), Z27, Z18
+	VPBROADCASTD     8(AX)(BX*2), Z22
+	VPRORVD          turn0AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z22, Z18
+	VBROADCASTSS     (R12)(R13*2), Z28
+	VFMADD231PS.BCST (R11)(R13*2), Z21, Z28
+	VPERMPS          Z28, Z18, Z18
+	VPBROADCASTQ     (AX)(CX*1), X29
+	VPMOVZXBD        X29, Z29
+	VPSRLVD          firstAVX512<>+0(SB), Z29, Z19
+	VPBROADCASTD     8(AX)(CX*1), Z22
+	VPRORVD          turn0AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z22, Z19
+	VBROADCASTSS     (R12)(R15*1), Z30
+	VFMADD231PS.BCST (R11)(R15*1), Z21, Z30
+	VPERMPS          Z30, Z19, Z19
+	VMOVUPS          (SI), Z20
+	VFMADD231PS      Z16, Z20, Z0
+	VFMADD231PS      Z17, Z20, Z1
+	VFMADD231PS      Z18, Z20, Z2
+	VFMADD231PS      Z19, Z20, Z3
+	VMOVUPS          (SI)(R8*1), Z20
+	VFMADD231PS      Z16, Z20, Z4
+	VFMADD231PS      Z17, Z20, Z5
+	VFMADD231PS      Z18, Z20, Z6
+	VFMADD231PS      Z19, Z20, Z7
+	VMOVUPS          (SI)(R8*2), Z20
+	VFMADD231PS      Z16, Z20, Z8
+	VFMADD231PS      Z17, Z20, Z9
+	VFMADD231PS      Z18, Z20, Z10
+	VFMADD231PS      Z19, Z20, Z11
+	VMOVUPS          (SI)(R9*1), Z20
+	VFMADD231PS      Z16, Z20, Z12
+	VFMADD231PS      Z17, Z20, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VFMADD231PS      Z19, Z20, Z15
+	VPSRLVD          secondAVX512<>+0(SB), Z23, Z16
+	VPBROADCASTD     8(AX), Z22
+	VPRORVD          turn1AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z22, Z16
+	VPERMPS          Z24, Z16, Z16
+	VPSRLVD          secondAVX512<>+0(SB), Z25, Z17
+	VPBROADCASTD     8(AX)(BX*1), Z22
+	VPRORVD          turn1AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z22, Z17
+	VPERMPS          Z26, Z17, Z17
+	VPSRLVD          secondAVX512<>+0(SB), Z27, Z18
+	VPBROADCASTD     8(AX)(BX*2), Z22
+	VPRORVD          turn1AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z22, Z18
+	VPERMPS          Z28, Z18, Z18
+	VPSRLVD          secondAVX512<>+0(SB), Z29, Z19
+	VPBROADCASTD     8(AX)(CX*1), Z22
+	VPRORVD          turn1AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z22, Z19
+	VPERMPS          Z30, Z19, Z19
+	VMOVUPS          64(SI), Z20
+	VFMADD231PS      Z16, Z20, Z0
+	VFMADD231PS      Z17, Z20, Z1
+	VFMADD231PS      Z18, Z20, Z2
+	VFMADD231PS      Z19, Z20, Z3
+	VMOVUPS          64(SI)(R8*1), Z20
+	VFMADD231PS      Z16, Z20, Z4
+	VFMADD231PS      Z17, Z20, Z5
+	VFMADD231PS      Z18, Z20, Z6
+	VFMADD231PS      Z19, Z20, Z7
+	VMOVUPS          64(SI)(R8*2), Z20
+	VFMADD231PS      Z16, Z20, Z8
+	VFMADD231PS      Z17, Z20, Z9
+	VFMADD231PS      Z18, Z20, Z10
+	VFMADD231PS      Z19, Z20, Z11
+	VMOVUPS          64(SI)(R9*1), Z20
+	VFMADD231PS      Z16, Z20, Z12
+	VFMADD231PS      Z17, Z20, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VFMADD231PS      Z19, Z20, Z15
+	ADDQ             $+12, AX
+	ADDQ             $+48, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z16
+	VUNPCKHPS     Z1, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z3, Z2, Z17
+	VUNPCKHPS     Z3, Z2, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z16
+	VUNPCKHPS     Z5, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z7, Z6, Z17
+	VUNPCKHPS     Z7, Z6, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z9, Z8, Z16
+	VUNPCKHPS     Z9, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z11, Z10, Z17
+	VUNPCKHPS     Z11, Z10, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z13, Z12, Z16
+	VUNPCKHPS     Z13, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z15, Z14, Z17
+	VUNPCKHPS     Z15, Z14, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVUPS       X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	VPXORD Z8, Z8, Z8
+	VPXORD Z12, Z12, Z12
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X23
+	VPMOVZXBD        X23, Z23
+	VPSRLVD          firstAVX512<>+0(SB), Z23, Z16
+	VPBROADCASTD     8(AX), Z22
+	VPRORVD          turn0AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z22, Z16
+	VBROADCASTSS     (R12), Z24
+	VFMADD231PS.BCST (R11), Z21, Z24
+	VPERMPS          Z24, Z16, Z16
+	VFMADD231PS      (SI), Z16, Z0
+	VFMADD231PS      (SI)(R8*1), Z16, Z4
+	VFMADD231PS      (SI)(R8*2), Z16, Z8
+	VFMADD231PS      (SI)(R9*1), Z16, Z12
+	VPSRLVD          secondAVX512<>+0(SB), Z23, Z16
+	VPBROADCASTD     8(AX), Z22
+	VPRORVD          turn1AVX512<>+0(SB), Z22, Z22
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z22, Z16
+	VPERMPS          Z24, Z16, Z16
+	VFMADD231PS      64(SI), Z16, Z0
+	VFMADD231PS      64(SI)(R8*1), Z16, Z4
+	VFMADD231PS      64(SI)(R8*2), Z16, Z8
+	VFMADD231PS      64(SI)(R9*1), Z16, Z12
+	ADDQ             $+12, AX
+	ADDQ             $+12, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z16
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z0, Z0, Z17
+	VUNPCKHPS     Z0, Z0, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z16
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z4, Z4, Z17
+	VUNPCKHPS     Z4, Z4, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z8, Z8, Z16
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z8, Z8, Z17
+	VUNPCKHPS     Z8, Z8, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z12, Z12, Z16
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z16, Z16
+	VUNPCKLPS     Z12, Z12, Z17
+	VUNPCKHPS     Z12, Z12, Z18
+	VADDPS        Z18, Z17, Z17
+	VUNPCKLPD     Z17, Z16, Z18
+	VUNPCKHPD     Z17, Z16, Z16
+	VADDPS        Z16, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y16
+	VADDPS        Y16, Y18, Y18
+	VEXTRACTF32X4 $0x01, Y18, X16
+	VADDPS        X16, X18, X18
+	VMOVSS        X18, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsTriple32x2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsTriple32x2AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z13
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X15
+	VPMOVZXBD        X15, Z15
+	VPSRLVD          firstAVX512<>+0(SB), Z15, Z8
+	VPBROADCASTD     8(AX), Z14
+	VPRORVD          turn0AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z14, Z8
+	VBROADCASTSS     (R12), Z16
+	VFMADD231PS.BCST (R11), Z13, Z16
+	VPERMPS          Z16, Z8, Z8
+	VPBROADCASTQ     (AX)(BX*1), X17
+	VPMOVZXBD        X17, Z17
+	VPSRLVD          firstAVX512<>+0(SB), Z17, Z9
+	VPBROADCASTD     8(AX)(BX*1), Z14
+	VPRORVD          turn0AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z14, Z9
+	VBROADCASTSS     (R12)(R13*1), Z18
+	VFMADD231PS.BCST (R11)(R13*1), Z13, Z18
+	VPERMPS          Z18, Z9, Z9
+	VPBROADCASTQ     (AX)(BX*2), X19
+	VPMOVZXBD        X19, Z19
+	VPSRLVD          firstAVX512<>+0(SB), Z19, Z10
+	VPBROADCASTD     8(AX)(BX*2), Z14
+	VPRORVD          turn0AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z14, Z10
+	VBROADCASTSS     (R12)(R13*2), Z20
+	VFMADD231PS.BCST (R11)(R13*2), Z13, Z20
+	VPERMPS          Z20, Z10, Z10
+	VPBROADCASTQ     (AX)(CX*1), X21
+	VPMOVZXBD        X21, Z21
+	VPSRLVD          firstAVX512<>+0(SB), Z21, Z11
+	VPBROADCASTD     8(AX)(CX*1), Z14
+	VPRORVD          turn0AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z14, Z11
+	VBROADCASTSS     (R12)(R15*1), Z22
+	VFMADD231PS.BCST (R11)(R15*1), Z13, Z22
+	VPERMPS          Z22, Z11, Z11
+	VMOVUPS          (SI), Z12
+	VFMADD231PS      Z8, Z12, Z0
+	VFMADD231PS      Z9, Z12, Z1
+	VFMADD231PS      Z10, Z12, Z2
+	VFMADD231PS      Z11, Z12, Z3
+	VMOVUPS          (SI)(R8*1), Z12
+	VFMADD231PS      Z8, Z12, Z4
+	VFMADD231PS      Z9, Z12, Z5
+	VFMADD231PS      Z10, Z12, Z6
+	VFMADD231PS      Z11, Z12, Z7
+	VPSRLVD          secondAVX512<>+0(SB), Z15, Z8
+	VPBROADCASTD     8(AX), Z14
+	VPRORVD          turn1AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z14, Z8
+	VPERMPS          Z16, Z8, Z8
+	VPSRLVD          secondAVX512<>+0(SB), Z17, Z9
+	VPBROADCASTD     8(AX)(BX*1), Z14
+	VPRORVD          turn1AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z14, Z9
+	VPERMPS          Z18, Z9, Z9
+	VPSRLVD          secondAVX512<>+0(SB), Z19, Z10
+	VPBROADCASTD     8(AX)(BX*2), Z14
+	VPRORVD          turn1AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z14, Z10
+	VPERMPS          Z20, Z10, Z10
+	VPSRLVD          secondAVX512<>+0(SB), Z21, Z11
+	VPBROADCASTD     8(AX)(CX*1), Z14
+	VPRORVD          turn1AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z14, Z11
+	VPERMPS          Z22, Z11, Z11
+	VMOVUPS          64(SI), Z12
+	VFMADD231PS      Z8, Z12, Z0
+	VFMADD231PS      Z9, Z12, Z1
+	VFMADD231PS      Z10, Z12, Z2
+	VFMADD231PS      Z11, Z12, Z3
+	VMOVUPS          64(SI)(R8*1), Z12
+	VFMADD231PS      Z8, Z12, Z4
+	VFMADD231PS      Z9, Z12, Z5
+	VFMADD231PS      Z10, Z12, Z6
+	VFMADD231PS      Z11, Z12, Z7
+	ADDQ             $+12, AX
+	ADDQ             $+48, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z8
+	VUNPCKHPS     Z1, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z3, Z2, Z9
+	VUNPCKHPS     Z3, Z2, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z5, Z4, Z8
+	VUNPCKHPS     Z5, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z7, Z6, Z9
+	VUNPCKHPS     Z7, Z6, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVUPS       X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X15
+	VPMOVZXBD        X15, Z15
+	VPSRLVD          firstAVX512<>+0(SB), Z15, Z8
+	VPBROADCASTD     8(AX), Z14
+	VPRORVD          turn0AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z14, Z8
+	VBROADCASTSS     (R12), Z16
+	VFMADD231PS.BCST (R11), Z13, Z16
+	VPERMPS          Z16, Z8, Z8
+	VFMADD231PS      (SI), Z8, Z0
+	VFMADD231PS      (SI)(R8*1), Z8, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z15, Z8
+	VPBROADCASTD     8(AX), Z14
+	VPRORVD          turn1AVX512<>+0(SB), Z14, Z14
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z14, Z8
+	VPERMPS          Z16, Z8, Z8
+	VFMADD231PS      64(SI), Z8, Z0
+	VFMADD231PS      64(SI)(R8*1), Z8, Z4
+	ADDQ             $+12, AX
+	ADDQ             $+12, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               one_short
+
+one_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z0, Z0, Z8
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z0, Z0, Z9
+	VUNPCKHPS     Z0, Z0, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	VUNPCKLPS     Z4, Z4, Z8
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z8, Z8
+	VUNPCKLPS     Z4, Z4, Z9
+	VUNPCKHPS     Z4, Z4, Z10
+	VADDPS        Z10, Z9, Z9
+	VUNPCKLPD     Z9, Z8, Z10
+	VUNPCKHPD     Z9, Z8, Z8
+	VADDPS        Z8, Z10, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y8
+	VADDPS        Y8, Y10, Y10
+	VEXTRACTF32X4 $0x01, Y10, X8
+	VADDPS        X8, X10, X10
+	VMOVSS        X10, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x04, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x01, (SP)
+	JMP           one
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotsTriple32x1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
+TEXT ·dotsTriple32x1AVX512(SB), $32-104
+	MOVQ    n+32(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	LEAQ    (BX)(BX*2), CX
+	MOVQ    qStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    out+48(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
+	MOVQ    R11, 16(SP)
+	MOVQ    least+80(FP), R12
+	MOVQ    R12, 24(SP)
+	MOVQ    groups+88(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    table+64(FP), DX
+	VMOVUPS (DX), Z9
+
+four:
+	CMPQ   (SP), $0x04
+	JLT    one
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    four_sums
+
+four_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z4
+	VPBROADCASTD     8(AX), Z10
+	VPRORVD          turn0AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z10, Z4
+	VBROADCASTSS     (R12), Z12
+	VFMADD231PS.BCST (R11), Z9, Z12
+	VPERMPS          Z12, Z4, Z4
+	VPBROADCASTQ     (AX)(BX*1), X13
+	VPMOVZXBD        X13, Z13
+	VPSRLVD          firstAVX512<>+0(SB), Z13, Z5
+	VPBROADCASTD     8(AX)(BX*1), Z10
+	VPRORVD          turn0AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z10, Z5
+	VBROADCASTSS     (R12)(R13*1), Z14
+	VFMADD231PS.BCST (R11)(R13*1), Z9, Z14
+	VPERMPS          Z14, Z5, Z5
+	VPBROADCASTQ     (AX)(BX*2), X15
+	VPMOVZXBD        X15, Z15
+	VPSRLVD          firstAVX512<>+0(SB), Z15, Z6
+	VPBROADCASTD     8(AX)(BX*2), Z10
+	VPRORVD          turn0AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z10, Z6
+	VBROADCASTSS     (R12)(R13*2), Z16
+	VFMADD231PS.BCST (R11)(R13*2), Z9, Z16
+	VPERMPS          Z16, Z6, Z6
+	VPBROADCASTQ     (AX)(CX*1), X17
+	VPMOVZXBD        X17, Z17
+	VPSRLVD          firstAVX512<>+0(SB), Z17, Z7
+	VPBROADCASTD     8(AX)(CX*1), Z10
+	VPRORVD          turn0AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z10, Z7
+	VBROADCASTSS     (R12)(R15*1), Z18
+	VFMADD231PS.BCST (R11)(R15*1), Z9, Z18
+	VPERMPS          Z18, Z7, Z7
+	VMOVUPS          (SI), Z8
+	VFMADD231PS      Z4, Z8, Z0
+	VFMADD231PS      Z5, Z8, Z1
+	VFMADD231PS      Z6, Z8, Z2
+	VFMADD231PS      Z7, Z8, Z3
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z4
+	VPBROADCASTD     8(AX), Z10
+	VPRORVD          turn1AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z10, Z4
+	VPERMPS          Z12, Z4, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z13, Z5
+	VPBROADCASTD     8(AX)(BX*1), Z10
+	VPRORVD          turn1AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z10, Z5
+	VPERMPS          Z14, Z5, Z5
+	VPSRLVD          secondAVX512<>+0(SB), Z15, Z6
+	VPBROADCASTD     8(AX)(BX*2), Z10
+	VPRORVD          turn1AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z10, Z6
+	VPERMPS          Z16, Z6, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z17, Z7
+	VPBROADCASTD     8(AX)(CX*1), Z10
+	VPRORVD          turn1AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z10, Z7
+	VPERMPS          Z18, Z7, Z7
+	VMOVUPS          64(SI), Z8
+	VFMADD231PS      Z4, Z8, Z0
+	VFMADD231PS      Z5, Z8, Z1
+	VFMADD231PS      Z6, Z8, Z2
+	VFMADD231PS      Z7, Z8, Z3
+	ADDQ             $+12, AX
+	ADDQ             $+48, DI
+	ADDQ             $+128, SI
+	ADDQ             $+4, R11
+	ADDQ             $+4, R12
+	SUBQ             $+32, DX
+	JG               four_short
+
+four_sums:
+	MOVQ          outStride+56(FP), SI
+	MOVQ          R10, DX
+	VUNPCKLPS     Z1, Z0, Z4
+	VUNPCKHPS     Z1, Z0, Z6
+	VADDPS        Z6, Z4, Z4
+	VUNPCKLPS     Z3, Z2, Z5
+	VUNPCKHPS     Z3, Z2, Z6
+	VADDPS        Z6, Z5, Z5
+	VUNPCKLPD     Z5, Z4, Z6
+	VUNPCKHPD     Z5, Z4, Z4
+	VADDPS        Z4, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y4
+	VADDPS        Y4, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y6, X4
+	VADDPS        X4, X6, X6
+	VMOVUPS       X6, (DX)
+	ADDQ          SI, DX
+	ADDQ          $0x10, R10
+	MOVQ          BX, DX
+	MOVQ          R13, SI
+	SHLQ          $0x02, DX
+	SHLQ          $0x02, SI
+	ADDQ          DX, 8(SP)
+	ADDQ          SI, 16(SP)
+	ADDQ          SI, 24(SP)
+	SUBQ          $0x04, (SP)
+	JMP           four
+
+one:
+	CMPQ   (SP), $0x01
+	JLT    done
+	VPXORD Z0, Z0, Z0
+	MOVQ   q+0(FP), SI
+	MOVQ   8(SP), AX
+	MOVQ   16(SP), R11
+	MOVQ   24(SP), R12
+	MOVQ   dim+40(FP), DX
+	TESTQ  DX, DX
+	JLE    one_sums
+
+one_short:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z4
+	VPBROADCASTD     8(AX), Z10
+	VPRORVD          turn0AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z10, Z4
+	VBROADCASTSS     (R12), Z12
+	VFMADD231PS.BCST (R11), Z9, Z12
+	VPERMPS          Z12, Z4, Z4
+	VFMADD231PS      (SI), Z4, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z4
+	VPBROADCASTD     8(AX), Z10
+	VPRORVD          turn1AVX512<>+0(SB), Z10, Z10
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z10, Z4
+	VPERMPS          Z12, Z4, Z4
+	VFMADD231PS      64(SI), Z4, Z0
+	ADDQ             $+12, AX
+	ADDQ             $+12, DI
 	ADDQ             $+128, SI
 	ADDQ             $+4, R11
 	ADDQ             $+4, R12
@@ -10908,9 +15902,9 @@ DATA part7AVX512<>+56(SB)/4, $0x31800000
 DATA part7AVX512<>+60(SB)/4, $0x31800000
 GLOBL part7AVX512<>(SB), RODATA|NOPTR, $64
 
-// func linesx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func linesx4AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·linesx4AVX512(SB), $32-96
+TEXT ·linesx4AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -10920,12 +15914,12 @@ TEXT ·linesx4AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS transposedAVX512<>+0(SB), Z30
@@ -11994,9 +16988,9 @@ DATA nibble7AVX512<>+56(SB)/4, $0xf0000000
 DATA nibble7AVX512<>+60(SB)/4, $0xf0000000
 GLOBL nibble7AVX512<>(SB), RODATA|NOPTR, $64
 
-// func linesx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func linesx2AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·linesx2AVX512(SB), $32-96
+TEXT ·linesx2AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -12006,12 +17000,12 @@ TEXT ·linesx2AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS transposedAVX512<>+0(SB), Z20
@@ -12618,9 +17612,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func linesx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, scale *float32, least *float32, groups int, next *byte)
+// func linesx1AVX512(q *float32, qStride int, rows *byte, stride int, n int, dim int, out *float32, outStride int, table *float32, scale *float32, least *float32, groups int, next *byte)
 // Requires: AVX, AVX512F, AVX512VL, MMX+
-TEXT ·linesx1AVX512(SB), $32-96
+TEXT ·linesx1AVX512(SB), $32-104
 	MOVQ    n+32(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -12630,12 +17624,12 @@ TEXT ·linesx1AVX512(SB), $32-96
 	MOVQ    qStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
 	MOVQ    out+48(FP), R10
-	MOVQ    next+88(FP), DI
-	MOVQ    scale+64(FP), R11
+	MOVQ    next+96(FP), DI
+	MOVQ    scale+72(FP), R11
 	MOVQ    R11, 16(SP)
-	MOVQ    least+72(FP), R12
+	MOVQ    least+80(FP), R12
 	MOVQ    R12, 24(SP)
-	MOVQ    groups+80(FP), R13
+	MOVQ    groups+88(FP), R13
 	SHLQ    $0x02, R13
 	LEAQ    (R13)(R13*2), R15
 	VMOVUPS transposedAVX512<>+0(SB), Z15

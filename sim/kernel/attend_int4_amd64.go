@@ -4,18 +4,14 @@ package kernel
 
 // Dispatch: what the assembly takes besides the codes of Int4 rows, and of Blocked ones whose channels share scales by groups.
 
-// int4Scales widens the scales and minima of n rows, groups of them a row; none where a row has at most one.
-func (a *simd) int4Scales(r *Rows, lo, n int, s *Scratch) (scale, least *float32, groups int) {
-	if r.Format == Blocked {
-		if r.unscaled() {
-			return nil, nil, 0
-		}
-		return a.nibbleScales(r, lo, n, s)
-	}
-	if r.Format != Int4 {
+// scales widens the scales and minima of n rows, groups of them a row; none where kernels take none.
+func (a *simd) scales(r *Rows, read reading, lo, n int, s *Scratch) (scale, least *float32, groups int) {
+	switch {
+	case read.group == 0:
 		return nil, nil, 0
-	}
-	if r.Scale == nil {
+	case r.Format == Blocked:
+		return a.groupScales(r, read, lo, n, s)
+	case r.Scale == nil:
 		return &s.ones[:n*r.groups][0], &s.zeros[0], r.groups
 	}
 	a.floats(s.scales[:n*r.groups], r.Scale[lo*r.groups:])
@@ -28,9 +24,9 @@ const lineDim = 128
 
 // inLines says whether rows are scored by whole lines. Codes whose scales belong to channels are not: their queries
 // change from group to group.
-func (a *simd) inLines(k *Rows) bool {
+func (a *simd) inLines(k *Rows, read reading) bool {
 	scaled := k.Format == Int4 && k.Scale != nil || k.Format == Blocked && k.Blocks.Scale != NoScale
-	return a.arrange != nil && scaled && k.reader() == Int4 && k.Dim%lineDim == 0
+	return a.arrange != nil && scaled && read.format == Int4 && k.Dim%lineDim == 0
 }
 
 // arranged returns the queries of a call as lines take them, [heads][width], which it makes once a call.

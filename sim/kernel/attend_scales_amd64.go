@@ -9,20 +9,28 @@ import (
 
 // Dispatch: the scales of Blocked rows, which stand behind the codes of each row, as the assembly takes them: side by side.
 
-// nibbleScales writes the scales and minima of n rows of such blocks as those of Int4.
-func (a *simd) nibbleScales(r *Rows, lo, n int, s *Scratch) (scale, least *float32, groups int) {
-	factor, offset := a.blockScales(r, lo, n, 1, s)
-	groups = len(factor) / n
+// groupScales writes the scales and minima of n rows as those of groups.
+func (a *simd) groupScales(r *Rows, read reading, lo, n int, s *Scratch) (scale, least *float32, groups int) {
+	groups = r.Dim / read.group
+	factor, offset := s.factor[:n*groups], s.offset[:n*groups]
 	switch w := r.Blocks.width(r.width); {
+	case r.unscaled():
+		setAll(factor, 1)
+		clear(offset)
 	case r.Blocks.Scale == NoScale:
-		groups = r.Dim / GroupDim
-		factor, offset = repeatBlocks(s.factor, 1, 1, n*groups, n*groups), repeatBlocks(s.offset, 1, 1, n*groups, n*groups)
-	case w != GroupDim:
-		blocks, run := groups, max(1, w/GroupDim)
-		groups = r.Dim / GroupDim
+		setAll(factor, r.fixed())
+		clear(offset)
+	default:
+		factor, offset = a.blockScales(r, lo, n, 1, s)
+		blocks := len(factor) / n
+		if w == read.group {
+			groups = blocks
+			break
+		}
+		run := max(1, w/read.group)
 		factor, offset = repeatBlocks(s.factor, n, blocks, groups, run), repeatBlocks(s.offset, n, blocks, groups, run)
 	}
-	if zero := r.Blocks.Table[0]; zero != 0 {
+	if zero := r.Blocks.Table[0]; zero != 0 && read.format < readNibble { // the others have it in their table
 		a.axpySlices(zero, factor, offset)
 	}
 	return &factor[0], &offset[0], groups
@@ -133,11 +141,22 @@ func gatherWords[T any](dst, src *byte, stride, n, per int) {
 
 // repeatBlocks repeats, in place, each of the blocks of n rows, [n][blocks], for run parts: [n][per], not fewer.
 func repeatBlocks(x []float32, n, blocks, per, run int) []float32 {
+	if blocks*run == per {
+		n, blocks, per = n*blocks, 1, run
+	}
 	if blocks == 1 && per == 2 {
 		x = x[:2*n]
 		for i := n - 1; i >= 0; i-- {
 			value := x[i]
 			x[2*i], x[2*i+1] = value, value
+		}
+		return x
+	}
+	if blocks == 1 && per == 4 {
+		x = x[:4*n]
+		for i := n - 1; i >= 0; i-- {
+			value := x[i]
+			x[4*i], x[4*i+1], x[4*i+2], x[4*i+3] = value, value, value, value
 		}
 		return x
 	}

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func weightedSumF32x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumF32x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·weightedSumF32x2AVX2(SB), $32-96
+TEXT ·weightedSumF32x2AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -14,19 +14,19 @@ TEXT ·weightedSumF32x2AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -64,7 +64,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -83,11 +83,11 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -114,7 +114,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -130,9 +130,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumF32x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumF32x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, FMA3, MMX+
-TEXT ·weightedSumF32x1AVX2(SB), $32-96
+TEXT ·weightedSumF32x1AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -140,18 +140,18 @@ TEXT ·weightedSumF32x1AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+64
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -193,7 +193,7 @@ stripe8_row:
 	DECQ         DX
 	JNZ          stripe8_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -211,10 +211,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -242,7 +242,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -256,10 +256,10 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -280,7 +280,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -293,9 +293,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·weightedSumF16x2AVX2(SB), $32-96
+TEXT ·weightedSumF16x2AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -303,19 +303,19 @@ TEXT ·weightedSumF16x2AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -352,7 +352,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -371,11 +371,11 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -402,7 +402,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -418,9 +418,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·weightedSumF16x1AVX2(SB), $32-96
+TEXT ·weightedSumF16x1AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -428,18 +428,18 @@ TEXT ·weightedSumF16x1AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+64
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -479,7 +479,7 @@ stripe8_row:
 	DECQ         DX
 	JNZ          stripe8_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -497,10 +497,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -527,7 +527,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -541,10 +541,10 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -565,7 +565,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -578,9 +578,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumBF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumBF16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumBF16x2AVX2(SB), $32-96
+TEXT ·weightedSumBF16x2AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -588,19 +588,19 @@ TEXT ·weightedSumBF16x2AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -641,7 +641,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -660,11 +660,11 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -693,7 +693,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -709,9 +709,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumBF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumBF16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumBF16x1AVX2(SB), $32-96
+TEXT ·weightedSumBF16x1AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -719,18 +719,18 @@ TEXT ·weightedSumBF16x1AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+64
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -778,7 +778,7 @@ stripe8_row:
 	DECQ         DX
 	JNZ          stripe8_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -796,10 +796,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -830,7 +830,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -844,10 +844,10 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -870,7 +870,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -883,9 +883,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumInt8x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumInt8x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumInt8x2AVX2(SB), $32-96
+TEXT ·weightedSumInt8x2AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -893,19 +893,19 @@ TEXT ·weightedSumInt8x2AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -946,7 +946,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -965,11 +965,11 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -998,7 +998,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -1014,9 +1014,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumInt8x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumInt8x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumInt8x1AVX2(SB), $32-96
+TEXT ·weightedSumInt8x1AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1024,18 +1024,18 @@ TEXT ·weightedSumInt8x1AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+64
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -1082,7 +1082,7 @@ stripe8_row:
 	DECQ         DX
 	JNZ          stripe8_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -1100,10 +1100,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -1134,7 +1134,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -1148,10 +1148,10 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -1174,7 +1174,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -1187,9 +1187,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumInt4x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumInt4x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumInt4x2AVX2(SB), $32-96
+TEXT ·weightedSumInt4x2AVX2(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -1197,24 +1197,24 @@ TEXT ·weightedSumInt4x2AVX2(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS mask0AVX2<>+0(SB), Y12
 	VMOVUPS mask4AVX2<>+0(SB), Y13
-	MOVQ    sums+72(FP), R11
+	MOVQ    sums+80(FP), R11
 	MOVQ    R11, 24(SP)
-	MOVQ    sumStride+80(FP), R12
+	MOVQ    sumStride+88(FP), R12
 
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       factor0_2AVX2<>+0(SB), Y0, Y0
 	VMULPS       32(CX), Y8, Y1
@@ -1288,7 +1288,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -1416,9 +1416,9 @@ DATA factor4_0AVX2<>+56(SB)/4, $0x3d800000
 DATA factor4_0AVX2<>+60(SB)/4, $0x3d800000
 GLOBL factor4_0AVX2<>(SB), RODATA|NOPTR, $64
 
-// func weightedSumInt4x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumInt4x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumInt4x1AVX2(SB), $32-96
+TEXT ·weightedSumInt4x1AVX2(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -1426,23 +1426,23 @@ TEXT ·weightedSumInt4x1AVX2(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS mask0AVX2<>+0(SB), Y11
 	VMOVUPS mask4AVX2<>+0(SB), Y12
-	MOVQ    sums+72(FP), R11
+	MOVQ    sums+80(FP), R11
 	MOVQ    R11, 24(SP)
-	MOVQ    sumStride+80(FP), R12
+	MOVQ    sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+64
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       factor0_2AVX2<>+0(SB), Y0, Y0
 	VMULPS       32(CX), Y8, Y1
@@ -1524,7 +1524,7 @@ stripe8_row:
 
 same8:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -1542,10 +1542,10 @@ same8:
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       factor0_2AVX2<>+0(SB), Y0, Y0
 	VMULPS       32(CX), Y8, Y1
@@ -1599,7 +1599,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -1614,9 +1614,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumE4M3x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumE4M3x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·weightedSumE4M3x2AVX2(SB), $32-96
+TEXT ·weightedSumE4M3x2AVX2(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -1624,8 +1624,8 @@ TEXT ·weightedSumE4M3x2AVX2(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS e4m3AVX2<>+0(SB), Y11
@@ -1633,11 +1633,11 @@ TEXT ·weightedSumE4M3x2AVX2(SB), $32-96
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -1686,7 +1686,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -1705,11 +1705,11 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -1742,7 +1742,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -1776,9 +1776,9 @@ DATA e4m3AVX2<>+56(SB)/4, $0xbf80bf80
 DATA e4m3AVX2<>+60(SB)/4, $0xbf80bf80
 GLOBL e4m3AVX2<>(SB), RODATA|NOPTR, $64
 
-// func weightedSumE4M3x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumE4M3x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·weightedSumE4M3x1AVX2(SB), $32-96
+TEXT ·weightedSumE4M3x1AVX2(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -1786,8 +1786,8 @@ TEXT ·weightedSumE4M3x1AVX2(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS e4m3AVX2<>+0(SB), Y10
@@ -1795,10 +1795,10 @@ TEXT ·weightedSumE4M3x1AVX2(SB), $32-96
 stripe8:
 	CMPQ         (SP), $+64
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -1861,7 +1861,7 @@ stripe8_row:
 	DECQ         DX
 	JNZ          stripe8_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -1879,10 +1879,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -1921,7 +1921,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -1935,10 +1935,10 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -1965,7 +1965,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -1978,9 +1978,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumE5M2x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumE5M2x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·weightedSumE5M2x2AVX2(SB), $32-96
+TEXT ·weightedSumE5M2x2AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1988,19 +1988,19 @@ TEXT ·weightedSumE5M2x2AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -2045,7 +2045,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -2064,11 +2064,11 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -2099,7 +2099,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -2115,9 +2115,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumE5M2x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumE5M2x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·weightedSumE5M2x1AVX2(SB), $32-96
+TEXT ·weightedSumE5M2x1AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -2125,18 +2125,18 @@ TEXT ·weightedSumE5M2x1AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+64
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -2191,7 +2191,7 @@ stripe8_row:
 	DECQ         DX
 	JNZ          stripe8_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -2209,10 +2209,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -2247,7 +2247,7 @@ stripe4_row:
 	DECQ         DX
 	JNZ          stripe4_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      Y2, 64(CX)
@@ -2261,10 +2261,10 @@ stripe4_row:
 stripe2:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	ADDQ         R15, CX
@@ -2289,7 +2289,7 @@ stripe2_row:
 	DECQ         DX
 	JNZ          stripe2_row
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         R15, CX
@@ -2302,9 +2302,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumSignedx2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumSignedx2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumSignedx2AVX2(SB), $32-96
+TEXT ·weightedSumSignedx2AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -2312,22 +2312,22 @@ TEXT ·weightedSumSignedx2AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
-	MOVQ sums+72(FP), R11
+	MOVQ sums+80(FP), R11
 	MOVQ R11, 24(SP)
-	MOVQ sumStride+80(FP), R12
+	MOVQ sumStride+88(FP), R12
 
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -2391,7 +2391,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -2411,9 +2411,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumSignedx1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumSignedx1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumSignedx1AVX2(SB), $32-96
+TEXT ·weightedSumSignedx1AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -2421,21 +2421,21 @@ TEXT ·weightedSumSignedx1AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
-	MOVQ sums+72(FP), R11
+	MOVQ sums+80(FP), R11
 	MOVQ R11, 24(SP)
-	MOVQ sumStride+80(FP), R12
+	MOVQ sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+64
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -2505,7 +2505,7 @@ stripe8_row:
 
 same8:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -2523,10 +2523,10 @@ same8:
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -2574,7 +2574,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -2589,9 +2589,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumBytex2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumBytex2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumBytex2AVX2(SB), $32-96
+TEXT ·weightedSumBytex2AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -2599,22 +2599,22 @@ TEXT ·weightedSumBytex2AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
-	MOVQ sums+72(FP), R11
+	MOVQ sums+80(FP), R11
 	MOVQ R11, 24(SP)
-	MOVQ sumStride+80(FP), R12
+	MOVQ sumStride+88(FP), R12
 
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -2678,7 +2678,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -2698,9 +2698,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumBytex1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumBytex1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumBytex1AVX2(SB), $32-96
+TEXT ·weightedSumBytex1AVX2(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -2708,21 +2708,21 @@ TEXT ·weightedSumBytex1AVX2(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
-	MOVQ sums+72(FP), R11
+	MOVQ sums+80(FP), R11
 	MOVQ R11, 24(SP)
-	MOVQ sumStride+80(FP), R12
+	MOVQ sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+64
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -2792,7 +2792,7 @@ stripe8_row:
 
 same8:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -2810,10 +2810,10 @@ same8:
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -2861,7 +2861,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -2876,9 +2876,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumFivex2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumFivex2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumFivex2AVX2(SB), $32-96
+TEXT ·weightedSumFivex2AVX2(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -2886,23 +2886,23 @@ TEXT ·weightedSumFivex2AVX2(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS nibbleAVX2<>+0(SB), Y11
-	MOVQ    sums+72(FP), R11
+	MOVQ    sums+80(FP), R11
 	MOVQ    R11, 24(SP)
-	MOVQ    sumStride+80(FP), R12
+	MOVQ    sumStride+88(FP), R12
 
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -2988,7 +2988,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -3062,9 +3062,9 @@ DATA laneAVX2<>+56(SB)/4, $0x0000000e
 DATA laneAVX2<>+60(SB)/4, $0x0000000f
 GLOBL laneAVX2<>(SB), RODATA|NOPTR, $64
 
-// func weightedSumFivex1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumFivex1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·weightedSumFivex1AVX2(SB), $32-96
+TEXT ·weightedSumFivex1AVX2(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -3072,22 +3072,22 @@ TEXT ·weightedSumFivex1AVX2(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS nibbleAVX2<>+0(SB), Y10
-	MOVQ    sums+72(FP), R11
+	MOVQ    sums+80(FP), R11
 	MOVQ    R11, 24(SP)
-	MOVQ    sumStride+80(FP), R12
+	MOVQ    sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+64
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -3201,7 +3201,7 @@ stripe8_row:
 
 same8:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -3219,10 +3219,10 @@ same8:
 stripe4:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Y8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Y8, Y0
 	VMULPS       32(CX), Y8, Y1
 	VMULPS       64(CX), Y8, Y2
@@ -3292,7 +3292,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS Y2, 64(CX)
@@ -3300,6 +3300,2272 @@ same4:
 	ADDQ    R15, CX
 	ADDQ    $+128, R10
 	ADDQ    $+20, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibblex2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumNibblex2AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y11
+	VMOVUPS 32(CX), Y14
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVZXBD    (AX), Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVZXBD    8(AX), Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         R15, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	ADDQ         R15, CX
+	ADDQ         $+128, R10
+	ADDQ         $+16, 8(SP)
+	SUBQ         $+32, (SP)
+	JMP          stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibblex1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumNibblex1AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y10
+	VMOVUPS 32(CX), Y13
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    8(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VPMOVZXBD    16(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVZXBD    24(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+32, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, 128(CX)
+	VMOVUPS      Y5, 160(CX)
+	VMOVUPS      Y6, 192(CX)
+	VMOVUPS      Y7, 224(CX)
+	ADDQ         R15, CX
+	ADDQ         $+256, R10
+	ADDQ         $+32, 8(SP)
+	SUBQ         $+64, (SP)
+	JMP          stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    8(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         R15, CX
+	ADDQ         $+128, R10
+	ADDQ         $+16, 8(SP)
+	SUBQ         $+32, (SP)
+	JMP          stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibble16x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumNibble16x2AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y11
+	VMOVUPS 32(CX), Y14
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVZXBD    (AX), Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPMOVZXBD    8(AX), Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 4(SI), Y8
+	VBROADCASTSS 4(SI)(R8*1), Y9
+	VPMOVZXBD    (AX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVZXBD    8(AX), Y12
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y0, Y0
+	VADDPS       Y10, Y1, Y1
+	VBROADCASTSS 4(R11), Y10
+	VADDPS       Y10, Y2, Y2
+	VADDPS       Y10, Y3, Y3
+	ADDQ         R12, R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y10, Y5, Y5
+	VBROADCASTSS 4(R11), Y10
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y10, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x08, 24(SP)
+	ADDQ         $0x08, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000003f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	VMOVUPS Y6, 64(CX)
+	VMOVUPS Y7, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibble16x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumNibble16x1AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y10
+	VMOVUPS 32(CX), Y13
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    8(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VPMOVZXBD    (AX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    8(AX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 8(SI), Y8
+	VPMOVZXBD    16(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPMOVZXBD    24(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VBROADCASTSS 12(SI), Y8
+	VPMOVZXBD    16(AX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVZXBD    24(AX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+32, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VBROADCASTSS 4(R11), Y9
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	VBROADCASTSS 8(R11), Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y9, Y5, Y5
+	VBROADCASTSS 12(R11), Y9
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x10, 24(SP)
+	ADDQ         $+1024, 16(SP)
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, 128(CX)
+	VMOVUPS      Y5, 160(CX)
+	VMOVUPS      Y6, 192(CX)
+	VMOVUPS      Y7, 224(CX)
+	ADDQ         R15, CX
+	ADDQ         $+256, R10
+	ADDQ         $+32, 8(SP)
+	SUBQ         $+64, (SP)
+	JMP          stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    8(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VPMOVZXBD    (AX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    8(AX), Y11
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VBROADCASTSS 4(R11), Y9
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	ADDQ         R12, R11
+	ADDQ         $0x08, 24(SP)
+	ADDQ         $0x08, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000003f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibble32x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumNibble32x2AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y11
+	VMOVUPS 32(CX), Y14
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVZXBD    (AX), Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVZXBD    8(AX), Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPSRLD       $0x04, Y12, Y12
+	VPERMPS      Y11, Y12, Y10
+	VPERMPS      Y14, Y12, Y13
+	VPSLLD       $0x1c, Y12, Y15
+	VBLENDVPS    Y15, Y13, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y0, Y0
+	VADDPS       Y10, Y1, Y1
+	VADDPS       Y10, Y2, Y2
+	VADDPS       Y10, Y3, Y3
+	ADDQ         R12, R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y10, Y5, Y5
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y10, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	VMOVUPS Y6, 64(CX)
+	VMOVUPS Y7, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibble32x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumNibble32x1AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y10
+	VMOVUPS 32(CX), Y13
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    8(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 4(SI), Y8
+	VPMOVZXBD    16(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVZXBD    24(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+32, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	VBROADCASTSS 4(R11), Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x08, 24(SP)
+	ADDQ         $0x08, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x40, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same8
+	ADDQ         $+1008, 16(SP)
+
+same8:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	VMOVUPS Y4, 128(CX)
+	VMOVUPS Y5, 160(CX)
+	VMOVUPS Y6, 192(CX)
+	VMOVUPS Y7, 224(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    8(AX), Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPSRLD       $0x04, Y11, Y11
+	VPERMPS      Y10, Y11, Y9
+	VPERMPS      Y13, Y11, Y12
+	VPSLLD       $0x1c, Y11, Y14
+	VBLENDVPS    Y14, Y12, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumPairx2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumPairx2AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y11
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVZXBD    (AX), Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x04, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x02, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x06, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+8, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         R15, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	ADDQ         R15, CX
+	ADDQ         $+128, R10
+	ADDQ         $+8, 8(SP)
+	SUBQ         $+32, (SP)
+	JMP          stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumPairx1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumPairx1AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y10
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VPMOVZXBD    8(AX), Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPMOVZXBD    8(AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVZXBD    8(AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VPMOVZXBD    8(AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, 128(CX)
+	VMOVUPS      Y5, 160(CX)
+	VMOVUPS      Y6, 192(CX)
+	VMOVUPS      Y7, 224(CX)
+	ADDQ         R15, CX
+	ADDQ         $+256, R10
+	ADDQ         $+16, 8(SP)
+	SUBQ         $+64, (SP)
+	JMP          stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+8, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         R15, CX
+	ADDQ         $+128, R10
+	ADDQ         $+8, 8(SP)
+	SUBQ         $+32, (SP)
+	JMP          stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumPair32x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumPair32x2AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y11
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVZXBD    (AX), Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x04, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x02, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x06, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+8, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y0, Y0
+	VADDPS       Y10, Y1, Y1
+	VADDPS       Y10, Y2, Y2
+	VADDPS       Y10, Y3, Y3
+	ADDQ         R12, R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y10, Y5, Y5
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y10, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	VMOVUPS Y6, 64(CX)
+	VMOVUPS Y7, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+8, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumPair32x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumPair32x1AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y10
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 4(SI), Y8
+	VPMOVZXBD    8(AX), Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPMOVZXBD    8(AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVZXBD    8(AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VPMOVZXBD    8(AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+16, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	VBROADCASTSS 4(R11), Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x08, 24(SP)
+	ADDQ         $0x08, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x40, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same8
+	ADDQ         $+1008, 16(SP)
+
+same8:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	VMOVUPS Y4, 128(CX)
+	VMOVUPS Y5, 160(CX)
+	VMOVUPS Y6, 192(CX)
+	VMOVUPS Y7, 224(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+8, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+8, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumTriplex2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumTriplex2AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y11
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVZXBD    (AX), Y10
+	VPAND        pairAVX2<>+0(SB), Y10, Y10
+	VPBROADCASTB 8(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x02, Y13, Y13
+	VPAND        thirdAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x04, Y10, Y10
+	VPAND        pairAVX2<>+0(SB), Y10, Y10
+	VPBROADCASTB 10(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x02, Y13, Y13
+	VPAND        thirdAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x02, Y10, Y10
+	VPAND        pairAVX2<>+0(SB), Y10, Y10
+	VPBROADCASTB 9(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x02, Y13, Y13
+	VPAND        thirdAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x06, Y10, Y10
+	VPAND        pairAVX2<>+0(SB), Y10, Y10
+	VPBROADCASTB 11(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x02, Y13, Y13
+	VPAND        thirdAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+12, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         R15, CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	ADDQ         R15, CX
+	ADDQ         $+128, R10
+	ADDQ         $+12, 8(SP)
+	SUBQ         $+32, (SP)
+	JMP          stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+DATA thirdAVX2<>+0(SB)/4, $0x00000004
+DATA thirdAVX2<>+4(SB)/4, $0x00000004
+DATA thirdAVX2<>+8(SB)/4, $0x00000004
+DATA thirdAVX2<>+12(SB)/4, $0x00000004
+DATA thirdAVX2<>+16(SB)/4, $0x00000004
+DATA thirdAVX2<>+20(SB)/4, $0x00000004
+DATA thirdAVX2<>+24(SB)/4, $0x00000004
+DATA thirdAVX2<>+28(SB)/4, $0x00000004
+DATA thirdAVX2<>+32(SB)/4, $0x00000004
+DATA thirdAVX2<>+36(SB)/4, $0x00000004
+DATA thirdAVX2<>+40(SB)/4, $0x00000004
+DATA thirdAVX2<>+44(SB)/4, $0x00000004
+DATA thirdAVX2<>+48(SB)/4, $0x00000004
+DATA thirdAVX2<>+52(SB)/4, $0x00000004
+DATA thirdAVX2<>+56(SB)/4, $0x00000004
+DATA thirdAVX2<>+60(SB)/4, $0x00000004
+GLOBL thirdAVX2<>(SB), RODATA|NOPTR, $64
+
+DATA pairAVX2<>+0(SB)/4, $0x00000003
+DATA pairAVX2<>+4(SB)/4, $0x00000003
+DATA pairAVX2<>+8(SB)/4, $0x00000003
+DATA pairAVX2<>+12(SB)/4, $0x00000003
+DATA pairAVX2<>+16(SB)/4, $0x00000003
+DATA pairAVX2<>+20(SB)/4, $0x00000003
+DATA pairAVX2<>+24(SB)/4, $0x00000003
+DATA pairAVX2<>+28(SB)/4, $0x00000003
+DATA pairAVX2<>+32(SB)/4, $0x00000003
+DATA pairAVX2<>+36(SB)/4, $0x00000003
+DATA pairAVX2<>+40(SB)/4, $0x00000003
+DATA pairAVX2<>+44(SB)/4, $0x00000003
+DATA pairAVX2<>+48(SB)/4, $0x00000003
+DATA pairAVX2<>+52(SB)/4, $0x00000003
+DATA pairAVX2<>+56(SB)/4, $0x00000003
+DATA pairAVX2<>+60(SB)/4, $0x00000003
+GLOBL pairAVX2<>(SB), RODATA|NOPTR, $64
+
+// func weightedSumTriplex1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumTriplex1AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y10
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 8(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 10(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 9(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 11(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VPMOVZXBD    12(AX), Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 20(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPMOVZXBD    12(AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 22(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVZXBD    12(AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 21(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VPMOVZXBD    12(AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 23(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+24, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, 128(CX)
+	VMOVUPS      Y5, 160(CX)
+	VMOVUPS      Y6, 192(CX)
+	VMOVUPS      Y7, 224(CX)
+	ADDQ         R15, CX
+	ADDQ         $+256, R10
+	ADDQ         $+24, 8(SP)
+	SUBQ         $+64, (SP)
+	JMP          stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 8(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 10(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 9(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 11(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+12, DI
+	ADDQ         $0x04, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         R15, CX
+	ADDQ         $+128, R10
+	ADDQ         $+12, 8(SP)
+	SUBQ         $+32, (SP)
+	JMP          stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumTriple32x2AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumTriple32x2AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y11
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	VMULPS       (CX), Y9, Y4
+	VMULPS       32(CX), Y9, Y5
+	VMULPS       64(CX), Y9, Y6
+	VMULPS       96(CX), Y9, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R8*1), Y9
+	VPMOVZXBD    (AX), Y10
+	VPAND        pairAVX2<>+0(SB), Y10, Y10
+	VPBROADCASTB 8(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x02, Y13, Y13
+	VPAND        thirdAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x04, Y10, Y10
+	VPAND        pairAVX2<>+0(SB), Y10, Y10
+	VPBROADCASTB 10(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x02, Y13, Y13
+	VPAND        thirdAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x02, Y10, Y10
+	VPAND        pairAVX2<>+0(SB), Y10, Y10
+	VPBROADCASTB 9(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x02, Y13, Y13
+	VPAND        thirdAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPMOVZXBD    (AX), Y10
+	VPSRLD       $0x06, Y10, Y10
+	VPAND        pairAVX2<>+0(SB), Y10, Y10
+	VPBROADCASTB 11(AX), Y13
+	VPSRLVD      laneAVX2<>+0(SB), Y13, Y13
+	VPSLLD       $0x02, Y13, Y13
+	VPAND        thirdAVX2<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPERMPS      Y11, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         BX, AX
+	ADDQ         $+12, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y0, Y0
+	VADDPS       Y10, Y1, Y1
+	VADDPS       Y10, Y2, Y2
+	VADDPS       Y10, Y3, Y3
+	ADDQ         R12, R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y10, Y5, Y5
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y10, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	VMOVUPS Y6, 64(CX)
+	VMOVUPS Y7, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+12, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe4
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumTriple32x1AVX2(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·weightedSumTriple32x1AVX2(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Y10
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+64
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	VMULPS       128(CX), Y8, Y4
+	VMULPS       160(CX), Y8, Y5
+	VMULPS       192(CX), Y8, Y6
+	VMULPS       224(CX), Y8, Y7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 8(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 10(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 9(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 11(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VBROADCASTSS 4(SI), Y8
+	VPMOVZXBD    12(AX), Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 20(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VPMOVZXBD    12(AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 22(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VPMOVZXBD    12(AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 21(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VPMOVZXBD    12(AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 23(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         BX, AX
+	ADDQ         $+24, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe8_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	VBROADCASTSS 4(R11), Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	ADDQ         R12, R11
+	ADDQ         $0x08, 24(SP)
+	ADDQ         $0x08, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x40, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same8
+	ADDQ         $+1008, 16(SP)
+
+same8:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	VMOVUPS Y4, 128(CX)
+	VMOVUPS Y5, 160(CX)
+	VMOVUPS Y6, 192(CX)
+	VMOVUPS Y7, 224(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+24, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe8
+
+stripe4:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Y8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Y8, Y0
+	VMULPS       32(CX), Y8, Y1
+	VMULPS       64(CX), Y8, Y2
+	VMULPS       96(CX), Y8, Y3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1   (DI)
+	VBROADCASTSS (SI), Y8
+	VPMOVZXBD    (AX), Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 8(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x04, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 10(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x02, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 9(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VPMOVZXBD    (AX), Y9
+	VPSRLD       $0x06, Y9, Y9
+	VPAND        pairAVX2<>+0(SB), Y9, Y9
+	VPBROADCASTB 11(AX), Y12
+	VPSRLVD      laneAVX2<>+0(SB), Y12, Y12
+	VPSLLD       $0x02, Y12, Y12
+	VPAND        thirdAVX2<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPERMPS      Y10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y3
+	ADDQ         BX, AX
+	ADDQ         $+12, DI
+	ADDQ         $0x10, SI
+	DECQ         DX
+	JNZ          stripe4_row
+	MOVQ         24(SP), R11
+	VBROADCASTSS (R11), Y9
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y9, Y1, Y1
+	VADDPS       Y9, Y2, Y2
+	VADDPS       Y9, Y3, Y3
+	ADDQ         R12, R11
+	ADDQ         $0x04, 24(SP)
+	ADDQ         $0x04, 16(SP)
+	MOVQ         dim+40(FP), CX
+	SUBQ         (SP), CX
+	ADDQ         $0x20, CX
+	TESTQ        $0x0000007f, CX
+	JNZ          same4
+	ADDQ         $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+12, 8(SP)
 	SUBQ    $+32, (SP)
 	JMP     stripe4
 

@@ -15,7 +15,7 @@ package kernel
 //	}
 //
 //go:noescape
-func weightedSumF32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumF32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumF32x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -26,7 +26,7 @@ func weightedSumF32x4AVX512(p *float32, pStride int, rows *byte, stride int, n i
 //	}
 //
 //go:noescape
-func weightedSumF32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumF32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumF32x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -37,7 +37,7 @@ func weightedSumF32x2AVX512(p *float32, pStride int, rows *byte, stride int, n i
 //	}
 //
 //go:noescape
-func weightedSumF32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumF32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumF16x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -48,7 +48,7 @@ func weightedSumF32x1AVX512(p *float32, pStride int, rows *byte, stride int, n i
 //	}
 //
 //go:noescape
-func weightedSumF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumF16x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -59,7 +59,7 @@ func weightedSumF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n i
 //	}
 //
 //go:noescape
-func weightedSumF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumF16x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -70,7 +70,7 @@ func weightedSumF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n i
 //	}
 //
 //go:noescape
-func weightedSumF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumBF16x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -81,7 +81,7 @@ func weightedSumF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n i
 //	}
 //
 //go:noescape
-func weightedSumBF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumBF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumBF16x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -92,7 +92,7 @@ func weightedSumBF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumBF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumBF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumBF16x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -103,7 +103,7 @@ func weightedSumBF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumBF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumBF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumInt8x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -114,7 +114,7 @@ func weightedSumBF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumInt8x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumInt8x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumInt8x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -125,7 +125,7 @@ func weightedSumInt8x4AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumInt8x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumInt8x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumInt8x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -136,7 +136,7 @@ func weightedSumInt8x2AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumInt8x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumInt8x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumInt4x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -147,7 +147,7 @@ func weightedSumInt8x1AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumInt4x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumInt4x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumInt4x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -158,7 +158,7 @@ func weightedSumInt4x4AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumInt4x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumInt4x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumInt4x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -169,7 +169,7 @@ func weightedSumInt4x2AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumInt4x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumInt4x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumE4M3x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -180,7 +180,7 @@ func weightedSumInt4x1AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumE4M3x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumE4M3x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumE4M3x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -191,7 +191,7 @@ func weightedSumE4M3x4AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumE4M3x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumE4M3x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumE4M3x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -202,7 +202,7 @@ func weightedSumE4M3x2AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumE4M3x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumE4M3x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumE5M2x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -213,7 +213,7 @@ func weightedSumE4M3x1AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumE5M2x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumE5M2x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumE5M2x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -224,7 +224,7 @@ func weightedSumE5M2x4AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumE5M2x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumE5M2x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumE5M2x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -235,7 +235,7 @@ func weightedSumE5M2x2AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumE5M2x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumE5M2x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumSignedx4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -246,7 +246,7 @@ func weightedSumE5M2x1AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumSignedx4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumSignedx4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumSignedx2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -257,7 +257,7 @@ func weightedSumSignedx4AVX512(p *float32, pStride int, rows *byte, stride int, 
 //	}
 //
 //go:noescape
-func weightedSumSignedx2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumSignedx2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumSignedx1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -268,7 +268,7 @@ func weightedSumSignedx2AVX512(p *float32, pStride int, rows *byte, stride int, 
 //	}
 //
 //go:noescape
-func weightedSumSignedx1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumSignedx1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumBytex4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -279,7 +279,7 @@ func weightedSumSignedx1AVX512(p *float32, pStride int, rows *byte, stride int, 
 //	}
 //
 //go:noescape
-func weightedSumBytex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumBytex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumBytex2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -290,7 +290,7 @@ func weightedSumBytex4AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumBytex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumBytex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumBytex1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -301,7 +301,7 @@ func weightedSumBytex2AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumBytex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumBytex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumFivex4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -312,7 +312,7 @@ func weightedSumBytex1AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumFivex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumFivex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumFivex2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -323,7 +323,7 @@ func weightedSumFivex4AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumFivex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumFivex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 
 // weightedSumFivex1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
 //
@@ -334,4 +334,235 @@ func weightedSumFivex2AVX512(p *float32, pStride int, rows *byte, stride int, n 
 //	}
 //
 //go:noescape
-func weightedSumFivex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+func weightedSumFivex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumNibblex4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumNibblex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumNibblex2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumNibblex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumNibblex1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumNibblex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumNibble16x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/16] + sum over i < n of p[h][d/64][i][d/16%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumNibble16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumNibble16x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/16] + sum over i < n of p[h][d/64][i][d/16%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumNibble16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumNibble16x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/16] + sum over i < n of p[h][d/64][i][d/16%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumNibble16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumNibble32x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumNibble32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumNibble32x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumNibble32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumNibble32x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumNibble32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumPairx4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumPairx4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumPairx2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumPairx2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumPairx1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumPairx1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumPair32x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumPair32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumPair32x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumPair32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumPair32x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumPair32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumTriplex4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumTriplex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumTriplex2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumTriplex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumTriplex1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sum over i < n of p[h][i] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumTriplex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumTriple32x4AVX512 adds the weighted sum of n rows to each of 4 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 4 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumTriple32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumTriple32x2AVX512 adds the weighted sum of n rows to each of 2 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 2 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumTriple32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+
+// weightedSumTriple32x1AVX512 adds the weighted sum of n rows to each of 1 accumulators, which are rescaled before; strides are in bytes.
+//
+//	for h := range 1 {
+//		for d := range dim {
+//			acc[h][d] = rescale[h]*acc[h][d] + sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * table[code[i][d]]
+//		}
+//	}
+//
+//go:noescape
+func weightedSumTriple32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func weightedSumF32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumF32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumF32x4AVX512(SB), $32-96
+TEXT ·weightedSumF32x4AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -14,21 +14,21 @@ TEXT ·weightedSumF32x4AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -84,7 +84,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -113,13 +113,13 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -145,7 +145,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -163,9 +163,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumF32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumF32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumF32x2AVX512(SB), $32-96
+TEXT ·weightedSumF32x2AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -173,19 +173,19 @@ TEXT ·weightedSumF32x2AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -247,7 +247,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -274,11 +274,11 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -316,7 +316,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -335,11 +335,11 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -359,7 +359,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -373,9 +373,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumF32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumF32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumF32x1AVX512(SB), $32-96
+TEXT ·weightedSumF32x1AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -383,18 +383,18 @@ TEXT ·weightedSumF32x1AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -439,7 +439,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -457,10 +457,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -489,7 +489,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -503,10 +503,10 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	ADDQ         R15, CX
 	MOVQ         16(SP), SI
@@ -523,7 +523,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	ADDQ             $+64, R10
@@ -535,9 +535,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumF16x4AVX512(SB), $32-96
+TEXT ·weightedSumF16x4AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -545,21 +545,21 @@ TEXT ·weightedSumF16x4AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -613,7 +613,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -642,13 +642,13 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -674,7 +674,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -692,9 +692,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumF16x2AVX512(SB), $32-96
+TEXT ·weightedSumF16x2AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -702,19 +702,19 @@ TEXT ·weightedSumF16x2AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -772,7 +772,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -799,11 +799,11 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -839,7 +839,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -858,11 +858,11 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -882,7 +882,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -896,9 +896,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumF16x1AVX512(SB), $32-96
+TEXT ·weightedSumF16x1AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -906,18 +906,18 @@ TEXT ·weightedSumF16x1AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -958,7 +958,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -976,10 +976,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -1006,7 +1006,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -1020,10 +1020,10 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	ADDQ         R15, CX
 	MOVQ         16(SP), SI
@@ -1040,7 +1040,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	ADDQ             $+64, R10
@@ -1052,9 +1052,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumBF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumBF16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumBF16x4AVX512(SB), $32-96
+TEXT ·weightedSumBF16x4AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1062,21 +1062,21 @@ TEXT ·weightedSumBF16x4AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -1134,7 +1134,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -1163,13 +1163,13 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -1196,7 +1196,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -1214,9 +1214,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumBF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumBF16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumBF16x2AVX512(SB), $32-96
+TEXT ·weightedSumBF16x2AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1224,19 +1224,19 @@ TEXT ·weightedSumBF16x2AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -1302,7 +1302,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -1329,11 +1329,11 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -1373,7 +1373,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -1392,11 +1392,11 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -1417,7 +1417,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -1431,9 +1431,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumBF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumBF16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumBF16x1AVX512(SB), $32-96
+TEXT ·weightedSumBF16x1AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1441,18 +1441,18 @@ TEXT ·weightedSumBF16x1AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -1501,7 +1501,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -1519,10 +1519,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -1553,7 +1553,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -1567,10 +1567,10 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	ADDQ         R15, CX
 	MOVQ         16(SP), SI
@@ -1588,7 +1588,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	ADDQ             $+64, R10
@@ -1600,9 +1600,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumInt8x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumInt8x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumInt8x4AVX512(SB), $32-96
+TEXT ·weightedSumInt8x4AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1610,21 +1610,21 @@ TEXT ·weightedSumInt8x4AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -1681,7 +1681,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -1710,13 +1710,13 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -1743,7 +1743,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -1761,9 +1761,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumInt8x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumInt8x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumInt8x2AVX512(SB), $32-96
+TEXT ·weightedSumInt8x2AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1771,19 +1771,19 @@ TEXT ·weightedSumInt8x2AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -1847,7 +1847,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -1874,11 +1874,11 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -1917,7 +1917,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -1936,11 +1936,11 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -1961,7 +1961,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -1975,9 +1975,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumInt8x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumInt8x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumInt8x1AVX512(SB), $32-96
+TEXT ·weightedSumInt8x1AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -1985,18 +1985,18 @@ TEXT ·weightedSumInt8x1AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -2043,7 +2043,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -2061,10 +2061,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -2094,7 +2094,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -2108,10 +2108,10 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	ADDQ         R15, CX
 	MOVQ         16(SP), SI
@@ -2129,7 +2129,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	ADDQ             $+64, R10
@@ -2141,9 +2141,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumInt4x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumInt4x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumInt4x4AVX512(SB), $32-96
+TEXT ·weightedSumInt4x4AVX512(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -2151,27 +2151,27 @@ TEXT ·weightedSumInt4x4AVX512(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS mask0AVX512<>+0(SB), Z22
 	VMOVUPS mask4AVX512<>+0(SB), Z23
 	VMOVUPS transposedAVX512<>+0(SB), Z24
-	MOVQ    sums+72(FP), R11
+	MOVQ    sums+80(FP), R11
 	MOVQ    R11, 24(SP)
-	MOVQ    sumStride+80(FP), R12
+	MOVQ    sumStride+88(FP), R12
 
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VPERMPS      Z0, Z24, Z0
 	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
@@ -2317,7 +2317,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -2346,13 +2346,13 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VPERMPS      Z0, Z24, Z0
 	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
@@ -2441,7 +2441,7 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
@@ -2589,9 +2589,9 @@ DATA factor4_0AVX512<>+56(SB)/4, $0x31800000
 DATA factor4_0AVX512<>+60(SB)/4, $0x31800000
 GLOBL factor4_0AVX512<>(SB), RODATA|NOPTR, $64
 
-// func weightedSumInt4x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumInt4x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumInt4x2AVX512(SB), $32-96
+TEXT ·weightedSumInt4x2AVX512(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -2599,25 +2599,25 @@ TEXT ·weightedSumInt4x2AVX512(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS mask0AVX512<>+0(SB), Z20
 	VMOVUPS mask4AVX512<>+0(SB), Z21
 	VMOVUPS transposedAVX512<>+0(SB), Z22
-	MOVQ    sums+72(FP), R11
+	MOVQ    sums+80(FP), R11
 	MOVQ    R11, 24(SP)
-	MOVQ    sumStride+80(FP), R12
+	MOVQ    sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VPERMPS      Z0, Z22, Z0
 	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
@@ -2761,7 +2761,7 @@ stripe8_row:
 	ADDQ             $0x10, 24(SP)
 	ADDQ             $+1024, 16(SP)
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -2788,11 +2788,11 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VPERMPS      Z0, Z22, Z0
 	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
@@ -2882,7 +2882,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -2901,11 +2901,11 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VPERMPS      Z0, Z22, Z0
 	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
@@ -2964,7 +2964,7 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
@@ -2980,9 +2980,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumInt4x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumInt4x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumInt4x1AVX512(SB), $32-96
+TEXT ·weightedSumInt4x1AVX512(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -2990,24 +2990,24 @@ TEXT ·weightedSumInt4x1AVX512(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS mask0AVX512<>+0(SB), Z11
 	VMOVUPS mask4AVX512<>+0(SB), Z12
 	VMOVUPS transposedAVX512<>+0(SB), Z13
-	MOVQ    sums+72(FP), R11
+	MOVQ    sums+80(FP), R11
 	MOVQ    R11, 24(SP)
-	MOVQ    sumStride+80(FP), R12
+	MOVQ    sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VPERMPS      Z0, Z13, Z0
 	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
@@ -3097,7 +3097,7 @@ stripe8_row:
 	ADDQ             $0x10, 24(SP)
 	ADDQ             $+1024, 16(SP)
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -3115,10 +3115,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VPERMPS      Z0, Z13, Z0
 	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
@@ -3180,7 +3180,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -3194,10 +3194,10 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VPERMPS      Z0, Z13, Z0
 	VMULPS       factor0_2AVX512<>+0(SB), Z0, Z0
@@ -3241,7 +3241,7 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
@@ -3254,9 +3254,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumE4M3x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumE4M3x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
-TEXT ·weightedSumE4M3x4AVX512(SB), $32-96
+TEXT ·weightedSumE4M3x4AVX512(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -3264,8 +3264,8 @@ TEXT ·weightedSumE4M3x4AVX512(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS e4m3AVX512<>+0(SB), Z21
@@ -3273,13 +3273,13 @@ TEXT ·weightedSumE4M3x4AVX512(SB), $32-96
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -3344,7 +3344,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -3373,13 +3373,13 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -3408,7 +3408,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -3444,9 +3444,9 @@ DATA e4m3AVX512<>+56(SB)/4, $0xbf80bf80
 DATA e4m3AVX512<>+60(SB)/4, $0xbf80bf80
 GLOBL e4m3AVX512<>(SB), RODATA|NOPTR, $64
 
-// func weightedSumE4M3x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumE4M3x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
-TEXT ·weightedSumE4M3x2AVX512(SB), $32-96
+TEXT ·weightedSumE4M3x2AVX512(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -3454,8 +3454,8 @@ TEXT ·weightedSumE4M3x2AVX512(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS e4m3AVX512<>+0(SB), Z19
@@ -3463,11 +3463,11 @@ TEXT ·weightedSumE4M3x2AVX512(SB), $32-96
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -3547,7 +3547,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -3574,11 +3574,11 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -3625,7 +3625,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -3644,11 +3644,11 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -3671,7 +3671,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -3685,9 +3685,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumE4M3x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumE4M3x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, MMX+
-TEXT ·weightedSumE4M3x1AVX512(SB), $32-96
+TEXT ·weightedSumE4M3x1AVX512(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -3695,8 +3695,8 @@ TEXT ·weightedSumE4M3x1AVX512(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS e4m3AVX512<>+0(SB), Z10
@@ -3704,10 +3704,10 @@ TEXT ·weightedSumE4M3x1AVX512(SB), $32-96
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -3770,7 +3770,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -3788,10 +3788,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -3829,7 +3829,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -3843,10 +3843,10 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	ADDQ         R15, CX
 	MOVQ         16(SP), SI
@@ -3866,7 +3866,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	ADDQ             $+64, R10
@@ -3878,9 +3878,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumE5M2x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumE5M2x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, AVX512F, MMX+
-TEXT ·weightedSumE5M2x4AVX512(SB), $32-96
+TEXT ·weightedSumE5M2x4AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -3888,21 +3888,21 @@ TEXT ·weightedSumE5M2x4AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -3963,7 +3963,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -3992,13 +3992,13 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -4026,7 +4026,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -4044,9 +4044,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumE5M2x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumE5M2x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, AVX512F, MMX+
-TEXT ·weightedSumE5M2x2AVX512(SB), $32-96
+TEXT ·weightedSumE5M2x2AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -4054,19 +4054,19 @@ TEXT ·weightedSumE5M2x2AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -4138,7 +4138,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -4165,11 +4165,11 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -4212,7 +4212,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -4231,11 +4231,11 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	ADDQ         R15, CX
 	VMULPS       (CX), Z17, Z1
@@ -4257,7 +4257,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	VMOVUPS          Z1, (CX)
@@ -4271,9 +4271,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumE5M2x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumE5M2x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX2, AVX512F, MMX+
-TEXT ·weightedSumE5M2x1AVX512(SB), $32-96
+TEXT ·weightedSumE5M2x1AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -4281,18 +4281,18 @@ TEXT ·weightedSumE5M2x1AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -4347,7 +4347,7 @@ stripe8_row:
 	DECQ             DX
 	JNZ              stripe8_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -4365,10 +4365,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe1
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -4402,7 +4402,7 @@ stripe4_row:
 	DECQ             DX
 	JNZ              stripe4_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -4416,10 +4416,10 @@ stripe4_row:
 stripe1:
 	CMPQ         (SP), $+16
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	ADDQ         R15, CX
 	MOVQ         16(SP), SI
@@ -4438,7 +4438,7 @@ stripe1_row:
 	DECQ             DX
 	JNZ              stripe1_row
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	ADDQ             R15, CX
 	ADDQ             $+64, R10
@@ -4450,9 +4450,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumSignedx4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumSignedx4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumSignedx4AVX512(SB), $32-96
+TEXT ·weightedSumSignedx4AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -4460,24 +4460,24 @@ TEXT ·weightedSumSignedx4AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
-	MOVQ sums+72(FP), R11
+	MOVQ sums+80(FP), R11
 	MOVQ R11, 24(SP)
-	MOVQ sumStride+80(FP), R12
+	MOVQ sumStride+88(FP), R12
 
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -4573,7 +4573,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -4602,13 +4602,13 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	ADDQ         R15, CX
@@ -4672,7 +4672,7 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
@@ -4694,9 +4694,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumSignedx2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumSignedx2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumSignedx2AVX512(SB), $32-96
+TEXT ·weightedSumSignedx2AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -4704,22 +4704,22 @@ TEXT ·weightedSumSignedx2AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
-	MOVQ sums+72(FP), R11
+	MOVQ sums+80(FP), R11
 	MOVQ R11, 24(SP)
-	MOVQ sumStride+80(FP), R12
+	MOVQ sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -4812,7 +4812,7 @@ stripe8_row:
 	ADDQ             $0x10, 24(SP)
 	ADDQ             $+1024, 16(SP)
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -4839,11 +4839,11 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -4907,7 +4907,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -4926,11 +4926,11 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	ADDQ         R15, CX
@@ -4976,7 +4976,7 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
@@ -4992,9 +4992,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumSignedx1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumSignedx1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumSignedx1AVX512(SB), $32-96
+TEXT ·weightedSumSignedx1AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -5002,21 +5002,21 @@ TEXT ·weightedSumSignedx1AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
-	MOVQ sums+72(FP), R11
+	MOVQ sums+80(FP), R11
 	MOVQ R11, 24(SP)
-	MOVQ sumStride+80(FP), R12
+	MOVQ sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -5079,7 +5079,7 @@ stripe8_row:
 	ADDQ             $0x10, 24(SP)
 	ADDQ             $+1024, 16(SP)
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -5097,10 +5097,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -5148,7 +5148,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -5162,10 +5162,10 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	ADDQ         R15, CX
@@ -5202,7 +5202,7 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
@@ -5215,9 +5215,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumBytex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumBytex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumBytex4AVX512(SB), $32-96
+TEXT ·weightedSumBytex4AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -5225,24 +5225,24 @@ TEXT ·weightedSumBytex4AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
-	MOVQ sums+72(FP), R11
+	MOVQ sums+80(FP), R11
 	MOVQ R11, 24(SP)
-	MOVQ sumStride+80(FP), R12
+	MOVQ sumStride+88(FP), R12
 
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -5338,7 +5338,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -5367,13 +5367,13 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	ADDQ         R15, CX
@@ -5437,7 +5437,7 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
@@ -5459,9 +5459,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumBytex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumBytex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumBytex2AVX512(SB), $32-96
+TEXT ·weightedSumBytex2AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -5469,22 +5469,22 @@ TEXT ·weightedSumBytex2AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
-	MOVQ sums+72(FP), R11
+	MOVQ sums+80(FP), R11
 	MOVQ R11, 24(SP)
-	MOVQ sumStride+80(FP), R12
+	MOVQ sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -5577,7 +5577,7 @@ stripe8_row:
 	ADDQ             $0x10, 24(SP)
 	ADDQ             $+1024, 16(SP)
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -5604,11 +5604,11 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -5672,7 +5672,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -5691,11 +5691,11 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	ADDQ         R15, CX
@@ -5741,7 +5741,7 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
@@ -5757,9 +5757,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumBytex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumBytex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumBytex1AVX512(SB), $32-96
+TEXT ·weightedSumBytex1AVX512(SB), $32-104
 	MOVQ dim+40(FP), DX
 	MOVQ DX, (SP)
 	MOVQ rows+16(FP), AX
@@ -5767,21 +5767,21 @@ TEXT ·weightedSumBytex1AVX512(SB), $32-96
 	MOVQ stride+24(FP), BX
 	MOVQ pStride+8(FP), R8
 	LEAQ (R8)(R8*2), R9
-	MOVQ acc+48(FP), R10
-	MOVQ next+88(FP), DI
+	MOVQ acc+56(FP), R10
+	MOVQ next+96(FP), DI
 	MOVQ p+0(FP), SI
 	MOVQ SI, 16(SP)
-	MOVQ sums+72(FP), R11
+	MOVQ sums+80(FP), R11
 	MOVQ R11, 24(SP)
-	MOVQ sumStride+80(FP), R12
+	MOVQ sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -5844,7 +5844,7 @@ stripe8_row:
 	ADDQ             $0x10, 24(SP)
 	ADDQ             $+1024, 16(SP)
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -5862,10 +5862,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -5913,7 +5913,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -5927,10 +5927,10 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	ADDQ         R15, CX
@@ -5967,7 +5967,7 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
@@ -5980,9 +5980,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumFivex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumFivex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumFivex4AVX512(SB), $32-96
+TEXT ·weightedSumFivex4AVX512(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -5990,25 +5990,25 @@ TEXT ·weightedSumFivex4AVX512(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS nibbleAVX512<>+0(SB), Z21
-	MOVQ    sums+72(FP), R11
+	MOVQ    sums+80(FP), R11
 	MOVQ    R11, 24(SP)
-	MOVQ    sumStride+80(FP), R12
+	MOVQ    sumStride+88(FP), R12
 
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -6114,7 +6114,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -6143,13 +6143,13 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	VBROADCASTSS 8(CX), Z18
 	VBROADCASTSS 12(CX), Z19
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	ADDQ         R15, CX
@@ -6218,7 +6218,7 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
@@ -6276,9 +6276,9 @@ DATA fifthAVX512<>+56(SB)/4, $0x00000010
 DATA fifthAVX512<>+60(SB)/4, $0x00000010
 GLOBL fifthAVX512<>(SB), RODATA|NOPTR, $64
 
-// func weightedSumFivex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumFivex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumFivex2AVX512(SB), $32-96
+TEXT ·weightedSumFivex2AVX512(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -6286,23 +6286,23 @@ TEXT ·weightedSumFivex2AVX512(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS nibbleAVX512<>+0(SB), Z19
-	MOVQ    sums+72(FP), R11
+	MOVQ    sums+80(FP), R11
 	MOVQ    R11, 24(SP)
-	MOVQ    sumStride+80(FP), R12
+	MOVQ    sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -6415,7 +6415,7 @@ stripe8_row:
 	ADDQ             $0x10, 24(SP)
 	ADDQ             $+1024, 16(SP)
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -6442,11 +6442,11 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	VMULPS       128(CX), Z16, Z2
@@ -6520,7 +6520,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -6539,11 +6539,11 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z16
 	VBROADCASTSS 4(CX), Z17
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z16, Z0
 	VMULPS       64(CX), Z16, Z1
 	ADDQ         R15, CX
@@ -6594,7 +6594,7 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
@@ -6610,9 +6610,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func weightedSumFivex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// func weightedSumFivex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedSumFivex1AVX512(SB), $32-96
+TEXT ·weightedSumFivex1AVX512(SB), $32-104
 	MOVQ    dim+40(FP), DX
 	MOVQ    DX, (SP)
 	MOVQ    rows+16(FP), AX
@@ -6620,22 +6620,22 @@ TEXT ·weightedSumFivex1AVX512(SB), $32-96
 	MOVQ    stride+24(FP), BX
 	MOVQ    pStride+8(FP), R8
 	LEAQ    (R8)(R8*2), R9
-	MOVQ    acc+48(FP), R10
-	MOVQ    next+88(FP), DI
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
 	MOVQ    p+0(FP), SI
 	MOVQ    SI, 16(SP)
 	VMOVUPS nibbleAVX512<>+0(SB), Z10
-	MOVQ    sums+72(FP), R11
+	MOVQ    sums+80(FP), R11
 	MOVQ    R11, 24(SP)
-	MOVQ    sumStride+80(FP), R12
+	MOVQ    sumStride+88(FP), R12
 
 stripe8:
 	CMPQ         (SP), $+128
 	JLT          stripe4
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -6718,7 +6718,7 @@ stripe8_row:
 	ADDQ             $0x10, 24(SP)
 	ADDQ             $+1024, 16(SP)
 	MOVQ             R10, CX
-	MOVQ             accStride+56(FP), R15
+	MOVQ             accStride+64(FP), R15
 	VMOVUPS          Z0, (CX)
 	VMOVUPS          Z1, 64(CX)
 	VMOVUPS          Z2, 128(CX)
@@ -6736,10 +6736,10 @@ stripe8_row:
 stripe4:
 	CMPQ         (SP), $+64
 	JLT          stripe2
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	VMULPS       128(CX), Z8, Z2
@@ -6797,7 +6797,7 @@ stripe4_row:
 
 same4:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -6811,10 +6811,10 @@ same4:
 stripe2:
 	CMPQ         (SP), $+32
 	JLT          done
-	MOVQ         rescale+64(FP), CX
+	MOVQ         rescale+72(FP), CX
 	VBROADCASTSS (CX), Z8
 	MOVQ         R10, CX
-	MOVQ         accStride+56(FP), R15
+	MOVQ         accStride+64(FP), R15
 	VMULPS       (CX), Z8, Z0
 	VMULPS       64(CX), Z8, Z1
 	ADDQ         R15, CX
@@ -6856,12 +6856,5243 @@ stripe2_row:
 
 same2:
 	MOVQ    R10, CX
-	MOVQ    accStride+56(FP), R15
+	MOVQ    accStride+64(FP), R15
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    R15, CX
 	ADDQ    $+128, R10
 	ADDQ    $+20, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibblex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumNibblex4AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z21
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPSRLD           $0x04, Z22, Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPMOVZXBD        16(AX), Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z14
+	VPSRLD           $0x04, Z22, Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z12, (CX)
+	VMOVUPS          Z13, 64(CX)
+	VMOVUPS          Z14, 128(CX)
+	VMOVUPS          Z15, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z4
+	VMULPS       64(CX), Z18, Z5
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z6
+	VMULPS       64(CX), Z19, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z4
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z6
+	VPSRLD           $0x04, Z22, Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z5
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z7
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z2, (CX)
+	VMOVUPS          Z3, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z6, (CX)
+	VMOVUPS          Z7, 64(CX)
+	ADDQ             R15, CX
+	ADDQ             $+128, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+32, (SP)
+	JMP              stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibblex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumNibblex2AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z19
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPMOVZXBD        16(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z10
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z11
+	VPMOVZXBD        32(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z4
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z12
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z5
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z13
+	VPMOVZXBD        48(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z6
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z14
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z7
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPMOVZXBD        16(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z6
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z2
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z3
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z2, (CX)
+	VMOVUPS          Z3, 64(CX)
+	ADDQ             R15, CX
+	ADDQ             $+128, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+32, (SP)
+	JMP              stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibblex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumNibblex1AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z10
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXBD        16(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VPMOVZXBD        32(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z4
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z5
+	VPMOVZXBD        48(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z6
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXBD        16(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	ADDQ             R15, CX
+	ADDQ             $+128, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+32, (SP)
+	JMP              stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibble16x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumNibble16x4AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z21
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPSRLD           $0x04, Z22, Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z1
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z13
+	VPMOVZXBD        16(AX), Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST 8(SI), Z20, Z2
+	VFMADD231PS.BCST 8(SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST 8(SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST 8(SI)(R9*1), Z20, Z14
+	VPSRLD           $0x04, Z22, Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST 12(SI), Z20, Z3
+	VFMADD231PS.BCST 12(SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST 12(SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST 12(SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z1, Z1
+	VBROADCASTSS     8(R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VBROADCASTSS     12(R11), Z20
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z5, Z5
+	VBROADCASTSS     8(R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VBROADCASTSS     12(R11), Z20
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z8, Z8
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z9, Z9
+	VBROADCASTSS     8(R11), Z20
+	VADDPS           Z20, Z10, Z10
+	VBROADCASTSS     12(R11), Z20
+	VADDPS           Z20, Z11, Z11
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z12, Z12
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z13, Z13
+	VBROADCASTSS     8(R11), Z20
+	VADDPS           Z20, Z14, Z14
+	VBROADCASTSS     12(R11), Z20
+	VADDPS           Z20, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z12, (CX)
+	VMOVUPS          Z13, 64(CX)
+	VMOVUPS          Z14, 128(CX)
+	VMOVUPS          Z15, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z4
+	VMULPS       64(CX), Z18, Z5
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z6
+	VMULPS       64(CX), Z19, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z4
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z6
+	VPSRLD           $0x04, Z22, Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z1
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z3
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z5
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z7
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z5, Z5
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000003f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibble16x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumNibble16x2AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z19
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z1
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z9
+	VPMOVZXBD        16(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z2
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z10
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z3
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z11
+	VPMOVZXBD        32(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 1024(SI), Z18, Z4
+	VFMADD231PS.BCST 1024(SI)(R8*1), Z18, Z12
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 1028(SI), Z18, Z5
+	VFMADD231PS.BCST 1028(SI)(R8*1), Z18, Z13
+	VPMOVZXBD        48(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 1032(SI), Z18, Z6
+	VFMADD231PS.BCST 1032(SI)(R8*1), Z18, Z14
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 1036(SI), Z18, Z7
+	VFMADD231PS.BCST 1036(SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z3, Z3
+	VBROADCASTSS     16(R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VBROADCASTSS     20(R11), Z18
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     24(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VBROADCASTSS     28(R11), Z18
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z8, Z8
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z9, Z9
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z10, Z10
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z11, Z11
+	VBROADCASTSS     16(R11), Z18
+	VADDPS           Z18, Z12, Z12
+	VBROADCASTSS     20(R11), Z18
+	VADDPS           Z18, Z13, Z13
+	VBROADCASTSS     24(R11), Z18
+	VADDPS           Z18, Z14, Z14
+	VBROADCASTSS     28(R11), Z18
+	VADDPS           Z18, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x20, 24(SP)
+	ADDQ             $+2048, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z1
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z5
+	VPMOVZXBD        16(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z2
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z6
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z3
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z2
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z1
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z3
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000003f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibble16x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumNibble16x1AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z10
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z1
+	VPMOVZXBD        16(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z2
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z3
+	VPMOVZXBD        32(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 1024(SI), Z9, Z4
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 1028(SI), Z9, Z5
+	VPMOVZXBD        48(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 1032(SI), Z9, Z6
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 1036(SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     8(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VBROADCASTSS     12(R11), Z9
+	VADDPS           Z9, Z3, Z3
+	VBROADCASTSS     16(R11), Z9
+	VADDPS           Z9, Z4, Z4
+	VBROADCASTSS     20(R11), Z9
+	VADDPS           Z9, Z5, Z5
+	VBROADCASTSS     24(R11), Z9
+	VADDPS           Z9, Z6, Z6
+	VBROADCASTSS     28(R11), Z9
+	VADDPS           Z9, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x20, 24(SP)
+	ADDQ             $+2048, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z1
+	VPMOVZXBD        16(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z2
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     8(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VBROADCASTSS     12(R11), Z9
+	VADDPS           Z9, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z1
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z1, Z1
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000003f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibble32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumNibble32x4AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z21
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPSRLD           $0x04, Z22, Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPMOVZXBD        16(AX), Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z14
+	VPSRLD           $0x04, Z22, Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z8, Z8
+	VADDPS           Z20, Z9, Z9
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z20, Z11, Z11
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z12, Z12
+	VADDPS           Z20, Z13, Z13
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z14, Z14
+	VADDPS           Z20, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	VMOVUPS Z10, 128(CX)
+	VMOVUPS Z11, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	VMOVUPS Z14, 128(CX)
+	VMOVUPS Z15, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z4
+	VMULPS       64(CX), Z18, Z5
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z6
+	VMULPS       64(CX), Z19, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z4
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z6
+	VPSRLD           $0x04, Z22, Z22
+	VPERMPS          Z21, Z22, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z5
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z7
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibble32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumNibble32x2AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z19
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPMOVZXBD        16(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z10
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z11
+	VPMOVZXBD        32(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z4
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z12
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z5
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z13
+	VPMOVZXBD        48(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z6
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z14
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z7
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z8, Z8
+	VADDPS           Z18, Z9, Z9
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z18, Z11, Z11
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z12, Z12
+	VADDPS           Z18, Z13, Z13
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z14, Z14
+	VADDPS           Z18, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPMOVZXBD        16(AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z6
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z2
+	VPSRLD           $0x04, Z20, Z20
+	VPERMPS          Z19, Z20, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z3
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumNibble32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightedSumNibble32x1AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z10
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXBD        16(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	VPMOVZXBD        32(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z4
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z5
+	VPMOVZXBD        48(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z6
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+64, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	VBROADCASTSS     8(R11), Z9
+	VADDPS           Z9, Z4, Z4
+	VADDPS           Z9, Z5, Z5
+	VBROADCASTSS     12(R11), Z9
+	VADDPS           Z9, Z6, Z6
+	VADDPS           Z9, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+64, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPMOVZXBD        16(AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPMOVZXBD        (AX), Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLD           $0x04, Z11, Z11
+	VPERMPS          Z10, Z11, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumPairx4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumPairx4AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z21
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPBROADCASTQ     8(AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z14
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z12, (CX)
+	VMOVUPS          Z13, 64(CX)
+	VMOVUPS          Z14, 128(CX)
+	VMOVUPS          Z15, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z4
+	VMULPS       64(CX), Z18, Z5
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z6
+	VMULPS       64(CX), Z19, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z4
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z5
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z7
+	ADDQ             BX, AX
+	ADDQ             $+8, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z2, (CX)
+	VMOVUPS          Z3, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z6, (CX)
+	VMOVUPS          Z7, 64(CX)
+	ADDQ             R15, CX
+	ADDQ             $+128, R10
+	ADDQ             $+8, 8(SP)
+	SUBQ             $+32, (SP)
+	JMP              stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+DATA firstAVX512<>+0(SB)/4, $0x00000000
+DATA firstAVX512<>+4(SB)/4, $0x00000000
+DATA firstAVX512<>+8(SB)/4, $0x00000000
+DATA firstAVX512<>+12(SB)/4, $0x00000000
+DATA firstAVX512<>+16(SB)/4, $0x00000000
+DATA firstAVX512<>+20(SB)/4, $0x00000000
+DATA firstAVX512<>+24(SB)/4, $0x00000000
+DATA firstAVX512<>+28(SB)/4, $0x00000000
+DATA firstAVX512<>+32(SB)/4, $0x00000002
+DATA firstAVX512<>+36(SB)/4, $0x00000002
+DATA firstAVX512<>+40(SB)/4, $0x00000002
+DATA firstAVX512<>+44(SB)/4, $0x00000002
+DATA firstAVX512<>+48(SB)/4, $0x00000002
+DATA firstAVX512<>+52(SB)/4, $0x00000002
+DATA firstAVX512<>+56(SB)/4, $0x00000002
+DATA firstAVX512<>+60(SB)/4, $0x00000002
+GLOBL firstAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA secondAVX512<>+0(SB)/4, $0x00000004
+DATA secondAVX512<>+4(SB)/4, $0x00000004
+DATA secondAVX512<>+8(SB)/4, $0x00000004
+DATA secondAVX512<>+12(SB)/4, $0x00000004
+DATA secondAVX512<>+16(SB)/4, $0x00000004
+DATA secondAVX512<>+20(SB)/4, $0x00000004
+DATA secondAVX512<>+24(SB)/4, $0x00000004
+DATA secondAVX512<>+28(SB)/4, $0x00000004
+DATA secondAVX512<>+32(SB)/4, $0x00000006
+DATA secondAVX512<>+36(SB)/4, $0x00000006
+DATA secondAVX512<>+40(SB)/4, $0x00000006
+DATA secondAVX512<>+44(SB)/4, $0x00000006
+DATA secondAVX512<>+48(SB)/4, $0x00000006
+DATA secondAVX512<>+52(SB)/4, $0x00000006
+DATA secondAVX512<>+56(SB)/4, $0x00000006
+DATA secondAVX512<>+60(SB)/4, $0x00000006
+GLOBL secondAVX512<>(SB), RODATA|NOPTR, $64
+
+// func weightedSumPairx2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumPairx2AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z19
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPBROADCASTQ     8(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z10
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z11
+	VPBROADCASTQ     16(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z4
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z12
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z5
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z13
+	VPBROADCASTQ     24(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z6
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z14
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z7
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPBROADCASTQ     8(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z3
+	ADDQ             BX, AX
+	ADDQ             $+8, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z2, (CX)
+	VMOVUPS          Z3, 64(CX)
+	ADDQ             R15, CX
+	ADDQ             $+128, R10
+	ADDQ             $+8, 8(SP)
+	SUBQ             $+32, (SP)
+	JMP              stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumPairx1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumPairx1AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z10
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPBROADCASTQ     8(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VPBROADCASTQ     16(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z5
+	VPBROADCASTQ     24(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPBROADCASTQ     8(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+16, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	ADDQ             BX, AX
+	ADDQ             $+8, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	ADDQ             R15, CX
+	ADDQ             $+128, R10
+	ADDQ             $+8, 8(SP)
+	SUBQ             $+32, (SP)
+	JMP              stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumPair32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumPair32x4AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z21
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPBROADCASTQ     8(AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z14
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z8, Z8
+	VADDPS           Z20, Z9, Z9
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z20, Z11, Z11
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z12, Z12
+	VADDPS           Z20, Z13, Z13
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z14, Z14
+	VADDPS           Z20, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	VMOVUPS Z10, 128(CX)
+	VMOVUPS Z11, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	VMOVUPS Z14, 128(CX)
+	VMOVUPS Z15, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z4
+	VMULPS       64(CX), Z18, Z5
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z6
+	VMULPS       64(CX), Z19, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z4
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z5
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z7
+	ADDQ             BX, AX
+	ADDQ             $+8, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+8, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumPair32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumPair32x2AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z19
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPBROADCASTQ     8(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z10
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z11
+	VPBROADCASTQ     16(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z4
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z12
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z5
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z13
+	VPBROADCASTQ     24(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z6
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z14
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z7
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z8, Z8
+	VADDPS           Z18, Z9, Z9
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z18, Z11, Z11
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z12, Z12
+	VADDPS           Z18, Z13, Z13
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z14, Z14
+	VADDPS           Z18, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPBROADCASTQ     8(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z3
+	ADDQ             BX, AX
+	ADDQ             $+8, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+8, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumPair32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumPair32x1AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z10
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPBROADCASTQ     8(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	VPBROADCASTQ     16(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z5
+	VPBROADCASTQ     24(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+32, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	VBROADCASTSS     8(R11), Z9
+	VADDPS           Z9, Z4, Z4
+	VADDPS           Z9, Z5, Z5
+	VBROADCASTSS     12(R11), Z9
+	VADDPS           Z9, Z6, Z6
+	VADDPS           Z9, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+32, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPBROADCASTQ     8(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+16, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+16, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	ADDQ             BX, AX
+	ADDQ             $+8, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+8, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumTriplex4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumTriplex4AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z21
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     8(AX), Z23
+	VPRORVD          turn0AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     8(AX), Z23
+	VPRORVD          turn1AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPBROADCASTQ     12(AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     20(AX), Z23
+	VPRORVD          turn0AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z14
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     20(AX), Z23
+	VPRORVD          turn1AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+24, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z12, (CX)
+	VMOVUPS          Z13, 64(CX)
+	VMOVUPS          Z14, 128(CX)
+	VMOVUPS          Z15, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+24, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z4
+	VMULPS       64(CX), Z18, Z5
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z6
+	VMULPS       64(CX), Z19, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     8(AX), Z23
+	VPRORVD          turn0AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z4
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     8(AX), Z23
+	VPRORVD          turn1AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z5
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z7
+	ADDQ             BX, AX
+	ADDQ             $+12, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z2, (CX)
+	VMOVUPS          Z3, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z6, (CX)
+	VMOVUPS          Z7, 64(CX)
+	ADDQ             R15, CX
+	ADDQ             $+128, R10
+	ADDQ             $+12, 8(SP)
+	SUBQ             $+32, (SP)
+	JMP              stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+DATA thirdAVX512<>+0(SB)/4, $0x00000004
+DATA thirdAVX512<>+4(SB)/4, $0x00000004
+DATA thirdAVX512<>+8(SB)/4, $0x00000004
+DATA thirdAVX512<>+12(SB)/4, $0x00000004
+DATA thirdAVX512<>+16(SB)/4, $0x00000004
+DATA thirdAVX512<>+20(SB)/4, $0x00000004
+DATA thirdAVX512<>+24(SB)/4, $0x00000004
+DATA thirdAVX512<>+28(SB)/4, $0x00000004
+DATA thirdAVX512<>+32(SB)/4, $0x00000004
+DATA thirdAVX512<>+36(SB)/4, $0x00000004
+DATA thirdAVX512<>+40(SB)/4, $0x00000004
+DATA thirdAVX512<>+44(SB)/4, $0x00000004
+DATA thirdAVX512<>+48(SB)/4, $0x00000004
+DATA thirdAVX512<>+52(SB)/4, $0x00000004
+DATA thirdAVX512<>+56(SB)/4, $0x00000004
+DATA thirdAVX512<>+60(SB)/4, $0x00000004
+GLOBL thirdAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA turn0AVX512<>+0(SB)/4, $0x0000001e
+DATA turn0AVX512<>+4(SB)/4, $0x0000001f
+DATA turn0AVX512<>+8(SB)/4, $0x00000000
+DATA turn0AVX512<>+12(SB)/4, $0x00000001
+DATA turn0AVX512<>+16(SB)/4, $0x00000002
+DATA turn0AVX512<>+20(SB)/4, $0x00000003
+DATA turn0AVX512<>+24(SB)/4, $0x00000004
+DATA turn0AVX512<>+28(SB)/4, $0x00000005
+DATA turn0AVX512<>+32(SB)/4, $0x00000006
+DATA turn0AVX512<>+36(SB)/4, $0x00000007
+DATA turn0AVX512<>+40(SB)/4, $0x00000008
+DATA turn0AVX512<>+44(SB)/4, $0x00000009
+DATA turn0AVX512<>+48(SB)/4, $0x0000000a
+DATA turn0AVX512<>+52(SB)/4, $0x0000000b
+DATA turn0AVX512<>+56(SB)/4, $0x0000000c
+DATA turn0AVX512<>+60(SB)/4, $0x0000000d
+GLOBL turn0AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA turn1AVX512<>+0(SB)/4, $0x0000000e
+DATA turn1AVX512<>+4(SB)/4, $0x0000000f
+DATA turn1AVX512<>+8(SB)/4, $0x00000010
+DATA turn1AVX512<>+12(SB)/4, $0x00000011
+DATA turn1AVX512<>+16(SB)/4, $0x00000012
+DATA turn1AVX512<>+20(SB)/4, $0x00000013
+DATA turn1AVX512<>+24(SB)/4, $0x00000014
+DATA turn1AVX512<>+28(SB)/4, $0x00000015
+DATA turn1AVX512<>+32(SB)/4, $0x00000016
+DATA turn1AVX512<>+36(SB)/4, $0x00000017
+DATA turn1AVX512<>+40(SB)/4, $0x00000018
+DATA turn1AVX512<>+44(SB)/4, $0x00000019
+DATA turn1AVX512<>+48(SB)/4, $0x0000001a
+DATA turn1AVX512<>+52(SB)/4, $0x0000001b
+DATA turn1AVX512<>+56(SB)/4, $0x0000001c
+DATA turn1AVX512<>+60(SB)/4, $0x0000001d
+GLOBL turn1AVX512<>(SB), RODATA|NOPTR, $64
+
+// func weightedSumTriplex2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumTriplex2AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z19
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPBROADCASTQ     12(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     20(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z10
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     20(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z11
+	VPBROADCASTQ     24(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     32(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z4
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z12
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     32(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z5
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z13
+	VPBROADCASTQ     36(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     44(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z6
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z14
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     44(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z7
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+48, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+48, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPBROADCASTQ     12(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     20(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z2
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     20(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z3
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+24, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z4, (CX)
+	VMOVUPS          Z5, 64(CX)
+	VMOVUPS          Z6, 128(CX)
+	VMOVUPS          Z7, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+24, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z3
+	ADDQ             BX, AX
+	ADDQ             $+12, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z2, (CX)
+	VMOVUPS          Z3, 64(CX)
+	ADDQ             R15, CX
+	ADDQ             $+128, R10
+	ADDQ             $+12, 8(SP)
+	SUBQ             $+32, (SP)
+	JMP              stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumTriplex1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumTriplex1AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z10
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPBROADCASTQ     12(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     20(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     20(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VPBROADCASTQ     24(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     32(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     32(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z5
+	VPBROADCASTQ     36(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     44(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     44(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+48, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+48, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPBROADCASTQ     12(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     20(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     20(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+24, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	ADDQ             R15, CX
+	ADDQ             $+256, R10
+	ADDQ             $+24, 8(SP)
+	SUBQ             $+64, (SP)
+	JMP              stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	ADDQ             BX, AX
+	ADDQ             $+12, DI
+	ADDQ             $0x04, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	ADDQ             R15, CX
+	ADDQ             $+128, R10
+	ADDQ             $+12, 8(SP)
+	SUBQ             $+32, (SP)
+	JMP              stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumTriple32x4AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumTriple32x4AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z21
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z8
+	VMULPS       64(CX), Z18, Z9
+	VMULPS       128(CX), Z18, Z10
+	VMULPS       192(CX), Z18, Z11
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z12
+	VMULPS       64(CX), Z19, Z13
+	VMULPS       128(CX), Z19, Z14
+	VMULPS       192(CX), Z19, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     8(AX), Z23
+	VPRORVD          turn0AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z4
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z8
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z12
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     8(AX), Z23
+	VPRORVD          turn1AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z5
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z9
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z13
+	VPBROADCASTQ     12(AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     20(AX), Z23
+	VPRORVD          turn0AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z6
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z10
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z14
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     20(AX), Z23
+	VPRORVD          turn1AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST 4(SI), Z20, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z20, Z7
+	VFMADD231PS.BCST 4(SI)(R8*2), Z20, Z11
+	VFMADD231PS.BCST 4(SI)(R9*1), Z20, Z15
+	ADDQ             BX, AX
+	ADDQ             $+24, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z8, Z8
+	VADDPS           Z20, Z9, Z9
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z10, Z10
+	VADDPS           Z20, Z11, Z11
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z12, Z12
+	VADDPS           Z20, Z13, Z13
+	VBROADCASTSS     4(R11), Z20
+	VADDPS           Z20, Z14, Z14
+	VADDPS           Z20, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	VMOVUPS Z10, 128(CX)
+	VMOVUPS Z11, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	VMOVUPS Z14, 128(CX)
+	VMOVUPS Z15, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+24, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	VBROADCASTSS 8(CX), Z18
+	VBROADCASTSS 12(CX), Z19
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z18, Z4
+	VMULPS       64(CX), Z18, Z5
+	ADDQ         R15, CX
+	VMULPS       (CX), Z19, Z6
+	VMULPS       64(CX), Z19, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X22
+	VPMOVZXBD        X22, Z22
+	VPSRLVD          firstAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     8(AX), Z23
+	VPRORVD          turn0AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z2
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z4
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z22, Z20
+	VPBROADCASTD     8(AX), Z23
+	VPRORVD          turn1AVX512<>+0(SB), Z23, Z23
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z23, Z20
+	VPERMPS          Z21, Z20, Z20
+	VFMADD231PS.BCST (SI), Z20, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z20, Z3
+	VFMADD231PS.BCST (SI)(R8*2), Z20, Z5
+	VFMADD231PS.BCST (SI)(R9*1), Z20, Z7
+	ADDQ             BX, AX
+	ADDQ             $+12, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z0, Z0
+	VADDPS           Z20, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z2, Z2
+	VADDPS           Z20, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z4, Z4
+	VADDPS           Z20, Z5, Z5
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z20
+	VADDPS           Z20, Z6, Z6
+	VADDPS           Z20, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+12, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumTriple32x2AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumTriple32x2AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z19
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	VMULPS       256(CX), Z16, Z4
+	VMULPS       320(CX), Z16, Z5
+	VMULPS       384(CX), Z16, Z6
+	VMULPS       448(CX), Z16, Z7
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z8
+	VMULPS       64(CX), Z17, Z9
+	VMULPS       128(CX), Z17, Z10
+	VMULPS       192(CX), Z17, Z11
+	VMULPS       256(CX), Z17, Z12
+	VMULPS       320(CX), Z17, Z13
+	VMULPS       384(CX), Z17, Z14
+	VMULPS       448(CX), Z17, Z15
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z8
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z9
+	VPBROADCASTQ     12(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     20(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z10
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     20(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z11
+	VPBROADCASTQ     24(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     32(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z4
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z12
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     32(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 8(SI), Z18, Z5
+	VFMADD231PS.BCST 8(SI)(R8*1), Z18, Z13
+	VPBROADCASTQ     36(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     44(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z6
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z14
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     44(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 12(SI), Z18, Z7
+	VFMADD231PS.BCST 12(SI)(R8*1), Z18, Z15
+	ADDQ             BX, AX
+	ADDQ             $+48, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z8, Z8
+	VADDPS           Z18, Z9, Z9
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z10, Z10
+	VADDPS           Z18, Z11, Z11
+	VBROADCASTSS     8(R11), Z18
+	VADDPS           Z18, Z12, Z12
+	VADDPS           Z18, Z13, Z13
+	VBROADCASTSS     12(R11), Z18
+	VADDPS           Z18, Z14, Z14
+	VADDPS           Z18, Z15, Z15
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	VMOVUPS          Z8, (CX)
+	VMOVUPS          Z9, 64(CX)
+	VMOVUPS          Z10, 128(CX)
+	VMOVUPS          Z11, 192(CX)
+	VMOVUPS          Z12, 256(CX)
+	VMOVUPS          Z13, 320(CX)
+	VMOVUPS          Z14, 384(CX)
+	VMOVUPS          Z15, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+48, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	VMULPS       128(CX), Z16, Z2
+	VMULPS       192(CX), Z16, Z3
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z4
+	VMULPS       64(CX), Z17, Z5
+	VMULPS       128(CX), Z17, Z6
+	VMULPS       192(CX), Z17, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z5
+	VPBROADCASTQ     12(AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     20(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z2
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     20(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST 4(SI), Z18, Z3
+	VFMADD231PS.BCST 4(SI)(R8*1), Z18, Z7
+	ADDQ             BX, AX
+	ADDQ             $+24, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z4, Z4
+	VADDPS           Z18, Z5, Z5
+	VBROADCASTSS     4(R11), Z18
+	VADDPS           Z18, Z6, Z6
+	VADDPS           Z18, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+24, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z16
+	VBROADCASTSS 4(CX), Z17
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z16, Z0
+	VMULPS       64(CX), Z16, Z1
+	ADDQ         R15, CX
+	VMULPS       (CX), Z17, Z2
+	VMULPS       64(CX), Z17, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X20
+	VPMOVZXBD        X20, Z20
+	VPSRLVD          firstAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn0AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z0
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z20, Z18
+	VPBROADCASTD     8(AX), Z21
+	VPRORVD          turn1AVX512<>+0(SB), Z21, Z21
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z21, Z18
+	VPERMPS          Z19, Z18, Z18
+	VFMADD231PS.BCST (SI), Z18, Z1
+	VFMADD231PS.BCST (SI)(R8*1), Z18, Z3
+	ADDQ             BX, AX
+	ADDQ             $+12, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z0, Z0
+	VADDPS           Z18, Z1, Z1
+	ADDQ             R12, R11
+	VBROADCASTSS     (R11), Z18
+	VADDPS           Z18, Z2, Z2
+	VADDPS           Z18, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+12, 8(SP)
+	SUBQ    $+32, (SP)
+	JMP     stripe2
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedSumTriple32x1AVX512(p *float32, pStride int, rows *byte, stride int, n int, dim int, table *float32, acc *float32, accStride int, rescale *float32, sums *float32, sumStride int, next *byte)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·weightedSumTriple32x1AVX512(SB), $32-104
+	MOVQ    dim+40(FP), DX
+	MOVQ    DX, (SP)
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+24(FP), BX
+	MOVQ    pStride+8(FP), R8
+	LEAQ    (R8)(R8*2), R9
+	MOVQ    acc+56(FP), R10
+	MOVQ    next+96(FP), DI
+	MOVQ    p+0(FP), SI
+	MOVQ    SI, 16(SP)
+	MOVQ    table+48(FP), CX
+	VMOVUPS (CX), Z10
+	MOVQ    sums+80(FP), R11
+	MOVQ    R11, 24(SP)
+	MOVQ    sumStride+88(FP), R12
+
+stripe8:
+	CMPQ         (SP), $+128
+	JLT          stripe4
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	VMULPS       256(CX), Z8, Z4
+	VMULPS       320(CX), Z8, Z5
+	VMULPS       384(CX), Z8, Z6
+	VMULPS       448(CX), Z8, Z7
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe8_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPBROADCASTQ     12(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     20(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     20(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	VPBROADCASTQ     24(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     32(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z4
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     32(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 8(SI), Z9, Z5
+	VPBROADCASTQ     36(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     44(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z6
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     44(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 12(SI), Z9, Z7
+	ADDQ             BX, AX
+	ADDQ             $+48, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe8_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	VBROADCASTSS     8(R11), Z9
+	VADDPS           Z9, Z4, Z4
+	VADDPS           Z9, Z5, Z5
+	VBROADCASTSS     12(R11), Z9
+	VADDPS           Z9, Z6, Z6
+	VADDPS           Z9, Z7, Z7
+	ADDQ             R12, R11
+	ADDQ             $0x10, 24(SP)
+	ADDQ             $+1024, 16(SP)
+	MOVQ             R10, CX
+	MOVQ             accStride+64(FP), R15
+	VMOVUPS          Z0, (CX)
+	VMOVUPS          Z1, 64(CX)
+	VMOVUPS          Z2, 128(CX)
+	VMOVUPS          Z3, 192(CX)
+	VMOVUPS          Z4, 256(CX)
+	VMOVUPS          Z5, 320(CX)
+	VMOVUPS          Z6, 384(CX)
+	VMOVUPS          Z7, 448(CX)
+	ADDQ             R15, CX
+	ADDQ             $+512, R10
+	ADDQ             $+48, 8(SP)
+	SUBQ             $+128, (SP)
+	JMP              stripe8
+
+stripe4:
+	CMPQ         (SP), $+64
+	JLT          stripe2
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	VMULPS       128(CX), Z8, Z2
+	VMULPS       192(CX), Z8, Z3
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe4_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	VPBROADCASTQ     12(AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     20(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z2
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     20(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	ADDQ             BX, AX
+	ADDQ             $+24, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe4_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VBROADCASTSS     4(R11), Z9
+	VADDPS           Z9, Z2, Z2
+	VADDPS           Z9, Z3, Z3
+	ADDQ             R12, R11
+	ADDQ             $0x08, 24(SP)
+	ADDQ             $0x08, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x40, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same4
+	ADDQ             $+1008, 16(SP)
+
+same4:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	ADDQ    R15, CX
+	ADDQ    $+256, R10
+	ADDQ    $+24, 8(SP)
+	SUBQ    $+64, (SP)
+	JMP     stripe4
+
+stripe2:
+	CMPQ         (SP), $+32
+	JLT          done
+	MOVQ         rescale+72(FP), CX
+	VBROADCASTSS (CX), Z8
+	MOVQ         R10, CX
+	MOVQ         accStride+64(FP), R15
+	VMULPS       (CX), Z8, Z0
+	VMULPS       64(CX), Z8, Z1
+	ADDQ         R15, CX
+	MOVQ         16(SP), SI
+	MOVQ         n+32(FP), DX
+	MOVQ         8(SP), AX
+
+stripe2_row:
+	PREFETCHT1       (DI)
+	VPBROADCASTQ     (AX), X11
+	VPMOVZXBD        X11, Z11
+	VPSRLVD          firstAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn0AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z0
+	VPSRLVD          secondAVX512<>+0(SB), Z11, Z9
+	VPBROADCASTD     8(AX), Z12
+	VPRORVD          turn1AVX512<>+0(SB), Z12, Z12
+	VPTERNLOGD       $0xd8, thirdAVX512<>+0(SB), Z12, Z9
+	VPERMPS          Z10, Z9, Z9
+	VFMADD231PS.BCST (SI), Z9, Z1
+	ADDQ             BX, AX
+	ADDQ             $+12, DI
+	ADDQ             $0x10, SI
+	DECQ             DX
+	JNZ              stripe2_row
+	MOVQ             24(SP), R11
+	VBROADCASTSS     (R11), Z9
+	VADDPS           Z9, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	ADDQ             R12, R11
+	ADDQ             $0x04, 24(SP)
+	ADDQ             $0x04, 16(SP)
+	MOVQ             dim+40(FP), CX
+	SUBQ             (SP), CX
+	ADDQ             $0x20, CX
+	TESTQ            $0x0000007f, CX
+	JNZ              same2
+	ADDQ             $+1008, 16(SP)
+
+same2:
+	MOVQ    R10, CX
+	MOVQ    accStride+64(FP), R15
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    R15, CX
+	ADDQ    $+128, R10
+	ADDQ    $+12, 8(SP)
 	SUBQ    $+32, (SP)
 	JMP     stripe2
 

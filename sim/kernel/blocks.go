@@ -65,6 +65,9 @@ func tableForm(bits int) form {
 // counts says whether vector instructions read codes as numbers, without the table.
 func (f form) counts() bool { return f == formFive || f == formByte }
 
+// tabled says whether codes name entries of a table of 16 or fewer.
+func (f form) tabled() bool { return f <= formTriple }
+
 // ScaleType is how the scale of a block is stored.
 type ScaleType uint8
 
@@ -84,6 +87,15 @@ const (
 // bytes is what a scale takes.
 func (t ScaleType) bytes() int { return [...]int{0, 2, 4, 4, 8, 4, 4, 4, 1, 1}[t] }
 
+// hasMin says whether a minimum, or what stands for zero, is stored with a scale.
+func (t ScaleType) hasMin() bool {
+	switch t {
+	case HalfMin, FloatZero, BF16Min, BF16Zero, ZeroScale:
+		return true
+	}
+	return false
+}
+
 // RowBytes returns what a row of dim channels takes.
 func (b *Blocks) RowBytes(dim int) int { n, _ := b.rowBytes(dim); return n }
 
@@ -95,6 +107,9 @@ func (b *Blocks) rowBytes(dim int) (all, scales int) {
 	}
 	return codeBytes(b.Bits, dim) + scales, scales
 }
+
+// whole says whether all of a row shares a scale.
+func (b *Blocks) whole(dim int) bool { return b.Width == 0 || b.Width >= dim }
 
 // blocks is how many blocks a row has.
 func (b *Blocks) blocks(dim int) int {

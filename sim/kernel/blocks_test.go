@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -15,17 +16,25 @@ func layouts(dim int) map[string]Layout {
 		"e4m3": Blockwise(FP8(false, NoScale)), "e5m2": Blockwise(FP8(true, NoScale)),
 		"e4m3 f16": Blockwise(FP8(false, HalfScale)), "e5m2 f32": Blockwise(FP8(true, FloatScale)),
 		"nvfp4": Blockwise(NVFP4(0.01, false)), "four over six": Blockwise(NVFP4(0.01, true)),
-		"mx4": Blockwise(MX4(16)), "mx4 of 32": Blockwise(MX4(32)),
+		"mx4": Blockwise(MX4(16)), "mx4 of 32": Blockwise(MX4(32)), "mx4 of 64": Blockwise(MX4(64)), "mx4 row": Blockwise(MX4(dim)),
 		"q4": Blockwise(Q4()), "q8": Blockwise(Q8()),
 		"q5": Blockwise(Q5()), "q4 min": Blockwise(Q4Min()), "q5 min": Blockwise(Q5Min()), "iq4 nl": Blockwise(NonLinear()),
 		"mlx 2": Blockwise(MLX(2, 32)), "mlx 4": Blockwise(MLX(4, 32)), "mlx 8": Blockwise(MLX(8, 64)), "quanto 4": Blockwise(Quanto(4, 32)), "hqq 4": Blockwise(HQQ(4, 32, 2)),
 		"zeros": Blockwise(Zeros8Row()), "fixed e4m3": {Format: Blocked, Blocks: FP8(false, NoScale), Fixed: []float32{0.01}}, "fixed 8": {Format: Blocked, Blocks: Signed8(), Fixed: []float32{0.05}},
 		"uniform 5": Blockwise(Uniform(5, 48)), "uniform 8": Blockwise(Uniform(8, 64)), "uniform 8 row": Blockwise(Uniform(8, 0)),
 		"uniform 2": Blockwise(Uniform(2, 32)), "uniform 3": Blockwise(Uniform(3, 16)), "uniform 4": Blockwise(Uniform(4, 24)), "uniform 4 of 64": Blockwise(Uniform(4, 64)),
+		"uniform 2 of 64": Blockwise(Uniform(2, 64)), "uniform 3 of 32": Blockwise(Uniform(3, 32)), "uniform 4 of 16": Blockwise(Uniform(4, 16)), "q4 row": Blockwise(q4Row()),
 		"tokenwise 4": Blockwise(Tokenwise4()), "tokenwise 8": Blockwise(Tokenwise8(false)), "tokenwise 8 cut": Blockwise(Tokenwise8(true)),
 		"codebook 2": Blockwise(Codebook(2, dim, false)), "codebook 3": Blockwise(Codebook(3, dim, true)), "codebook 4": Blockwise(Codebook(4, dim, true)),
-		"range 3": Blockwise(Range(3)), "range 4": Blockwise(Range(4)),
+		"range 2": Blockwise(Range(2)), "range 3": Blockwise(Range(3)), "range 4": Blockwise(Range(4)),
 	}
+}
+
+// q4Row is Q4 with one scale a row.
+func q4Row() *Blocks {
+	b := Q4()
+	b.Width = 0
+	return b
 }
 
 // laidOut is a problem whose rows, drawn from values, are in a layout.
@@ -45,16 +54,36 @@ func laidOut(k, v Layout, values fill, heads, kDim, vDim, n int) *problem {
 	return p
 }
 
-// TestAttendBlocks compares every path with float64 attention over what the rows decode to.
+// TestAttendBlocks compares every path with float64 attention over what the rows decode to: keys and values of one layout,
+// and of two.
 func TestAttendBlocks(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
-		for _, c := range []struct{ heads, kDim, vDim, n int }{{1, 16, 16, 3}, {5, 64, 64, 66}, {2, 128, 128, 200}, {3, 40, 72, 65}, {9, 96, 32, 130}, {1, 7, 5, 64}, {7, 256, 128, 70}} {
-			for name, l := range layouts(c.kDim) {
+		for _, c := range []struct{ heads, kDim, vDim, n int }{
+			{1, 16, 16, 3},
+			{5, 64, 64, 66},
+			{2, 128, 128, 200},
+			{3, 40, 72, 65},
+			{9, 96, 32, 130},
+			{1, 7, 5, 64},
+			{7, 256, 128, 70},
+			{1, 72, 232, 65},
+			{2, 104, 160, 67},
+			{4, 160, 104, 67},
+			{6, 33, 65, 130},
+			{8, 64, 96, 5},
+			{17, 64, 40, 66},
+		} {
+			keys, values := layouts(c.kDim), layouts(c.vDim)
+			names := slices.Sorted(maps.Keys(keys))
+			for i, name := range names {
+				other := names[(i+c.n)%len(names)]
 				t.Run(fmt.Sprintf("%s/%dx%d", name, c.kDim, c.vDim), func(t *testing.T) {
-					v := layouts(c.vDim)[name]
 					for _, f := range []string{"random", "zero", "equal logits"} {
-						laidOut(l, v, fills[f], c.heads, c.kDim, c.vDim, c.n).check(t, c.heads)
+						laidOut(keys[name], values[name], fills[f], c.heads, c.kDim, c.vDim, c.n).check(t, c.heads)
 					}
+				})
+				t.Run(fmt.Sprintf("%s/%s/%dx%d", name, other, c.kDim, c.vDim), func(t *testing.T) {
+					laidOut(keys[name], values[other], fills["random"], c.heads, c.kDim, c.vDim, c.n).check(t, c.heads)
 				})
 			}
 		}
@@ -78,6 +107,10 @@ var grouped = map[string][2]Layout{
 	"kivi 2": {
 		{Format: Blocked, Blocks: Codes(2), Tokens: 8, Residual: ResidualWindow{Flush: 16}},
 		{Format: Blocked, Blocks: Uniform(2, 8), Residual: ResidualWindow{Flush: 1, Hold: 16}},
+	},
+	"kivi 2 of 32": {
+		{Format: Blocked, Blocks: Codes(2), Tokens: 32, Residual: ResidualWindow{Flush: 32}},
+		{Format: Blocked, Blocks: Uniform(2, 32), Residual: ResidualWindow{Flush: 1, Hold: 32}},
 	},
 	"kivi 4": {
 		{Format: Int4, Tokens: 32, Residual: ResidualWindow{Flush: 32}},
@@ -112,11 +145,12 @@ func TestAttendResidualWindow(t *testing.T) {
 					if n%2 == 0 {
 						dims = [2]int{128, 128}
 					}
-					p := laidOut(l[0], l[1], fills["random"], 3, dims[0], dims[1], n)
+					heads := 1 + n%5
+					p := laidOut(l[0], l[1], fills["random"], heads, dims[0], dims[1], n)
 					if p.k.Len() != n || p.v.Len() != n {
 						t.Fatalf("%d keys and %d values, want %d", p.k.Len(), p.v.Len(), n)
 					}
-					p.check(t, 3)
+					p.check(t, heads)
 					var drop []int32
 					for i := range n {
 						if i%7 == 3 || i >= 40 && i < 50 {
@@ -125,7 +159,7 @@ func TestAttendResidualWindow(t *testing.T) {
 					}
 					p.k.Evict(drop)
 					p.v.Evict(drop)
-					p.check(t, 3)
+					p.check(t, heads)
 				})
 			}
 		}

@@ -10,9 +10,13 @@ import (
 func TestFactor(t *testing.T) {
 	const dim, n, heads = 32, 150, 3
 	eachPath(t, func(t *testing.T) {
+		all := layouts(dim)
 		for f := range formats {
+			all[f.String()] = Plain(f)
+		}
+		for f, l := range all {
 			r := rand.New(rand.NewPCG(9, 10))
-			rows, want := NewRows(f, dim, n), NewRows(F32, dim, n)
+			rows, want := l.Rows(dim, n), NewRows(F32, dim, n)
 			row := make([]float32, dim)
 			for range n {
 				for c := range row {

@@ -7,17 +7,16 @@ import (
 
 // Shared: Blocked rows whose codes kernels read without the one scale that a row has.
 
-// unscaled says whether kernels read codes of 8 bits without the one scale that a row has: rowScales leaves it to the softmax.
+// unscaled says whether kernels read codes without the one scale that a row has: rowScales leaves it to the softmax.
 func (r *Rows) unscaled() bool {
 	if r.Format != Blocked || !r.simple || r.Dim != r.width || r.Dim%GroupDim != 0 {
 		return false
 	}
 	b := r.Blocks
-	switch b.form {
-	case formSigned, formE4M3, formE5M2:
-		return b.Scale == NoScale || b.blocks(r.width) == 1 && (b.Scale == HalfScale || b.Scale == FloatScale)
+	if b.form.counts() || b.balanced {
+		return false
 	}
-	return false
+	return b.Scale == NoScale || b.whole(r.width) && (b.Scale == HalfScale || b.Scale == FloatScale)
 }
 
 // unit is by how much what kernels make of raw codes is too small.

@@ -11,7 +11,7 @@ import (
 //
 // Rows are taken four at a time, and the last n%4 one at a time, with an accumulator for each row and head,
 // so that a row's result does not depend on its place. A round of the inner loop covers one cache line of
-// each row. A heads x 4 tile per register width of columns: 4 loads and conversions of rows, heads loads of
+// each row, or of codes that name entries of a table 32 channels. A heads x 4 tile per register width of columns: 4 loads and conversions of rows, heads loads of
 // q and 4*heads multiply-adds. Each round prefetches as many lines as it reads, one after the other from next
 // on.
 func dots(g *gen) {
@@ -56,11 +56,16 @@ type dotter struct {
 func (d *dotter) emit(f format) {
 	d.f = f
 	name := fmt.Sprintf("dots%sx%d", f.name, d.heads)
-	d.function(name, "func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)",
+	d.function(name, "func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, table, scale, least *float32, groups int, next *byte)",
 		fmt.Sprintf("computes the dot products of %d queries with n rows; strides are in bytes.", d.heads), d.loop()...)
 	d.enter()
 	d.assign()
-	d.rows[0].prepare()
+	if f.tabled() {
+		d.arg("table", dotCols)
+		d.rows[0].look.prepare(dotCols)
+	} else {
+		d.rows[0].prepare()
+	}
 	d.rowLoop("four", 4)
 	d.rowLoop("one", 1)
 	d.Label("done")
@@ -112,6 +117,10 @@ func (d *dotter) assign() {
 		d.x = append(d.x, take())
 	}
 	d.q = take()
+	if d.f.tabled() {
+		d.tabled(take)
+		return
+	}
 	if !d.f.grouped() {
 		var fixed reg.VecPhysical
 		if d.f.narrow() {
@@ -131,6 +140,26 @@ func (d *dotter) assign() {
 		w := &widener{gen: d.gen, f: d.f, fixed: fixed, temp: shared, codes: d.q, bits: d.x[1]}
 		if d.wide() {
 			w.codes, w.temp[0] = take(), take()
+		}
+		d.rows = append(d.rows, w)
+	}
+}
+
+// tabled gives out the vector registers of codes that name entries of a table. Under AVX2 rows are decoded one at a time.
+func (d *dotter) tabled(take func() reg.VecPhysical) {
+	t := table{gen: d.gen, form: d.f.form(), entries: [2]reg.VecPhysical{take(), d.x[3]}, codes: d.q, y: d.x[1], sign: d.x[2], fresh: d.f.group == 16}
+	var shared [2]reg.VecPhysical
+	switch {
+	case d.wide():
+		t.y = take()
+	case d.f.grouped():
+		shared = [2]reg.VecPhysical{take(), take()}
+	}
+	for range 4 {
+		own := t
+		w := &widener{gen: d.gen, f: d.f, temp: shared, look: &own}
+		if d.wide() {
+			own.codes, w.temp[0] = take(), take()
 		}
 		d.rows = append(d.rows, w)
 	}
@@ -159,6 +188,9 @@ func (d *dotter) rowLoop(name string, rows int) {
 	}
 	d.arg("dim", dotCols)
 	perLine := 64 / d.f.bytes
+	if d.f.tabled() {
+		perLine = 1 // lines of theirs are no faster than rounds
+	}
 	if perLine > 1 {
 		d.JMP(LabelRef(cols))
 		d.Label(line)
@@ -184,15 +216,15 @@ func (d *dotter) round(rows, steps int) {
 	scale := strided(rows, dotScale, dotGroups, dotGroupsTriple)
 	least := strided(rows, dotLeast, dotGroups, dotGroupsTriple)
 	q := strided(d.heads, dotQ, dotQStride, dotQTriple)
-	d.prefetch(Mem{Base: dotNext}, 64*rows)
+	d.prefetch(Mem{Base: dotNext}, rows*steps*d.f.bytes)
 	for s := range steps {
-		if d.f.grouped() && !d.wide() {
+		if (d.f.grouped() || d.f.tabled()) && !d.wide() {
 			d.groups(at, scale, least, q, s)
 			continue
 		}
 		for _, v := range d.rows[0].order() {
 			for r := range rows {
-				d.rows[r].load(v, at[r].Offset(s*d.f.bytes), scale[r].Offset(4*s), least[r].Offset(4*s), d.x[r])
+				d.rows[r].load(v, at[r].Offset(s*d.f.bytes), scale[r].Offset(4*s*d.f.scales()), least[r].Offset(4*s*d.f.scales()), d.x[r])
 			}
 			for h := range d.heads {
 				qh := q[h].Offset(4 * (s*d.f.cols + v*d.lanes))
@@ -211,18 +243,18 @@ func (d *dotter) round(rows, steps int) {
 	d.ADDQ(I32(rows*steps*d.f.bytes), dotNext)
 	d.ADDQ(I32(4*steps*d.f.cols), dotQ)
 	if d.f.grouped() {
-		d.ADDQ(I8(4*steps), dotScale)
-		d.ADDQ(I8(4*steps), dotLeast)
+		d.ADDQ(I8(4*steps*d.f.scales()), dotScale)
+		d.ADDQ(I8(4*steps*d.f.scales()), dotLeast)
 	}
 	d.SUBQ(I32(steps*d.f.cols), dotCols)
 }
 
-// groups emits round s of grouped formats under AVX2, where registers for the scales of one row at a time are left.
+// groups emits round s of grouped and of tabled formats under AVX2, where registers for one row at a time are left.
 func (d *dotter) groups(at, scale, least, q []Mem, s int) {
 	for r := range at {
 		w := d.rows[r]
 		for _, v := range w.order() {
-			w.load(v, at[r].Offset(s*d.f.bytes), scale[r].Offset(4*s), least[r].Offset(4*s), d.x[0])
+			w.load(v, at[r].Offset(s*d.f.bytes), scale[r].Offset(4*s*d.f.scales()), least[r].Offset(4*s*d.f.scales()), d.x[0])
 			for h := range d.heads {
 				d.VFMADD231PS(q[h].Offset(4*(s*d.f.cols+v*d.lanes)), d.x[0], d.acc[4*h+r])
 			}

@@ -48,7 +48,7 @@ type liner struct {
 }
 
 func (l *liner) emit() {
-	l.function(fmt.Sprintf("linesx%d", l.heads), "func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, scale, least *float32, groups int, next *byte)",
+	l.function(fmt.Sprintf("linesx%d", l.heads), "func(q *float32, qStride int, rows *byte, stride, n, dim int, out *float32, outStride int, table, scale, least *float32, groups int, next *byte)",
 		fmt.Sprintf("computes the dot products of %d queries, out of arrange, with n rows of whole lines; strides are in bytes.", l.heads), l.loop()...)
 	l.enter()
 	l.assign()

@@ -2,38 +2,69 @@ package main
 
 import (
 	"math"
+	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// format is a storage format: how many columns one round of a column loop takes and the bytes they have. Int4, Signed, Byte
-// and Five go by groups, which share a scale. E4M3 becomes binary16, by which it is 256 times too small. value is what stubs
-// call element d of row i.
+// format is a storage format: how many columns one round of a column loop takes, the bytes they have, and how many share a
+// scale, 0 where none is read. E4M3 becomes binary16, by which it is 256 times too small. Codes of Nibble, Pair and Triple
+// name entries of a table. value is what stubs call element d of row i.
 type format struct {
-	name        string
-	cols, bytes int
-	value       string
+	name               string
+	cols, bytes, group int
+	value              string
 }
 
 var formats = []format{
-	{"F32", step, 4 * step, "rows[i][d]"},
-	{"F16", step, 2 * step, "float32(rows[i][d])"},
-	{"BF16", step, 2 * step, "float32(rows[i][d])"},
-	{"Int8", step, step, "float32(rows[i][d])"},
-	{"Int4", 2 * step, step, "(scale[i][d/32]*code[i][d] + least[i][d/32])"},
-	{"E4M3", step, step, "e4m3Table[rows[i][d]]/256"},
-	{"E5M2", step, step, "e5m2Table[rows[i][d]]"},
-	{"Signed", 2 * step, 2 * step, "(scale[i][d/32]*int8(code[i][d]) + least[i][d/32])"},
-	{"Byte", 2 * step, 2 * step, "(scale[i][d/32]*code[i][d] + least[i][d/32])"},
-	{"Five", 2 * step, 20, "(scale[i][d/32]*code[i][d] + least[i][d/32])"},
+	{"F32", step, 4 * step, 0, "rows[i][d]"},
+	{"F16", step, 2 * step, 0, "float32(rows[i][d])"},
+	{"BF16", step, 2 * step, 0, "float32(rows[i][d])"},
+	{"Int8", step, step, 0, "float32(rows[i][d])"},
+	{"Int4", 2 * step, step, 32, "(scale[i][d/32]*code[i][d] + least[i][d/32])"},
+	{"E4M3", step, step, 0, "e4m3Table[rows[i][d]]/256"},
+	{"E5M2", step, step, 0, "e5m2Table[rows[i][d]]"},
+	{"Signed", 2 * step, 2 * step, 32, "(scale[i][d/32]*int8(code[i][d]) + least[i][d/32])"},
+	{"Byte", 2 * step, 2 * step, 32, "(scale[i][d/32]*code[i][d] + least[i][d/32])"},
+	{"Five", 2 * step, 20, 32, "(scale[i][d/32]*code[i][d] + least[i][d/32])"},
+	{"Nibble", 2 * step, 16, 0, "table[code[i][d]]"},
+	{"Nibble16", 2 * step, 16, 16, "(scale[i][d/16]*table[code[i][d]] + least[i][d/16])"},
+	{"Nibble32", 2 * step, 16, 32, "(scale[i][d/32]*table[code[i][d]] + least[i][d/32])"},
+	{"Pair", 2 * step, 8, 0, "table[code[i][d]]"},
+	{"Pair32", 2 * step, 8, 32, "(scale[i][d/32]*table[code[i][d]] + least[i][d/32])"},
+	{"Triple", 2 * step, 12, 0, "table[code[i][d]]"},
+	{"Triple32", 2 * step, 12, 32, "(scale[i][d/32]*table[code[i][d]] + least[i][d/32])"},
 }
 
 // int4 is the format that lines are of.
 var int4 = formats[4]
 
-func (f format) grouped() bool { return f.cols > step }
+func (f format) grouped() bool { return f.group > 0 }
+
+// scales is how many scales a row's columns of one round have.
+func (f format) scales() int {
+	if !f.grouped() {
+		return 0
+	}
+	return f.cols / f.group
+}
+
+// scale is which of the scales of a round belongs to the column that is as far into it.
+func (f format) scale(col int) int { return col * f.scales() / f.cols }
+
+// form is the format without its groups.
+func (f format) form() string { return strings.TrimSuffix(strings.TrimSuffix(f.name, "16"), "32") }
+
+// tabled says whether codes name entries of a table.
+func (f format) tabled() bool {
+	switch f.form() {
+	case "Nibble", "Pair", "Triple":
+		return true
+	}
+	return false
+}
 
 // nibbles says whether a format is Int4, whose codes are not shifted down before they are weighted.
 func (f format) nibbles() bool { return f.name == "Int4" }
@@ -49,6 +80,7 @@ type widener struct {
 	temp  [2]reg.VecPhysical // of a group: AVX-512 the 16 values of the codes of Int4, else the minimum; AVX2 scale and minimum
 	fixed reg.VecPhysical    // Int4: AVX-512 the numbers 0 to 15; the mask of a code there, of Five or of E4M3
 	bits  reg.VecPhysical    // Five: AVX2 the fifth bits
+	look  *table             // of codes that name entries of a table
 }
 
 // vectors is how many registers the columns of one round fill.
@@ -56,11 +88,13 @@ func (w *widener) vectors() int { return w.f.cols / w.lanes }
 
 // order lists a round's vectors as they are to be loaded: those that share bytes after each other.
 func (w *widener) order() []int {
-	switch w.vectors() {
-	case 1:
+	switch {
+	case w.vectors() == 1:
 		return []int{0}
-	case 2:
+	case w.vectors() == 2:
 		return []int{0, 1}
+	case w.f.group == 16:
+		return []int{0, 1, 2, 3} // those that share a scale
 	default:
 		return []int{0, 2, 1, 3}
 	}
@@ -123,7 +157,11 @@ func (w *widener) load(v int, m, scale, least Mem, dst reg.VecPhysical) {
 			w.multiply(v, m, scale, least, dst)
 		}
 	default:
-		w.multiply(v, m, scale, least, dst)
+		if w.f.tabled() {
+			w.entry(v, m, scale, least, dst)
+		} else {
+			w.multiply(v, m, scale, least, dst)
+		}
 	}
 }
 

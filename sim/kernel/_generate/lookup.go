@@ -34,14 +34,12 @@ type form struct {
 
 type lookup struct {
 	*gen
-	f       form
-	entries [2]reg.VecPhysical // of the table; in AVX-512 it fits the first, and the second is the bit of Triple
-	codes   reg.VecPhysical    // as loaded
-	index   reg.VecPhysical    // of each lane
-	mask    reg.VecPhysical
-	in      *widener // of the forms without a table
-	shifts  [2]reg.VecPhysical
-	x, y    reg.VecPhysical
+	f     form
+	table *table
+	codes reg.VecPhysical // as loaded
+	mask  reg.VecPhysical
+	in    *widener // of the forms without a table
+	x, y  reg.VecPhysical
 }
 
 func (l *lookup) emit() {
@@ -59,10 +57,8 @@ func (l *lookup) emit() {
 		left, cols, next   = reg.RCX, reg.RDX, reg.R12
 		half, round        = reg.R13, reg.R15
 	)
-	l.entries = [2]reg.VecPhysical{l.vec(0), l.vec(1)}
-	l.codes, l.index, l.mask = l.vec(2), l.vec(3), l.vec(4)
-	l.shifts = [2]reg.VecPhysical{l.vec(5), l.vec(6)}
-	l.x, l.y = l.vec(7), l.vec(8)
+	l.codes, l.mask, l.x, l.y = l.vec(2), l.vec(4), l.vec(5), l.vec(6)
+	l.table = &table{gen: l.gen, form: l.f.name, entries: [2]reg.VecPhysical{l.vec(0), l.vec(1)}, codes: l.codes, y: l.y, sign: l.vec(3)}
 	l.prepare(half)
 	l.arg("half", half)
 	l.arg("round", round)
@@ -115,96 +111,27 @@ func (l *lookup) emit() {
 }
 
 // prepare loads what all rows share.
-func (l *lookup) prepare(table reg.Register) {
-	switch l.f.name {
-	case "Nibble", "Pair", "Triple":
-		l.arg("table", table)
-		l.VMOVUPS(Mem{Base: table}, l.entries[0])
-		if !l.wide() {
-			l.VMOVUPS(Mem{Base: table, Disp: 32}, l.entries[1])
-		}
-	default:
-		l.in = &widener{gen: l.gen, f: format{name: l.f.name}, codes: l.codes, fixed: l.mask, bits: l.y}
-		l.in.prepare()
-	}
-	if l.f.name == "Triple" {
-		l.VMOVUPS(l.gen.table("pair", func(int) uint32 { return 3 }), l.mask)
-	}
-	if l.wide() && (l.f.name == "Pair" || l.f.name == "Triple") {
-		l.VMOVUPS(l.gen.table("first", func(i int) uint32 { return uint32(i / 8 * 2) }), l.shifts[0])
-		l.VMOVUPS(l.gen.table("second", func(i int) uint32 { return uint32(i/8*2 + 4) }), l.shifts[1])
-	}
-	if l.f.name != "Triple" {
+func (l *lookup) prepare(temp reg.Register) {
+	if l.tabled() {
+		l.arg("table", temp)
+		l.table.prepare(temp)
 		return
 	}
-	if l.wide() {
-		l.VMOVUPS(l.gen.table("third", func(int) uint32 { return 4 }), l.entries[1])
-	} else {
-		l.VMOVUPS(l.gen.table("lane", func(i int) uint32 { return uint32(i) }), l.shifts[0])
-		l.VMOVUPS(l.gen.table("third", func(int) uint32 { return 4 }), l.shifts[1])
-	}
+	l.in = &widener{gen: l.gen, f: format{name: l.f.name}, codes: l.codes, fixed: l.mask, bits: l.y}
+	l.in.prepare()
 }
+
+func (l *lookup) tabled() bool { return format{name: l.f.name}.tabled() }
 
 // load puts the values of vector v of a round, codes at m, into x. Vectors come in the order of emit, so that
 // those which share bytes follow each other.
 func (l *lookup) load(v int, m Mem) {
-	switch l.f.name {
-	case "Nibble":
-		if l.wide() {
-			if v == 0 {
-				l.VPMOVZXBD(m, l.codes)
-			} else {
-				l.VPSRLD(U8(4), l.codes, l.codes)
-			}
-			l.VPERMPS(l.entries[0], l.codes, l.x)
-			return
-		}
-		if v < 2 {
-			l.VPMOVZXBD(m.Offset(8*v), l.codes)
-		} else {
-			l.VPSRLD(U8(4), l.codes, l.codes)
-		}
-		l.VPERMPS(l.entries[0], l.codes, l.x)
-		l.VPERMPS(l.entries[1], l.codes, l.y)
-		l.VPSLLD(U8(28), l.codes, l.index)
-		l.VBLENDVPS(l.index, l.y, l.x, l.x)
-	case "Pair":
-		l.pairs(v, m)
-		l.VPERMPS(l.entries[0], l.index, l.x)
-	case "Triple":
-		l.pairs(v, m)
-		if l.wide() {
-			l.VPANDD(l.mask, l.index, l.index)
-			l.KMOVW(m.Offset(8+2*v), reg.K1)
-			l.VPORD(l.entries[1], l.index, reg.K1, l.index)
-		} else {
-			l.VPAND(l.mask, l.index, l.index)
-			l.VPBROADCASTB(m.Offset(8+v), l.y)
-			l.VPSRLVD(l.shifts[0], l.y, l.y)
-			l.VPSLLD(U8(2), l.y, l.y)
-			l.VPAND(l.shifts[1], l.y, l.y)
-			l.VPOR(l.y, l.index, l.index)
-		}
-		l.VPERMPS(l.entries[0], l.index, l.x)
-	case "E4M3", "E5M2":
+	switch {
+	case l.tabled():
+		l.table.load(v, m, l.x)
+	case l.f.name == "E4M3" || l.f.name == "E5M2":
 		l.in.halves(m.Offset(v*l.lanes), l.x)
 	default:
 		l.in.integers(v, m, l.x)
-	}
-}
-
-// pairs puts the codes of vector v, with other bits above them, into index.
-func (l *lookup) pairs(v int, m Mem) {
-	if l.wide() {
-		if v == 0 {
-			l.VPBROADCASTQ(m, l.codes.AsX())
-			l.VPMOVZXBD(l.codes.AsX(), l.codes)
-		}
-		l.VPSRLVD(l.shifts[v], l.codes, l.index)
-		return
-	}
-	l.VPMOVZXBD(m, l.index)
-	if v > 0 {
-		l.VPSRLD(U8(2*v), l.index, l.index)
 	}
 }

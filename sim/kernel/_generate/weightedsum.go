@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -77,9 +78,13 @@ func (w *summer) emit(f format) {
 	name := fmt.Sprintf("weightedSum%sx%d", f.name, w.heads)
 	sum := "sum over i < n of p[h][i] * " + f.value
 	if f.grouped() {
-		sum = "sums[h][d/32] + sum over i < n of p[h][d/128][i][d/32%4] * code[i][d]"
+		sum = strings.ReplaceAll("sums[h][d/G] + sum over i < n of p[h][d/(4*G)][i][d/G%4] * code[i][d]", "(4*G)", fmt.Sprint(4*f.group))
+		sum = strings.ReplaceAll(sum, "G", fmt.Sprint(f.group))
+		if f.tabled() {
+			sum = strings.Replace(sum, "code[i][d]", "table[code[i][d]]", 1)
+		}
 	}
-	w.function(name, "func(p *float32, pStride int, rows *byte, stride, n, dim int, acc *float32, accStride int, rescale, sums *float32, sumStride int, next *byte)",
+	w.function(name, "func(p *float32, pStride int, rows *byte, stride, n, dim int, table, acc *float32, accStride int, rescale, sums *float32, sumStride int, next *byte)",
 		fmt.Sprintf("adds the weighted sum of n rows to each of %d accumulators, which are rescaled before; strides are in bytes.", w.heads),
 		fmt.Sprintf("for h := range %d {", w.heads),
 		"\tfor d := range dim {",
@@ -100,9 +105,13 @@ func (w *summer) emit(f format) {
 	w.arg("next", sumNext)
 	w.arg("p", sumP)
 	w.MOVQ(sumP, w.probs)
-	if !f.nibbles() {
+	switch {
+	case f.tabled():
+		w.arg("table", sumTemp)
+		w.in.look.prepare(sumTemp)
+	case !f.nibbles():
 		w.in.prepare()
-	} else {
+	default:
 		w.VMOVUPS(w.mask(0), w.low)
 		w.VMOVUPS(w.mask(4), w.high)
 		if w.wide() {
@@ -138,6 +147,11 @@ func (w *summer) assign() {
 	w.x = take()
 	w.in = &widener{gen: w.gen, f: w.f}
 	switch {
+	case w.f.tabled():
+		w.in.look = &table{gen: w.gen, form: w.f.form(), entries: [2]reg.VecPhysical{take()}, codes: take(), y: take(), fresh: w.f.group == 16}
+		if !w.wide() {
+			w.in.look.entries[1], w.in.look.sign = take(), take()
+		}
 	case !w.f.nibbles() && (w.f.grouped() || w.f.narrow()):
 		w.in.fixed, w.in.codes, w.in.bits = take(), take(), take()
 	case w.f.nibbles():
@@ -153,7 +167,7 @@ func (w *summer) stripe(n int, next string) {
 	name := fmt.Sprintf("stripe%d", n)
 	cols := n * w.lanes
 	size := cols / w.f.cols * w.f.bytes // of the stripe in a row
-	groups := cols / w.f.cols
+	groups := cols / w.f.cols * w.f.scales()
 	w.Label(name)
 	w.CMPQ(w.cols, I32(cols))
 	w.JLT(LabelRef(next))
@@ -179,19 +193,20 @@ func (w *summer) stripe(n int, next string) {
 // rowOf emits one row of a stripe of n registers, size bytes, and leaves the flags of the rows left.
 func (w *summer) rowOf(n, size int) {
 	w.prefetch(Mem{Base: sumNext}, size)
-	p := strided(w.heads, sumP, sumPStride, sumPTriple)
 	for g := range n / w.in.vectors() {
-		if w.f.grouped() && g > 0 {
-			for h := range p {
-				p[h] = p[h].Offset(4)
+		for i, v := range w.in.order() {
+			p := strided(w.heads, sumP, sumPStride, sumPTriple)
+			if w.f.grouped() {
+				at := w.f.scales()*g + w.f.scale(v*w.lanes)
+				for h := range p {
+					p[h] = p[h].Offset(at/4*fourBytes + at%4*4)
+				}
 			}
-		}
-		if !w.wide() && (w.f.grouped() || g == 0) {
-			for h, m := range p {
-				w.VBROADCASTSS(m, w.p[h])
+			if !w.wide() && (g == 0 && i == 0 || w.f.grouped() && (i == 0 || w.f.group == 16 && i == 2)) {
+				for h, m := range p {
+					w.VBROADCASTSS(m, w.p[h])
+				}
 			}
-		}
-		for _, v := range w.in.order() {
 			w.load(v, Mem{Base: sumRow, Disp: g * w.f.bytes})
 			for h, m := range p {
 				acc := w.acc[h*n+g*w.in.vectors()+v]
@@ -215,16 +230,16 @@ func (w *summer) rowOf(n, size int) {
 
 // pass moves on from the p of a stripe's groups, before its columns are subtracted.
 func (w *summer) pass(n, groups int) {
-	if groups == 4 {
-		w.ADDQ(I32(fourBytes), w.probs)
+	if groups%4 == 0 {
+		w.ADDQ(I32(groups/4*fourBytes), w.probs)
 		return
 	}
 	same := fmt.Sprintf("same%d", n)
 	w.ADDQ(U8(4*groups), w.probs)
 	w.arg("dim", sumTemp)
 	w.SUBQ(w.cols, sumTemp)
-	w.ADDQ(U8(32*groups), sumTemp)
-	w.TESTQ(U32(4*32-1), sumTemp)
+	w.ADDQ(U8(w.f.group*groups), sumTemp)
+	w.TESTQ(U32(4*w.f.group-1), sumTemp)
 	w.JNZ(LabelRef(same))
 	w.ADDQ(I32(fourBytes-quadBytes), w.probs)
 	w.Label(same)
@@ -233,6 +248,9 @@ func (w *summer) pass(n, groups int) {
 // load puts vector v of a round, of Int4 its codes alone, into x.
 func (w *summer) load(v int, m Mem) {
 	switch {
+	case w.f.tabled():
+		w.in.look.load(v, m, w.x)
+		return
 	case !w.f.grouped():
 		w.in.load(v, m, Mem{}, Mem{}, w.x)
 		return
@@ -291,8 +309,8 @@ func (w *summer) unscale(n int) {
 	w.MOVQ(w.sums, sumHead)
 	for h := range w.heads {
 		for v := range n {
-			if v%w.in.vectors() == 0 {
-				w.VBROADCASTSS(Mem{Base: sumHead, Disp: 4 * (v / w.in.vectors())}, w.x)
+			if v*w.lanes%w.f.group == 0 {
+				w.VBROADCASTSS(Mem{Base: sumHead, Disp: 4 * (v * w.lanes / w.f.group)}, w.x)
 			}
 			acc := w.acc[h*n+v]
 			if !w.f.nibbles() {
