@@ -76,7 +76,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 		Example: `  # the methods that answer most questions on the built-in traces, 128 tokens to the whole trace
   kvgauge run
 
-  # one method over budgets, on one trace at one length, no files but the table
+  # one method over budgets, on one trace at one length
   kvgauge run --trace smollm2 --lengths 1k --methods full,snapkv --budget 2.5%,12%,25%,50%
 
   # a quarter of the bytes for every method: whose error is least, over four prefixes
@@ -130,7 +130,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	fl.IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "`number` of goroutines that compute")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the cells with the memory and time that half a second of trials tells")
 	fl.StringVar(&f.shard, "shard", "", "measure part `i/n` of the cells only, i from 0; kvgauge merge joins the parts")
-	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out, where there is one; alone it takes the arguments from its run.json")
+	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out; alone it takes the arguments from its run.json, beside arguments it begins one where there is none")
 	fl.StringVar(&f.out, "out", defaultOut, "output `directory`")
 	f.plots.declare(c)
 	enumFlag(c, &f.print, "print", "", engines(), "print a job of n parts (that of --shard, default 4), measure nothing: ")
