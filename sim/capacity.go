@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
 	"kvgauge/sim/arch"
 	"kvgauge/sim/engine"
@@ -39,7 +40,7 @@ type CapacityOptions struct {
 	Records     []record.Record // whose shares stand for pipelines whose size depends on the content
 }
 
-// planner is one plan, of one rank.
+// planner is one plan, of one rank; each pipeline has a copy.
 type planner struct {
 	CapacityOptions
 	engine engine.Engine // zero of Ideal
@@ -47,9 +48,9 @@ type planner struct {
 	shares map[string]share
 	left   int64 // bytes of memory beside the weights, for each sequence
 
-	full    *method.Pipeline
-	shapes  *trace.Header               // of one token
-	formats map[*method.Pipeline]format // that were asked for already
+	full   *method.Pipeline
+	shapes *trace.Header // of one token
+	rows   *format       // of the pipeline that is planned, once asked for
 }
 
 // format is the bytes of a token's keys and of its values in each layer, or why it does not apply.
@@ -68,7 +69,7 @@ func Capacities(o CapacityOptions) ([]record.Capacity, error) {
 	if p.Model, err = engine.Shard(o.Model, o.Ranks); err != nil {
 		return nil, inOption("tp", o.Ranks, "%w", err)
 	}
-	p.full, p.shapes, p.formats = fullPipeline(), shapes(p.Model, p.Name, 1), map[*method.Pipeline]format{}
+	p.full, p.shapes = fullPipeline(), shapes(p.Model, p.Name, 1)
 	if o.Engine != Ideal {
 		e, ok := engine.Lookup(o.Engine)
 		if !ok {
@@ -86,25 +87,27 @@ func Capacities(o CapacityOptions) ([]record.Capacity, error) {
 	if o.Batch > 1 {
 		p.left /= int64(o.Batch)
 	}
-	lines := make([]record.Capacity, 0, len(o.Lengths)*len(o.Pipelines))
+	lines := make([]record.Capacity, len(o.Lengths)*len(o.Pipelines))
 	full := make([]*int64, len(o.Lengths))
 	for i, n := range o.Lengths {
 		if bytes, _, err := p.bytes(nil, n); err == nil {
 			full[i] = &bytes
 		}
 	}
-	ofAll := make([]record.Capacity, len(o.Pipelines))
+	var done sync.WaitGroup
 	for k, pipeline := range o.Pipelines {
-		ofAll[k] = p.atAnyLength(pipeline)
+		done.Go(func() {
+			of := *p
+			common := of.atAnyLength(pipeline)
+			for i, n := range o.Lengths {
+				c := &lines[i*len(o.Pipelines)+k]
+				*c = common
+				c.FullBytes = full[i]
+				of.at(n, pipeline, c)
+			}
+		})
 	}
-	for i, n := range o.Lengths {
-		for k, pipeline := range o.Pipelines {
-			c := ofAll[k]
-			c.FullBytes = full[i]
-			p.at(n, pipeline, &c)
-			lines = append(lines, c)
-		}
-	}
+	done.Wait()
 	if !slices.ContainsFunc(lines, func(c record.Capacity) bool { return c.CacheBytes != nil }) {
 		return nil, record.Input(fmt.Errorf("nothing to plan: %s of %s at %d tokens: %s", lines[0].Pipeline, o.Name, lines[0].SeqLen, lines[0].Reason))
 	}
@@ -137,9 +140,20 @@ func (p *planner) atAnyLength(pipeline *method.Pipeline) record.Capacity {
 	if p.Memory > 0 {
 		memory, weights := p.Memory, p.weights()
 		c.MemoryBytes, c.WeightBytes = &memory, &weights
-		c.MaxContext = largest(mostTokens, p.left, bytes)
+		c.MaxContext = largest(mostTokens, p.likelyContext(c, bytes), p.left, bytes)
 	}
 	return c
+}
+
+// likelyContext is about how many tokens fit.
+func (p *planner) likelyContext(c record.Capacity, bytes func(tokens int) (int64, error)) int {
+	constant, perToken := 0.0, 0.0
+	if c.GrowingBytesPerToken != nil {
+		constant, perToken = float64(*c.ConstantBytes), *c.GrowingBytesPerToken
+	} else if n, err := bytes(growthLength); err == nil {
+		perToken = float64(n) / growthLength
+	}
+	return int(min(max(0, float64(p.left)-constant)/perToken, mostTokens))
 }
 
 // at adds what the cache takes after so many tokens, or why that is not known.
@@ -233,11 +247,11 @@ func fullPipeline() *method.Pipeline {
 }
 
 // format is that of a pipeline.
-func (p *planner) format(pipeline *method.Pipeline) format {
-	if f, ok := p.formats[pipeline]; ok {
-		return f
+func (p *planner) format(pipeline *method.Pipeline) *format {
+	if p.rows != nil {
+		return p.rows
 	}
-	f := format{keys: map[int]int64{}, values: map[int]int64{}}
+	f := &format{keys: map[int]int64{}, values: map[int]int64{}}
 	c := Cell{Trace: p.shapes, Pipeline: pipeline, SeqLen: 1, Layers: p.shapes.Layers}
 	for _, layer := range p.shapes.Layers {
 		if c.Trace.At(layer).Borrows {
@@ -250,7 +264,7 @@ func (p *planner) format(pipeline *method.Pipeline) format {
 		}
 		f.keys[layer], f.values[layer] = s.Row()
 	}
-	p.formats[pipeline] = f
+	p.rows = f
 	return f
 }
 

@@ -190,8 +190,10 @@ func (c Cell) groups() [][]int {
 		}
 		groups = slices.AppendSeq(groups, slices.Chunk(group, 1))
 	}
-	for i, group := range groups {
-		groups[i] = slices.Concat(group, c.borrowers(group...))
+	if len(c.borrowers()) > 0 {
+		for i, group := range groups {
+			groups[i] = slices.Concat(group, c.borrowers(group...))
+		}
 	}
 	return groups
 }
