@@ -56,9 +56,9 @@ func runTraceSynth(ctx context.Context, s *system, args []string, out, dtype, to
 		if strings.Contains(spec, "tokens=") {
 			return lacks("tokens", "the parameters name tokens already")
 		}
-		n, err := method.ParseCount(tokens)
-		if err != nil || n < 1 {
-			return wrong("tokens", tokens, "want a positive number of tokens, such as 8k")
+		n, err := parseTokenCount("tokens", tokens, method.MaxCount, "8k")
+		if err != nil {
+			return err
 		}
 		sep := ":"
 		if strings.Contains(spec, ":") {

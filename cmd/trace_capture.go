@@ -147,11 +147,10 @@ func (f *captureFlags) check(c *model.Capture) error {
 		slices.Sort(c.Layers)
 	}
 	if f.last != "" {
-		n, err := method.ParseCount(f.last)
-		if err != nil || n < 1 {
-			return wrong("last", f.last, "want a positive number of tokens, such as 256")
+		var err error
+		if c.Last, err = parseTokenCount("last", f.last, method.MaxCount, "256"); err != nil {
+			return err
 		}
-		c.Last = n
 	}
 	return nil
 }
@@ -175,10 +174,10 @@ func (f *captureFlags) read(s *system, c *model.Capture, m *model.Model) error {
 	if f.tokens == "" {
 		return nil
 	}
-	n, err := method.ParseCount(f.tokens)
+	n, err := parseTokenCount("tokens", f.tokens, method.MaxCount, "2k")
 	switch {
-	case err != nil || n < 1:
-		return wrong("tokens", f.tokens, "want a positive number of tokens, such as 2k")
+	case err != nil:
+		return err
 	case n > len(c.Tokens):
 		return wrong("tokens", f.tokens, "%s holds %d tokens", path, len(c.Tokens))
 	}

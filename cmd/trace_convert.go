@@ -122,7 +122,7 @@ func parseTokens(text string) (first, last int, err error) {
 	first, errA := method.ParseCount(a)
 	last, errB := method.ParseCount(b)
 	if !ok || errA != nil || errB != nil || last < first {
-		return 0, 0, wrong("tokens", text, "want first..last, such as 0..1023")
+		return 0, 0, wrong("tokens", text, "want first..last within 0..%d, such as 0..1023", method.MaxCount)
 	}
 	return first, last, nil
 }

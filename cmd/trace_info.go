@@ -51,6 +51,9 @@ line for each kind of layer.`,
   kvgauge trace info capture.safetensors --format json`,
 		Args: arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("seed") && !trace.IsSynth(args[0]) {
+				return wrong("seed", f.seed, "%s is recorded, want it for synth alone", args[0])
+			}
 			return runTraceInfo(c.Context(), s, args[0], f)
 		},
 		ValidArgsFunction: completeTraces,
@@ -68,11 +71,10 @@ line for each kind of layer.`,
 func runTraceInfo(ctx context.Context, s *system, name string, f *infoFlags) error {
 	o := stats.Options{Threads: runtime.GOMAXPROCS(0), Returns: f.returns, Unbalanced: f.format == "json"}
 	if f.tokens != "" {
-		n, err := method.ParseCount(f.tokens)
-		if err != nil || n < 1 {
-			return wrong("tokens", f.tokens, "want a positive number of tokens, such as 1k")
+		var err error
+		if o.Tokens, err = parseTokenCount("tokens", f.tokens, method.MaxCount, "1k"); err != nil {
+			return err
 		}
-		o.Tokens = n
 	}
 	if f.plot != "" { // known before minutes of measuring
 		if err := checkWritable("plot", f.plot); err != nil {

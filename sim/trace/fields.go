@@ -51,7 +51,7 @@ func (f *fields) positive(name string, absent float64) (float64, error) {
 	}
 	x, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(x > 0) || math.IsInf(x, 0) {
-		return 0, fmt.Errorf("%s: %s, want a number above 0", path, printable(text))
+		return 0, fmt.Errorf("%s: %s, want a finite number above 0", path, printable(text))
 	}
 	return x, nil
 }

@@ -262,9 +262,9 @@ func TestNPYMetadataRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		`[]`:                     "metadata.json: byte 1: [, want an object",
 		`null`:                   "metadata.json: byte 4: null, want an object",
-		`{"scale":[1, 2]}`:       "metadata field scale: [1,2], want a number above 0",
-		`{"scale":true}`:         "metadata field scale: true, want a number above 0",
-		`{"scale":-1}`:           "metadata field scale: -1, want a number above 0",
+		`{"scale":[1, 2]}`:       "metadata field scale: [1,2], want a finite number above 0",
+		`{"scale":true}`:         "metadata field scale: true, want a finite number above 0",
+		`{"scale":-1}`:           "metadata field scale: -1, want a finite number above 0",
 		`{"num_layers":6.5}`:     "metadata field num_layers: 6.5, want an integer from 6 to 65536",
 		`{"scale":1,`:            "metadata.json: byte 11: unexpected EOF",
 		`{"scale":01}`:           "metadata.json: byte 10: invalid character '1'",

@@ -24,7 +24,7 @@ type Options struct {
 // but the values of q, k and v is checked here; Read checks those.
 func Open(spec string, o Options) (t *Trace, err error) {
 	defer func() { err = record.Input(err) }()
-	if spec == "synth" || strings.HasPrefix(spec, "synth:") {
+	if IsSynth(spec) {
 		return openSynth(spec, o)
 	}
 	name := spec
@@ -59,6 +59,9 @@ func Open(spec string, o Options) (t *Trace, err error) {
 	t.Name = name
 	return t, nil
 }
+
+// IsSynth says whether a name is that of a synthetic trace, whose content follows from a seed.
+func IsSynth(spec string) bool { return spec == "synth" || strings.HasPrefix(spec, "synth:") }
 
 // openPath opens a file or folder for the trace called name.
 func openPath(path, name string, info fs.FileInfo) (*container, error) {
