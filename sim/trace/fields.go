@@ -118,7 +118,8 @@ func (f *fields) state(number string, held []int) (State, error) {
 			return State{}, fmt.Errorf("%s beside %s: a layer that keeps a state has no attention", name, stateField)
 		}
 	}
-	bytes, err := f.natural(stateField, 0, 1, maxStateBytes)
+	own := &fields{texts: f.texts} // whose callers say where they stand
+	bytes, err := own.natural(stateField, 0, 1, maxStateBytes)
 	return State{n, int64(bytes)}, err
 }
 
