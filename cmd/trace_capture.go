@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,7 +59,7 @@ Others: kvgauge trace hook prints a program that captures any model in PyTorch.`
 	fl.BoolVar(&f.chat, "chat", false, "make the text a user's message, by the model's chat template")
 	fl.StringVar(&f.ids, "token-ids", "", "`file` of token ids: numbers with white space between, or an .npy file of I32 or I64")
 	fl.StringVar(&f.tokens, "tokens", "", "`length` of the trace, such as 2k: the first so many tokens (default all)")
-	fl.StringVar(&f.out, "out", "", "`file` to write")
+	fl.StringVar(&f.out, "out", "", "`file` or folder to write: .safetensors, .npz, or neither for a folder of npy files")
 	fl.StringVar(&f.layers, "layers", "", "`subset` to keep, such as 0,4..7 (default all)")
 	enumFlag(c, &f.dtype, "dtype", "F32", []string{"F32", "F16", "BF16"}, "")
 	fl.StringVar(&f.last, "last", "", "keep the queries of the last `n` tokens only (default all)")
@@ -124,18 +125,22 @@ func (f *captureFlags) check(c *model.Capture) error {
 	case f.text == "" && f.ids == "":
 		return lacks("text", "want the text to run the model on, or token-ids")
 	case f.out == "":
-		return lacks("out", "want the file to write")
+		return lacks("out", "want the file or folder to write")
 	case f.threads < 1:
 		return wrong("threads", f.threads, "want at least 1")
 	}
-	if err := checkWritable("out", f.out); err != nil {
+	inputs := []string{f.model, cmp.Or(f.text, f.ids)}
+	if err := outputTrace(&f.out, inputs...); err != nil {
 		return err
 	}
 	if f.logits != "" {
-		if err := checkWritable("logits", f.logits); err != nil {
+		if strings.ToLower(filepath.Ext(f.logits)) != ".safetensors" {
+			return wrong("logits", f.logits, "want a file that ends in .safetensors")
+		}
+		if err := outputFile("logits", &f.logits, inputs...); err != nil {
 			return err
 		}
-		if filepath.Clean(f.logits) == filepath.Clean(f.out) {
+		if sameFile(f.logits, f.out) {
 			return wrong("logits", f.logits, "want another file than that of the trace")
 		}
 	}

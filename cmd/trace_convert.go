@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -60,10 +59,8 @@ func runTraceConvert(ctx context.Context, s *system, name string, f *convertFlag
 	if f.out == "" {
 		return lacks("out", "want the file or folder to write")
 	}
-	if filepath.Ext(f.out) != "" {
-		if err := checkWritable("out", f.out); err != nil {
-			return err
-		}
+	if err := outputTrace(&f.out, name); err != nil {
+		return err
 	}
 	t, err := trace.Open(name, trace.Options{HeadsFirst: f.transpose})
 	if err != nil {

@@ -3,11 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -16,7 +12,6 @@ import (
 	"kvgauge/sim"
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/method"
-	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 	"kvgauge/sim/trace/stats"
 )
@@ -77,7 +72,7 @@ func runTraceInfo(ctx context.Context, s *system, name string, f *infoFlags) err
 		}
 	}
 	if f.plot != "" { // known before minutes of measuring
-		if err := checkWritable("plot", f.plot); err != nil {
+		if err := outputFile("plot", &f.plot, name); err != nil {
 			return err
 		}
 	}
@@ -115,26 +110,4 @@ func sayDoubts(ctx context.Context, s *system, t *trace.Trace, o stats.Options) 
 		fmt.Fprintf(s.err, "kvgauge: trace %s: %s\n", t.Name, w.Text)
 	}
 	return err
-}
-
-// checkWritable says why a file could not be put in place of an option's path.
-func checkWritable(option, path string) error {
-	why := func(err error) error { return &record.InputError{Option: option, Value: path, Err: err} }
-	switch info, err := os.Stat(path); {
-	case err == nil && info.IsDir():
-		return why(errors.New("is a directory, want a file to write"))
-	case err == nil && !info.Mode().IsRegular():
-		return why(errors.New("not a regular file"))
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return why(errors.Unwrap(err))
-	}
-	probe, err := os.CreateTemp(filepath.Dir(path), ".kvgauge-*")
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		return why(fmt.Errorf("the folder cannot be written to: %w", pathErr.Err))
-	}
-	if err != nil {
-		return why(err)
-	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }

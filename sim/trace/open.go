@@ -79,7 +79,7 @@ func openPath(path, name string, info fs.FileInfo) (*container, error) {
 		return nil, cause(err)
 	}
 	var c *container
-	if ext == ".npz" {
+	if ext == npzExt {
 		c, err = openNPZ(f, info.Size(), name, f.Close)
 	} else {
 		c, err = openSafetensors(f, info.Size(), f.Close)
@@ -98,7 +98,7 @@ func baseName(path string) string {
 	}
 	name := filepath.Base(path)
 	switch ext := filepath.Ext(name); strings.ToLower(ext) {
-	case ".safetensors", ".npz":
+	case safetensorsExt, npzExt:
 		return strings.TrimSuffix(name, ext)
 	}
 	return name
