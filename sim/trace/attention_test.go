@@ -277,6 +277,50 @@ func TestDefaultsRefused(t *testing.T) {
 	}
 }
 
+// What is said of a rotary embedding is refused where there is none.
+func TestUnrotated(t *testing.T) {
+	for _, tt := range []struct{ field, value, layers, want string }{
+		{"rope_dims", "4", "", "metadata field rope_dims: no rope_theta, want it beside"},
+		{"rope_style", "gptj", "", "metadata field rope_style: no rope_theta, want it beside"},
+		{"rope_factor", "2", `{"5":{"window":2}}`, "metadata field rope_factor: no rope_theta, want it beside"},
+		{"x_", "", `{"5":{"rope_dims":4}}`, "metadata field layers: layer 5: rope_dims: no rope_theta, want it beside"},
+		{"rope_theta", "1e4", `{"5":{"rope_theta":null,"rope_style":"gptj"}}`, "metadata field layers: layer 5: rope_style: no rope_theta, want it beside"},
+		{"rope_dims", "4", `{"5":{"rope_theta":1e4}}`, ""},
+		{"rope_style", "neox", `{"5":{"rope_style":"neox"}}`, ""},
+	} {
+		_, err := editUnequal(func(meta map[string]string, _ map[string]array) {
+			if meta[tt.field] = tt.value; tt.layers != "" {
+				meta["layers"] = tt.layers
+			}
+		})
+		if (err == nil) != (tt.want == "") || err != nil && err.Error() != tt.want {
+			t.Errorf("%s=%s layers=%s: %v, want %q", tt.field, tt.value, tt.layers, err, tt.want)
+		}
+	}
+}
+
+// A part without rotated layers says nothing of the rotation of the others.
+func TestCutUnrotated(t *testing.T) {
+	tr, err := editUnequal(func(meta map[string]string, arrays map[string]array) {
+		meta["rope_theta"], meta["rope_dims"], meta["layers"] = "1e4", "4", `{"2":{"rope_theta":null}}`
+		arrays["rope_inv_freq"] = floats(1, 0.5)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, notes, err := tr.Cut(Cut{Last: tr.Tokens - 1, Layers: []int{2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"tensor rope_inv_freq: left out, since no layer kept has a rotary embedding",
+		"metadata field rope_dims: left out, since no layer kept has a rotary embedding",
+	}
+	if !slices.Equal(notes, want) || part.HasRope() {
+		t.Errorf("left out %q, want %q", notes, want)
+	}
+}
+
 func TestAttentionTensorsRefused(t *testing.T) {
 	tests := []struct {
 		tensor string

@@ -47,7 +47,9 @@ func (t *Trace) Cut(cut Cut) (part *Trace, notes []string, err error) {
 	p := &container{meta: maps.Clone(c.meta), tensors: map[string]tensor{}, release: c.release, embedded: c.embedded}
 	p.sum = func() (string, error) { return "", errors.New("a part of a trace has no hash of its own") }
 	for _, name := range slices.Sorted(maps.Keys(c.tensors)) {
-		if x, ok := w.tensor(name, c.tensors[name]); ok {
+		if name == invFreqName && !w.rotated() {
+			w.notes = append(w.notes, fmt.Sprintf("tensor %s: left out, since no layer kept has a rotary embedding", name))
+		} else if x, ok := w.tensor(name, c.tensors[name]); ok {
 			p.tensors[name] = x
 		}
 	}
@@ -159,12 +161,17 @@ func (w *cutter) tensor(name string, x tensor) (part tensor, ok bool) {
 	return x, true
 }
 
+// rotated says whether any layer kept has a rotary embedding.
+func (w *cutter) rotated() bool {
+	return slices.ContainsFunc(w.Layers, func(layer int) bool { return w.t.At(layer).Rope.Dims > 0 })
+}
+
 // beside returns what is kept of a tensor that is no layer's.
 func (w *cutter) beside(name string, x tensor) tensor {
 	switch {
 	case !w.fewer || name == invFreqName:
 		return x
-	case name == "token_ids" && len(x.shape) > 0 && x.shape[0] == w.t.Tokens && dtypeBits[x.dtype]%8 == 0 && x.bytes > 0:
+	case name == idsName:
 		return x.take(0, upTo(w.First, w.Last))
 	}
 	w.notes = append(w.notes, fmt.Sprintf("tensor %s: carried along as it is, of all tokens", printable(name)))
@@ -201,6 +208,14 @@ func (w *cutter) metadata(meta map[string]string) error {
 			return err
 		}
 		meta["layers"] = string(kept)
+	}
+	if !w.rotated() {
+		for _, name := range unrotatedFields {
+			if text, ok := meta[name]; ok && text != defaultStyle {
+				w.notes = append(w.notes, fmt.Sprintf("metadata field %s: left out, since no layer kept has a rotary embedding", name))
+				delete(meta, name)
+			}
+		}
 	}
 	if w.First > 0 {
 		meta["position_offset"] = strconv.Itoa(w.t.PositionOffset + w.First)

@@ -149,6 +149,8 @@ func TestMetadataRefused(t *testing.T) {
 		{"needles", `[{"layer":2,"kv_head":0,"key":-1,"query":2}]`, "needle 0: key -1 and query 2, want positions from 0 to 5, the key first"},
 		{"needles", `[{"layer":2,"kv_head":0,"key":1,"query":6}]`, "query 6, want positions from 0 to 5"},
 		{"needles", `[{"layer":2,"kv_head":0,"key":2,"query":2}]`, "the key first"},
+		{"needles", `[{"layer":2,"kv_head":0,"key":1,"query":2,"query":3}]`, "key query comes twice"},
+		{"needles", `[{"layer":2,"kv_head":0,"key":1,"Query":2}]`, "key Query, want layer, kv_head, key and query"},
 	}
 	for _, tt := range tests {
 		_, err := edit(func(meta map[string]string, _ map[string]array) {

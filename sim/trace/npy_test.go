@@ -107,8 +107,6 @@ func TestNPYEqualsSafetensors(t *testing.T) {
 		}
 		files := filesOf(meta, arrays)
 		files["notes.txt"] = []byte("no array")
-		files["names.npy"] = npyWith("{'descr': '<U5', 'fortran_order': False, 'shape': (1,), }", make([]byte, 20))
-		files["broken.npy"] = []byte("no array either")
 		path := filepath.Join(t.TempDir(), "captured")
 		stored, deflated := path+".npz", path+".v2.NPZ"
 		for file, method := range map[string]uint16{stored: zip.Store, deflated: zip.Deflate} {

@@ -66,6 +66,9 @@ const invFreqName = "rope_inv_freq"
 // layerTensor matches the tensors of a layer.
 var layerTensor = regexp.MustCompile(`^layers\.([0-9]+)\.((?s:.+))$`)
 
+// nearLayer matches names that begin as those of a layer's tensors do.
+var nearLayer = regexp.MustCompile(`(?i)^layers?(\.|$|[_/ -]?[0-9])`)
+
 // tensorOf splits the name of a layer's tensor; ok says whether it is one that this program reads.
 func tensorOf(name string) (number, kind string, ok bool) {
 	m := layerTensor.FindStringSubmatch(name)
@@ -128,7 +131,7 @@ func (c *container) strangeTensors(held []int) (ignored []string, err error) {
 			if _, err := heldLayer(number, held); err != nil {
 				return nil, within("tensor", name, fmt.Errorf("layer %s: %w", printable(number), err))
 			}
-		case kind != "" && err != nil:
+		case kind != "" && err != nil, kind == "" && nearLayer.MatchString(name):
 			ignored = append(ignored, fmt.Sprintf("tensor %s: %s", printable(name), ignoredTensor))
 		case kind != "":
 			kinds[kind] = append(kinds[kind], n)
@@ -189,7 +192,7 @@ func isFree(name string) bool {
 
 // checkTensor refuses a tensor that must not be ignored. kind is that of a layer's tensor, or empty.
 func checkTensor(name, kind, version string) error {
-	last, second := lastPart(name), slices.Concat(secondTensors, latentTensors)
+	last, second := strings.ToLower(lastPart(name)), slices.Concat(secondTensors, latentTensors)
 	switch {
 	case name == invFreqName, slices.Contains(rowTensors, kind), kind == outputTensor:
 		return nil
@@ -199,6 +202,8 @@ func checkTensor(name, kind, version string) error {
 		return nil
 	case slices.Contains(second, last) && len(last) > 1:
 		return fmt.Errorf("not a tensor of a trace, want layers.N.%s", last)
+	case (kind == "" && nearLayer.MatchString(name) || strings.EqualFold(kind, last)) && slices.Contains(slices.Concat(rowTensors, second, []string{outputTensor}), last):
+		return fmt.Errorf("not a tensor of a trace, want layers.N.%s, N the layer's number", last)
 	case slices.Contains(layerFields, kind):
 		return fmt.Errorf("not a tensor of a trace, want metadata field layers with %s in it", kind)
 	case kind == "": // carried along, as any name is, but for a slip in the one that is known
