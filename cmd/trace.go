@@ -95,6 +95,16 @@ func (s *system) tick(done, total int, what string) {
 	}
 }
 
+// sayIgnored says on stderr what of the files of a run was ignored.
+func (s *system) sayIgnored(in inputs) {
+	s.sayUnknown(in.traces...)
+	for _, x := range in.externals {
+		for _, line := range x.Unknown() {
+			fmt.Fprintf(s.err, "kvgauge: external %s: %s\n", x.Name, line)
+		}
+	}
+}
+
 // sayUnknown says on stderr what of the files of traces was ignored.
 func (s *system) sayUnknown(traces ...*trace.Trace) {
 	for _, t := range traces {

@@ -147,7 +147,7 @@ func (p headerParser) layer(f *fields) (ignored []string, err error) {
 
 // take keeps the value of a layer's field, whose kind of JSON it checks.
 func (f *fields) take(name string, value json.RawMessage) error {
-	if isFree(name) { // of any kind
+	if IsFree(name) { // of any kind
 		return nil
 	}
 	var x any

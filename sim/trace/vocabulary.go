@@ -168,7 +168,7 @@ func checkField(name, version string) (known bool, err error) {
 		return false, errors.New(why)
 	case version == firstVersion && slices.Contains(secondFields, name):
 		return false, errors.New("not a field of version 1, want version=2")
-	case slices.Contains(traceFields, name), slices.Contains(layerFields, name), isFree(name):
+	case slices.Contains(traceFields, name), slices.Contains(layerFields, name), IsFree(name):
 		return true, nil
 	}
 	return false, mistaken(name, "field", slices.Concat(traceFields, layerFields))
@@ -177,7 +177,7 @@ func checkField(name, version string) (known bool, err error) {
 // checkLayerField is checkField for a field within the metadata field layers.
 func checkLayerField(name string) (known bool, err error) {
 	switch {
-	case slices.Contains(layerFields, name), isFree(name):
+	case slices.Contains(layerFields, name), IsFree(name):
 		return true, nil
 	case slices.Contains(traceFields, name):
 		return false, errors.New("not a field of a layer, want it beside layers")
@@ -185,8 +185,8 @@ func checkLayerField(name string) (known bool, err error) {
 	return false, mistaken(name, "field", layerFields)
 }
 
-// isFree says whether a field is for people.
-func isFree(name string) bool {
+// IsFree says whether a metadata field is for people.
+func IsFree(name string) bool {
 	return slices.Contains(freeFields, name) || strings.HasPrefix(name, freePrefix)
 }
 
