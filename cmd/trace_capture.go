@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -176,6 +177,17 @@ func (f *captureFlags) read(s *system, c *model.Capture, m *model.Model) error {
 		return wrong(option, path, "%w", err)
 	}
 	c.Source = "kvgauge trace capture of " + filepath.Base(path)
+	if err := f.cut(c, path); err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(c.Tokens, func(id int32) bool { return id < 0 || int(id) >= m.Vocabulary }); i >= 0 {
+		return wrong(option, path, "token %d: id %d, want 0 to %d, the vocabulary of model %s", i, c.Tokens[i], m.Vocabulary-1, m.Name)
+	}
+	return nil
+}
+
+// cut leaves the first tokens of those of a file.
+func (f *captureFlags) cut(c *model.Capture, path string) error {
 	if f.tokens == "" {
 		return nil
 	}
@@ -227,7 +239,7 @@ func readIDs(path string) ([]int32, error) {
 	for _, word := range bytes.Fields(text) {
 		n, err := strconv.ParseInt(string(word), 10, 32)
 		if err != nil {
-			return nil, fmt.Errorf("number %d: %.40q, want a token id", len(ids), word)
+			return nil, fmt.Errorf("number %d: %.40q, want a token id from 0 to %d", len(ids), word, math.MaxInt32)
 		}
 		ids = append(ids, int32(n))
 	}

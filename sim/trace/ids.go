@@ -67,7 +67,7 @@ func idsOf(m member, mode fs.FileMode) ([]int32, error) {
 			id = int64(binary.LittleEndian.Uint64(buf[8*i:]))
 		}
 		if id < 0 || id > math.MaxInt32 {
-			return nil, fmt.Errorf("number %d: %d, want a token id", i, id)
+			return nil, fmt.Errorf("number %d: %d, want a token id from 0 to %d", i, id, math.MaxInt32)
 		}
 		ids[i] = int32(id)
 	}
