@@ -180,6 +180,9 @@ func (f *captureFlags) read(s *system, c *model.Capture, m *model.Model) error {
 	if err := f.cut(c, path); err != nil {
 		return err
 	}
+	if len(c.Tokens) == 0 {
+		return wrong(option, path, "no tokens, want at least one")
+	}
 	if i := slices.IndexFunc(c.Tokens, func(id int32) bool { return id < 0 || int(id) >= m.Vocabulary }); i >= 0 {
 		return wrong(option, path, "token %d: id %d, want 0 to %d, the vocabulary of model %s", i, c.Tokens[i], m.Vocabulary-1, m.Name)
 	}

@@ -67,9 +67,11 @@ func runTraceConvert(ctx context.Context, s *system, name string, f *convertFlag
 		return err
 	}
 	defer t.Close()
-	s.sayUnknown(t)
 	if t, err = cutTrace(s, t, f); err != nil {
 		return err
+	}
+	for _, line := range t.Carried() {
+		fmt.Fprintf(s.err, "kvgauge: trace %s: %s\n", t.Name, line)
 	}
 	s.leaves("%s was not written", f.out)
 	err = trace.Export(ctx, f.out, t, f.dtype, func(done, total int) error {

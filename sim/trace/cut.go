@@ -44,7 +44,7 @@ func (t *Trace) Cut(cut Cut) (part *Trace, notes []string, err error) {
 	if err := w.check(); err != nil {
 		return nil, nil, err
 	}
-	p := &container{meta: maps.Clone(c.meta), tensors: map[string]tensor{}, release: c.release, embedded: c.embedded}
+	p := &container{meta: maps.Clone(c.meta), tensors: map[string]tensor{}, release: c.release, embedded: c.embedded, ignored: c.ignored}
 	p.sum = func() (string, error) { return "", errors.New("a part of a trace has no hash of its own") }
 	for _, name := range slices.Sorted(maps.Keys(c.tensors)) {
 		if name == invFreqName && !w.rotated() {
@@ -155,7 +155,7 @@ func (w *cutter) tensor(name string, x tensor) (part tensor, ok bool) {
 		return x, true
 	}
 	if w.fewer || w.Heads != nil { // nobody knows what its axes are
-		w.notes = append(w.notes, fmt.Sprintf("tensor %s: not a tensor of a trace, left out", printable(name)))
+		w.notes = append(w.notes, fmt.Sprintf("tensor %s: not a tensor of a trace, left out, since nobody knows which of its axes are tokens and heads", printable(name)))
 		return x, false
 	}
 	return x, true
@@ -249,7 +249,7 @@ func (w *cutter) needles(meta map[string]string) error {
 		}
 	}
 	if left := len(w.t.Needles) - len(kept); left > 0 {
-		w.notes = append(w.notes, fmt.Sprintf("metadata field needles: %d of %d left out, with their keys or queries", left, len(w.t.Needles)))
+		w.notes = append(w.notes, fmt.Sprintf("metadata field needles: %d of %d left out, since their layer, head, key or query is", left, len(w.t.Needles)))
 	}
 	delete(meta, "needles")
 	if kept == nil {

@@ -53,9 +53,8 @@ func openNPY(members map[string]member, name string) (*container, error) {
 		switch own := isRead(array); {
 		case err != nil && own:
 			return nil, within("tensor", array, err)
-		case err != nil && layerTensor.MatchString(array):
-			c.unreadable = append(c.unreadable, array)
 		case err != nil:
+			c.unreadable = append(c.unreadable, array)
 			c.ignored = append(c.ignored, fmt.Sprintf("array %s: %v; ignored", printable(array), err))
 		case array == "__metadata__":
 			c.ignored = append(c.ignored, "array __metadata__: no name of a tensor, ignored")

@@ -118,10 +118,14 @@ const ignoredTensor = "not a tensor of a trace, ignored"
 
 // strangeTensors is strangers for tensors; those of one kind share a line.
 func (c *container) strangeTensors(held []int) (ignored []string, err error) {
-	kinds := map[string][]int{} // the layers that have one
-	names := slices.AppendSeq(slices.Clone(c.unreadable), maps.Keys(c.tensors))
-	slices.Sort(names)
-	for _, name := range names {
+	kinds := map[string][]int{}         // the layers that have one
+	for _, name := range c.unreadable { // which have their lines
+		_, kind, _ := tensorOf(name)
+		if err := checkTensor(name, kind, c.meta["version"]); err != nil {
+			return nil, within("tensor", name, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.tensors)) {
 		number, kind, own := tensorOf(name)
 		if err := checkTensor(name, kind, c.meta["version"]); err != nil {
 			return nil, within("tensor", name, err)
@@ -156,6 +160,21 @@ func unknownLines(lines []string) []string {
 	slices.Sort(lines)
 	if more := len(lines) - maxUnknown; more > 0 {
 		lines = append(slices.Clone(lines[:maxUnknown]), fmt.Sprintf("%d more fields and tensors: not of a trace, ignored", more))
+	}
+	return lines
+}
+
+// Carried is Unknown for a trace that is written again: all goes along but arrays that no container holds.
+func (t *Trace) Carried() []string {
+	c, ok := t.src.(*container)
+	if !ok {
+		return nil
+	}
+	lines := slices.Clone(t.Unknown)
+	for i, line := range lines {
+		if !slices.Contains(c.ignored, line) {
+			lines[i] = strings.Replace(line, ", ignored", ", carried along", 1)
+		}
 	}
 	return lines
 }

@@ -78,6 +78,11 @@ func TestUnknownOfLayers(t *testing.T) {
 	if !slices.Equal(tr.Unknown, want) || tr.At(5).Window != 2 {
 		t.Errorf("ignored %q, want %q", tr.Unknown, want)
 	}
+	for i, line := range tr.Carried() {
+		if line != strings.TrimSuffix(want[i], "ignored")+"carried along" {
+			t.Errorf("%s, of %s", line, want[i])
+		}
+	}
 }
 
 // What would change attention if it were not ignored is refused with what to use.
@@ -206,11 +211,11 @@ func TestUnknownArrays(t *testing.T) {
 	tr := open(t, writeFolder(t, files), Options{})
 	if want := []string{
 		"array broken: a text, want a NumPy array; ignored",
+		"array layers.2.names: dtype <U5, want f2, f4 or f8, such as x.astype(numpy.float32); ignored",
 		"array names: dtype <U5, want f2, f4 or f8, such as x.astype(numpy.float32); ignored",
 		"array none: dtype |O, want a number or a text: leave None out, put other objects through json.dumps; ignored",
 		"metadata field dtype: bfloat16, which no array is, ignored",
-		"tensor layers.2.names: not a tensor of a trace, ignored",
-	}; !slices.Equal(tr.Unknown, want) {
+	}; !slices.Equal(tr.Unknown, want) || !slices.Equal(tr.Carried(), want) {
 		t.Errorf("ignored %q, want %q", tr.Unknown, want)
 	}
 }
