@@ -99,6 +99,7 @@ func (x *externalResult) setMetadata(traces []*trace.Trace) error {
 // strangers notes the fields that are ignored, and refuses those that are misspelt.
 func (x *externalResult) strangers() error {
 	known := []string{"format", "version", "trace_sha256", "seq_len", "decode", "cache_bytes"}
+	x.unknown = x.file.Ignored()
 	for _, name := range x.file.Fields() {
 		switch n := record.Nearest(name, known); {
 		case name == "cache_bytes" && x.kept != nil:

@@ -21,7 +21,7 @@ type container struct {
 	owners map[int]int // of layers that have only queries: the layer whose keys and values they read
 
 	unreadable []string // arrays that are no tensors, by name
-	ignored    []string // a line for each array or field of npy files that is not carried along
+	ignored    []string // a line for each array, field or replaced value that is not carried along
 
 	embedded int64 // bytes of the program that the container is; 0 for files
 }

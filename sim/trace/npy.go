@@ -33,7 +33,7 @@ func openNPY(members map[string]member, name string) (*container, error) {
 	c := &container{meta: map[string]string{}, tensors: map[string]tensor{}}
 	if m, ok := members[metadataFile]; ok {
 		var err error
-		if c.meta, err = readMetadata(m); err != nil {
+		if c.meta, c.ignored, err = readMetadata(m); err != nil {
 			return nil, fmt.Errorf("%s: %w", metadataFile, err)
 		}
 	}

@@ -17,42 +17,42 @@ import (
 	"kvgauge/sim/kernel"
 )
 
-// readMetadata reads metadata.json: an object of fields.
-func readMetadata(m member) (map[string]string, error) {
+// readMetadata reads metadata.json: an object of fields. It returns a line for each value that was ignored.
+func readMetadata(m member) (meta map[string]string, ignored []string, err error) {
 	if m.size > maxHeader {
-		return nil, fmt.Errorf("%d bytes, want at most %d", m.size, maxHeader)
+		return nil, nil, fmt.Errorf("%d bytes, want at most %d", m.size, maxHeader)
 	}
 	r, err := m.open()
 	if err != nil {
-		return nil, cause(err)
+		return nil, nil, cause(err)
 	}
 	defer r.Close()
 	text, err := io.ReadAll(io.LimitReader(r, m.size))
 	if err != nil {
-		return nil, cause(err)
+		return nil, nil, cause(err)
 	}
 	return parseMetadata(text)
 }
 
 // parseMetadata takes values as people write them, where a safetensors header has only texts: numbers and truths are
 // their own text, objects and arrays (layers, needles) their JSON, and null is a field that is not there.
-func parseMetadata(text []byte) (map[string]string, error) {
+func parseMetadata(text []byte) (meta map[string]string, ignored []string, err error) {
 	p := newHeaderParser(text)
-	into := texts{}
-	err := p.repeating(func(key string, _ bool) error {
+	into := texts{values: map[string]string{}}
+	err = p.repeating(func(key string, _ bool) error {
 		var value json.RawMessage
 		if err := p.Decode(&value); err != nil {
 			return within("metadata field", key, p.at(err))
 		}
-		if string(value) == "null" {
-			return nil
+		if string(value) != "null" {
+			into.put(key, valueText(value))
 		}
-		return within("metadata field", key, into.put(key, valueText(value)))
+		return nil
 	})
 	if err == nil {
 		err = p.end()
 	}
-	return into, err
+	return into.values, into.ignored, err
 }
 
 // valueText is the text of a value of valid JSON.

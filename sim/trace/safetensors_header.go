@@ -28,33 +28,36 @@ type header struct {
 }
 
 // texts are metadata fields by name.
-type texts map[string]string
-
-// put sets a field. One that comes twice must say the same.
-func (t texts) put(key, text string) error {
-	if old, ok := t[key]; ok && old != text {
-		return fmt.Errorf("comes twice, as %s and as %s, want it once", printable(old), printable(text))
-	}
-	t[key] = text
-	return nil
+type texts struct {
+	values  map[string]string
+	ignored []string // a line for each value that another replaced
 }
 
-// parseHeader reads the JSON of a safetensors header. Equal entries and metadata fields that come twice, and __metadata__
-// of null, are taken as safetensors 0.8.0 takes them, which knows both by name and a null as no metadata. Those of one name
-// that say different things are refused, where safetensors takes the last. For the rest it is stricter
+// put sets a field. Of values for one key the last counts, as in the format's own reader and in Python's of JSON; one that it
+// replaces is worth a line, unless it is the same.
+func (t *texts) put(key, text string) {
+	if old, ok := t.values[key]; ok && old != text {
+		t.ignored = append(t.ignored, fmt.Sprintf("metadata field %s: comes more than once, %s ignored", printable(key), printable(old)))
+	}
+	t.values[key] = text
+}
+
+// parseHeader reads the JSON of a safetensors header. Metadata fields and equal entries that come twice, and __metadata__ of
+// null, are taken as safetensors 0.8.0 takes them, which knows the entries by name and a null as no metadata. Entries of one
+// name that say different things of the same bytes are refused, where safetensors takes the last. For the rest it is stricter
 // than encoding/json: an unknown key, another null or a number that is not a natural one is refused. The library that the
 // tests compare it with, github.com/nlpodyssey/safetensors, refuses a whole file for one tensor of a type that it does not
 // know, and needs the file mapped, where a file that is cut while it is read ends the process.
 func parseHeader(text []byte) (h header, err error) {
 	p := newHeaderParser(text)
-	h.meta = texts{}
+	h.meta.values = map[string]string{}
 	places := map[string]int{} // of entries by name
 	err = p.repeating(func(key string, again bool) error {
 		switch {
 		case key == "__metadata__" && again:
 			return p.twice(key)
 		case key == "__metadata__":
-			return p.metadata(h.meta)
+			return p.metadata(&h.meta)
 		}
 		e, err := p.entry(key)
 		if err != nil {
@@ -202,7 +205,7 @@ func (p headerParser) twice(key string) error {
 }
 
 // metadata reads an object of strings, or null.
-func (p headerParser) metadata(into texts) error {
+func (p headerParser) metadata(into *texts) error {
 	t, err := p.Token()
 	switch {
 	case err != nil:
@@ -214,10 +217,11 @@ func (p headerParser) metadata(into texts) error {
 	}
 	return p.members(func(key string, _ bool) error {
 		text, err := token[string](p, "a string")
-		if err == nil {
-			err = into.put(key, text)
+		if err != nil {
+			return within("metadata field", key, err)
 		}
-		return within("metadata field", key, err)
+		into.put(key, text)
+		return nil
 	})
 }
 
