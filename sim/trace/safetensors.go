@@ -59,7 +59,8 @@ func readSafetensors(r io.ReaderAt, size int64, release func() error) (*containe
 	if err := checkOffsets(h.entries, size-data); err != nil {
 		return nil, err
 	}
-	c := &container{meta: h.meta.values, ignored: h.meta.ignored, tensors: make(map[string]tensor, len(h.entries)), release: release}
+	c := &container{meta: h.meta.values, tensors: make(map[string]tensor, len(h.entries)), release: release}
+	c.ignored = append(h.meta.ignored, h.ignored...)
 	for _, e := range h.entries {
 		x := tensor{e.dtype, e.shape, e.end - e.begin, section(r, data+e.begin, e.end-e.begin)}
 		if x.dtype == "F64" && isRead(e.name) {

@@ -21,10 +21,11 @@ type entry struct {
 // maxRank bounds the dimensions of a tensor.
 const maxRank = 32
 
-// header is what a safetensors header says.
+// header is what a safetensors header says. Of equal keys the last counts, as in the format's own reader.
 type header struct {
 	meta    texts
 	entries []entry
+	ignored []string // a line for each tensor that another of its name replaced
 }
 
 // texts are metadata fields by name.
@@ -33,8 +34,7 @@ type texts struct {
 	ignored []string // a line for each value that another replaced
 }
 
-// put sets a field. Of values for one key the last counts, as in the format's own reader and in Python's of JSON; one that it
-// replaces is worth a line, unless it is the same.
+// put sets a field. A value that it replaces is worth a line, unless it is the same.
 func (t *texts) put(key, text string) {
 	if old, ok := t.values[key]; ok && old != text {
 		t.ignored = append(t.ignored, fmt.Sprintf("metadata field %s: comes more than once, %s ignored", printable(key), printable(old)))
@@ -42,9 +42,8 @@ func (t *texts) put(key, text string) {
 	t.values[key] = text
 }
 
-// parseHeader reads the JSON of a safetensors header. Metadata fields and equal entries that come twice, and __metadata__ of
-// null, are taken as safetensors 0.8.0 takes them, which knows the entries by name and a null as no metadata. Entries of one
-// name that say different things of the same bytes are refused, where safetensors takes the last. For the rest it is stricter
+// parseHeader reads the JSON of a safetensors header. Keys that come twice and __metadata__ of null are taken as
+// safetensors 0.8.0 takes them, which knows the entries by name and a null as no metadata. For the rest it is stricter
 // than encoding/json: an unknown key, another null or a number that is not a natural one is refused. The library that the
 // tests compare it with, github.com/nlpodyssey/safetensors, refuses a whole file for one tensor of a type that it does not
 // know, and needs the file mapped, where a file that is cut while it is read ends the process.
@@ -63,7 +62,8 @@ func parseHeader(text []byte) (h header, err error) {
 		if err != nil {
 			return within("tensor", key, err)
 		}
-		return within("tensor", key, h.put(e, places))
+		h.put(e, places)
+		return nil
 	})
 	if err == nil {
 		err = p.end()
@@ -71,22 +71,18 @@ func parseHeader(text []byte) (h header, err error) {
 	return h, err
 }
 
-// put adds an entry. One of a name that is there must say the same.
-func (h *header) put(e entry, places map[string]int) error {
-	if i, ok := places[e.name]; ok {
-		if o := &h.entries[i]; !o.equal(&e) {
-			return fmt.Errorf("comes twice, as %s and as %s, want it once", o, &e)
-		}
-		return nil
+// put adds an entry, or replaces the one of its name.
+func (h *header) put(e entry, places map[string]int) {
+	i, ok := places[e.name]
+	if !ok {
+		places[e.name] = len(h.entries)
+		h.entries = append(h.entries, e)
+		return
 	}
-	places[e.name] = len(h.entries)
-	h.entries = append(h.entries, e)
-	return nil
-}
-
-// String is what the header says of the tensor.
-func (e *entry) String() string {
-	return fmt.Sprintf("%s %v of bytes %d to %d", printable(e.dtype), e.shape, e.begin, e.end)
+	if !h.entries[i].equal(&e) {
+		h.ignored = append(h.ignored, fmt.Sprintf("tensor %s: comes more than once, all but the last ignored", printable(e.name)))
+	}
+	h.entries[i] = e
 }
 
 func (e *entry) equal(o *entry) bool {
