@@ -97,7 +97,7 @@ func runPlan(s *system, f *planFlags) error {
 		return err
 	}
 	if f.plot != "" {
-		if err := checkWritable("plot", f.plot); err != nil {
+		if err := outputFile("plot", &f.plot, f.model); err != nil {
 			return err
 		}
 	}

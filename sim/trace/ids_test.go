@@ -9,6 +9,39 @@ import (
 	"testing"
 )
 
+// Ids that are carried along are those of the trace's tokens, or have a line.
+func TestIDsOfTrace(t *testing.T) {
+	for _, tt := range []struct {
+		dtype string
+		shape []int
+		want  []string
+	}{
+		{"I32", []int{6}, nil},
+		{"I32", []int{1, 6}, nil},
+		{"I32", []int{5}, []string{"tensor token_ids: I32 [5], not integers [6] of as many tokens, ignored"}},
+		{"F32", []int{6}, []string{"tensor token_ids: F32 [6], not integers [6] of as many tokens, ignored"}},
+	} {
+		tr, err := edit(func(_ map[string]string, arrays map[string]array) {
+			n, _ := elements(tt.shape)
+			arrays["token_ids"] = array{tt.dtype, tt.shape, make([]byte, 4*n)}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(tr.Unknown, tt.want) {
+			t.Errorf("%s %v: %q, want %q", tt.dtype, tt.shape, tr.Unknown, tt.want)
+		}
+		part, _, err := tr.Cut(Cut{First: 2, Last: 4, Layers: tr.Layers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		shape := part.src.(*container).tensors["token_ids"].shape
+		if whole := slices.Equal(shape, tt.shape); whole == (tt.want == nil) || !whole && shape[len(shape)-1] != 3 {
+			t.Errorf("%s %v: ids of a part are %v", tt.dtype, tt.shape, shape)
+		}
+	}
+}
+
 // npyIDs lays out token ids.
 func npyIDs(descr, shape string, data ...byte) []byte {
 	return npyWith("{'descr': '"+descr+"', 'fortran_order': False, 'shape': "+shape+", }", data)
