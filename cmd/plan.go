@@ -161,27 +161,37 @@ func (f *planFlags) options() (o sim.CapacityOptions, err error) {
 	if err != nil {
 		return o, record.InOption("model", err)
 	}
-	o.Model, o.Name, o.Note = m.Model, m.Name, m.Note
-	o.DType = method.DTypeOf(m.DType)
-	if e, ok := engine.Lookup(f.engine); ok && e.OwnType != "" {
-		o.DType = method.DTypeOf(e.OwnType)
-	}
-	for _, d := range method.DTypes() {
-		if d.Name == f.dtype {
-			o.DType = d
-		}
-	}
+	o.Model, o.Name = m.Model, m.Name
+	var assumed string
+	o.DType, assumed = f.cacheType(m)
 	if o.Memory > 0 && o.Weights == 0 {
 		if o.Weights, err = m.WeightBytes(); err != nil {
 			return o, lacks("weights", fmt.Sprintf("want the size of the model's weights beside --memory: %v", err))
 		}
+		if m.Weights == 0 {
+			_, assumed = m.CacheType() // of the weights, whatever the cache's is
+		}
 	}
+	o.Note = sim.JoinNotes(m.Note, assumed)
 	if f.records != "" {
 		if o.Records, err = record.Load(f.records); err != nil {
 			return o, record.InOption("records", err)
 		}
 	}
 	return o, nil
+}
+
+// cacheType is the type of keys and values that no format stores, and what of it is assumed.
+func (f *planFlags) cacheType(m sim.ModelFile) (d method.DType, assumed string) {
+	for _, d := range method.DTypes() {
+		if d.Name == f.dtype {
+			return d, ""
+		}
+	}
+	if e, ok := engine.Lookup(f.engine); ok && e.OwnType != "" {
+		return method.DTypeOf(e.OwnType), ""
+	}
+	return m.CacheType()
 }
 
 // pipelines are those asked for, or those that the engine serves.

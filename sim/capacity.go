@@ -130,7 +130,7 @@ func (p *planner) atAnyLength(pipeline *method.Pipeline) record.Capacity {
 	case p.Engine == Ideal:
 		c.Source = idealSource
 	case p.engine.Note != nil:
-		c.Note = joined(c.Note, p.engine.Note(p.request()))
+		c.Note = JoinNotes(c.Note, p.engine.Note(p.request()))
 	}
 	bytes := func(tokens int) (int64, error) {
 		n, _, err := p.bytes(pipeline, tokens)
@@ -169,15 +169,15 @@ func (p *planner) at(tokens int, pipeline *method.Pipeline, c *record.Capacity) 
 		return
 	}
 	all := int64(p.Batch) * one
-	c.CacheBytes, c.BatchBytes, c.Note = &one, &all, joined(c.Note, note)
+	c.CacheBytes, c.BatchBytes, c.Note = &one, &all, JoinNotes(c.Note, note)
 	if p.Memory > 0 && one > 0 {
 		most := (p.Memory - p.weights()) / one
 		c.MaxBatch = &most
 	}
 }
 
-// joined puts two notes together; either may be empty.
-func joined(a, b string) string { return strings.Trim(a+"; "+b, "; ") }
+// JoinNotes puts two notes together; either may be empty.
+func JoinNotes(a, b string) string { return strings.Trim(a+"; "+b, "; ") }
 
 // bytes is what the engine holds of a pipeline for one sequence, nil for the full cache: by the pipeline's parameters, or
 // else by the share of the full cache that records have measured, which the note then says.

@@ -100,6 +100,15 @@ func preset(name string) (ModelFile, error) {
 	return ModelFile{Model: m, Name: p.Name}, err
 }
 
+// CacheType is the type of the model's own cache, and what of it is assumed: empty where the file names it.
+func (m ModelFile) CacheType() (d method.DType, assumed string) {
+	d = method.DTypeOf(m.DType)
+	if m.DType == "" {
+		assumed = "the model's file names no type of numbers: " + d.Name + " is assumed"
+	}
+	return d, assumed
+}
+
 // WeightBytes are those of the model's weights: as the file says, or counted and in the type that it names.
 func (m ModelFile) WeightBytes() (int64, error) {
 	switch {

@@ -3,7 +3,7 @@ package arch
 // Model is what a configuration says of one model's cache, and what engines ask besides.
 type Model struct {
 	Type      string  // model_type of the part that generates text: gemma3_text where the file says gemma3
-	DType     string  // of weights and cache as the file names it ("bfloat16"); "" where it does not
+	DType     string  // of weights and cache by torch's own name ("bfloat16"); "" where the file names none
 	Layers    []Layer // what is cached, in the engine's order; a looped model has more than it has blocks
 	QHeads    int     // num_attention_heads; a layer's own are in Layer.QHeads
 	Hidden    int     // hidden_size

@@ -102,12 +102,31 @@ func familyOf(f *fields, name string) (family, error) {
 // Types returns the model types that Read knows, sorted.
 func Types() []string { return slices.Sorted(maps.Keys(types)) }
 
-// dtype reads the type of the weights, by its name of today or the one before.
+// dtypes are the types of weights whose caches are known, by the names that torch has for them.
+var dtypes = map[string]string{
+	"bfloat16": "bfloat16", "float16": "float16", "half": "float16", "float32": "float32", "float": "float32",
+	"float8_e4m3fn": "float8_e4m3fn",
+}
+
+// dtype reads the type of the weights, by its name of today or the one before; transformers takes the first where both
+// are there.
 func (f *fields) dtype() string {
-	if d := f.text("dtype"); d != "" {
-		return strings.TrimPrefix(d, "torch.")
+	before := f.typeOf("torch_dtype")
+	return cmp.Or(f.typeOf("dtype"), before)
+}
+
+// typeOf reads a field that names a type as torch does: "" where it is missing or null.
+func (f *fields) typeOf(name string) string {
+	if !f.has(name) {
+		return ""
 	}
-	return strings.TrimPrefix(f.text("torch_dtype"), "torch.")
+	said := f.text(name)
+	d, ok := dtypes[strings.TrimPrefix(said, "torch.")]
+	if !ok {
+		_, path, _ := f.value(name)
+		f.fail("%s: %s, want bfloat16, float16 (half), float32 (float), float8_e4m3fn or null", path, show(said))
+	}
+	return d
 }
 
 // quantised reads how the weights are stored, where that is not in their type.

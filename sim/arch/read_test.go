@@ -38,6 +38,16 @@ func TestErrors(t *testing.T) {
 		{smallLlama, `{"model_type":"-"}`, "model_type: missing"},
 		{smallLlama, `{"model_type":"lama"}`, `model_type: "lama" is not known, want one of the `},
 		{smallLlama, `{"model_type":"lama"}`, "the nearest is llama"},
+		{smallLlama, `{"dtype":"banana"}`, `dtype: "banana", want bfloat16, float16 (half), float32 (float), float8_e4m3fn or null`},
+		{smallLlama, `{"torch_dtype":"float64"}`, `torch_dtype: "float64", want bfloat16`},
+		{smallLlama, `{"torch_dtype":"torch.double"}`, `torch_dtype: "torch.double", want bfloat16`},
+		{smallLlama, `{"torch_dtype":"int8"}`, `torch_dtype: "int8", want bfloat16`},
+		{smallLlama, `{"torch_dtype":"f32"}`, `torch_dtype: "f32", want bfloat16`},
+		{smallLlama, `{"torch_dtype":"fp16"}`, `torch_dtype: "fp16", want bfloat16`},
+		{smallLlama, `{"torch_dtype":"auto"}`, `torch_dtype: "auto", want bfloat16`},
+		{smallLlama, `{"torch_dtype":""}`, `torch_dtype: "", want bfloat16`},
+		{smallLlama, `{"dtype":"float16","torch_dtype":"banana"}`, `torch_dtype: "banana", want bfloat16`},
+		{smallLlama, `{"model_type":"gemma3","text_config":{"dtype":"fp16"}}`, `text_config.dtype: "fp16", want bfloat16`},
 		{smallLlama, `{"model_type":7}`, "model_type: 7, want a string"},
 		{smallLlama, `{"model_type":"openai-gpt"}`, "openai-gpt has no cache in transformers"},
 		{smallLlama, `{"model_type":"bert"}`, "is_decoder: not true, want a decoder"},
@@ -93,6 +103,25 @@ func TestErrors(t *testing.T) {
 	} {
 		if _, err := Read([]byte(config)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", config, err, want)
+		}
+	}
+}
+
+// TestDType: types go by torch's names, its aliases too, and the field of today comes first.
+func TestDType(t *testing.T) {
+	for changes, want := range map[string]string{
+		`{}`:                                            "",
+		`{"dtype":null}`:                                "",
+		`{"dtype":"bfloat16"}`:                          "bfloat16",
+		`{"torch_dtype":"half"}`:                        "float16",
+		`{"torch_dtype":"float"}`:                       "float32",
+		`{"torch_dtype":"torch.float16"}`:               "float16",
+		`{"torch_dtype":"float8_e4m3fn"}`:               "float8_e4m3fn",
+		`{"dtype":"float32","torch_dtype":"bfloat16"}`:  "float32",
+		`{"dtype":null,"torch_dtype":"torch.bfloat16"}`: "bfloat16",
+	} {
+		if m, err := Read(with(t, smallLlama, changes)); err != nil || m.DType != want {
+			t.Errorf("%s: %q, %v, want %q", changes, m.DType, err, want)
 		}
 	}
 }
