@@ -63,7 +63,7 @@ Bytes are of one sequence and, with --tp, of one rank. Maps that methods fit cou
 	fl.BoolVar(&f.fullWindows, "full-windows", false, "llama.cpp: layers with a window in full length (swa_full), as the library does unless its programs tell it otherwise")
 	fl.IntVar(&f.inFlight, "in-flight", engine.InFlight, "vllm: `tokens` of steps under way (max_num_batched_tokens times the batches at once) that layers with a window have room for")
 	fl.BoolVar(&f.explain, "explain", false, "say first which tensors the layers cache")
-	fl.StringVar(&f.plot, "plot", "", "draw bytes against length into this PNG `file` as well")
+	fl.StringVar(&f.plot, "plot", "", "draw bytes against length into this `file` as well; its name ends with .png or .svg")
 	enumFlag(c, &f.format, "format", "table", report.CapacityFormats(), "")
 	for name, complete := range map[string]cobra.CompletionFunc{"model": completeModels, "methods": completeMethods} {
 		_ = c.RegisterFlagCompletionFunc(name, complete)
@@ -96,10 +96,8 @@ func runPlan(s *system, f *planFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.plot != "" {
-		if err := checkWritable("plot", f.plot); err != nil {
-			return err
-		}
+	if err := checkPlot(f.plot); err != nil {
+		return err
 	}
 	lines, err := sim.Capacities(o)
 	if err != nil {

@@ -248,7 +248,7 @@ func TestStatsPlotOfLittle(t *testing.T) {
 	if _, stat := os.Stat(path); err == nil || stat == nil {
 		t.Errorf("%v, %v", err, stat)
 	}
-	if err := WriteStatsPlot(filepath.Join(t.TempDir(), "no", "such"), tr, s); err == nil {
+	if err := WriteStatsPlot(filepath.Join(t.TempDir(), "no", "such.png"), tr, s); err == nil {
 		t.Error("written into a folder that is not there")
 	}
 }
