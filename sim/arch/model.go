@@ -10,7 +10,8 @@ type Model struct {
 	Vocab     int     // vocab_size; 0 where the file does not say
 	MaxTokens int     // max_position_embeddings; 0 where the file does not say
 	Quantised string  // how the weights are stored (quant_method) where not in DType: they take other bytes; "": as DType says
-	Params    int64   // weights of a plain decoder of text; 0 where they are not counted, or a field for it is missing
+	Params    int64   // weights of a plain decoder of text; 0 where they are not counted
+	Uncounted string  // why Params is 0
 }
 
 // Bytes returns what transformers 5.24.0 caches for one sequence after a prompt of so many tokens and then so many

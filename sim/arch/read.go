@@ -70,8 +70,8 @@ func read(f *fields) (Model, error) {
 	if *f.first != nil {
 		return Model{}, *f.first
 	}
-	if f.path == "" { // else what is beside the model of text has weights, too
-		m.Params = params(f, m)
+	if m.Params, err = params(f, m); err != nil {
+		m.Uncounted = err.Error()
 	}
 	return m, nil
 }

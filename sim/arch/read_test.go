@@ -245,6 +245,33 @@ func TestWeights(t *testing.T) {
 	}
 }
 
+// TestUncounted: where parameters are not counted, the reason is the field's, the type's, or that of what lies beside text.
+func TestUncounted(t *testing.T) {
+	whole := string(with(t, smallLlama, `{"intermediate_size":128,"vocab_size":100}`))
+	for changes, want := range map[string]string{
+		`{}`:                           "",
+		`{"intermediate_size":-1}`:     "intermediate_size: -1, want an integer from 1",
+		`{"intermediate_size":"8"}`:    `intermediate_size: "8", want an integer from 1`,
+		`{"intermediate_size":[8]}`:    "intermediate_size: [8], want an integer from 1",
+		`{"intermediate_size":null}`:   "intermediate_size: null, want an integer from 1",
+		`{"intermediate_size":"-"}`:    "intermediate_size: missing, want an integer from 1",
+		`{"vocab_size":"-"}`:           "vocab_size: missing, want an integer from 1",
+		`{"vocab_size":0}`:             "vocab_size: 0, want an integer from 1",
+		`{"tie_word_embeddings":"no"}`: `tie_word_embeddings: "no", want true or false`,
+		`{"model_type":"cohere"}`:      "those of model type cohere are not counted",
+		`{"model_type":"llava"}`:       "",
+		`{"vocab_size":2147483647,"hidden_size":2147483644,"head_dim":16}`: "config: a layer of more than",
+	} {
+		m, err := Read(with(t, whole, changes))
+		if err != nil || !strings.HasPrefix(m.Uncounted, want) || (m.Params > 0) != (m.Uncounted == "") || (want != "") == (m.Params > 0) {
+			t.Errorf("%s: %d parameters, %q, %v, want %q", changes, m.Params, m.Uncounted, err, want)
+		}
+	}
+	if m, err := Read([]byte(`{"model_type":"llava","text_config":` + whole + `}`)); err != nil || m.Params != 0 || m.Uncounted != "those beside the model of text are not counted" {
+		t.Errorf("inside: %d parameters, %q, %v", m.Params, m.Uncounted, err)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, c := range readMeasured(f) {
 		f.Add([]byte(c.Config))
