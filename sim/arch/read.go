@@ -18,13 +18,17 @@ import (
 // wrong, or the type that is not known.
 func Read(config []byte) (Model, error) {
 	var says map[string]any
-	d := json.NewDecoder(bytes.NewReader(finite(config)))
+	config = finite(config)
+	d := json.NewDecoder(bytes.NewReader(config))
 	d.UseNumber()
 	if err := d.Decode(&says); err != nil {
 		return Model{}, fmt.Errorf("not a configuration: %w", jsonError(err))
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return Model{}, fmt.Errorf("not a configuration: byte %d: more after the end of the object", d.InputOffset())
+	}
+	if name := repeated(json.NewDecoder(bytes.NewReader(config)), ""); name != "" {
+		return Model{}, fmt.Errorf("%s: it stands there twice, want one value", show(name))
 	}
 	var first error
 	f := &fields{says: says, first: &first}
@@ -64,6 +68,9 @@ func read(f *fields) (Model, error) {
 	m.Hidden = f.optional("hidden_size")
 	m.Vocab = f.optional("vocab_size")
 	m.MaxTokens = f.optional("max_position_embeddings")
+	for _, name := range unread {
+		f.optional(name)
+	}
 	if *f.first == nil {
 		m.bound(f)
 	}
@@ -137,6 +144,9 @@ func (f *fields) quantised() string {
 	return cmp.Or(f.inside("quantization_config").text("quant_method"), "a method that it does not name")
 }
 
+// unread are fields of attention that caches of some types do not follow from; wrong ones are refused all the same.
+var unread = []string{"num_key_value_heads", "head_dim", "kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "qk_head_dim", "v_head_dim"}
+
 // optional reads a size that nothing cached follows from: 0 where it is missing.
 func (f *fields) optional(name string) int {
 	if !f.has(name) {
@@ -148,7 +158,14 @@ func (f *fields) optional(name string) int {
 // bound refuses what no model caches, so that sums of bytes cannot overflow.
 func (m Model) bound(f *fields) {
 	rows, states := int64(0), int64(0)
-	for _, l := range m.Layers {
+	if m.QHeads > maxHeads {
+		_, path, _ := f.value("num_attention_heads")
+		f.fail("%s: %d, want at most %d", path, m.QHeads, maxHeads)
+	}
+	for i, l := range m.Layers {
+		if max(l.QHeads, l.KVHeads) > maxHeads {
+			f.fail("%s: %d query heads and %d KV heads in layer %d, want at most %d", f.config(), l.QHeads, l.KVHeads, i, maxHeads)
+		}
 		for _, t := range l.Tensors {
 			if t.Rows.Grow == Once {
 				states += t.Row * int64(t.Rows.N)
@@ -163,6 +180,32 @@ func (m Model) bound(f *fields) {
 	if len(m.Layers) > maxLayers {
 		f.fail("%d layers, want at most %d", len(m.Layers), maxLayers)
 	}
+}
+
+// repeated returns the first field of the value that comes next, valid JSON, that has two values: readers of JSON take the
+// last. path stands before its name.
+func repeated(d *json.Decoder, path string) string {
+	open, _ := d.Token()
+	if open != json.Delim('{') && open != json.Delim('[') {
+		return ""
+	}
+	seen := map[any]bool{}
+	for d.More() {
+		inside := path
+		if open == json.Delim('{') {
+			name, _ := d.Token()
+			if inside += fmt.Sprint(name); seen[name] {
+				return inside
+			}
+			seen[name] = true
+			inside += "."
+		}
+		if name := repeated(d, inside); name != "" {
+			return name
+		}
+	}
+	_, _ = d.Token() // the end
+	return ""
 }
 
 // finite replaces the words Infinity, -Infinity and NaN, which Python writes and JSON does not have, by 0: no field

@@ -9,12 +9,16 @@ import (
 
 const smallLlama = `{"model_type":"llama","hidden_size":64,"num_hidden_layers":3,"num_attention_heads":4,"num_key_value_heads":2}`
 
+const smallLatent = `{"model_type":"deepseek_v3","hidden_size":64,"num_hidden_layers":3,"num_attention_heads":4,"kv_lora_rank":16,"qk_rope_head_dim":8}`
+
 // with returns a configuration with fields set, or with null deleted.
 func with(t *testing.T, config, changes string) []byte {
 	t.Helper()
 	var c, d map[string]any
 	for text, into := range map[string]*map[string]any{config: &c, changes: &d} {
-		if err := json.Unmarshal([]byte(text), into); err != nil {
+		numbers := json.NewDecoder(strings.NewReader(text))
+		numbers.UseNumber() // as they are written
+		if err := numbers.Decode(into); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
@@ -55,12 +59,27 @@ func TestErrors(t *testing.T) {
 		{smallLlama, `{"hidden_size":-64}`, "hidden_size: -64, want"},
 		{smallLlama, `{"hidden_size":64.5}`, "hidden_size: 64.5, want"},
 		{smallLlama, `{"hidden_size":"64"}`, `hidden_size: "64", want`},
-		{smallLlama, `{"hidden_size":1e300}`, "hidden_size: 1e+300, want"},
+		{smallLlama, `{"hidden_size":1e300}`, "hidden_size: 1e300, want"},
 		{smallLlama, `{"hidden_size":[64]}`, "hidden_size: [64], want"},
 		{smallLlama, `{"num_hidden_layers":1025}`, "num_hidden_layers: 1025, want at most 1024"},
 		{smallLlama, `{"num_attention_heads":65}`, "hidden_size: 64, want at least one for each of 65"},
 		{smallLlama, `{"head_dim":2147483647,"num_key_value_heads":2147483647}`, "a layer of more than"},
-		{smallLlama, `{"head_dim":2147483647,"num_key_value_heads":100}`, "elements a token"},
+		{smallLlama, `{"head_dim":2147483647,"num_attention_heads":100,"num_key_value_heads":100}`, "elements a token"},
+		{smallLlama, `{"head_dim":16,"num_attention_heads":1000000000}`, "num_attention_heads: 1000000000, want at most 65536"},
+		{smallLlama, `{"model_type":"gpt_neox","hidden_size":2147483647,"num_attention_heads":65537}`, "num_attention_heads: 65537, want at most 65536"},
+		{smallLlama, `{"num_key_value_heads":3}`, "num_key_value_heads: 3, want a divisor of the 4 query heads of layer 0"},
+		{smallLlama, `{"num_key_value_heads":8}`, "num_key_value_heads: 8, want a divisor of the 4 query heads of layer 0"},
+		{smallLlama, `{"per_layer_config":{"1":{"num_key_value_heads":3}}}`, "per_layer_config.1.num_key_value_heads: 3, want a divisor of the 4 query heads of layer 1"},
+		{smallLlama, `{"model_type":"gemma3","text_config":{"num_hidden_layers":1,"num_attention_heads":6,"sliding_window":8}}`, "text_config.num_key_value_heads: 4, want a divisor of the 6"},
+		{smallLlama, `{"model_type":"dbrx","d_model":64,"n_layers":2,"n_heads":4,"num_key_value_heads":"-","attn_config":{"kv_n_heads":3}}`, "attn_config.kv_n_heads: 3, want a divisor of the 4"},
+		{smallLlama, `{"model_type":"gpt_neox","num_key_value_heads":"x"}`, `num_key_value_heads: "x", want an integer from 0`},
+		{smallLlama, `{"model_type":"gpt_neox","head_dim":-1}`, "head_dim: -1, want an integer from 0"},
+		{smallLatent, `{"v_head_dim":"x"}`, `v_head_dim: "x", want an integer from 1`},
+		{smallLatent, `{"v_head_dim":0}`, "v_head_dim: 0, want an integer from 1"},
+		{smallLatent, `{"qk_nope_head_dim":-1}`, "qk_nope_head_dim: -1, want an integer from 1"},
+		{smallLatent, `{"qk_nope_head_dim":4611686018427387904}`, "qk_nope_head_dim: 4611686018427387904, want an integer from 1"},
+		{smallLatent, `{"q_lora_rank":"x"}`, `q_lora_rank: "x", want an integer from 0`},
+		{smallLatent, `{"num_key_value_heads":-2}`, "num_key_value_heads: -2, want an integer from 0"},
 		{smallLlama, `{"layer_types":["full_attention"]}`, "layer_types: 1 layers, want the 3 of num_hidden_layers"},
 		{smallLlama, `{"layer_types":["full_attention","conv","full_attention"]}`, `layer_types: layer 1 is "conv", want a kind that this type has`},
 		{smallLlama, `{"layer_types":["full_attention","sliding_attention","full_attention"]}`, "sliding_window: missing"},
@@ -100,6 +119,9 @@ func TestErrors(t *testing.T) {
 		`null`:                    "model_type: missing",
 		`{"model_type":"llama"}}`: "byte 22: more after the end of the object",
 		`{model_type}`:            "byte 2: ",
+		`{"model_type":"llama","hidden_size":64,"hidden_size":32}`:                        `"hidden_size": it stands there twice`,
+		`{"model_type":"gemma3","text_config":{"a":[{},{"b":1}],"b":{"b":2},"\u0061":2}}`: `"text_config.a": it stands there twice`,
+		`{"model_type":"llama","quantization_config":{"a":[1,{"b":1,"c":2,"b":1}]}}`:      `"quantization_config.a.b": it stands there twice`,
 	} {
 		if _, err := Read([]byte(config)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", config, err, want)
