@@ -27,7 +27,7 @@ func Read(config []byte) (Model, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return Model{}, fmt.Errorf("not a configuration: byte %d: more after the end of the object", d.InputOffset())
 	}
-	if name := repeated(json.NewDecoder(bytes.NewReader(config)), ""); name != "" {
+	if name := record.RepeatedField(config); name != "" {
 		return Model{}, fmt.Errorf("%s: it stands there twice, want one value", show(name))
 	}
 	var first error
@@ -180,32 +180,6 @@ func (m Model) bound(f *fields) {
 	if len(m.Layers) > maxLayers {
 		f.fail("%d layers, want at most %d", len(m.Layers), maxLayers)
 	}
-}
-
-// repeated returns the first field of the value that comes next, valid JSON, that has two values: readers of JSON take the
-// last. path stands before its name.
-func repeated(d *json.Decoder, path string) string {
-	open, _ := d.Token()
-	if open != json.Delim('{') && open != json.Delim('[') {
-		return ""
-	}
-	seen := map[any]bool{}
-	for d.More() {
-		inside := path
-		if open == json.Delim('{') {
-			name, _ := d.Token()
-			if inside += fmt.Sprint(name); seen[name] {
-				return inside
-			}
-			seen[name] = true
-			inside += "."
-		}
-		if name := repeated(d, inside); name != "" {
-			return name
-		}
-	}
-	_, _ = d.Token() // the end
-	return ""
 }
 
 // finite replaces the words Infinity, -Infinity and NaN, which Python writes and JSON does not have, by 0: no field

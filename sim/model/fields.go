@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kvgauge/sim/record"
 )
 
 // fields reads the fields of a JSON object, keeps the first thing that is wrong with them, and knows which were read.
@@ -34,6 +36,9 @@ func parseFields(text []byte) (*fields, error) {
 	}
 	if d.More() {
 		return nil, fmt.Errorf("byte %d: text after the object, want its end", d.InputOffset())
+	}
+	if name := record.RepeatedField(text); name != "" {
+		return nil, fmt.Errorf("field %s: it stands there twice, want one value", printable(name))
 	}
 	return &fields{values: values, read: map[string]bool{}, err: new(error)}, nil
 }

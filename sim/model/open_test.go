@@ -175,6 +175,8 @@ func TestRefusedTensors(t *testing.T) {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "config.json"), []byte("[1, 2]"))
 		refused(t, dir, "config.json: ", "want a JSON object")
+		write(t, filepath.Join(dir, "config.json"), []byte(`{"model_type":"llama","hidden_size":64,"hidden_size":32}`))
+		refused(t, dir, "config.json: field hidden_size: it stands there twice, want one value")
 	})
 	t.Run("gguf", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "m.gguf")
