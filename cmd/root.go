@@ -139,7 +139,7 @@ length, cache bytes, latency and attention-output error.`,
 		if err := noEmptyFlags(c.Flags()); err != nil {
 			return err
 		}
-		return record.Input(c.ValidateFlagGroups()) // which cobra does too, unmarked
+		return exclusiveFlags(c)
 	}
 	root.AddCommand(newRunCmd(s), newPlanCmd(s), newTraceCmd(s), newReportCmd(s), newCompareCmd(s), newMergeCmd(s), newRecommendCmd(s), newListCmd(s), newVersionCmd(s))
 	root.InitDefaultHelpCmd()
@@ -155,7 +155,11 @@ func markArguments(c *cobra.Command) {
 			if c.HasAvailableSubCommands() && len(args) > 0 {
 				return record.Input(unknownCommand(c, args[0]))
 			}
-			return record.Input(check(c, args))
+			err := check(c, args)
+			if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra's words where there are no commands
+				err = fmt.Errorf("%s takes no arguments, not %q", c.CommandPath(), args[0])
+			}
+			return record.Input(err)
 		}
 	}
 	for _, sub := range c.Commands() {

@@ -101,6 +101,27 @@ func noEmptyFlags(flags *pflag.FlagSet) error {
 	return err
 }
 
+// exclusiveFlags refuses flags that were given together although each says that it excludes the other: cobra does, too, later
+// and in words of its own. It keeps such groups with each of their flags.
+func exclusiveFlags(c *cobra.Command) error {
+	const groups = "cobra_annotation_mutually_exclusive"
+	var err error
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		for _, group := range f.Annotations[groups] {
+			var given []string
+			for _, name := range strings.Fields(group) {
+				if c.Flags().Changed(name) {
+					given = append(given, "--"+name)
+				}
+			}
+			if err == nil && len(given) > 1 {
+				err = record.Input(fmt.Errorf("%s exclude each other: give one", strings.Join(given, " and ")))
+			}
+		}
+	})
+	return err
+}
+
 // arguments wants from least to most arguments.
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
