@@ -15,7 +15,7 @@ import (
 	"kvgauge/sim/record"
 )
 
-// parseLengths reads sequence lengths: 1k is 1024, 512..8k doubles from the first to the last.
+// parseLengths reads sequence lengths: 1k is 1024, 512..8k doubles from the first, and ends with the last.
 func parseLengths(text string) ([]int, error) {
 	var ns []int
 	for _, item := range strings.Split(text, ",") {
@@ -36,6 +36,7 @@ func parseLengths(text string) ([]int, error) {
 		for n := first; n <= last; n *= 2 {
 			ns = append(ns, n)
 		}
+		ns = append(ns, last)
 	}
 	return unique(ns), nil
 }

@@ -29,6 +29,22 @@ func TestSplitTraces(t *testing.T) {
 	}
 }
 
+// TestParseLengths: a range doubles, and its end is of it wherever that falls.
+func TestParseLengths(t *testing.T) {
+	for text, want := range map[string][]int{
+		"512": {512}, "512..2k": {512, 1024, 2048}, "4k..5k": {4096, 5120}, "100..450,200": {100, 200, 400, 450}, "7..7": {7}, "8k,512": {8192, 512},
+	} {
+		if got, err := parseLengths(text); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "5k..4k", "1..", "..4", "4..8..16", "1,", "x", "1M"} {
+		if got, err := parseLengths(text); err == nil {
+			t.Errorf("%q: %v, want an error", text, got)
+		}
+	}
+}
+
 func TestParseShard(t *testing.T) {
 	for text, want := range map[string]sim.Shard{"0/1": {Index: 0, Count: 1}, "3/4": {Index: 3, Count: 4}, "9999/10000": {Index: 9999, Count: 10000}} {
 		if got, err := parseShard(text); err != nil || got != want {

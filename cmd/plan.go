@@ -46,11 +46,16 @@ Bytes are of one sequence and, with --tp, of one rank. Maps that methods fit cou
   kvgauge plan --model llama-3.1-70b --engine vllm --tp 4 --memory 80GiB --plot llama.png
   kvgauge plan --model model.gguf --engine llama.cpp --methods full,q8_0,q4_0 --batch 4 --format json`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return runPlan(s, f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := checkEngineFlags(c.Flags(), f.engine); err != nil {
+				return err
+			}
+			return runPlan(s, f)
+		},
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.model, "model", "", "configuration, its folder, GGUF `file` or preset")
-	fl.StringVar(&f.lengths, "lengths", "4k..128k", "prompt `lengths`; 1k is 1024, 4k..128k doubles")
+	fl.StringVar(&f.lengths, "lengths", "4k..128k", "prompt `lengths`; 1k is 1024, 4k..128k doubles up to its end, which counts")
 	fl.StringArrayVar(&f.methods, "methods", nil, "`pipelines` or sets, comma-separated and repeatable (default full and some others; of another engine than ideal, the formats that it serves)")
 	fl.StringVar(&f.budget, "budget", "25%", "default `budgets` of methods that name none")
 	fl.IntVar(&f.batch, "batch", 1, "`sequences` held at once")

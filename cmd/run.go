@@ -109,7 +109,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	}
 	fl := c.Flags()
 	fl.StringArrayVar(&f.methods, "methods", []string{method.DefaultSet}, "`pipelines` or set names, comma-separated; repeatable")
-	fl.StringVar(&f.lengths, "lengths", "", "sequence `lengths`, such as 512,4k or 512..8k (default powers of two from 128, and the whole trace)")
+	fl.StringVar(&f.lengths, "lengths", "", "sequence `lengths`, such as 512,4k or 512..8k, which doubles up to its end (default powers of two from 128, and the whole trace)")
 	fl.StringVar(&f.budget, "budget", "25%", "default `budgets` of methods that name none: counts or shares of the sequence")
 	fl.StringVar(&f.atBytes, "at-bytes", "", "set every pipeline's cache to this `size`: a share of full (25%) or bytes (64MiB)")
 	fl.IntVar(&f.windows, "windows", 1, "`prefixes` whose errors a cell averages: they end at its length, and each a decode earlier, down to half")
