@@ -7,6 +7,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"kvgauge/report"
 	"kvgauge/sim"
@@ -64,7 +65,7 @@ Bytes are of one sequence and, with --tp, of one rank. Maps that methods fit cou
 	fl.IntVar(&f.ranks, "tp", 1, "`ranks` of tensor parallelism, each with its part of the heads")
 	fl.StringVar(&f.memory, "memory", "", "`size` of a rank's device, such as 80GiB: says what fits")
 	fl.StringVar(&f.weights, "weights", "", "`size` of the model's weights, all ranks together (default counted from the configuration)")
-	fl.StringVar(&f.records, "records", "", "`folder` of a run whose shares stand for methods whose size depends on the content")
+	fl.StringVar(&f.records, "records", "", "ideal: `folder` of a run whose shares stand for methods whose size depends on the content")
 	fl.BoolVar(&f.fullWindows, "full-windows", false, "llama.cpp: layers with a window in full length (swa_full), as the library does unless its programs tell it otherwise")
 	fl.IntVar(&f.inFlight, "in-flight", engine.InFlight, "vllm: `tokens` of steps under way (max_num_batched_tokens times the batches at once) that layers with a window have room for")
 	fl.BoolVar(&f.explain, "explain", false, "say first which tensors the layers cache")
@@ -74,6 +75,23 @@ Bytes are of one sequence and, with --tp, of one rank. Maps that methods fit cou
 		_ = c.RegisterFlagCompletionFunc(name, complete)
 	}
 	return c
+}
+
+// engineFlags are the flags that decide something of one engine alone.
+var engineFlags = []struct{ flag, engine string }{
+	{"full-windows", "llama.cpp"},
+	{"in-flight", "vllm"},
+	{"records", sim.Ideal},
+}
+
+// checkEngineFlags refuses flags of another engine than the one that is asked for.
+func checkEngineFlags(flags *pflag.FlagSet, name string) error {
+	for _, of := range engineFlags {
+		if flags.Changed(of.flag) && name != of.engine {
+			return lacks(of.flag, fmt.Sprintf("%sengine %s has no such thing: want %sengine %s, or no such flag", record.Opt, name, record.Opt, of.engine))
+		}
+	}
+	return nil
 }
 
 // ownType stands for the type that a configuration names.
