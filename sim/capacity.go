@@ -80,8 +80,8 @@ func Capacities(o CapacityOptions) ([]record.Capacity, error) {
 	if o.Memory > 0 {
 		p.left = o.Memory - p.weights()
 		if p.left <= 0 {
-			return nil, inOption("memory", fmt.Sprintf("%.1f GiB", gib(o.Memory)),
-				"the weights of a rank take %.1f GiB: want more memory, more ranks ("+record.Opt+"tp), or their real size ("+record.Opt+"weights)", gib(p.weights()))
+			return nil, inOption("memory", bytesText(o.Memory),
+				"the weights of a rank take %s: want more memory, more ranks ("+record.Opt+"tp), or their real size ("+record.Opt+"weights)", bytesText(p.weights()))
 		}
 	}
 	if o.Batch > 1 {
@@ -113,9 +113,6 @@ func Capacities(o CapacityOptions) ([]record.Capacity, error) {
 	}
 	return lines, nil
 }
-
-// gib is bytes in GiB.
-func gib(n int64) float64 { return float64(n) / (1 << 30) }
 
 // weights are those of a rank.
 func (p *planner) weights() int64 { return (p.Weights + int64(p.Ranks) - 1) / int64(p.Ranks) }

@@ -56,7 +56,7 @@ func (p *Plan) add(c Cell) {
 		c.estimate(p.Options)
 	}
 	if c.Memory > p.MaxMemory {
-		c.Skip = fmt.Sprintf("needs about %.3f MiB of memory, --max-memory is %.3f MiB", float64(c.Memory)/(1<<20), float64(p.MaxMemory)/(1<<20))
+		c.Skip = fmt.Sprintf("needs about %s of memory, --max-memory is %s", bytesText(c.Memory), bytesText(p.MaxMemory))
 	}
 	p.Cells = append(p.Cells, c)
 }
