@@ -73,6 +73,8 @@ func runCompare(s *system, before, after string, f *compareFlags) error {
 	if err != nil {
 		return err
 	}
+	s.sayUnfinished(before, len(old.Records))
+	s.sayUnfinished(after, len(now.Records))
 	c, err := report.Compare(old, now, l)
 	if err != nil {
 		return err

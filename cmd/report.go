@@ -13,6 +13,13 @@ import (
 	"kvgauge/sim/record"
 )
 
+// sayUnfinished says on stderr that a folder's run is not finished, or nothing.
+func (s *system) sayUnfinished(path string, records int) {
+	if m, err := record.ReadManifest(path); err == nil && m.Finished == nil {
+		fmt.Fprintf(s.err, "%s: the run in it is not finished: it has %d of %d cells\n", path, records, m.Cells)
+	}
+}
+
 func newReportCmd(s *system) *cobra.Command {
 	var format, plots, plotFormat string
 	var view report.View
@@ -34,6 +41,7 @@ func newReportCmd(s *system) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			s.sayUnfinished(args[0], len(records))
 			if plots != "" {
 				if err := os.MkdirAll(plots, 0o777); err != nil {
 					return record.InPath("plots", err)

@@ -122,7 +122,7 @@ func newRoot(s *system) *cobra.Command {
 		Short: "Measure what KV-cache reduction methods cost and save",
 		Long: `kvgauge replays attention traces through KV-cache reduction methods and reports, per sequence
 length, cache bytes, latency and attention-output error.`,
-		Example: `  # every seed method on two real traces and a synthetic one
+		Example: `  # the methods that answer most questions, on two real traces and a synthetic one
   kvgauge run
 
   # two methods at several budgets on one trace

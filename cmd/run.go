@@ -76,7 +76,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 		Example: `  # the methods that answer most questions on the built-in traces, 128 tokens to the whole trace
   kvgauge run
 
-  # one method over budgets, on one trace at one length, no files but the table
+  # one method over budgets, on one trace at one length
   kvgauge run --trace smollm2 --lengths 1k --methods full,snapkv --budget 2.5%,12%,25%,50%
 
   # a quarter of the bytes for every method: whose error is least, over four prefixes
@@ -130,7 +130,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	fl.IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "`number` of goroutines that compute")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the cells with the memory and time that half a second of trials tells")
 	fl.StringVar(&f.shard, "shard", "", "measure part `i/n` of the cells only, i from 0; kvgauge merge joins the parts")
-	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out, where there is one; alone it takes the arguments from its run.json")
+	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out; alone it takes the arguments from its run.json, beside arguments it begins one where there is none")
 	fl.StringVar(&f.out, "out", defaultOut, "output `directory`")
 	f.plots.declare(c)
 	enumFlag(c, &f.print, "print", "", engines(), "print a job of n parts (that of --shard, default 4), measure nothing: ")
@@ -244,6 +244,9 @@ func (f *runFlags) options() (o sim.Options, in inputs, err error) {
 		in.traces = append(in.traces, t)
 		o.Traces = append(o.Traces, &t.Header)
 	}
+	if err := in.differ(names); err != nil {
+		return o, in, err
+	}
 	if err := in.openExternals(f.externals); err != nil {
 		return o, in, err
 	}
@@ -268,6 +271,30 @@ func (in *inputs) close() {
 	}
 }
 
+// differ refuses a trace that is there twice under two names: its cells could not be told apart. Only traces of a model that
+// hold as many tokens are read for it.
+func (in *inputs) differ(names []string) error {
+	for i, t := range in.traces {
+		for j, other := range in.traces[:i] {
+			if t.Model != other.Model || t.Tokens != other.Tokens {
+				continue
+			}
+			a, err := t.Hash()
+			if err != nil {
+				return record.InOption("trace", err)
+			}
+			b, err := other.Hash()
+			if err != nil {
+				return record.InOption("trace", err)
+			}
+			if a == b {
+				return wrong("trace", names[i], "it holds what %s does: give one of them", names[j])
+			}
+		}
+	}
+	return nil
+}
+
 // calibrations opens the text that maps are fitted on for each trace: the one that --calibrate names, or
 // else the trace's own companion.
 func (in *inputs) calibrations(f *runFlags, names []string, ts []*trace.Header) (map[*trace.Header]*trace.Header, error) {
@@ -279,12 +306,13 @@ func (in *inputs) calibrations(f *runFlags, names []string, ts []*trace.Header) 
 		}
 		in.traces = append(in.traces, c)
 		var why error
-		for _, t := range ts {
-			if err := sim.Calibrates(&c.Header, t); err == nil {
+		for i, t := range ts {
+			err := sim.Calibrates(c, in.traces[i])
+			if err == nil {
 				on[t] = &c.Header
-			} else {
-				why = err
+				continue
 			}
+			why = err
 		}
 		if len(on) == 0 {
 			return nil, lacks("calibrate", "it fits none of the traces: "+why.Error())

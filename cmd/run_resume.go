@@ -16,7 +16,7 @@ var apartFromArguments = []string{
 }
 
 // resumed are the flags of the run that --out holds, where --resume is given without what to measure: its manifest has the
-// arguments. Without a run there, or with arguments of one's own, they are those given.
+// arguments. With arguments of one's own they are those given, and a run begins where there is none.
 func (f *runFlags) resumed(s *system, given *pflag.FlagSet) (*runFlags, *pflag.FlagSet, error) {
 	own := false
 	given.Visit(func(g *pflag.Flag) { own = own || !slices.Contains(apartFromArguments, g.Name) })
@@ -24,8 +24,8 @@ func (f *runFlags) resumed(s *system, given *pflag.FlagSet) (*runFlags, *pflag.F
 		return f, given, nil
 	}
 	m, err := record.ReadManifest(f.out)
-	if err != nil { // none: a run begins, or the folder is refused
-		return f, given, nil
+	if err != nil {
+		return nil, nil, record.InOption("resume", fmt.Errorf("%w; or say what to measure", err))
 	}
 	c, of := newRunFlags(s)
 	if len(m.Args) == 0 || m.Args[0] != c.Name() {

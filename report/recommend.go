@@ -139,7 +139,7 @@ func Recommend(records []record.Record, ask Ask) (*Recommendation, error) {
 	r.Changes = append(r.Changes, r.everywhere(options)...)
 	r.Changes = append(r.Changes, r.offered(longest)...)
 	r.Changes = append(r.Changes, r.lengths(all)...)
-	r.Doubts = append(r.Doubts, r.doubts(all)...)
+	r.Doubts = append(append(r.Doubts, r.unmeasured(longest)...), r.doubts(all)...)
 	return r, nil
 }
 

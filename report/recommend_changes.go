@@ -187,6 +187,26 @@ func upText(share float64) string {
 	return digits(math.Ceil(p/unit-1e-9)*unit, 3) + " %"
 }
 
+// unmeasured says what the engine that was asked for offers besides, which no record is of.
+func (r *Recommendation) unmeasured(longest []section) []string {
+	if r.Ask.Engine == "" {
+		return nil
+	}
+	var given []string
+	latent := r.Ask.Latent
+	for _, s := range longest {
+		for _, c := range s.records {
+			given = append(given, c.Pipeline)
+			latent = latent || r.Ask.Model == "" && countLatent(c.Shapes) > 0
+		}
+	}
+	others := offer.Others(r.Ask.Engine, latent, given)
+	if others == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s also offers %s, of which there is no record: kvgauge run --methods full,%s", offer.Title(r.Ask.Engine), strings.Join(others, ", "), strings.Join(others, ","))}
+}
+
 // growing is how much more error at twice the length is taken to be growth.
 const growing = 1.1
 

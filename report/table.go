@@ -26,7 +26,8 @@ const (
 func writeTable(w io.Writer, records []record.Record, o Options) error {
 	b := bufio.NewWriter(w)
 	n := &notes{}
-	shown := o.View.sections(sections(records))
+	all := sections(records)
+	shown := o.View.sections(all)
 	whole := !slices.ContainsFunc(shown, func(s section) bool { return o.View.rows(len(s.records)) < len(s.records) })
 	if !whole {
 		n = nil
@@ -49,6 +50,12 @@ func writeTable(w io.Writer, records []record.Record, o Options) error {
 		}
 		fmt.Fprintln(b)
 	}
+	for _, line := range o.View.unmeasured(all, shown) {
+		fmt.Fprintln(b, line)
+	}
+	if slices.ContainsFunc(shown, o.View.unsorted) {
+		fmt.Fprintf(b, "rows are not ordered by %s where it was not measured\n", o.View.Sort)
+	}
 	if !whole {
 		fmt.Fprintf(b, "%s: %s; %s: best of its column; -: not measured; columns and footnotes: --all-rows, or summary.md\n", frontMark, aboutFront, bestMark)
 		fmt.Fprintln(b, noteLocal)
@@ -67,7 +74,7 @@ func writeTable(w io.Writer, records []record.Record, o Options) error {
 	if len(dropped) > 0 {
 		fmt.Fprintf(b, "left out to fit %d columns: %s (a pipe and --format csv have them)\n", o.Width, strings.Join(dropped, ", "))
 	}
-	if left := len(sections(records)) - len(shown); left > 0 {
+	if len(all) > len(shown) {
 		fmt.Fprintf(b, "other lengths: --all-lengths, or summary.md\n")
 	}
 	for _, text := range general(records) {

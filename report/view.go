@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -58,6 +59,18 @@ func (v View) sections(all []section) []section {
 	})
 }
 
+// unmeasured says of each length that the view leaves out because nothing was measured there why that is.
+func (v View) unmeasured(all, shown []section) (lines []string) {
+	for _, s := range all {
+		first := s.records[0]
+		if s.measured() || slices.ContainsFunc(shown, func(o section) bool { return o.records[0].Key() == first.Key() }) {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("%s, %d tokens: nothing was measured: %s", oneLine(first.Trace), first.SeqLen, oneLine(first.Reason)))
+	}
+	return lines
+}
+
 // anyLength is the key of the sections of the same trace and options at any length.
 func (s section) anyLength() sectionKey {
 	k := keyOf(s.records[0])
@@ -91,8 +104,17 @@ func dominates(a, b record.Record) bool {
 		(*a.CacheBytes < *b.CacheBytes || a.Error.RelL2 < b.Error.RelL2)
 }
 
-// ordered returns the section with its rows in the order of the view.
+// unsorted says whether no record of a section has the column that rows are to be ordered by.
+func (v View) unsorted(s section) bool {
+	c, ok := columnOf(v.Sort)
+	return ok && !slices.ContainsFunc(s.records, func(r record.Record) bool { return c.value(r) != nil })
+}
+
+// ordered returns the section with its rows in the order of the view, or in the usual one where nothing is known to order by.
 func (v View) ordered(s section, front map[string]bool) section {
+	if v.unsorted(s) {
+		v.Sort = ""
+	}
 	sorted := slices.Clone(s.records)
 	switch c, ok := columnOf(v.Sort); {
 	case v.Sort == "pipeline":

@@ -41,7 +41,7 @@ func TestViewOrder(t *testing.T) {
 		{View{Sort: "cache"}, ">small bound worse >near >twin large full s f"},
 		{View{Sort: "rel_l2", Top: 2}, "full >near"},
 		{View{Sort: "pipeline"}, "bound f full large >near s >small >twin worse"},
-		{View{Sort: "mass"}, "s worse >small bound >near >twin large f full"}, // nobody has any
+		{View{Sort: "mass"}, "full f >near >twin >small bound large worse s"}, // nobody has any
 	} {
 		if got := rowNames(records, tt.v); got != tt.want {
 			t.Errorf("%+v: %s, want %s", tt.v, got, tt.want)

@@ -55,8 +55,21 @@ func calibrate(on *trace.Trace, rows int) *method.Calibration {
 	}}
 }
 
-// Calibrates says why maps fitted on one trace cannot be those of another.
-func Calibrates(on, t *trace.Header) error {
+// Calibrates says why maps fitted on one trace cannot be those of another. Maps that were fitted on the text itself would have
+// seen the tokens that are decoded.
+func Calibrates(on, t *trace.Trace) error {
+	if err := sameShapes(&on.Header, &t.Header); err != nil {
+		return err
+	}
+	same, err := trace.SameText(on, t)
+	if err == nil && same {
+		err = fmt.Errorf("%s is the text of %s itself, whose decoded tokens maps must not have seen: want another text of the model", on.Name, t.Name)
+	}
+	return err
+}
+
+// sameShapes says why maps of one shape cannot be those of another.
+func sameShapes(on, t *trace.Header) error {
 	switch {
 	case on.Model != t.Model:
 		return fmt.Errorf("%s is of model %s, %s of %s", on.Name, on.Model, t.Name, t.Model)

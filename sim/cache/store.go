@@ -145,10 +145,18 @@ func (s *Store) follow(rules [][]kernel.Rule) {
 	}
 }
 
-// fillHeads encodes the prompt, heads side by side.
+// fillHeads encodes the prompt, heads side by side, and keys beside values where nothing else happens to rows.
 func (s *Store) fillHeads(v *View, pool *kernel.Pool) error {
-	finite := make([]bool, len(s.heads))
-	pool.Run(len(s.heads), func(_, h int) { finite[h] = s.fill(h, v) })
+	for h := range s.heads {
+		e := &s.heads[h]
+		e.pos, e.built = append(e.pos, v.Pos[h]...), v.Rows(h)
+	}
+	parts, fill := len(s.heads), s.fill
+	if s.codec.asTheyAre() {
+		parts, fill = 2*len(s.heads), s.fillHalf
+	}
+	finite := make([]bool, parts)
+	pool.Run(parts, func(_, i int) { finite[i] = fill(i, v) })
 	if slices.Contains(finite, false) {
 		return ErrRange
 	}
@@ -158,10 +166,6 @@ func (s *Store) fillHeads(v *View, pool *kernel.Pool) error {
 // fill encodes a head's rows of the prompt.
 func (s *Store) fill(h int, v *View) (finite bool) {
 	e, c := &s.heads[h], s.newCoder()
-	e.pos, e.built = append(e.pos, v.Pos[h]...), v.Rows(h)
-	if s.codec.asTheyAre() {
-		return e.appendAll(v, h)
-	}
 	for i := range e.built {
 		k, val := v.rowOf(h, i)
 		k, val = s.transformed(&c, k, val)
@@ -172,6 +176,23 @@ func (s *Store) fill(h int, v *View) (finite bool) {
 	e.k.EndPrompt()
 	e.v.EndPrompt()
 	return true
+}
+
+// fillHalf encodes the rows of a head as they are: keys, and at odd parts values.
+func (s *Store) fillHalf(part int, v *View) (finite bool) {
+	h := part / 2
+	e := &s.heads[h]
+	switch {
+	case part%2 == 0:
+		finite = v.appendTo(&e.k, v.K[h], h)
+		if v.Latent {
+			e.v.PrefixOf(&e.k, v.VDim)
+		}
+		return finite
+	case v.Latent:
+		return true
+	}
+	return v.appendTo(&e.v, v.V[h], h)
 }
 
 // newEntries makes room for n rows of a head.
@@ -194,30 +215,6 @@ func (e *entries) append(k, v []float32, shape Shape) (ok bool) {
 		return ok
 	}
 	return e.v.Append(v) && ok
-}
-
-// appendAll encodes the view's rows of a head, run by run of those that lie side by side.
-func (e *entries) appendAll(v *View, head int) (ok bool) {
-	ok = true
-	for lo, n := 0, v.Rows(head); lo < n; {
-		at, hi := lo, n
-		if v.at != nil {
-			rows := v.at[head]
-			at, hi = int(rows[lo]), lo+1
-			for hi < n && rows[hi] == rows[hi-1]+1 {
-				hi++
-			}
-		}
-		ok = e.k.AppendRows(v.K[head][at*v.Dim:(at+hi-lo)*v.Dim]) && ok
-		if !v.Latent {
-			ok = e.v.AppendRows(v.V[head][at*v.VDim:(at+hi-lo)*v.VDim]) && ok
-		}
-		lo = hi
-	}
-	if v.Latent {
-		e.v.PrefixOf(&e.k, v.VDim)
-	}
-	return ok
 }
 
 // set encodes row i anew.

@@ -195,6 +195,14 @@ func (v *View) rowOf(head, i int) (k, val []float32) {
 	return v.K[head][i*v.Dim : (i+1)*v.Dim], v.V[head][i*v.VDim : (i+1)*v.VDim]
 }
 
+// appendTo encodes the rows of a stored head, of its keys or values x [...][channels], and reports whether all stayed finite.
+func (v *View) appendTo(dst *kernel.Rows, x []float32, head int) (finite bool) {
+	if v.at == nil {
+		return dst.AppendRows(x)
+	}
+	return dst.AppendRowsOf(x, v.at[head])
+}
+
 // keptRows copies the rows of each head that keep names.
 func keptRows(heads [][]float32, keep [][]int32, dim int) [][]float32 {
 	kept := make([][]float32, len(keep))

@@ -271,5 +271,14 @@ func Axpy(p float32, x, y []float32) { active.axpy(p, x, y) }
 // Dot returns the inner product of two vectors.
 func Dot(x, y []float32) float32 { return active.dot(x, y[:len(x)]) }
 
+// Squares sets sums to the squared lengths of rows [len(sums)][dim].
+func Squares(sums []float64, rows []float32, dim int) {
+	clear(sums)
+	active.squares(sums, rows[:len(sums)*dim], dim)
+}
+
 // Max raises y to x, which is as long, where x is larger.
 func Max(x, y []float32) { active.maxInto(x, y) }
+
+// Min lowers y to x, which is as long, where x is smaller.
+func Min(x, y []float32) { active.minInto(x, y) }

@@ -18,11 +18,14 @@ type simd struct {
 	onlineSoftmax    func(logits *float32, n int, k, v, max, sum, rescale, part *float32, heads int)
 	sumProbabilities func(logits *float32, n, queries int, k, max, inverse, sums *float32)
 	dot              func(x, y *float32, n int) float32
+	squares          func(sums *float64, x *float32, stride, rows, n int)
 	axpy             func(p float32, x, y *float32, n int)
-	maxInto          func(x, y *float32, n int)
+	maxInto, minInto func(x, y *float32, n int)
 	mul              func(dst, x, y *float32, n int)
 	widen            func(dst *float32, src *uint16, n int)
 	narrow           func(dst *byte, src *float32, n int) (infinite uint32)
+	narrowRows       func(dst *byte, src *float32, dim int, rows *int32, n int) (infinite uint32)
+	transpose        func(dst, src *float32, dim, rows, cols int)
 	exps64           func(dst, src *float64, n int, shift float64) float64
 	sigmoid          func(dst, x *float32, n int)
 	tileLinear       func(x *float32, xStride int, w *float32, k int, out *float32, outStride int)

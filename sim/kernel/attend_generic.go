@@ -10,16 +10,20 @@ var generic = path{
 	weightedSum:      weightedSumGeneric,
 	sumProbabilities: sumProbabilitiesGeneric,
 	dot:              dot,
+	squares:          squares,
 	axpy:             axpy,
 	multiply:         scoreFloats,
 	maxInto:          maxInto,
+	minInto:          minInto,
 	floats:           floats,
 	halves:           encodeF16,
+	halvesOf:         encodeF16Of,
 
 	linearRows: 4, linearCols: 4, tileLinear: tileLinearGeneric, sigmoid: sigmoidGeneric,
 
-	product: productGeneric,
-	exps64:  exps64Generic,
+	transpose: transpose,
+	product:   productGeneric,
+	exps64:    exps64Generic,
 
 	tileRows: 4, tileCols: 4, tileProduct: tileProductGeneric,
 	stripDots: stripDotsGeneric, stripAxpys: stripAxpysGeneric, strip: stripGeneric,

@@ -27,24 +27,26 @@ func BenchmarkPrefill(b *testing.B) {
 }
 
 func BenchmarkCausal(b *testing.B) {
-	const n, dim = 4096, 128
-	for _, outputs := range []bool{false, true} {
-		b.Run(fmt.Sprintf("outputs=%v/storage=f16/dim=%d/n=%d", outputs, dim, n), func(b *testing.B) {
-			eachPool(b, func(b *testing.B, pool *Pool) {
-				st := newStep(F16, n, 1, dim, dim, n, nil)
-				sums := make([]float64, n)
-				var out []float32
-				products := 2 // of a query with each key
-				if outputs {
-					out, products = make([]float32, n*dim), 3
-				}
-				b.ResetTimer()
-				for range b.N {
-					Causal(pool, st.q, Scaled(1), 0, &st.k[0], &st.v[0], out, sums)
-				}
-				report(b, float64(products)*n*n*dim, "GFLOP/s") // half of the matrix, two operations each
+	const n = 4096
+	for _, dim := range []int{64, 128} {
+		for _, outputs := range []bool{false, true} {
+			b.Run(fmt.Sprintf("outputs=%v/storage=f32/dim=%d/n=%d", outputs, dim, n), func(b *testing.B) {
+				eachPool(b, func(b *testing.B, pool *Pool) {
+					st := newStep(F32, n, 1, dim, dim, n, nil)
+					sums := make([]float64, n)
+					var out []float32
+					products := 2 // of a query with each key
+					if outputs {
+						out, products = make([]float32, n*dim), 3
+					}
+					b.ResetTimer()
+					for range b.N {
+						Causal(pool, st.q, Scaled(1), 0, &st.k[0], &st.v[0], out, sums)
+					}
+					report(b, float64(products*n*n*dim), "GFLOP/s") // half of the matrix, two operations each
+				})
 			})
-		})
+		}
 	}
 }
 

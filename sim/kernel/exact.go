@@ -53,7 +53,7 @@ func DotsExact[F float32 | float64](q []F, dim int, scale float64, k []float32) 
 	columns := make([]float32, dim*block)
 	for lo := 0; lo < n; lo += block {
 		width := min(block, n-lo)
-		transpose(columns, k[lo*dim:(lo+width)*dim], dim)
+		active.transpose(columns, k[lo*dim:(lo+width)*dim], dim)
 		if width == block {
 			active.product(wide, dim, columns, block, block, logits[lo:], n)
 			continue
@@ -66,6 +66,12 @@ func DotsExact[F float32 | float64](q []F, dim int, scale float64, k []float32) 
 	}
 	return logits
 }
+
+// Columns is how many rows Transpose takes at most.
+const Columns = block
+
+// Transpose writes the rows of src, [rows][dim], to the columns of dst, [dim][Columns].
+func Transpose(dst, src []float32, dim int) { active.transpose(dst, src, dim) }
 
 // transpose writes the rows of src, [rows][dim], to the columns of dst, [dim][block]: four rows at a time, so
 // that a line of dst is visited a quarter as often.
@@ -100,6 +106,13 @@ func WeightedSumExact(logits, lse []float64, dim int, v []float32) []float64 {
 		}
 		active.product(p[:len(lse)*width], width, v[lo*dim:], dim, dim, out, dim)
 	}
+	return out
+}
+
+// ProductExact returns, in float64, the product of a [rows][n] with b [n][dim].
+func ProductExact(a []float64, n int, b []float32, dim int) []float64 {
+	out := make([]float64, len(a)/n*dim)
+	active.product(a, n, b, dim, dim, out, dim)
 	return out
 }
 

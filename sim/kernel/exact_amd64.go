@@ -4,6 +4,23 @@ package kernel
 
 // Dispatch: whole steps of columns by the assembly, the rest by the reference.
 
+// transposeSlices writes the rows of src, [rows][dim], to the columns of dst, [dim][block].
+func (a *simd) transposeSlices(dst, src []float32, dim int) {
+	rows, cols := len(src)/dim&^7, dim&^7
+	if rows == 0 || cols == 0 {
+		transpose(dst, src, dim)
+		return
+	}
+	_ = dst[(dim-1)*block+len(src)/dim-1]
+	a.transpose(&dst[0], &src[0], dim, rows, cols)
+	transpose(dst[rows:], src[rows*dim:], dim)
+	for d := cols; d < dim; d++ {
+		for i := range rows {
+			dst[d*block+i] = src[i*dim+d]
+		}
+	}
+}
+
 // productSlices adds the product of two matrices to a third, in float64.
 func (a *simd) productSlices(x []float64, n int, b []float32, bStride, cols int, out []float64, outStride int) {
 	rows, whole := len(x)/n, cols&^15

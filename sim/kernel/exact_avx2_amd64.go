@@ -37,3 +37,14 @@ func product1AVX2(a *float64, aStride int, b *float32, bStride int, n int, cols 
 //
 //go:noescape
 func exps64AVX2(dst *float64, src *float64, n int, shift float64) float64
+
+// transposeAVX2 writes the first columns of rows of dim numbers to rows of 64; rows and columns are multiples of 8.
+//
+//	for i := range rows {
+//		for d := range cols {
+//			dst[64*d+i] = src[dim*i+d]
+//		}
+//	}
+//
+//go:noescape
+func transposeAVX2(dst *float32, src *float32, dim int, rows int, cols int)

@@ -24,8 +24,9 @@ type path struct {
 	weightedSum      func(p []float32, v *Rows, lo, n int, s *Scratch, acc, rescale []float32)
 	sumProbabilities func(logits []float32, n, queries int, k, max, inverse, sums []float32)
 	dot              func(a, b []float32) float32
+	squares          func(sums []float64, rows []float32, dim int)
 	axpy             func(p float32, x, y []float32)
-	maxInto          func(x, y []float32)
+	maxInto, minInto func(x, y []float32)
 
 	multiply func(x []float32, cols int, m, out []float32, stride int)
 
@@ -35,6 +36,10 @@ type path struct {
 
 	floats func(dst []float32, src []uint16)
 	halves func(dst []byte, src []float32) (finite bool)
+
+	halvesOf func(dst []byte, src []float32, dim int, rows []int32) (finite bool)
+
+	transpose func(dst, src []float32, dim int)
 
 	product func(a []float64, n int, b []float32, bStride, cols int, out []float64, outStride int)
 	exps64  func(dst, src []float64, shift float64) (sum float64)

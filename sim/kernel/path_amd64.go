@@ -24,9 +24,9 @@ func (a *simd) path(name string) *path {
 	height, width := a.linearSize()
 	return &path{
 		name: name, rawCodes: true,
-		score: a.score, onlineSoftmax: a.onlineSoftmaxBlock, weightedSum: a.weightedSum, sumProbabilities: a.sumProbabilitiesBlock, dot: a.dotSlices, axpy: a.axpySlices, maxInto: a.maxSlices, multiply: a.multiply, floats: a.floats, halves: a.halves,
+		score: a.score, onlineSoftmax: a.onlineSoftmaxBlock, weightedSum: a.weightedSum, sumProbabilities: a.sumProbabilitiesBlock, dot: a.dotSlices, squares: a.squaresSlices, axpy: a.axpySlices, maxInto: a.maxSlices, minInto: a.minSlices, multiply: a.multiply, floats: a.floats, halves: a.halves, halvesOf: a.halvesOf,
 		linearRows: height, linearCols: width, tileLinear: a.tileLinearSlices, sigmoid: a.sigmoidSlices,
-		product: a.productSlices, exps64: a.exps64Slices,
+		transpose: a.transposeSlices, product: a.productSlices, exps64: a.exps64Slices,
 		tileRows: rows, tileCols: cols, tileProduct: a.tileProductSlices, stripDots: a.stripDotsSlices, stripAxpys: a.stripAxpysSlices, strip: a.stripSlices,
 		read: func(p []byte) uint64 { return a.read(&p[0], len(p)) }, fma: a.fma, fmaFlops: 2 * 12 * a.lanes,
 	}
@@ -51,7 +51,7 @@ var avx2 = simd{
 	},
 	expand:        [formats]expandFunc{Int8: expandInt8AVX2, Int4: expandInt4AVX2},
 	lookUp:        [forms]lookUpFunc{lookUpNibbleAVX2, lookUpPairAVX2, lookUpTripleAVX2, lookUpFiveAVX2, lookUpByteAVX2, lookUpSignedAVX2, lookUpE4M3AVX2, lookUpE5M2AVX2},
-	onlineSoftmax: onlineSoftmaxAVX2, sumProbabilities: sumProbabilitiesAVX2, dot: dotAVX2, axpy: axpyAVX2, maxInto: maxIntoAVX2, mul: mulAVX2, widen: widenAVX2, narrow: narrowAVX2, exps64: exps64AVX2, read: readAVX2, fma: fmaAVX2,
+	onlineSoftmax: onlineSoftmaxAVX2, sumProbabilities: sumProbabilitiesAVX2, dot: dotAVX2, squares: squaresAVX2, axpy: axpyAVX2, maxInto: maxIntoAVX2, minInto: minIntoAVX2, mul: mulAVX2, widen: widenAVX2, narrow: narrowAVX2, narrowRows: narrowRowsAVX2, transpose: transposeAVX2, exps64: exps64AVX2, read: readAVX2, fma: fmaAVX2,
 	sigmoid: sigmoidAVX2, tileLinear: tileLinearAVX2, tileProduct: tileProductAVX2, stripDots: stripDotsAVX2, stripAxpys: stripAxpysAVX2, strip: stripAVX2,
 }
 
@@ -84,6 +84,6 @@ var avx512 = simd{
 	},
 	expand:  [formats]expandFunc{Int4: expandInt4AVX512},
 	lookUp:  [forms]lookUpFunc{lookUpNibbleAVX512, lookUpPairAVX512, lookUpTripleAVX512, lookUpFiveAVX512, lookUpByteAVX512, lookUpSignedAVX512, lookUpE4M3AVX512, lookUpE5M2AVX512},
-	arrange: arrangeAVX512, onlineSoftmax: onlineSoftmaxAVX512, sumProbabilities: sumProbabilitiesAVX512, dot: dotAVX512, axpy: axpyAVX512, maxInto: maxIntoAVX512, mul: mulAVX512, widen: widenAVX512, narrow: narrowAVX512, exps64: exps64AVX512, read: readAVX512, fma: fmaAVX512,
+	arrange: arrangeAVX512, onlineSoftmax: onlineSoftmaxAVX512, sumProbabilities: sumProbabilitiesAVX512, dot: dotAVX512, squares: squaresAVX512, axpy: axpyAVX512, maxInto: maxIntoAVX512, minInto: minIntoAVX512, mul: mulAVX512, widen: widenAVX512, narrow: narrowAVX512, narrowRows: narrowRowsAVX512, transpose: transposeAVX2, exps64: exps64AVX512, read: readAVX512, fma: fmaAVX512,
 	sigmoid: sigmoidAVX512, tileLinear: tileLinearAVX512, tileProduct: tileProductAVX512, stripDots: stripDotsAVX512, stripAxpys: stripAxpysAVX512, strip: stripAVX512,
 }

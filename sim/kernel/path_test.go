@@ -176,19 +176,83 @@ func FuzzAttend(f *testing.F) {
 	})
 }
 
-func TestMax(t *testing.T) {
+// TestBounds covers whole steps, and what is left of them.
+func TestBounds(t *testing.T) {
 	for _, n := range []int{0, 1, 15, 16, 33, 100} {
 		eachPath(t, func(t *testing.T) {
-			x, y := make([]float32, n), make([]float32, n)
+			x, most, least := make([]float32, n), make([]float32, n), make([]float32, n)
 			for i := range x {
-				x[i], y[i] = float32(i%7)-3, float32(i%5)-2
+				x[i], most[i], least[i] = float32(i%7)-3, float32(i%5)-2, float32(i%5)-2
 			}
-			Max(x, y)
-			for i, got := range y {
-				if want := max(float32(i%7)-3, float32(i%5)-2); got != want {
-					t.Fatalf("%d of %d: %g, want %g", i, n, got, want)
+			Max(x, most)
+			Min(x, least)
+			for i := range x {
+				a, b := float32(i%7)-3, float32(i%5)-2
+				if most[i] != max(a, b) || least[i] != min(a, b) {
+					t.Fatalf("%d of %d: from %g to %g, want %g and %g in order", i, n, least[i], most[i], a, b)
 				}
 			}
 		})
+	}
+}
+
+// TestRowsOfPaths holds what works on several rows at once against the same row by row, for every width.
+func TestRowsOfPaths(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	eachPath(t, func(t *testing.T) {
+		for dim := range 131 {
+			for _, n := range []int{1, 7, 8, 9, 30, Columns} {
+				x, y := make([]float32, n*dim), make([]float32, dim*Columns)
+				for i := range x {
+					x[i] = float32(rng.NormFloat64())
+				}
+				sums := slices.Repeat([]float64{9}, n)
+				Squares(sums, x, dim)
+				Transpose(y, x, max(1, dim))
+				for i := range n {
+					row := x[i*dim : (i+1)*dim]
+					if want := float64(Dot(row, row)); math.Abs(sums[i]-want) > 1e-6*want {
+						t.Fatalf("%d rows of %d: squared length %g, want %g", n, dim, sums[i], want)
+					}
+					for d := range row {
+						if got := y[d*Columns+i]; got != row[d] {
+							t.Fatalf("%d rows of %d: channel %d of row %d is %g, want %g", n, dim, d, i, got, row[d])
+						}
+					}
+				}
+				if dim > 0 {
+					testRowsOf(t, x, dim, n)
+				}
+			}
+		}
+	})
+}
+
+// testRowsOf encodes some of n rows of x as AppendRowsOf does, in halves and in a format that has no assembly for it.
+func testRowsOf(t *testing.T, x []float32, dim, n int) {
+	t.Helper()
+	var some []int32
+	for i := 0; i < n; i += 1 + i%3 {
+		some = append(some, int32(i))
+	}
+	for _, f := range []Format{F16, Int8} {
+		got, want := NewRows(f, dim, 0), NewRows(f, dim, 0)
+		finite := got.AppendRowsOf(x, some)
+		for _, i := range some {
+			want.Append(x[int(i)*dim : (int(i)+1)*dim])
+		}
+		if !finite || !slices.Equal(got.Data, want.Data) || !slices.Equal(got.Scale, want.Scale) {
+			t.Fatalf("%s: rows %v of %d with %d channels differ from one by one", f, some, n, dim)
+		}
+	}
+	for _, bad := range []int{0, dim - 1} {
+		i := int(some[len(some)-1])*dim + bad
+		was := x[i]
+		x[i] = 65520
+		rows := NewRows(F16, dim, 0)
+		if rows.AppendRowsOf(x, some) {
+			t.Fatalf("rows of %d channels, %g in channel %d: want not finite", dim, x[i], bad)
+		}
+		x[i] = was
 	}
 }

@@ -182,6 +182,20 @@ func (r *Rows) AppendRows(rows []float32) (finite bool) {
 	return finite
 }
 
+// AppendRowsOf encodes those of the rows x [...][width] that rows names, as AppendRows does.
+func (r *Rows) AppendRowsOf(x []float32, rows []int32) (finite bool) {
+	if r.Format == F16 {
+		i := len(r.Data)
+		r.Data = grow(r.Data, len(rows)*r.stride)
+		return active.halvesOf(r.Data[i:], x, r.width, rows)
+	}
+	finite = true
+	for _, i := range rows {
+		finite = r.push(x[int(i)*r.width:(int(i)+1)*r.width]) && finite
+	}
+	return finite
+}
+
 // push encodes a further row of these, whatever the residual window holds, and reports whether the format could hold
 // all of it.
 func (r *Rows) push(row []float32) (finite bool) {

@@ -24,6 +24,15 @@ func axpyAVX2(p float32, x *float32, y *float32, n int)
 //go:noescape
 func maxIntoAVX2(x *float32, y *float32, n int)
 
+// minIntoAVX2 lowers y to x where x is smaller, n values, whole steps.
+//
+//	for i := range n {
+//		y[i] = min(x[i], y[i])
+//	}
+//
+//go:noescape
+func minIntoAVX2(x *float32, y *float32, n int)
+
 // mulAVX2 sets dst to x*y, n values, whole steps.
 //
 //	for i := range n {
@@ -41,6 +50,17 @@ func mulAVX2(dst *float32, x *float32, y *float32, n int)
 //
 //go:noescape
 func dotAVX2(x *float32, y *float32, n int) float32
+
+// squaresAVX2 adds to sums the squares of n values, whole steps, of each row; the stride is in bytes.
+//
+//	for r := range rows {
+//		for i := range n {
+//			sums[r] += x[r][i] * x[r][i]
+//		}
+//	}
+//
+//go:noescape
+func squaresAVX2(sums *float64, x *float32, stride int, rows int, n int)
 
 // sigmoidAVX2 sets dst to 1/(1+e^-x), n values, whole steps.
 //
@@ -69,3 +89,14 @@ func widenAVX2(dst *float32, src *uint16, n int)
 //
 //go:noescape
 func narrowAVX2(dst *byte, src *float32, n int) (infinite uint32)
+
+// narrowRowsAVX2 rounds the n rows of dim values, whole steps, that rows names as narrow does.
+//
+//	for i := range n {
+//		for d := range dim {
+//			dst[i][d] = Half(src[rows[i]][d])
+//		}
+//	}
+//
+//go:noescape
+func narrowRowsAVX2(dst *byte, src *float32, dim int, rows *int32, n int) (infinite uint32)

@@ -42,6 +42,24 @@ next:
 	VZEROUPPER
 	RET
 
+// func minIntoAVX2(x *float32, y *float32, n int)
+// Requires: AVX
+TEXT ·minIntoAVX2(SB), $0-24
+	MOVQ x+0(FP), SI
+	MOVQ y+8(FP), DI
+	MOVQ n+16(FP), CX
+
+next:
+	VMOVUPS (DI), Y0
+	VMINPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x20, SI
+	ADDQ    $0x20, DI
+	SUBQ    $0x08, CX
+	JG      next
+	VZEROUPPER
+	RET
+
 // func mulAVX2(dst *float32, x *float32, y *float32, n int)
 // Requires: AVX
 TEXT ·mulAVX2(SB), $0-32
@@ -110,6 +128,66 @@ done:
 	VPERMILPS    $0x01, X0, X4
 	VADDPS       X4, X0, X0
 	MOVSS        X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func squaresAVX2(sums *float64, x *float32, stride int, rows int, n int)
+// Requires: AVX, FMA3
+TEXT ·squaresAVX2(SB), $0-40
+	MOVQ sums+0(FP), DI
+	MOVQ x+8(FP), R8
+	MOVQ stride+16(FP), R9
+	MOVQ rows+24(FP), R10
+
+row:
+	MOVQ   R8, SI
+	MOVQ   n+32(FP), CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+four:
+	CMPQ        CX, $0x20
+	JLT         one
+	VMOVUPS     (SI), Y4
+	VFMADD231PS Y4, Y4, Y0
+	VMOVUPS     32(SI), Y4
+	VFMADD231PS Y4, Y4, Y1
+	VMOVUPS     64(SI), Y4
+	VFMADD231PS Y4, Y4, Y2
+	VMOVUPS     96(SI), Y4
+	VFMADD231PS Y4, Y4, Y3
+	ADDQ        $+128, SI
+	SUBQ        $0x20, CX
+	JMP         four
+
+one:
+	CMPQ        CX, $0x08
+	JLT         done
+	VMOVUPS     (SI), Y4
+	VFMADD231PS Y4, Y4, Y0
+	ADDQ        $+32, SI
+	SUBQ        $0x08, CX
+	JMP         one
+
+done:
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X4
+	VADDPS       X4, X0, X0
+	VPERMILPS    $0x4e, X0, X4
+	VADDPS       X4, X0, X0
+	VPERMILPS    $0x01, X0, X4
+	VADDPS       X4, X0, X0
+	VCVTSS2SD    X0, X0, X0
+	VADDSD       (DI), X0, X0
+	VMOVSD       X0, (DI)
+	ADDQ         $0x08, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          row
 	VZEROUPPER
 	RET
 
@@ -483,3 +561,55 @@ DATA exponentAVX2<>+52(SB)/4, $0x7c007c00
 DATA exponentAVX2<>+56(SB)/4, $0x7c007c00
 DATA exponentAVX2<>+60(SB)/4, $0x7c007c00
 GLOBL exponentAVX2<>(SB), RODATA|NOPTR, $64
+
+// func narrowRowsAVX2(dst *byte, src *float32, dim int, rows *int32, n int) (infinite uint32)
+// Requires: AVX, CMOV, F16C, MMX+
+TEXT ·narrowRowsAVX2(SB), $0-44
+	MOVQ    src+8(FP), R8
+	MOVQ    dst+0(FP), DI
+	MOVQ    rows+24(FP), R9
+	MOVQ    n+32(FP), R11
+	MOVQ    dim+16(FP), R12
+	SHLQ    $0x02, R12
+	LEAQ    -4(R9)(R11*4), R10
+	VMOVUPS exponentAVX2<>+0(SB), Y14
+	VXORPS  Y15, Y15, Y15
+
+row:
+	MOVLQSX (R9), SI
+	IMULQ   R12, SI
+	ADDQ    R8, SI
+	LEAQ    16(R9), BX
+	CMPQ    BX, R10
+	CMOVQGT R10, BX
+	MOVLQSX (BX), DX
+	IMULQ   R12, DX
+	ADDQ    R8, DX
+	MOVQ    dim+16(FP), CX
+
+next:
+	PREFETCHT0 (DX)
+	ADDQ       $0x40, DX
+	VMOVUPS    (SI), Y0
+	VCVTPS2PH  $0x00, Y0, X0
+	VMOVUPS    X0, (DI)
+	VPAND      X14, X0, X0
+	VPCMPEQW   X14, X0, X0
+	VPOR       X0, X15, X15
+	VMOVUPS    32(SI), Y1
+	VCVTPS2PH  $0x00, Y1, X1
+	VMOVUPS    X1, 16(DI)
+	VPAND      X14, X1, X1
+	VPCMPEQW   X14, X1, X1
+	VPOR       X1, X15, X15
+	ADDQ       $0x40, SI
+	ADDQ       $0x20, DI
+	SUBQ       $0x10, CX
+	JG         next
+	ADDQ       $0x04, R9
+	DECQ       R11
+	JNZ        row
+	VPMOVMSKB  X15, AX
+	MOVL       AX, infinite+40(FP)
+	VZEROUPPER
+	RET

@@ -24,6 +24,15 @@ func axpyAVX512(p float32, x *float32, y *float32, n int)
 //go:noescape
 func maxIntoAVX512(x *float32, y *float32, n int)
 
+// minIntoAVX512 lowers y to x where x is smaller, n values, whole steps.
+//
+//	for i := range n {
+//		y[i] = min(x[i], y[i])
+//	}
+//
+//go:noescape
+func minIntoAVX512(x *float32, y *float32, n int)
+
 // mulAVX512 sets dst to x*y, n values, whole steps.
 //
 //	for i := range n {
@@ -41,6 +50,17 @@ func mulAVX512(dst *float32, x *float32, y *float32, n int)
 //
 //go:noescape
 func dotAVX512(x *float32, y *float32, n int) float32
+
+// squaresAVX512 adds to sums the squares of n values, whole steps, of each row; the stride is in bytes.
+//
+//	for r := range rows {
+//		for i := range n {
+//			sums[r] += x[r][i] * x[r][i]
+//		}
+//	}
+//
+//go:noescape
+func squaresAVX512(sums *float64, x *float32, stride int, rows int, n int)
 
 // sigmoidAVX512 sets dst to 1/(1+e^-x), n values, whole steps.
 //
@@ -69,3 +89,14 @@ func widenAVX512(dst *float32, src *uint16, n int)
 //
 //go:noescape
 func narrowAVX512(dst *byte, src *float32, n int) (infinite uint32)
+
+// narrowRowsAVX512 rounds the n rows of dim values, whole steps, that rows names as narrow does.
+//
+//	for i := range n {
+//		for d := range dim {
+//			dst[i][d] = Half(src[rows[i]][d])
+//		}
+//	}
+//
+//go:noescape
+func narrowRowsAVX512(dst *byte, src *float32, dim int, rows *int32, n int) (infinite uint32)

@@ -42,6 +42,24 @@ next:
 	VZEROUPPER
 	RET
 
+// func minIntoAVX512(x *float32, y *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·minIntoAVX512(SB), $0-24
+	MOVQ x+0(FP), SI
+	MOVQ y+8(FP), DI
+	MOVQ n+16(FP), CX
+
+next:
+	VMOVUPS (DI), Z0
+	VMINPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	SUBQ    $0x10, CX
+	JG      next
+	VZEROUPPER
+	RET
+
 // func mulAVX512(dst *float32, x *float32, y *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulAVX512(SB), $0-32
@@ -112,6 +130,68 @@ done:
 	VPERMILPS     $0x01, X0, X4
 	VADDPS        X4, X0, X0
 	MOVSS         X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func squaresAVX512(sums *float64, x *float32, stride int, rows int, n int)
+// Requires: AVX, AVX512F
+TEXT ·squaresAVX512(SB), $0-40
+	MOVQ sums+0(FP), DI
+	MOVQ x+8(FP), R8
+	MOVQ stride+16(FP), R9
+	MOVQ rows+24(FP), R10
+
+row:
+	MOVQ   R8, SI
+	MOVQ   n+32(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+four:
+	CMPQ        CX, $0x40
+	JLT         one
+	VMOVUPS     (SI), Z4
+	VFMADD231PS Z4, Z4, Z0
+	VMOVUPS     64(SI), Z4
+	VFMADD231PS Z4, Z4, Z1
+	VMOVUPS     128(SI), Z4
+	VFMADD231PS Z4, Z4, Z2
+	VMOVUPS     192(SI), Z4
+	VFMADD231PS Z4, Z4, Z3
+	ADDQ        $+256, SI
+	SUBQ        $0x40, CX
+	JMP         four
+
+one:
+	CMPQ        CX, $0x10
+	JLT         done
+	VMOVUPS     (SI), Z4
+	VFMADD231PS Z4, Z4, Z0
+	ADDQ        $+64, SI
+	SUBQ        $0x10, CX
+	JMP         one
+
+done:
+	VADDPS        Z1, Z0, Z0
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X4
+	VADDPS        X4, X0, X0
+	VPERMILPS     $0x4e, X0, X4
+	VADDPS        X4, X0, X0
+	VPERMILPS     $0x01, X0, X4
+	VADDPS        X4, X0, X0
+	VCVTSS2SD     X0, X0, X0
+	VADDSD        (DI), X0, X0
+	VMOVSD        X0, (DI)
+	ADDQ          $0x08, DI
+	ADDQ          R9, R8
+	DECQ          R10
+	JNZ           row
 	VZEROUPPER
 	RET
 
@@ -456,3 +536,49 @@ DATA exponentAVX512<>+52(SB)/4, $0x7c007c00
 DATA exponentAVX512<>+56(SB)/4, $0x7c007c00
 DATA exponentAVX512<>+60(SB)/4, $0x7c007c00
 GLOBL exponentAVX512<>(SB), RODATA|NOPTR, $64
+
+// func narrowRowsAVX512(dst *byte, src *float32, dim int, rows *int32, n int) (infinite uint32)
+// Requires: AVX, AVX2, AVX512F, CMOV, MMX+
+TEXT ·narrowRowsAVX512(SB), $0-44
+	MOVQ    src+8(FP), R8
+	MOVQ    dst+0(FP), DI
+	MOVQ    rows+24(FP), R9
+	MOVQ    n+32(FP), R11
+	MOVQ    dim+16(FP), R12
+	SHLQ    $0x02, R12
+	LEAQ    -4(R9)(R11*4), R10
+	VMOVUPS exponentAVX512<>+0(SB), Z14
+	VPXORD  Z15, Z15, Z15
+
+row:
+	MOVLQSX (R9), SI
+	IMULQ   R12, SI
+	ADDQ    R8, SI
+	LEAQ    16(R9), BX
+	CMPQ    BX, R10
+	CMOVQGT R10, BX
+	MOVLQSX (BX), DX
+	IMULQ   R12, DX
+	ADDQ    R8, DX
+	MOVQ    dim+16(FP), CX
+
+next:
+	PREFETCHT0 (DX)
+	ADDQ       $0x40, DX
+	VMOVUPS    (SI), Z0
+	VCVTPS2PH  $0x00, Z0, Y0
+	VMOVUPS    Y0, (DI)
+	VPAND      Y14, Y0, Y0
+	VPCMPEQW   Y14, Y0, Y0
+	VPOR       Y0, Y15, Y15
+	ADDQ       $0x40, SI
+	ADDQ       $0x20, DI
+	SUBQ       $0x10, CX
+	JG         next
+	ADDQ       $0x04, R9
+	DECQ       R11
+	JNZ        row
+	VPMOVMSKB  Y15, AX
+	MOVL       AX, infinite+40(FP)
+	VZEROUPPER
+	RET

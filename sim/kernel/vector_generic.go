@@ -21,6 +21,14 @@ func dot(a, b []float32) float32 {
 	return (s0 + s1) + (s2 + s3)
 }
 
+// squares adds to sums the squared lengths of rows [len(sums)][dim].
+func squares(sums []float64, rows []float32, dim int) {
+	for i := range sums {
+		x := rows[i*dim : (i+1)*dim]
+		sums[i] += float64(dot(x, x))
+	}
+}
+
 // axpy adds p*x to y, in portable Go.
 func axpy(p float32, x, y []float32) {
 	y = y[:len(x)]
@@ -43,6 +51,13 @@ func maxInto(x, y []float32) {
 	}
 }
 
+// minInto lowers y to x where x is smaller.
+func minInto(x, y []float32) {
+	for i, v := range x {
+		y[i] = min(y[i], v)
+	}
+}
+
 // encodeF16 rounds src into dst, two little-endian bytes each, and reports whether every value stayed finite.
 func encodeF16(dst []byte, src []float32) (finite bool) {
 	finite = true
@@ -50,6 +65,15 @@ func encodeF16(dst []byte, src []float32) (finite bool) {
 		u := Half(f)
 		binary.LittleEndian.PutUint16(dst[2*i:], u)
 		finite = finite && finite16(u)
+	}
+	return finite
+}
+
+// encodeF16Of rounds the rows of src [...][dim] that rows names into dst, as encodeF16 does.
+func encodeF16Of(dst []byte, src []float32, dim int, rows []int32) (finite bool) {
+	finite = true
+	for i, r := range rows {
+		finite = encodeF16(dst[2*i*dim:2*(i+1)*dim], src[int(r)*dim:(int(r)+1)*dim]) && finite
 	}
 	return finite
 }

@@ -57,13 +57,12 @@ func (m cur) size(c Cell, _ []int, s *cache.Size) error {
 // shares returns the squared length of each row of x [rows][dim] over the sum of those in its window, 0 where
 // that is nothing.
 func (m cur) shares(x []float32, dim int) []float64 {
-	out := make([]float64, len(x)/dim)
+	out := squaredLengths(x, dim)
 	for lo := 0; lo < len(out); lo += m.window {
 		window := out[lo:min(lo+m.window, len(out))]
 		var all float64
-		for i := range window {
-			window[i] = square(row(x, dim, lo+i))
-			all += window[i]
+		for _, s := range window {
+			all += s
 		}
 		for i := range window {
 			if all > 0 {

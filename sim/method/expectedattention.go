@@ -191,19 +191,25 @@ func (a angles) unrotated(v *cache.View, q []float32) []float32 {
 	for p := range v.Rope.InvFreq {
 		x, y := v.Rope.Pair(p)
 		rotated[x], rotated[y] = true, true
-		for lo := 0; lo < a.tokens; lo += momentTokens {
-			n := min(momentTokens, a.tokens-lo)
-			sin, cos := a.sin[p*a.tokens+lo:][:n], a.cos[p*a.tokens+lo:][:n]
-			toX, toY := still[lo*dim+x*momentTokens:][:n], still[lo*dim+y*momentTokens:][:n]
-			for t := range n {
-				qx, qy := q[(lo+t)*dim+x], q[(lo+t)*dim+y]
-				toX[t], toY[t] = float32(qx*cos[t])-float32(qy*sin[t]), float32(qx*sin[t])+float32(qy*cos[t])
+	}
+	columns := make([]float32, dim*kernel.Columns) // of some tokens, channel by channel
+	for lo := 0; lo < a.tokens; lo += kernel.Columns {
+		n := min(kernel.Columns, a.tokens-lo)
+		kernel.Transpose(columns, q[lo*dim:(lo+n)*dim], dim)
+		part := still[lo/momentTokens*momentTokens*dim+lo%momentTokens:]
+		for d := range dim {
+			if !rotated[d] {
+				copy(part[d*momentTokens:][:n], columns[d*kernel.Columns:])
 			}
 		}
-	}
-	for d := range dim {
-		for t := 0; !rotated[d] && t < a.tokens; t++ {
-			still[t/momentTokens*momentTokens*dim+d*momentTokens+t%momentTokens] = q[t*dim+d]
+		for p := range v.Rope.InvFreq {
+			x, y := v.Rope.Pair(p)
+			sin, cos := a.sin[p*a.tokens+lo:][:n], a.cos[p*a.tokens+lo:][:n]
+			ofX, ofY := columns[x*kernel.Columns:][:n], columns[y*kernel.Columns:][:n]
+			toX, toY := part[x*momentTokens:][:n], part[y*momentTokens:][:n]
+			for t, qx := range ofX {
+				toX[t], toY[t] = float32(qx*cos[t])-float32(ofY[t]*sin[t]), float32(qx*sin[t])+float32(ofY[t]*cos[t])
+			}
 		}
 	}
 	return still

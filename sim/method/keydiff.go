@@ -71,26 +71,26 @@ func (m keyDiff) size(c Cell, _ []int, s *cache.Size) error {
 }
 
 // distinct returns minus the cosine of each of some rows of k with their anchor, the mean of the rows scaled
-// to unit length. The smallest lengths, 1e-12 and 1e-8, are those of PyTorch's normalize and cosine_similarity. The
-// anchor is summed in float32 over 64 rows at a time.
+// to unit length. The smallest lengths, 1e-12 and 1e-8, are those of PyTorch's normalize and cosine_similarity.
 func distinct(k []float32, dim int, rows []int32) []float64 {
-	lengths, anchor, part := make([]float64, len(rows)), make([]float64, dim), make([]float32, dim)
-	for lo := 0; lo < len(rows); lo += 64 {
-		clear(part)
-		for n, i := range rows[lo:min(lo+64, len(rows))] {
-			x := row(k, dim, int(i))
-			lengths[lo+n] = math.Sqrt(square(x))
-			kernel.Axpy(float32(1/max(lengths[lo+n], 1e-12)/float64(len(rows))), x, part)
+	if len(rows) < len(k)/dim {
+		held := make([]float32, 0, len(rows)*dim)
+		for _, i := range rows {
+			held = append(held, row(k, dim, int(i))...)
 		}
-		for d, x := range part {
-			anchor[d] += float64(x)
-		}
+		k = held
 	}
+	lengths, weights := squaredLengths(k, dim), make([]float64, len(rows))
+	for i, s := range lengths {
+		lengths[i] = math.Sqrt(s)
+		weights[i] = 1 / max(lengths[i], 1e-12) / float64(len(rows))
+	}
+	anchor := kernel.ProductExact(weights, len(rows), k, dim)
 	long := max(floats.Norm(anchor, 2), 1e-8)
-	scores := make([]float64, len(rows))
-	for n, i := range rows {
+	scores := kernel.DotsExact(anchor, dim, -1, k)
+	for i := range scores {
 		// Parallel keys tie, whatever their lengths: float32 hides how their cosines were rounded.
-		scores[n] = -float64(float32(dot(row(k, dim, int(i)), anchor) / (max(lengths[n], 1e-8) * long)))
+		scores[i] = float64(float32(scores[i] / (max(lengths[i], 1e-8) * long)))
 	}
 	return scores
 }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
+
 	"kvgauge/sim/cache"
 )
 
@@ -46,12 +48,10 @@ func (m knorm) Decide(c Cell, v *cache.View) (cache.Decision, error) {
 		return cache.Decision{}, nil
 	}
 	return keepBest(c, v, m.budget.Of(c.SeqLen), func(j int) []float64 {
-		scores := make([]float64, v.Rows(j))
-		for i := range scores {
-			scores[i] = -square(row(v.K[j], v.Dim, i))
-			if i >= len(scores)-m.recent {
-				scores[i] = math.Inf(1)
-			}
+		scores := squaredLengths(v.K[j], v.Dim)
+		floats.Scale(-1, scores)
+		for i := max(0, len(scores)-m.recent); i < len(scores); i++ {
+			scores[i] = math.Inf(1)
 		}
 		return scores
 	}), nil

@@ -6,9 +6,8 @@ import (
 	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/floats"
-
 	"kvgauge/sim/cache"
+	"kvgauge/sim/kernel"
 )
 
 func init() {
@@ -95,44 +94,58 @@ func (m lagKV) scores(v *cache.View, j int) []float64 {
 // of the standard deviation over channels, each channel scaled by its range in the part that follows. Where
 // a channel has no range there it is not a number for the whole part.
 func (m lagKV) spread(x []float32, dim, lo int) []float64 {
-	least, most := make([]float64, dim), make([]float64, dim)
-	for i := lo + m.lag; i < lo+2*m.lag; i++ {
-		for d, a := range row(x, dim, i) {
-			if a := float64(a); i == lo+m.lag {
-				least[d], most[d] = a, a
-			} else {
-				least[d], most[d] = min(least[d], a), max(most[d], a)
-			}
-		}
+	least, most := slices.Clone(row(x, dim, lo+m.lag)), slices.Clone(row(x, dim, lo+m.lag))
+	for i := lo + m.lag + 1; i < lo+2*m.lag; i++ {
+		x := row(x, dim, i)
+		kernel.Max(x, most)
+		kernel.Min(x, least)
 	}
-	for d := range most {
-		most[d] = 1 / (most[d] - least[d])
+	from, scale := make([]float64, dim), make([]float64, dim)
+	for d := range from {
+		from[d] = float64(least[d])
+		scale[d] = 1 / (float64(most[d]) - from[d])
 	}
 	out := make([]float64, m.lag)
-	scaled := make([]float64, dim)
 	for i := range out {
-		x := row(x, dim, lo+i)
-		for d, a := range x {
-			scaled[d] = (float64(a) - least[d]) * most[d]
-		}
-		mean := floats.Sum(scaled) / float64(dim)
-		floats.AddConst(-mean, scaled)
-		out[i] = math.Sqrt(floats.Dot(scaled, scaled) / float64(dim-1)) // the sample's
+		out[i] = deviation(row(x, dim, lo+i), from, scale)
 	}
 	softmax(out)
 	return out
+}
+
+// deviation is the standard deviation, the sample's, of what x is when it is scaled. Two sums run beside each other.
+func deviation(x []float32, from, scale []float64) float64 {
+	from, scale = from[:len(x)], scale[:len(x)]
+	var sum0, sum1, square0, square1 float64
+	i := 0
+	for ; i+2 <= len(x); i += 2 {
+		a, b := (float64(x[i])-from[i])*scale[i], (float64(x[i+1])-from[i+1])*scale[i+1]
+		sum0, sum1 = sum0+a, sum1+b
+		square0, square1 = square0+a*a, square1+b*b
+	}
+	if i < len(x) {
+		a := (float64(x[i]) - from[i]) * scale[i]
+		sum0, square0 = sum0+a, square0+a*a
+	}
+	sum, n := sum0+sum1, float64(len(x))
+	return math.Sqrt(max(0, square0+square1-sum*sum/n) / (n - 1))
 }
 
 // ascending returns the indices of the scores from the lowest to the highest, what is not a number last.
 // Equal scores keep their order.
 func ascending(scores []float64) []int32 {
 	order := span(0, len(scores))
-	slices.SortStableFunc(order, func(a, b int32) int {
+	slices.SortFunc(order, func(a, b int32) int {
 		x, y := scores[a], scores[b]
-		if math.IsNaN(x) || math.IsNaN(y) {
-			return cmp.Compare(y, x) // NaN is the lowest to Compare
+		switch {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		case x == y:
+			return cmp.Compare(a, b)
 		}
-		return cmp.Compare(x, y)
+		return cmp.Or(cmp.Compare(y, x), cmp.Compare(a, b)) // NaN is the lowest to Compare
 	})
 	return order
 }

@@ -15,6 +15,13 @@ func row(x []float32, dim, i int) []float32 { return x[i*dim : (i+1)*dim] }
 // square is the squared Euclidean norm of a row, as precise as float32.
 func square(x []float32) float64 { return float64(kernel.Dot(x, x)) }
 
+// squaredLengths are the squared lengths of rows x [rows][dim].
+func squaredLengths(x []float32, dim int) []float64 {
+	out := make([]float64, len(x)/dim)
+	kernel.Squares(out, x, dim)
+	return out
+}
+
 // dot is an inner product in float64. Four sums run beside each other: a single one would wait for each addition.
 func dot(x []float32, y []float64) float64 {
 	y = y[:len(x)]

@@ -152,6 +152,46 @@ func Switches(a Asked) []Switch {
 	return all
 }
 
+// spec is the method with the values that its line is for, so far as they are not its defaults.
+func (o entry) spec(info method.Info) string {
+	var values []string
+	for _, p := range info.Params {
+		if want, ok := o.When[p.Name]; ok && want != p.Default {
+			values = append(values, p.Name+"="+want)
+		}
+	}
+	if values == nil {
+		return o.Method
+	}
+	return o.Method + ":" + strings.Join(values, ",")
+}
+
+// Others are pipelines that make an f16 cache smaller and that an engine has as this program measures them, one of each method
+// of which it has none of those given.
+func Others(engine string, latent bool, given []string) (specs []string) {
+	var had []string
+	for _, d := range method.DTypes() {
+		if d.Bytes >= 2 {
+			had = append(had, d.Name)
+		}
+	}
+	for _, pipeline := range given {
+		for _, s := range Switches(Asked{Pipeline: pipeline, Kept: 1, Latent: latent}) {
+			if s.Engine == engine {
+				had = append(had, record.ParsePipeline(pipeline)[0].Method)
+			}
+		}
+	}
+	for _, o := range known.Offers {
+		if o.Engine != engine || o.Fit != Same || latent && !o.Latent || slices.Contains(had, o.Method) {
+			continue
+		}
+		info, _ := method.Lookup(o.Method)
+		had, specs = append(had, o.Method), append(specs, o.spec(info))
+	}
+	return specs
+}
+
 // line fills the values in. It is not for a pipeline with other values than it is meant for, or with a parameter off its
 // default that it does not carry over.
 func (o entry) line(info method.Info, s record.Stage, a Asked) (string, bool) {

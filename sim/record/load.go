@@ -19,14 +19,18 @@ const maxLine = 256 << 20
 var ErrEmpty = errors.New("no record in it, want at least one line")
 
 // Load reads the records of a run from its folder or from a records.jsonl file. The last line of a run
-// that was killed may be torn; it is left out. Everything else that is not a whole record of this schema
-// is an error that names the line and the field.
+// that was killed may be torn; it is left out, but not where the folder says that the run is finished. Everything else that is
+// not a whole record of this schema is an error that names the line and the field.
 func Load(path string) ([]Record, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, Input(fmt.Errorf("%s: want a folder of a run or its %s: %w", path, RecordsFile, errors.Unwrap(err)))
 	}
+	cells := -1
 	if info.IsDir() {
+		if m, err := ReadManifest(path); err == nil && m.Finished != nil {
+			cells = m.Cells
+		}
 		path = filepath.Join(path, RecordsFile)
 	}
 	f, err := os.Open(path)
@@ -37,6 +41,9 @@ func Load(path string) ([]Record, error) {
 	records, err := Read(f)
 	if err != nil {
 		return nil, Input(fmt.Errorf("%s: %w", path, err))
+	}
+	if cells >= 0 && len(records) != cells {
+		return nil, Input(fmt.Errorf("%s: %d whole records, want the %d cells of the finished run: the file was cut or changed since", path, len(records), cells))
 	}
 	return records, nil
 }

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // jsonl are records as a run writes them.
@@ -109,6 +111,36 @@ func TestLoadMissing(t *testing.T) {
 		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
+	}
+}
+
+// TestLoadCut: of a run that its folder calls finished no record may be missing, not the torn last one either.
+func TestLoadCut(t *testing.T) {
+	dir := t.TempDir()
+	f, err := NewFolder(dir, Manifest{Schema: Schema, Cells: 2}, Same)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range sample() {
+		if err := f.Append(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(f.Finish(time.Now()), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if rs, err := Load(dir); err != nil || len(rs) != 2 {
+		t.Fatalf("%d records, %v", len(rs), err)
+	}
+	path := filepath.Join(dir, RecordsFile)
+	if err := os.Truncate(path, int64(len(jsonl(t, sample()))-9)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "records.jsonl: 1 whole records, want the 2 cells of the finished run") {
+		t.Errorf("a cut file: %v", err)
+	}
+	if rs, err := Load(path); err != nil || len(rs) != 1 {
+		t.Errorf("the file alone: %d records, %v", len(rs), err)
 	}
 }
 

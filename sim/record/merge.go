@@ -52,6 +52,7 @@ func Merge(parts []Part) (m Manifest, records []Record, notes []string, err erro
 	if err := unique(records); err != nil {
 		return m, nil, nil, err
 	}
+	m.Args = withoutShard(m.Args)
 	m.Shard, m.Cells, m.Finished = nil, whole.Plan, nil
 	return m, records, notes, nil
 }
@@ -102,6 +103,20 @@ func (p Part) fits(first Part) error {
 		}
 	}
 	return nil
+}
+
+// withoutShard are the arguments of a shard's run but for which shard it is.
+func withoutShard(args []string) (whole []string) {
+	const flag = "--shard"
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == flag:
+			i++
+		case !strings.HasPrefix(args[i], flag+"="):
+			whole = append(whole, args[i])
+		}
+	}
+	return whole
 }
 
 // missingShards names the first shards that are not among the parts.

@@ -14,6 +14,71 @@ func exact(g *gen) {
 		g.product(heads)
 	}
 	g.exps64()
+	if !g.wide() {
+		g.transpose()
+	}
+}
+
+// transpose emits squares of 8 by 8 numbers, turned in registers: pairs of rows are interleaved, then pairs of those, and the
+// halves put together. AVX-512 runs it too: loads and stores bound it.
+func (g *gen) transpose() {
+	g.function("transpose", "func(dst, src *float32, dim, rows, cols int)",
+		fmt.Sprintf("writes the first columns of rows of dim numbers to rows of %d; rows and columns are multiples of 8.", blockRows),
+		"for i := range rows {",
+		"\tfor d := range cols {",
+		fmt.Sprintf("\t\tdst[%d*d+i] = src[dim*i+d]", blockRows),
+		"\t}",
+		"}")
+	var (
+		dst, src, stride, triple = reg.RDI, reg.RSI, reg.R8, reg.R9
+		row, behind, to          = reg.RAX, reg.RBX, reg.R10
+		rows, left, cols         = reg.R11, reg.RDX, reg.RCX
+	)
+	g.arg("dst", dst)
+	g.arg("src", src)
+	g.arg("dim", stride)
+	g.arg("rows", rows)
+	g.arg("cols", cols)
+	g.SHLQ(U8(2), stride)
+	g.LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, triple)
+	g.Label("columns")
+	g.MOVQ(src, row)
+	g.MOVQ(dst, to)
+	g.MOVQ(rows, left)
+	g.Label("square")
+	g.LEAQ(Mem{Base: row, Index: stride, Scale: 4}, behind)
+	a, b := g.vecs(0, 8), g.vecs(8, 8)
+	for i, base := range []reg.Register{row, behind} {
+		for j, m := range strided(4, base, stride, triple) {
+			g.VMOVUPS(m, a[4*i+j])
+		}
+	}
+	for i := 0; i < 8; i += 2 {
+		g.VUNPCKLPS(a[i+1], a[i], b[i])
+		g.VUNPCKHPS(a[i+1], a[i], b[i+1])
+	}
+	for i := 0; i < 8; i += 4 {
+		g.VUNPCKLPD(b[i+2], b[i], a[i])
+		g.VUNPCKHPD(b[i+2], b[i], a[i+1])
+		g.VUNPCKLPD(b[i+3], b[i+1], a[i+2])
+		g.VUNPCKHPD(b[i+3], b[i+1], a[i+3])
+	}
+	for i := range 4 {
+		g.VPERM2F128(U8(0x20), a[i+4], a[i], b[i])
+		g.VPERM2F128(U8(0x31), a[i+4], a[i], b[i+4])
+	}
+	for d, v := range b {
+		g.VMOVUPS(v, Mem{Base: to, Disp: 4 * blockRows * d})
+	}
+	g.LEAQ(Mem{Base: behind, Index: stride, Scale: 4}, row)
+	g.ADDQ(U8(32), to)
+	g.SUBQ(U8(8), left)
+	g.JG(LabelRef("square"))
+	g.ADDQ(U8(32), src)
+	g.ADDQ(I32(4*blockRows*8), dst)
+	g.SUBQ(U8(8), cols)
+	g.JG(LabelRef("columns"))
+	g.end()
 }
 
 // product emits the product of some rows of a with b. A stripe of columns has its accumulators in registers and goes
