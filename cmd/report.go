@@ -80,7 +80,7 @@ func viewFlags(c *cobra.Command, v *report.View) {
 func checkView(flags *pflag.FlagSet, v report.View) error {
 	switch {
 	case v.Sort != "" && !slices.Contains(report.SortColumns(), v.Sort):
-		return wrong("sort", v.Sort, "want one of %s", strings.Join(report.SortColumns(), ", "))
+		return wrong("sort", v.Sort, "want one of %s%s", strings.Join(report.SortColumns(), ", "), record.DidYouMean(v.Sort, report.SortColumns()))
 	case flags.Changed("top") && v.Top < 1:
 		return wrong("top", v.Top, "want 1 or more rows")
 	}

@@ -88,10 +88,14 @@ func execute(ctx context.Context, s *system) int {
 	err := record.Input(kernel.Select(s.getenv(kernel.Variable)))
 	if err == nil {
 		root := newRoot(s)
+		var noHelp error
+		strictHelp(root, &noHelp)
 		root.SetArgs(s.args)
 		root.SetOut(s.out)
 		root.SetErr(s.err)
-		err = root.ExecuteContext(ctx)
+		if err = root.ExecuteContext(ctx); err == nil {
+			err = noHelp
+		}
 	}
 	if err == nil {
 		err = ctx.Err() // a signal is never a success, however late it came

@@ -47,7 +47,7 @@ func (e enum) Type() string { return "string" }
 // Set takes one of the words.
 func (e enum) Set(text string) error {
 	if !slices.Contains(e.values, text) {
-		return fmt.Errorf("want one of %s", strings.Join(e.values, ", "))
+		return fmt.Errorf("want one of %s%s", strings.Join(e.values, ", "), record.DidYouMean(text, e.values))
 	}
 	*e.value = text
 	return nil

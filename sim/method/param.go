@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kvgauge/sim/record"
 )
 
 // Kind is the type of a parameter's value.
@@ -85,7 +87,7 @@ func (p Param) parse(text string) (string, error) {
 		return b.String(), nil
 	case Choice, Format:
 		if !slices.Contains(p.Values(), text) {
-			return "", want
+			return "", fmt.Errorf("%w%s", want, record.DidYouMean(text, p.Values()))
 		}
 		return text, nil
 	case Real:
