@@ -19,6 +19,7 @@ import (
 func parseLengths(text string) ([]int, error) {
 	var ns []int
 	for _, item := range strings.Split(text, ",") {
+		item = strings.TrimSpace(item)
 		lo, hi, isRange := strings.Cut(item, "..")
 		first, err := length(lo)
 		if err != nil {
@@ -57,6 +58,7 @@ func parseLayers(text string) ([]int, error) { return parseNumbers("layers", tex
 func parseNumbers(option, text string) ([]int, error) {
 	var ls []int
 	for _, item := range strings.Split(text, ",") {
+		item = strings.TrimSpace(item)
 		lo, hi, isRange := strings.Cut(item, "..")
 		first, err1 := strconv.Atoi(lo)
 		last, err2 := first, error(nil)
@@ -77,6 +79,7 @@ func parseNumbers(option, text string) ([]int, error) {
 func parseBudgets(text string) ([]method.Entries, error) {
 	var bs []method.Entries
 	for _, item := range strings.Split(text, ",") {
+		item = strings.TrimSpace(item)
 		b, err := method.ParseBudget(item)
 		if err != nil {
 			return nil, wrong("budget", item, "%w", err)
@@ -171,6 +174,7 @@ func splitTraces(args []string) []string {
 			continue
 		}
 		for i, item := range strings.Split(arg, ",") {
+			item = strings.TrimSpace(item)
 			if last := len(names) - 1; i > 0 && strings.Contains(item, "=") && strings.HasPrefix(names[last], "synth:") {
 				names[last] += "," + item
 				continue

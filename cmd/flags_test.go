@@ -19,6 +19,7 @@ func TestSplitTraces(t *testing.T) {
 	for _, c := range []struct{ args, want []string }{
 		{[]string{"smollm2"}, []string{"smollm2"}},
 		{[]string{"smollm2,bytelm", "synth"}, []string{"smollm2", "bytelm", "synth"}},
+		{[]string{"smollm2, synth:layers=2, q_heads=4 ,bytelm"}, []string{"smollm2", "synth:layers=2,q_heads=4", "bytelm"}},
 		{[]string{"synth:layers=2,q_heads=4,smollm2"}, []string{"synth:layers=2,q_heads=4", "smollm2"}},
 		{[]string{"smollm2,synth:layers=2,q_heads=4,kv_heads=2"}, []string{"smollm2", "synth:layers=2,q_heads=4,kv_heads=2"}},
 		{[]string{"a,b.safetensors"}, []string{"a,b.safetensors"}},
@@ -32,7 +33,7 @@ func TestSplitTraces(t *testing.T) {
 // TestParseLengths: a range doubles, and its end is of it wherever that falls.
 func TestParseLengths(t *testing.T) {
 	for text, want := range map[string][]int{
-		"512": {512}, "512..2k": {512, 1024, 2048}, "4k..5k": {4096, 5120}, "100..450,200": {100, 200, 400, 450}, "7..7": {7}, "8k,512": {8192, 512},
+		"512": {512}, "512..2k": {512, 1024, 2048}, "4k..5k": {4096, 5120}, "100..450,200": {100, 200, 400, 450}, "7..7": {7}, "8k, 512": {8192, 512},
 	} {
 		if got, err := parseLengths(text); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: %v, %v, want %v", text, got, err, want)
