@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -22,7 +21,7 @@ func Read(config []byte) (Model, error) {
 	d := json.NewDecoder(bytes.NewReader(config))
 	d.UseNumber()
 	if err := d.Decode(&says); err != nil {
-		return Model{}, fmt.Errorf("not a configuration: %w", jsonError(err))
+		return Model{}, fmt.Errorf("not a configuration: %w", record.JSONError(err))
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return Model{}, fmt.Errorf("not a configuration: byte %d: more after the end of the object", d.InputOffset())
@@ -210,18 +209,4 @@ func finite(config []byte) []byte {
 		return config
 	}
 	return out
-}
-
-// jsonError names the byte that is wrong.
-func jsonError(err error) error {
-	syntax, kind := (*json.SyntaxError)(nil), (*json.UnmarshalTypeError)(nil)
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("byte %d: %w", syntax.Offset, err)
-	case errors.As(err, &kind):
-		return fmt.Errorf("byte %d: %s, want an object", kind.Offset, kind.Value)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("it ends too early")
-	}
-	return err
 }

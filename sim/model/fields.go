@@ -3,7 +3,6 @@ package model
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -28,11 +27,7 @@ func parseFields(text []byte) (*fields, error) {
 	values := map[string]json.RawMessage{}
 	d := json.NewDecoder(bytes.NewReader(text))
 	if err := d.Decode(&values); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return nil, fmt.Errorf("byte %d: %w", syntax.Offset, err)
-		}
-		return nil, fmt.Errorf("%w, want a JSON object", err)
+		return nil, record.JSONError(err)
 	}
 	if d.More() {
 		return nil, fmt.Errorf("byte %d: text after the object, want its end", d.InputOffset())

@@ -174,7 +174,7 @@ func TestRefusedTensors(t *testing.T) {
 	t.Run("config of another kind", func(t *testing.T) {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "config.json"), []byte("[1, 2]"))
-		refused(t, dir, "config.json: ", "want a JSON object")
+		refused(t, dir, "config.json: byte 1: array, want an object")
 		write(t, filepath.Join(dir, "config.json"), []byte(`{"model_type":"llama","hidden_size":64,"hidden_size":32}`))
 		refused(t, dir, "config.json: field hidden_size: it stands there twice, want one value")
 	})

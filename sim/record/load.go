@@ -160,7 +160,7 @@ func jsonError(err error) error {
 		if field == "" {
 			field = "record"
 		}
-		return fmt.Errorf("%s: %s, want %s", field, wrongType.Value, wrongType.Type)
+		return fmt.Errorf("%s: %s, want %s", field, wrongType.Value, kindText(wrongType.Type))
 	}
 	return fmt.Errorf("not a record: %w", err)
 }

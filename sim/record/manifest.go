@@ -69,7 +69,7 @@ func ReadManifest(dir string) (m Manifest, err error) {
 		return m, fmt.Errorf("%s: want the %s of a run: %w", dir, ManifestFile, errors.Unwrap(err))
 	}
 	if err := json.Unmarshal(data, &m); err != nil {
-		return m, fmt.Errorf("%s: not a manifest of a run: %w", path, err)
+		return m, fmt.Errorf("%s: not a manifest of a run: %w", path, JSONError(err))
 	}
 	if m.Schema != Schema {
 		return m, fmt.Errorf("%s: schema: %d, want %d", path, m.Schema, Schema)
