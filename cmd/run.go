@@ -133,7 +133,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out; alone it takes the arguments from its run.json, beside arguments it begins one where there is none")
 	fl.StringVar(&f.out, "out", defaultOut, "output `directory`")
 	f.plots.declare(c)
-	enumFlag(c, &f.print, "print", "", engines(), "print a job of n parts (that of --shard, default 4), measure nothing: ")
+	enumFlag(c, &f.print, "print", "", engines(), "print a job of n parts (--shard 0/n, default 4), measure nothing: ")
 	enumFlag(c, &f.format, "format", "table", report.Formats(), "what stdout shows: ")
 	fl.BoolVar(&f.force, "force", false, "drop the run that --out holds, whatever it was asked for")
 	viewFlags(c, &f.view)
