@@ -35,7 +35,7 @@ func Export(ctx context.Context, path string, t *Trace, dtype string, progress f
 		err = record.Input(errors.New("want a file that ends in .safetensors or .npz, or a folder, whose name has no end"))
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", printable(path), err)
+		return record.InPath("out", fmt.Errorf("%s: %w", printable(path), err))
 	}
 	return nil
 }
