@@ -77,7 +77,7 @@ func listModels(out io.Writer, presets []arch.Preset, all bool) error {
 		if i > 0 {
 			fmt.Fprintln(out)
 		}
-		fmt.Fprintf(out, "%s (%s, %d layers%s)\n  fields: %s\n  source: %s\n", p.Name, m.Type, len(m.Layers), weights, fields, p.Source)
+		fmt.Fprintf(out, "%s (%s, %s%s)\n  fields: %s\n  source: %s\n", p.Name, m.Type, record.Count(len(m.Layers), "layer", ""), weights, fields, p.Source)
 	}
 	if !all {
 		return nil

@@ -16,7 +16,7 @@ import (
 // sayUnfinished says on stderr that a folder's run is not finished, or nothing.
 func (s *system) sayUnfinished(path string, records int) {
 	if m, err := record.ReadManifest(path); err == nil && m.Finished == nil {
-		fmt.Fprintf(s.err, "%s: the run in it is not finished: it has %d of %d cells\n", path, records, m.Cells)
+		fmt.Fprintf(s.err, "%s: the run in it is not finished: it has %d of %s\n", path, records, record.Count(m.Cells, "cell", ""))
 	}
 }
 

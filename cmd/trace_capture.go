@@ -180,7 +180,7 @@ func (f *captureFlags) read(s *system, c *model.Capture, m *model.Model) error {
 	case err != nil || n < 1:
 		return wrong("tokens", f.tokens, "want a positive number of tokens, such as 2k")
 	case n > len(c.Tokens):
-		return wrong("tokens", f.tokens, "%s holds %d tokens", path, len(c.Tokens))
+		return wrong("tokens", f.tokens, "%s holds %s", path, record.Count(len(c.Tokens), "token", ""))
 	}
 	c.Tokens = c.Tokens[:n]
 	return nil

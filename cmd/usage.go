@@ -126,7 +126,7 @@ func exclusiveFlags(c *cobra.Command) error {
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return fmt.Errorf("%d arguments, want %s", len(args), c.UseLine())
+			return fmt.Errorf("%s, want %s", record.Count(len(args), "argument", ""), c.UseLine())
 		}
 		return nil
 	}

@@ -96,7 +96,7 @@ func shapeLines(h *trace.Header) []string {
 		return strings.Join(append([]string{start}, texts...), ", ")
 	}
 	return append([]string{
-		line(fmt.Sprintf("%s: model %s, %d tokens (queries of the last %d)", h.Name, h.Model, h.Tokens, h.Queries), shape),
+		line(fmt.Sprintf("%s: model %s, %s (queries of the last %d)", h.Name, h.Model, record.Count(h.Tokens, "token", ""), h.Queries), shape),
 		line(fmt.Sprintf("layers %s of %d", record.LayerList(h.Layers), h.NumLayers), attention),
 	}, kindLines(h, append(differing, more...))...)
 }

@@ -109,7 +109,7 @@ func Capacities(o CapacityOptions) ([]record.Capacity, error) {
 	}
 	done.Wait()
 	if !slices.ContainsFunc(lines, func(c record.Capacity) bool { return c.CacheBytes != nil }) {
-		return nil, record.Input(fmt.Errorf("nothing to plan: %s of %s at %d tokens: %s", lines[0].Pipeline, o.Name, lines[0].SeqLen, lines[0].Reason))
+		return nil, record.Input(fmt.Errorf("nothing to plan: %s of %s at %s: %s", lines[0].Pipeline, o.Name, record.Count(lines[0].SeqLen, "token", ""), lines[0].Reason))
 	}
 	return lines, nil
 }

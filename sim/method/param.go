@@ -240,7 +240,7 @@ func (e Entries) kvpress(seqLen, n, of int) float64 {
 // describe names the budget for a reason: "32 entries (25% of 128)".
 func (e Entries) describe(seqLen int) string {
 	if e.Count > 0 {
-		return fmt.Sprintf("%d entries", e.Count)
+		return record.Count(e.Count, "entry", "")
 	}
-	return fmt.Sprintf("%d entries (%s of %d)", e.Of(seqLen), e, seqLen)
+	return fmt.Sprintf("%s (%s of %d)", record.Count(e.Of(seqLen), "entry", ""), e, seqLen)
 }

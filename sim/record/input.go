@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/agnivade/levenshtein"
+	"github.com/dustin/go-humanize/english"
 )
 
 // InputError is an error of what was asked for or given: an option, a file, a record. It is marked where it is
@@ -94,4 +95,10 @@ func DidYouMean(name string, known []string) string {
 		return ", did you mean " + n + "?"
 	}
 	return ""
+}
+
+// Count writes how many there are of what one word names, or several others do: 1 cell, 2048 cells. With no word for several
+// it is that of one with an s, as English has it.
+func Count(n int, one, several string) string {
+	return fmt.Sprintf("%d %s", n, english.PluralWord(n, one, several))
 }

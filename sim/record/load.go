@@ -43,7 +43,7 @@ func Load(path string) ([]Record, error) {
 		return nil, Input(fmt.Errorf("%s: %w", path, err))
 	}
 	if cells >= 0 && len(records) != cells {
-		return nil, Input(fmt.Errorf("%s: %d whole records, want the %d cells of the finished run: the file was cut or changed since", path, len(records), cells))
+		return nil, Input(fmt.Errorf("%s: %s, want the %s of the finished run: the file was cut or changed since", path, Count(len(records), "whole record", ""), Count(cells, "cell", "")))
 	}
 	return records, nil
 }

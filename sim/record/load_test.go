@@ -136,7 +136,7 @@ func TestLoadCut(t *testing.T) {
 	if err := os.Truncate(path, int64(len(jsonl(t, sample()))-9)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "records.jsonl: 1 whole records, want the 2 cells of the finished run") {
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "records.jsonl: 1 whole record, want the 2 cells of the finished run") {
 		t.Errorf("a cut file: %v", err)
 	}
 	if rs, err := Load(path); err != nil || len(rs) != 1 {
