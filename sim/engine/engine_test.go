@@ -176,3 +176,15 @@ func TestUnmodelled(t *testing.T) {
 		}
 	}
 }
+
+// TestTransformersSaysWhatViewsHold: bytes by the shapes of windows are not the most that is held.
+func TestTransformersSaysWhatViewsHold(t *testing.T) {
+	for _, tt := range []struct {
+		model string
+		want  bool
+	}{{"gemma-3-27b", true}, {"llama-3-8b", false}} {
+		if got := transformers.Note(Request{Model: named(t, tt.model), Elem: 2}); strings.Contains(got, "all of the prompt's rows") != tt.want {
+			t.Errorf("%s: %q", tt.model, got)
+		}
+	}
+}

@@ -13,4 +13,10 @@ var transformers = Engine{
 		}
 		return r.Model.Bytes(tokens, 0, r.Elem), nil
 	},
+	Note: func(r Request) string {
+		if !windows(r.Model) {
+			return ""
+		}
+		return "between a prompt of one pass and the next token, layers with a window hold all of the prompt's rows: what they show are views"
+	},
 }
