@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"kvgauge/sim"
 	"kvgauge/sim/record"
 )
@@ -90,4 +92,33 @@ func TestShellWord(t *testing.T) {
 			t.Errorf("%q: %s, want %s", word, got, want)
 		}
 	}
+}
+
+// TestExamplesHaveFoldersOfTheirOwn: the examples of a command can be run one after the other, and a folder that holds another run is
+// refused.
+func TestExamplesHaveFoldersOfTheirOwn(t *testing.T) {
+	var look func(c *cobra.Command)
+	look = func(c *cobra.Command) {
+		seen := map[string]string{}
+		for line := range strings.Lines(c.Example) {
+			first, _, _ := strings.Cut(line, "&&")
+			first, _, _ = strings.Cut(first, "|")
+			words := strings.Fields(first)
+			if len(words) < 2 || words[0] != "kvgauge" || words[1] != "run" || slices.Contains(words, "--resume") {
+				continue
+			}
+			run, f := newRunFlags(&system{})
+			if err := run.ParseFlags(words[2:]); err != nil {
+				t.Errorf("%s: %v", line, err)
+			}
+			if other := seen[f.out]; other != "" {
+				t.Errorf("%s and %s have the folder %s", other, line, f.out)
+			}
+			seen[f.out] = line
+		}
+		for _, sub := range c.Commands() {
+			look(sub)
+		}
+	}
+	look(newRoot(&system{}))
 }

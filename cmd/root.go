@@ -130,7 +130,7 @@ length, cache bytes, latency and attention-output error.`,
   kvgauge run
 
   # two methods at several budgets on one trace
-  kvgauge run --trace smollm2 --methods snapkv,streamingllm --budget 12%,25%,50%`,
+  kvgauge run --trace smollm2 --methods snapkv,streamingllm --budget 12%,25%,50% --out budgets`,
 		Version:       versionLine(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,

@@ -77,13 +77,13 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
   kvgauge run
 
   # one method over budgets, on one trace at one length
-  kvgauge run --trace smollm2 --lengths 1k --methods full,snapkv --budget 2.5%,12%,25%,50%
+  kvgauge run --trace smollm2 --lengths 1k --methods full,snapkv --budget 2.5%,12%,25%,50% --out budgets
 
   # a quarter of the bytes for every method: whose error is least, over four prefixes
-  kvgauge run --trace smollm2 --lengths 1k --methods all --at-bytes 25% --windows 4
+  kvgauge run --trace smollm2 --lengths 1k --methods all --at-bytes 25% --windows 4 --out quarter
 
   # somebody else's result beside one's own
-  kvgauge run --trace smollm2 --lengths 1k --methods snapkv,oracle,random --external theirs=theirs.safetensors
+  kvgauge run --trace smollm2 --lengths 1k --methods snapkv,oracle,random --external theirs=theirs.safetensors --out beside
 
   # your own trace, JSON on stdout
   kvgauge run --trace llama.safetensors --methods eviction --format json --out results
@@ -91,7 +91,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
   # go on after a kill; a quarter of the cells; an array job of 8 tasks and one that merges them
   kvgauge run --resume
   kvgauge run --shard 0/4 --out part0
-  kvgauge run --shard 0/8 --print slurm | sh`,
+  kvgauge run --shard 0/8 --out swept --print slurm | sh`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := checkView(c.Flags(), f.view); err != nil {
