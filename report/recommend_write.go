@@ -79,7 +79,7 @@ func (r *Recommendation) answer() string {
 	within := strings.Join(limits, " and ")
 	switch {
 	case r.Of == 0:
-		return "use full: no pipeline" + strings.TrimPrefix(among, "0 pipelines") + " was measured"
+		return "use full: no other pipeline" + strings.TrimPrefix(among, "0 pipelines") + " was measured"
 	case r.Choice == nil && r.Nearest == nil:
 		return "use full: none of " + among + " was measured with a smaller cache"
 	case r.Choice == nil:
