@@ -17,8 +17,8 @@ type trait struct {
 
 // shapeTraits are heads and widths.
 var shapeTraits = []trait{
-	{text: func(a *trace.Attention) string { return fmt.Sprintf("%d query heads", a.QHeads) }},
-	{text: func(a *trace.Attention) string { return fmt.Sprintf("%d KV heads", a.KVHeads) }},
+	{text: func(a *trace.Attention) string { return record.Count(a.QHeads, "query head", "") }},
+	{text: func(a *trace.Attention) string { return record.Count(a.KVHeads, "KV head", "") }},
 	{text: widthText},
 	{none: "keys and values", text: func(a *trace.Attention) string {
 		return textIf(a.Latent(), fmt.Sprintf("latents of %d and a shared key of %d", a.Rank, a.SharedDim))

@@ -80,7 +80,7 @@ func TestErrors(t *testing.T) {
 		{smallLatent, `{"qk_nope_head_dim":4611686018427387904}`, "qk_nope_head_dim: 4611686018427387904, want an integer from 1"},
 		{smallLatent, `{"q_lora_rank":"x"}`, `q_lora_rank: "x", want an integer from 0`},
 		{smallLatent, `{"num_key_value_heads":-2}`, "num_key_value_heads: -2, want an integer from 0"},
-		{smallLlama, `{"layer_types":["full_attention"]}`, "layer_types: 1 layers, want the 3 of num_hidden_layers"},
+		{smallLlama, `{"layer_types":["full_attention"]}`, "layer_types: 1 layer, want the 3 of num_hidden_layers"},
 		{smallLlama, `{"layer_types":["full_attention","conv","full_attention"]}`, `layer_types: layer 1 is "conv", want a kind that this type has`},
 		{smallLlama, `{"layer_types":["full_attention","sliding_attention","full_attention"]}`, "sliding_window: missing"},
 		{smallLlama, `{"layer_types":[1,2,3]}`, "layer_types: element 0 is 1, want a string"},

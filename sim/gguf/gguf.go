@@ -16,6 +16,8 @@ import (
 	"math"
 	"math/bits"
 	"strconv"
+
+	"kvgauge/sim/record"
 )
 
 // Magic is what a file begins with.
@@ -356,5 +358,5 @@ var errEnds = errors.New("the file ends within its header")
 
 // ends is that error where what is to come is known not to be there.
 func (r *reader) ends(want string, args ...any) error {
-	return fmt.Errorf("%w: %s to come, and %d bytes are left", errEnds, fmt.Sprintf(want, args...), r.size-r.at)
+	return fmt.Errorf("%w: %s to come, and %s left", errEnds, fmt.Sprintf(want, args...), record.Count(int(r.size-r.at), "byte is", "bytes are"))
 }

@@ -200,7 +200,7 @@ func TestRefused(t *testing.T) {
 		{"more tensors than bytes", change(8, 255, 255, 255, 255, 255, 255, 255, 127), "the file ends within its header: 9223372036854775807 tensors and 7 values"},
 		{"cut", whole[:len(whole)-3], "the file ends within its header"},
 		{"cut in a name", whole[:115], "byte 110: name of a value: the file ends within its header: 22 bytes to come, and 5 bytes are left"},
-		{"cut in an array", file([]pair{{"a", []int32{1, 2}}})[:50], "\"a\": the file ends within its header: an array of 2 elements to come, and 1 bytes are left"},
+		{"cut in an array", file([]pair{{"a", []int32{1, 2}}})[:50], "\"a\": the file ends within its header: an array of 2 elements to come, and 1 byte is left"},
 		{"cut in a tensor", file(llama(), 0)[:len(file(llama(), 0))-1], "tensors: \"t\": the file ends within its header"},
 		{"long name", change(24, 0, 0, 2, 0), "bytes, want at most"},
 		{"no architecture", file(nil), "general.architecture: missing"},
