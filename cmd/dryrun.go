@@ -11,7 +11,6 @@ import (
 
 	"kvgauge/sim"
 	"kvgauge/sim/record"
-	"kvgauge/sim/trace"
 )
 
 // drawMemory is what drawing the pictures takes.
@@ -19,17 +18,17 @@ const drawMemory = 72 << 20
 
 // printPlan lists the cells of a run with what they are expected to need, as trials and measurements of this machine
 // tell. resident is the memory that the process took before it planned.
-func printPlan(ctx context.Context, s *system, p sim.Plan, open []*trace.Trace, resident int64, plots bool) error {
+func printPlan(ctx context.Context, s *system, p sim.Plan, in inputs, resident int64, plots bool) error {
 	s.leaves("nothing was measured")
 	var testbed *sim.Testbed
 	if !p.NoLatency {
 		testbed = sim.MeasureMachine(sim.ThisMachine(), p.Threads)
 	}
-	forecast, err := sim.NewForecast(ctx, p, open, testbed)
+	forecast, err := sim.NewForecast(ctx, p, in.traces, testbed)
 	if err != nil {
 		return err
 	}
-	s.sayUnknown(open...)
+	s.sayIgnored(in)
 	after := int64(0)
 	if plots {
 		after = drawMemory

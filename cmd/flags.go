@@ -44,9 +44,14 @@ func parseLengths(text string) ([]int, error) {
 
 // length reads one sequence length.
 func length(text string) (int, error) {
+	return parseTokenCount("lengths", text, method.MaxCount, "512, 4k or 512..8k")
+}
+
+// parseTokenCount reads the number of tokens, at least one, that an option has.
+func parseTokenCount(option, text string, most int, such string) (int, error) {
 	n, err := method.ParseCount(text)
-	if err != nil || n < 1 {
-		return 0, wrong("lengths", text, "want a positive number of tokens, such as 512, 4k or 512..8k")
+	if err != nil || n < 1 || n > most {
+		return 0, wrong(option, text, "want a number of tokens from 1 to %d, such as %s", most, such)
 	}
 	return n, nil
 }

@@ -119,7 +119,7 @@ func runPlan(s *system, f *planFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := checkPlot(f.plot); err != nil {
+	if err := checkPlot(&f.plot, f.model); err != nil {
 		return err
 	}
 	lines, err := sim.Capacities(o)

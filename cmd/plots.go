@@ -19,16 +19,16 @@ func (p *plotFlags) declare(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("no-plots", "plot-format")
 }
 
-// checkPlot says why no picture could be drawn into the file of --plot: known before anything is measured.
-func checkPlot(path string) error {
-	if path == "" {
+// checkPlot is outputFile for the file of --plot, whose name's end says what is drawn: known before anything is measured.
+func checkPlot(path *string, inputs ...string) error {
+	if *path == "" {
 		return nil
 	}
-	if err := checkWritable("plot", path); err != nil {
+	if err := outputFile("plot", path, inputs...); err != nil {
 		return err
 	}
-	if _, err := report.PlotFormatOf(path); err != nil {
-		return wrong("plot", path, "%w", err)
+	if _, err := report.PlotFormatOf(*path); err != nil {
+		return wrong("plot", *path, "%w", err)
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"kvgauge/report"
 	"kvgauge/sim"
 	"kvgauge/sim/arch"
-	"kvgauge/sim/method"
 	"kvgauge/sim/offer"
 	"kvgauge/sim/record"
 )
@@ -102,11 +101,9 @@ func (f *recommendFlags) ask() (a report.Ask, err error) {
 		a.Engine = f.engine
 	}
 	if f.length != "" {
-		n, err := method.ParseCount(f.length)
-		if err != nil || n < 1 || n > maxPlanned {
-			return a, wrong("length", f.length, "want a number of tokens from 1 to %d, such as 512 or 32k", maxPlanned)
+		if a.Tokens, err = parseTokenCount("length", f.length, maxPlanned, "512 or 32k"); err != nil {
+			return a, err
 		}
-		a.Tokens = n
 	}
 	return a, nil
 }

@@ -114,7 +114,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	fl.StringVar(&f.atBytes, "at-bytes", "", "set every pipeline's cache to this `size`: a share of full (25%) or bytes (64MiB)")
 	fl.IntVar(&f.windows, "windows", 1, "`prefixes` whose errors a cell averages: they end at its length, and each a decode earlier, down to half")
 	fl.StringArrayVar(&f.externals, "external", nil, "`name=file.safetensors` of a result made elsewhere; repeatable, for further lengths under the same name")
-	fl.Var(optionalInt{&f.decode}, "decode", "decoded `tokens` per cell (default an eighth of the sequence, within 16..64)")
+	fl.Var(optionalCount{optionalInt{&f.decode}}, "decode", "decoded `tokens` per cell (default an eighth of the sequence, within 16..64)")
 	fl.Var(optionalInt{&f.repeats}, "repeats", "latency `samples` per cell (default 6 to 50: until the ratio to full is known within 3 %, or 250 ms have passed)")
 	fl.Uint64Var(&f.seed, "seed", 1, "`seed` of everything random")
 	fl.StringVar(&f.layers, "layers", "", "layer `subset`, such as 0,4..7 (default all)")
@@ -183,8 +183,6 @@ func (f *runFlags) options() (o sim.Options, in inputs, err error) {
 	}
 	undecoded := f.decode != nil && *f.decode == 0
 	switch {
-	case f.decode != nil && *f.decode < 0:
-		return o, in, wrong("decode", *f.decode, "want 0 or more tokens")
 	case undecoded && !f.kept:
 		return o, in, wrong("decode", 0, "nothing is decoded, so it needs --kept")
 	case f.repeats != nil && *f.repeats < 1:

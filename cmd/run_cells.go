@@ -28,7 +28,7 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 		return err
 	}
 	if f.dryRun && o.AtBytes == nil {
-		return printPlan(ctx, s, plan, in.traces, resident, !f.plots.none)
+		return printPlan(ctx, s, plan, in, resident, !f.plots.none)
 	}
 	if err := record.CheckFolder(f.out, m, f.over()); err != nil && !f.dryRun {
 		return record.InOption("out", err)
@@ -43,7 +43,7 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 		return err
 	}
 	if f.dryRun {
-		return printPlan(ctx, s, *sweep.Plan(), in.traces, resident, !f.plots.none)
+		return printPlan(ctx, s, *sweep.Plan(), in, resident, !f.plots.none)
 	}
 	var testbed *sim.Testbed
 	if !f.noLatency {
@@ -57,7 +57,7 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 		return record.InPath("out", err)
 	}
 	defer folder.Close()
-	s.sayUnknown(in.traces...)
+	s.sayIgnored(in)
 
 	cells := sweep.Plan().Cells
 	kept := func() {

@@ -29,7 +29,7 @@ func elsewhere(ts *testscript.TestScript, _ bool, args []string) {
 func keptFile(ts *testscript.TestScript, r record.Record) []byte {
 	header := map[string]any{"__metadata__": map[string]string{
 		"format": "kvgauge-external", "version": "1", "trace_sha256": r.TraceSHA256,
-		"seq_len": fmt.Sprint(r.SeqLen), "decode": fmt.Sprint(r.Decode),
+		"seq_len": fmt.Sprint(r.SeqLen), "decode": fmt.Sprint(r.Decode), "maker": "elsewhere",
 	}}
 	var data []byte
 	for i, heads := range r.Kept {

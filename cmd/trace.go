@@ -22,8 +22,9 @@ func newTraceSynthCmd(s *system) *cobra.Command {
 	var seed uint64
 	c := &cobra.Command{
 		Use:   "synth [key=value,...]",
-		Short: "Write a synthetic trace as a safetensors file",
-		Long: `Synth writes what the trace named synth holds. Its parameters are those of synth:key=value,...;
+		Short: "Write a synthetic trace into a file or folder",
+		Long: `Synth writes what the trace named synth holds, as a safetensors file, an npz archive or a folder of npy
+files, as --out ends in .safetensors, in .npz or in neither. Its parameters are those of synth:key=value,...;
 kvgauge list traces shows them.`,
 		Example: `  kvgauge trace synth --out synth.safetensors
   kvgauge trace synth layers=32,q_heads=32,kv_heads=8,head_dim=128 --tokens 8k --dtype F16 --out llama.safetensors`,
@@ -32,7 +33,7 @@ kvgauge list traces shows them.`,
 			return runTraceSynth(c.Context(), s, args, out, dtype, tokens, seed)
 		},
 	}
-	c.Flags().StringVar(&out, "out", "", "`file` to write")
+	c.Flags().StringVar(&out, "out", "", "`file` or folder to write")
 	enumFlag(c, &dtype, "dtype", "F32", []string{"F32", "F16", "BF16"}, "")
 	c.Flags().StringVar(&tokens, "tokens", "", "`length` of the trace, such as 8k (default that of the parameters)")
 	c.Flags().Uint64Var(&seed, "seed", 1, "`seed` of the content")
@@ -42,9 +43,9 @@ kvgauge list traces shows them.`,
 // runTraceSynth writes the trace, with progress on a terminal.
 func runTraceSynth(ctx context.Context, s *system, args []string, out, dtype, tokens string, seed uint64) error {
 	if out == "" {
-		return lacks("out", "want the file to write")
+		return lacks("out", "want the file or folder to write")
 	}
-	if err := checkWritable("out", out); err != nil {
+	if err := outputTrace(&out); err != nil {
 		return err
 	}
 	spec := "synth"
@@ -56,9 +57,9 @@ func runTraceSynth(ctx context.Context, s *system, args []string, out, dtype, to
 		if strings.Contains(spec, "tokens=") {
 			return lacks("tokens", "the parameters name tokens already")
 		}
-		n, err := method.ParseCount(tokens)
-		if err != nil || n < 1 {
-			return wrong("tokens", tokens, "want a positive number of tokens, such as 8k")
+		n, err := parseTokenCount("tokens", tokens, method.MaxCount, "8k")
+		if err != nil {
+			return err
 		}
 		sep := ":"
 		if strings.Contains(spec, ":") {
@@ -91,6 +92,16 @@ func (s *system) tick(done, total int, what string) {
 	fmt.Fprintf(s.err, "\r%d/%d %s", done, total, what)
 	if done == total {
 		fmt.Fprintln(s.err)
+	}
+}
+
+// sayIgnored says on stderr what of the files of a run was ignored.
+func (s *system) sayIgnored(in inputs) {
+	s.sayUnknown(in.traces...)
+	for _, x := range in.externals {
+		for _, line := range x.Unknown() {
+			fmt.Fprintf(s.err, "kvgauge: external %s: %s\n", x.Name, line)
+		}
 	}
 }
 

@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -58,7 +60,7 @@ Others: kvgauge trace hook prints a program that captures any model in PyTorch.`
 	fl.BoolVar(&f.chat, "chat", false, "make the text a user's message, by the model's chat template")
 	fl.StringVar(&f.ids, "token-ids", "", "`file` of token ids: numbers with white space between, or an .npy file of I32 or I64")
 	fl.StringVar(&f.tokens, "tokens", "", "`length` of the trace, such as 2k: the first so many tokens (default all)")
-	fl.StringVar(&f.out, "out", "", "`file` to write")
+	fl.StringVar(&f.out, "out", "", "`file` or folder to write: .safetensors, .npz, or neither for a folder of npy files")
 	fl.StringVar(&f.layers, "layers", "", "`subset` to keep, such as 0,4..7 (default all)")
 	enumFlag(c, &f.dtype, "dtype", "F32", []string{"F32", "F16", "BF16"}, "")
 	fl.StringVar(&f.last, "last", "", "keep the queries of the last `n` tokens only (default all)")
@@ -124,18 +126,22 @@ func (f *captureFlags) check(c *model.Capture) error {
 	case f.text == "" && f.ids == "":
 		return lacks("text", "want the text to run the model on, or token-ids")
 	case f.out == "":
-		return lacks("out", "want the file to write")
+		return lacks("out", "want the file or folder to write")
 	case f.threads < 1:
 		return wrong("threads", f.threads, "want at least 1")
 	}
-	if err := checkWritable("out", f.out); err != nil {
+	inputs := []string{f.model, cmp.Or(f.text, f.ids)}
+	if err := outputTrace(&f.out, inputs...); err != nil {
 		return err
 	}
 	if f.logits != "" {
-		if err := checkWritable("logits", f.logits); err != nil {
+		if strings.ToLower(filepath.Ext(f.logits)) != ".safetensors" {
+			return wrong("logits", f.logits, "want a file that ends in .safetensors")
+		}
+		if err := outputFile("logits", &f.logits, inputs...); err != nil {
 			return err
 		}
-		if filepath.Clean(f.logits) == filepath.Clean(f.out) {
+		if sameFile(f.logits, f.out) {
 			return wrong("logits", f.logits, "want another file than that of the trace")
 		}
 	}
@@ -147,11 +153,10 @@ func (f *captureFlags) check(c *model.Capture) error {
 		slices.Sort(c.Layers)
 	}
 	if f.last != "" {
-		n, err := method.ParseCount(f.last)
-		if err != nil || n < 1 {
-			return wrong("last", f.last, "want a positive number of tokens, such as 256")
+		var err error
+		if c.Last, err = parseTokenCount("last", f.last, method.MaxCount, "256"); err != nil {
+			return err
 		}
-		c.Last = n
 	}
 	return nil
 }
@@ -172,13 +177,27 @@ func (f *captureFlags) read(s *system, c *model.Capture, m *model.Model) error {
 		return wrong(option, path, "%w", err)
 	}
 	c.Source = "kvgauge trace capture of " + filepath.Base(path)
+	if err := f.cut(c, path); err != nil {
+		return err
+	}
+	if len(c.Tokens) == 0 {
+		return wrong(option, path, "no tokens, want at least one")
+	}
+	if i := slices.IndexFunc(c.Tokens, func(id int32) bool { return id < 0 || int(id) >= m.Vocabulary }); i >= 0 {
+		return wrong(option, path, "token %d: id %d, want 0 to %d, the vocabulary of model %s", i, c.Tokens[i], m.Vocabulary-1, m.Name)
+	}
+	return nil
+}
+
+// cut leaves the first tokens of those of a file.
+func (f *captureFlags) cut(c *model.Capture, path string) error {
 	if f.tokens == "" {
 		return nil
 	}
-	n, err := method.ParseCount(f.tokens)
+	n, err := parseTokenCount("tokens", f.tokens, method.MaxCount, "2k")
 	switch {
-	case err != nil || n < 1:
-		return wrong("tokens", f.tokens, "want a positive number of tokens, such as 2k")
+	case err != nil:
+		return err
 	case n > len(c.Tokens):
 		return wrong("tokens", f.tokens, "%s holds %s", path, record.Count(len(c.Tokens), "token", ""))
 	}
@@ -223,7 +242,7 @@ func readIDs(path string) ([]int32, error) {
 	for _, word := range bytes.Fields(text) {
 		n, err := strconv.ParseInt(string(word), 10, 32)
 		if err != nil {
-			return nil, fmt.Errorf("number %d: %.40q, want a token id", len(ids), word)
+			return nil, fmt.Errorf("number %d: %.40q, want a token id from 0 to %d", len(ids), word, math.MaxInt32)
 		}
 		ids = append(ids, int32(n))
 	}

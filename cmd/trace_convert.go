@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -59,19 +58,19 @@ func runTraceConvert(ctx context.Context, s *system, name string, f *convertFlag
 	if f.out == "" {
 		return lacks("out", "want the file or folder to write")
 	}
-	if filepath.Ext(f.out) != "" {
-		if err := checkWritable("out", f.out); err != nil {
-			return err
-		}
+	if err := outputTrace(&f.out, name); err != nil {
+		return err
 	}
 	t, err := trace.Open(name, trace.Options{HeadsFirst: f.transpose})
 	if err != nil {
 		return err
 	}
 	defer t.Close()
-	s.sayUnknown(t)
 	if t, err = cutTrace(s, t, f); err != nil {
 		return err
+	}
+	for _, line := range t.Carried() {
+		fmt.Fprintf(s.err, "kvgauge: trace %s: %s\n", t.Name, line)
 	}
 	s.leaves("%s was not written", f.out)
 	err = trace.Export(ctx, f.out, t, f.dtype, func(done, total int) error {
@@ -121,7 +120,7 @@ func parseTokens(text string) (first, last int, err error) {
 	first, errA := method.ParseCount(a)
 	last, errB := method.ParseCount(b)
 	if !ok || errA != nil || errB != nil || last < first {
-		return 0, 0, wrong("tokens", text, "want first..last, such as 0..1023")
+		return 0, 0, wrong("tokens", text, "want first..last within 0..%d, such as 0..1023", method.MaxCount)
 	}
 	return first, last, nil
 }

@@ -3,11 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -16,7 +12,6 @@ import (
 	"kvgauge/sim"
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/method"
-	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 	"kvgauge/sim/trace/stats"
 )
@@ -51,6 +46,9 @@ line for each kind of layer.`,
   kvgauge trace info capture.safetensors --format json`,
 		Args: arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("seed") && !trace.IsSynth(args[0]) {
+				return wrong("seed", f.seed, "%s is recorded, want it for synth alone", args[0])
+			}
 			return runTraceInfo(c.Context(), s, args[0], f)
 		},
 		ValidArgsFunction: completeTraces,
@@ -68,13 +66,12 @@ line for each kind of layer.`,
 func runTraceInfo(ctx context.Context, s *system, name string, f *infoFlags) error {
 	o := stats.Options{Threads: runtime.GOMAXPROCS(0), Returns: f.returns, Unbalanced: f.format == "json"}
 	if f.tokens != "" {
-		n, err := method.ParseCount(f.tokens)
-		if err != nil || n < 1 {
-			return wrong("tokens", f.tokens, "want a positive number of tokens, such as 1k")
+		var err error
+		if o.Tokens, err = parseTokenCount("tokens", f.tokens, method.MaxCount, "1k"); err != nil {
+			return err
 		}
-		o.Tokens = n
 	}
-	if err := checkPlot(f.plot); err != nil {
+	if err := checkPlot(&f.plot, name); err != nil {
 		return err
 	}
 	t, err := trace.Open(name, trace.Options{Seed: f.seed, Tokens: o.Tokens})
@@ -111,26 +108,4 @@ func sayDoubts(ctx context.Context, s *system, t *trace.Trace, o stats.Options) 
 		fmt.Fprintf(s.err, "kvgauge: trace %s: %s\n", t.Name, w.Text)
 	}
 	return err
-}
-
-// checkWritable says why a file could not be put in place of an option's path.
-func checkWritable(option, path string) error {
-	why := func(err error) error { return &record.InputError{Option: option, Value: path, Err: err} }
-	switch info, err := os.Stat(path); {
-	case err == nil && info.IsDir():
-		return why(errors.New("is a directory, want a file to write"))
-	case err == nil && !info.Mode().IsRegular():
-		return why(errors.New("not a regular file"))
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return why(errors.Unwrap(err))
-	}
-	probe, err := os.CreateTemp(filepath.Dir(path), ".kvgauge-*")
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		return why(fmt.Errorf("the folder cannot be written to: %w", pathErr.Err))
-	}
-	if err != nil {
-		return why(err)
-	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }

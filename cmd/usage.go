@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"kvgauge/sim/method"
 	"kvgauge/sim/record"
 )
 
@@ -70,6 +71,21 @@ func (o optionalInt) Set(text string) error {
 	n, err := strconv.Atoi(text)
 	*o.value = &n
 	return err
+}
+
+// optionalCount is an optionalInt of tokens, where k stands for 1024.
+type optionalCount struct{ optionalInt }
+
+func (optionalCount) Type() string { return "count" }
+
+// Set reads a count.
+func (o optionalCount) Set(text string) error {
+	n, err := method.ParseCount(text)
+	if err != nil {
+		return fmt.Errorf("want a number of tokens from 0 to %d, such as 64 or 1k", method.MaxCount)
+	}
+	*o.value = &n
+	return nil
 }
 
 // wanted says what the values of a pflag type look like.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/record"
@@ -52,8 +53,11 @@ func CheckOutputs(ctx context.Context, t *trace.Trace, layers []int, tokens, n i
 	return warnings, nil
 }
 
-// percent is a share in text.
-func percent(x float64) string { return fmt.Sprintf("%.2g %%", 100*x) }
+// percent is a share in text, to two digits.
+func percent(x float64) string {
+	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(100*x, 'g', 2, 64), 64)
+	return strconv.FormatFloat(rounded, 'f', -1, 64) + " %"
+}
 
 // doubts are the warnings that a trace's rows and outputs give: KV heads that are copies of each other, and outputs that are
 // not what attention gives. It fails where the outputs are too far from it.

@@ -42,6 +42,7 @@ type externalResult struct {
 	decode   int
 	kept     map[int][][]int32 // [layer][head] rows; nil in the other form
 	bytes    int64             // of the whole cache, as declared with reconstructed rows
+	unknown  []string          // a line for each metadata field that was ignored
 }
 
 // NewExternal is a pipeline of a name that has no results yet; Add opens their files.
@@ -53,6 +54,16 @@ func NewExternal(name string) (*External, error) {
 		return nil, record.Input(fmt.Errorf("name %s: it is that of a method or set, want another", name))
 	}
 	return &External{Name: name}, nil
+}
+
+// Unknown has a line for each metadata field of the files that was ignored.
+func (x *External) Unknown() (lines []string) {
+	for _, r := range x.results {
+		for _, line := range r.unknown {
+			lines = append(lines, r.path+": "+line)
+		}
+	}
+	return lines
 }
 
 // Close releases the files.

@@ -47,6 +47,9 @@ func newExternalResult(name, path string, f *trace.Tensors, traces []*trace.Trac
 		return nil, err
 	}
 	layers, err := x.layers()
+	if err == nil {
+		err = x.strangers()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +94,24 @@ func (x *externalResult) setMetadata(traces []*trace.Trace) error {
 	}
 	x.decode, err = x.natural("decode", 0, x.seqLen-1)
 	return err
+}
+
+// strangers notes the fields that are ignored, and refuses those that are misspelt.
+func (x *externalResult) strangers() error {
+	known := []string{"format", "version", "trace_sha256", "seq_len", "decode", "cache_bytes"}
+	x.unknown = x.file.Ignored()
+	for _, name := range x.file.Fields() {
+		switch n := record.Nearest(name, known); {
+		case name == "cache_bytes" && x.kept != nil:
+			x.unknown = append(x.unknown, "metadata field cache_bytes: of reconstructed rows alone, ignored")
+		case slices.Contains(known, name), trace.IsFree(name):
+		case n != "":
+			return fmt.Errorf("metadata field %q: unknown, did you mean %s?", name, n)
+		default:
+			x.unknown = append(x.unknown, fmt.Sprintf("metadata field %q: not a field of an external result, ignored", name))
+		}
+	}
+	return nil
 }
 
 // natural reads a whole number of the metadata.

@@ -323,6 +323,22 @@ func TestExternalManifest(t *testing.T) {
 	}
 }
 
+// TestExternalUnknown has a line for each field that says nothing.
+func TestExternalUnknown(t *testing.T) {
+	tr := golden(t, "tiny")
+	o := Options{Traces: headers(tr), Lengths: []int{96}, Decode: new(16), Kept: true, Pipelines: parse(t, "snapkv:budget=24")}
+	f := exported(runCells(t, o)[0])
+	f.meta["cache_bytes"], f.meta["temperature"], f.meta["note"], f.meta["x_mine"] = "1000", "1", "n", "x"
+	got := openExternal(t, "theirs", tr, f).Unknown()
+	want := []string{
+		"metadata field cache_bytes: of reconstructed rows alone, ignored",
+		`metadata field "temperature": not a field of an external result, ignored`,
+	}
+	if len(got) != 2 || !strings.HasSuffix(got[0], want[0]) || !strings.HasSuffix(got[1], want[1]) {
+		t.Errorf("ignored %q, want %q", got, want)
+	}
+}
+
 // TestExternalRefused names the tensor or field that is wrong.
 func TestExternalRefused(t *testing.T) {
 	tr := golden(t, "tiny") // 4 layers of 4 heads
@@ -348,6 +364,7 @@ func TestExternalRefused(t *testing.T) {
 		want   string
 	}{
 		{"no change", func(externalFile) {}, ""},
+		{"misspelt field", func(f externalFile) { rows(f); f.meta["cache_byte"] = "1" }, `metadata field "cache_byte": unknown, did you mean cache_bytes?`},
 		{"format", meta("format", "kvgauge-trace"), `metadata field format: "kvgauge-trace", want kvgauge-external`},
 		{"version", meta("version", "2"), "metadata field version"},
 		{"hash", meta("trace_sha256", "ab"), `metadata field trace_sha256: "ab", want that of a trace of this run (trace `},

@@ -56,7 +56,17 @@ func widened(heads [][]float32) [][]float64 {
 
 // error is |attention - outputs| / |outputs|, of the rows of a layer attended as a says.
 func (p *proof) error(a *trace.Attention, l *trace.Layer) float64 {
-	diffs, norms := make([]float64, a.QHeads), make([]float64, a.QHeads)
+	diffs, norms := p.errors(a, l)
+	var diff, norm float64
+	for h := range diffs {
+		diff, norm = diff+diffs[h], norm+norms[h]
+	}
+	return ratio(diff, norm)
+}
+
+// errors are the squares of both, by query head.
+func (p *proof) errors(a *trace.Attention, l *trace.Layer) (diffs, norms []float64) {
+	diffs, norms = make([]float64, a.QHeads), make([]float64, a.QHeads)
 	rules := rules(a)
 	p.pool.Run(a.QHeads, func(_, h int) {
 		j := h / (a.QHeads / a.KVHeads)
@@ -71,9 +81,5 @@ func (p *proof) error(a *trace.Attention, l *trace.Layer) float64 {
 			}
 		}
 	})
-	var diff, norm float64
-	for h := range diffs {
-		diff, norm = diff+diffs[h], norm+norms[h]
-	}
-	return ratio(diff, norm)
+	return diffs, norms
 }

@@ -13,15 +13,21 @@ import (
 // fit is a mistake in what a trace says of its attention: mend changes it to what comes nearest to the outputs.
 type fit struct {
 	mend func(p *proof, a *trace.Attention)
-	name func(a *trace.Attention) string
+	name func(p *proof, a *trace.Attention) string
 }
 
 // fits are tried in this order.
 var fits = []fit{
-	{(*proof).fitScale, func(a *trace.Attention) string { return fmt.Sprintf("scale=%.4g", a.Scale) }},
-	{(*proof).fitWindow, func(a *trace.Attention) string { return fmt.Sprintf("window=%d", a.Window) }},
-	{(*proof).fitSoftcap, func(a *trace.Attention) string { return fmt.Sprintf("softcap=%.4g", a.Softcap) }},
-	{(*proof).fitSinks, func(*trace.Attention) string { return "sinks (a tensor layers.N.sinks)" }},
+	{(*proof).fitScale, func(_ *proof, a *trace.Attention) string { return fmt.Sprintf("scale=%.4g", a.Scale) }},
+	{(*proof).fitWindow, func(_ *proof, a *trace.Attention) string { return fmt.Sprintf("window=%d", a.Window) }},
+	{(*proof).fitChunk, func(p *proof, a *trace.Attention) string {
+		return fmt.Sprintf("chunk=%d (or another by which one begins at token %d)", a.Chunk, (p.first+p.n-1)/a.Chunk*a.Chunk)
+	}},
+	{(*proof).fitSoftcap, func(_ *proof, a *trace.Attention) string { return fmt.Sprintf("softcap=%.4g", a.Softcap) }},
+	{(*proof).fitSinks, func(*proof, *trace.Attention) string { return "sinks (a tensor layers.N.sinks)" }},
+	{(*proof).fitSlopes, func(_ *proof, a *trace.Attention) string {
+		return fmt.Sprintf("slopes from %.3g to %.3g (a tensor layers.N.alibi)", slices.Max(a.ALiBi), slices.Min(a.ALiBi))
+	}},
 }
 
 // cause says what would explain the difference, of the usual mistakes: each is tried, and named where attention without it
@@ -38,7 +44,7 @@ func (p *proof) cause(t *trace.Trace, layer int) (string, error) {
 		f.mend(p, &a)
 		switch e := p.error(&a, p.layer); {
 		case e <= doubtfulOutputs:
-			named = append(named, f.name(&a))
+			named = append(named, f.name(p, &a))
 		case e < least:
 			best, least = i, e
 		}
@@ -49,12 +55,12 @@ func (p *proof) cause(t *trace.Trace, layer int) (string, error) {
 		for i, f := range fits {
 			a := first
 			if f.mend(p, &a); i != best && p.error(&a, p.layer) <= doubtfulOutputs {
-				named = append(named, fits[best].name(&first)+" and "+f.name(&a))
+				named = append(named, fits[best].name(p, &first)+" and "+f.name(p, &a))
 			}
 		}
 	}
 	if named == nil {
-		return "neither transposed axes, nor repeated KV heads, another scale, a window, a soft cap or sinks explain it", nil
+		return "neither transposed axes, nor another order of heads, another scale, a window, a chunk, a soft cap, sinks or ALiBi slopes explain it", nil
 	}
 	return "it is what they are with " + strings.Join(named, ", or with "), nil
 }
@@ -91,18 +97,68 @@ func (p *proof) misplaced(t *trace.Trace, layer int) (named []string, err error)
 			named = append(named, "axes transposed: heads stand where tokens should, want [tokens, heads, channels]")
 		}
 	}
-	a, l := p.attention, *p.layer
-	l.K, l.V, a.KVHeads = nil, nil, a.QHeads
-	for h := range a.QHeads {
-		l.K, l.V = append(l.K, p.layer.K[h%p.attention.KVHeads]), append(l.V, p.layer.V[h%p.attention.KVHeads])
-	}
-	if p.error(&a, &l) <= doubtfulOutputs {
-		named = append(named, "KV heads repeated in another order: query head h reads KV head h mod KV heads")
+	if order := p.reordered(); order != "" {
+		named = append(named, order)
 	}
 	if p.attention.Latent() && p.error(&p.attention, rotatedFirst(p.layer, &p.attention)) <= doubtfulOutputs {
 		named = append(named, "q with the channels first that read k_rope, want those without rotation first")
 	}
 	return named, nil
+}
+
+// reordered names another order of heads in which the outputs are what attention gives; "" where there is none.
+func (p *proof) reordered() string {
+	a := &p.attention
+	cyclic, backwards := make([]int, a.QHeads), make([]int, a.QHeads)
+	for h := range a.QHeads {
+		cyclic[h], backwards[h] = h%a.KVHeads, a.KVHeads-1-h/(a.QHeads/a.KVHeads)
+	}
+	switch order := p.kvHeads(p.layer); {
+	case order == nil:
+	case slices.Equal(order, cyclic):
+		return "KV heads repeated in another order: query head h reads KV head h mod KV heads"
+	case slices.Equal(order, backwards):
+		return "KV heads in reverse order in k and v"
+	default:
+		return fmt.Sprintf("KV heads in another order: query heads read KV heads %s", strings.Trim(fmt.Sprint(order), "[]"))
+	}
+	turned := *p.layer
+	turned.Q = slices.Clone(turned.Q)
+	slices.Reverse(turned.Q)
+	switch order := p.kvHeads(&turned); {
+	case order == nil:
+	case slices.Equal(order, backwards) && a.KVHeads > 1:
+		return "heads in reverse order in the outputs"
+	case slices.Equal(order, backwards): // one KV head: nothing tells
+		return "heads in reverse order in q or in the outputs"
+	case slices.IsSorted(order):
+		return "heads in reverse order in q"
+	}
+	return ""
+}
+
+// kvHeads are the KV heads with which each query head's outputs are what attention gives; nil where some have none.
+func (p *proof) kvHeads(l *trace.Layer) []int {
+	a := p.attention
+	order, least := make([]int, a.QHeads), slices.Repeat([]float64{math.Inf(1)}, a.QHeads)
+	var norms []float64
+	for j := range a.KVHeads {
+		one := *l
+		one.K, one.V = slices.Repeat(l.K[j:j+1], a.KVHeads), slices.Repeat(l.V[j:j+1], a.KVHeads)
+		var diffs []float64
+		diffs, norms = p.errors(&a, &one)
+		for h, d := range diffs {
+			if d < least[h] {
+				order[h], least[h] = j, d
+			}
+		}
+	}
+	for h, d := range least {
+		if ratio(d, norms[h]) > doubtfulOutputs {
+			return nil
+		}
+	}
+	return order
 }
 
 // rotatedFirst is a latent layer whose queries hold the channels first that read the shared keys, put right.
@@ -197,48 +253,114 @@ func (p *proof) nearest(lo, hi float64, with func(float64) trace.Attention) floa
 	return math.Exp((from + to) / 2)
 }
 
-// fitWindow finds the window that comes nearest: the outputs of all windows are sums from the query's own key backwards.
+// fitSlopes finds each head's slope, as nearest does, of all heads at once.
+func (p *proof) fitSlopes(a *trace.Attention) {
+	const lo, hi, grid, thirds = -16, 2, 36, 30 // powers of two
+	of := func(exponents []float64) []float64 {
+		b := *a
+		b.ALiBi = make([]float64, a.QHeads)
+		for h, x := range exponents {
+			b.ALiBi[h] = math.Exp2(x)
+		}
+		diffs, _ := p.errors(&b, p.layer)
+		return diffs
+	}
+	step := float64(hi-lo) / grid
+	best, least := make([]float64, a.QHeads), slices.Repeat([]float64{math.Inf(1)}, a.QHeads)
+	for i := range grid + 1 {
+		x := lo + float64(i)*step
+		for h, d := range of(slices.Repeat([]float64{x}, a.QHeads)) {
+			if d < least[h] {
+				best[h], least[h] = x, d
+			}
+		}
+	}
+	from, to := make([]float64, a.QHeads), make([]float64, a.QHeads)
+	for h, x := range best {
+		from[h], to[h] = x-step, x+step
+	}
+	left, right := make([]float64, a.QHeads), make([]float64, a.QHeads)
+	for range thirds {
+		for h := range best {
+			left[h], right[h] = from[h]+(to[h]-from[h])/3, to[h]-(to[h]-from[h])/3
+		}
+		dl, dr := of(left), of(right)
+		for h := range best {
+			if dl[h] < dr[h] {
+				to[h] = right[h]
+			} else {
+				from[h] = left[h]
+			}
+		}
+	}
+	a.ALiBi = make([]float64, a.QHeads)
+	for h := range best {
+		a.ALiBi[h] = math.Exp2((from[h] + to[h]) / 2)
+	}
+}
+
+// fitWindow finds the window that comes nearest.
 func (p *proof) fitWindow(a *trace.Attention) {
+	a.Window = 0
+	errs := p.errorsFrom(a)
+	of := make([]float64, p.first+p.n) // by window - 1
+	for s, from := range errs {
+		for w := range of {
+			of[w] += from[max(0, p.first+s-w)]
+		}
+	}
+	a.Window = 1 + slices.Index(of, slices.Min(of))
+}
+
+// fitChunk finds the chunk that comes nearest.
+func (p *proof) fitChunk(a *trace.Attention) {
+	a.Chunk = 0
+	errs := p.errorsFrom(a)
+	of := make([]float64, p.first+p.n) // by chunk - 1
+	for s, from := range errs {
+		for c := range of {
+			of[c] += from[(p.first+s)/(c+1)*(c+1)]
+		}
+	}
+	for c, e := range of {
+		if e <= of[max(0, a.Chunk-1)] { // the longest of those that are the same to these queries
+			a.Chunk = c + 1
+		}
+	}
+}
+
+// errorsFrom are the errors of each query that reads the keys from a token on, [query][token]: their outputs are sums from the
+// query's own key backwards.
+func (p *proof) errorsFrom(a *trace.Attention) [][]float64 {
 	last := p.first + p.n
-	errs := make([][]float64, a.QHeads) // [query head][window - 1]
-	p.pool.Run(a.QHeads, func(_, h int) {
-		errs[h] = make([]float64, last)
-		j := h / (a.QHeads / a.KVHeads)
-		rule := a.Rule(h)
-		rule.Window = 0
-		q := p.layer.Reading(a, h, p.first, p.n)
-		logits, lse := kernel.LogitsExact(q, a.KeyDim(), rule, p.layer.K[j][:last*a.KeyDim()], nil, kernel.Sights(p.first, p.n))
-		values := p.values(a, h, last)
-		sum, want := make([]float64, a.VDim), p.outputs[h]
-		for s := range p.n {
+	errs := make([][]float64, p.n)
+	for s := range errs {
+		errs[s] = make([]float64, last)
+	}
+	for h := range a.QHeads {
+		j, rule, values := h/(a.QHeads/a.KVHeads), a.Rule(h), p.values(a, h, last)
+		p.pool.Run(p.n, func(_, s int) {
 			token := p.first + s
-			clear(sum)
+			q := p.layer.Reading(a, h, token, 1)
+			logits, lse := kernel.LogitsExact(q, a.KeyDim(), rule, p.layer.K[j][:(token+1)*a.KeyDim()], nil, kernel.Sights(token, 1))
+			sum, want := make([]float64, a.VDim), p.outputs[h][s*a.VDim:(s+1)*a.VDim]
 			total := 0.0
 			if rule.HasSink {
-				total = math.Exp(rule.Sink - lse[s])
+				total = math.Exp(rule.Sink - lse[0])
 			}
 			for i := token; i >= 0; i-- {
-				x := math.Exp(logits[s*last+i] - lse[s])
+				x := math.Exp(logits[i] - lse[0])
 				total += x
 				d := 0.0
 				for c, v := range values[i*a.VDim : (i+1)*a.VDim] {
 					sum[c] += x * v
-					d += (sum[c]/total - want[s*a.VDim+c]) * (sum[c]/total - want[s*a.VDim+c])
+					d += (sum[c]/total - want[c]) * (sum[c]/total - want[c])
 				}
-				errs[h][token-i] += d
+				errs[s][i] += d
 			}
-			for w := token + 1; w < last; w++ { // beyond its first key a query reads the same
-				errs[h][w] += errOf(sum, total, want[s*a.VDim:(s+1)*a.VDim])
-			}
-		}
-	})
-	all := errs[0]
-	for _, e := range errs[1:] {
-		for w, x := range e {
-			all[w] += x
-		}
+		})
 	}
-	a.Window = 1 + slices.Index(all, slices.Min(all))
+	return errs
 }
 
 // values are those that a head reads of the first n tokens, [n*VDim].
@@ -249,14 +371,6 @@ func (p *proof) values(a *trace.Attention, head, n int) []float64 {
 		wide[i] = float64(x)
 	}
 	return p.layer.Output(a, head, wide)
-}
-
-// errOf is the square of the distance of sum/total from want.
-func errOf(sum []float64, total float64, want []float64) (d float64) {
-	for c, x := range sum {
-		d += (x/total - want[c]) * (x/total - want[c])
-	}
-	return d
 }
 
 // fitSinks finds each head's sink: it makes outputs shorter by exp(lse) / (exp(lse) + exp(sink)).

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"kvgauge/sim/kernel"
 	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
@@ -111,6 +112,23 @@ func (f *safetensors) turn(name string) {
 	f.tensors[name] = out
 }
 
+// reverse turns the order of heads around in all tensors of some kinds.
+func (f *safetensors) reverse(kinds ...string) {
+	for name, x := range f.tensors {
+		if !slices.Contains(kinds, name[strings.LastIndex(name, ".")+1:]) {
+			continue
+		}
+		s := f.shapes[name]
+		var out []byte
+		for tokens := range slices.Chunk(x, 4*s[1]*s[2]) {
+			heads := slices.Collect(slices.Chunk(tokens, 4*s[2]))
+			slices.Reverse(heads)
+			out = append(out, slices.Concat(heads...)...)
+		}
+		f.tensors[name] = out
+	}
+}
+
 // TestOutputsOfModels: the outputs of models are what attention over their rows gives.
 func TestOutputsOfModels(t *testing.T) {
 	for _, name := range models {
@@ -152,6 +170,10 @@ func TestCauses(t *testing.T) {
 				f.tensors[name] = out
 			}
 		}},
+		{"llama4", "a chunk left out", "with chunk=80 (or another by which one begins at token 80)", func(f *safetensors) { f.without(t, "chunk") }},
+		{"mistral_sliding", "keys and values reversed", "with KV heads in reverse order in k and v", func(f *safetensors) { f.reverse("k", "v") }},
+		{"mistral_sliding", "queries reversed", "with heads in reverse order in q", func(f *safetensors) { f.reverse("q") }},
+		{"mistral_sliding", "outputs reversed", "with heads in reverse order in the outputs", func(f *safetensors) { f.reverse("o") }},
 		{"mistral_sliding", "axes transposed", "axes transposed: q, k and v lie heads first", func(f *safetensors) {
 			for name := range f.tensors {
 				if !strings.HasSuffix(name, ".o") {
@@ -173,6 +195,35 @@ func TestCauses(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestCauseSlopes: ALiBi slopes that a trace does not hold are found, here those of outputs made with them.
+func TestCauseSlopes(t *testing.T) {
+	tr := broken(t, "mistral_sliding", func(f *safetensors) { f.without(t, "window") })
+	p, err := newProof(tr, 0, tr.Tokens, tr.Queries, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := p.attention
+	a.ALiBi = []float64{0.5, 0.25, 0.03, 0.0625}
+	for h := range p.outputs {
+		q, k, v := p.layer.Reading(&a, h, p.first, p.n), p.layer.K[h/2], p.layer.V[h/2]
+		logits, lse := kernel.LogitsExact(q, a.KeyDim(), a.Rule(h), k, nil, kernel.Sights(p.first, p.n))
+		p.outputs[h] = kernel.WeightedSumExact(logits, lse, a.VDim, v)
+	}
+	got, err := p.cause(tr, 0)
+	if want := "it is what they are with slopes from 0.5 to 0.03 (a tensor layers.N.alibi)"; err != nil || got != want {
+		t.Errorf("%s, %v, want %s", got, err, want)
+	}
+}
+
+// TestPercent has no exponents.
+func TestPercent(t *testing.T) {
+	for x, want := range map[float64]string{0.02: "2 %", 0.00634: "0.63 %", 0.123: "12 %", 1.234: "120 %", 45678: "4600000 %"} {
+		if got := percent(x); got != want {
+			t.Errorf("%v: %s, want %s", x, got, want)
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ func TestOnlineErrors(t *testing.T) {
 		{"h2o:window=16", "protects no window"},
 		{"h2o:variant=kvpress,window=16", "protects no window"},
 		{"rkv:lambda=1.5", "want at most 1"},
-		{"rkv:kernel=6", "want odd integer"},
+		{"rkv:kernel=6", "want an odd integer"},
 		{"dsa:dim=16,index=oracle", "has no index keys"},
 		{"duoattention:full=50", "share from 0% to 100%"},
 		{"duoattention:full=101%", "share from 0% to 100%"},

@@ -67,6 +67,22 @@ func (p Param) Range() string {
 	}
 }
 
+// wanted is Range within a sentence.
+func (p Param) wanted() string {
+	text := p.Range()
+	switch p.Kind {
+	case Int:
+		return "an " + text
+	case AutoInt:
+		return strings.Replace(text, "integer", "an integer", 1)
+	case Real:
+		return "a " + text + fmt.Sprintf(" up to %.4g", math.MaxFloat32)
+	case Fraction, Share:
+		return "a " + text
+	}
+	return text
+}
+
 // Values are those of a Choice or a Format, nil of other kinds.
 func (p Param) Values() []string {
 	if p.Kind == Format {
@@ -77,7 +93,7 @@ func (p Param) Values() []string {
 
 // parse checks a value and returns its canonical text.
 func (p Param) parse(text string) (string, error) {
-	want := fmt.Errorf("%s=%s: want %s", p.Name, text, p.Range())
+	want := fmt.Errorf("%s=%s: want %s", p.Name, text, p.wanted())
 	switch p.Kind {
 	case Budget:
 		b, err := ParseBudget(text)
@@ -181,7 +197,7 @@ type Entries struct {
 
 // ParseBudget reads a count (128, 4k) or a share (25%).
 func ParseBudget(text string) (Entries, error) {
-	want := fmt.Errorf("want a positive count (128) or a share of the sequence (25%%)")
+	want := fmt.Errorf("want a count from 1 to %d (128, 4k) or a share of the sequence (25%%)", MaxCount)
 	if share, ok := strings.CutSuffix(text, "%"); ok {
 		p, err := strconv.ParseFloat(share, 64)
 		if err != nil || !(p > 0 && p <= 100) {
@@ -196,12 +212,19 @@ func ParseBudget(text string) (Entries, error) {
 	return Entries{Count: n}, nil
 }
 
+// MaxCount is the largest count of tokens or entries: their positions are stored as int32.
+const MaxCount = math.MaxInt32
+
 // ParseCount reads a whole number of tokens or entries, where k stands for 1024.
 func ParseCount(text string) (int, error) {
 	digits, kilo := strings.CutSuffix(text, "k")
+	most := MaxCount
+	if kilo {
+		most /= 1024
+	}
 	n, err := strconv.Atoi(digits)
-	if err != nil || n < 0 || n > math.MaxInt32 {
-		return 0, fmt.Errorf("%q: want a whole number, k for 1024", text)
+	if err != nil || n < 0 || n > most {
+		return 0, fmt.Errorf("%q: want a whole number up to %d, k for 1024", text, MaxCount)
 	}
 	if kilo {
 		n *= 1024

@@ -17,7 +17,7 @@ func TestWrappers(t *testing.T) {
 		{"criticalkv+adakv", "decide the same thing"},
 		{"knorm+criticalkv", "decide the same thing"},
 		{"adakv+adakv", "decide the same thing"},
-		{"adakv:alpha=1.5", "want number from 0 to 1"},
+		{"adakv:alpha=1.5", "want a number from 0 to 1"},
 		{"adakv:alpha=-0", "adakv:alpha=0,budget=25%"},
 	}
 	for _, tt := range tests {

@@ -96,19 +96,19 @@ func (f *fields) naturalOr(name string, byDefault, least, most int) int {
 // number reads a positive number.
 func (f *fields) number(name string) float64 {
 	if !f.has(name) {
-		f.fail(name, "missing, want a number above 0")
+		f.fail(name, "missing, want a finite number above 0")
 	}
 	return f.numberOr(name, 1)
 }
 
 // numberOr is number for a field that has a default.
 func (f *fields) numberOr(name string, byDefault float64) float64 {
-	x, ok := take[float64](f, name, "a number above 0")
+	x, ok := take[float64](f, name, "a finite number above 0")
 	if !ok {
 		return byDefault
 	}
 	if !(x > 0) {
-		f.fail(name, "%v, want a number above 0", x)
+		f.fail(name, "%v, want a finite number above 0", x)
 		return byDefault
 	}
 	return x

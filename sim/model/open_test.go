@@ -98,7 +98,7 @@ func TestRefusedConfigurations(t *testing.T) {
 		{"llama", `{"rope_parameters":{"rope_type":"longrope"}}`, `field rope_parameters.rope_type: longrope, want default, linear, dynamic, llama3, yarn`},
 		{"llama", `{"rope_parameters":{"type":"mrope"}}`, `field rope_parameters.type: mrope`},
 		{"llama", `{"rope_parameters":{"rope_type":"linear"}}`, `field rope_parameters.factor: missing`},
-		{"llama", `{"rope_parameters":{"rope_type":"linear","factor":0}}`, `field rope_parameters.factor: 0, want a number above 0`},
+		{"llama", `{"rope_parameters":{"rope_type":"linear","factor":0}}`, `field rope_parameters.factor: 0, want a finite number above 0`},
 		{"llama", `{"rope_parameters":{"rope_type":"default","factor":2}}`, `field rope_parameters.factor: not a field of rope_type default`},
 		{"llama", `{"rope_parameters":{"rope_type":"default","partial_rotary_factor":0.5}}`, `field rope_parameters.partial_rotary_factor: 0.5, want 1`},
 		{"llama", `{"rope_parameters":{"rope_type":"dynamic","factor":2},"max_position_embeddings":null}`, `field max_position_embeddings: missing, want it for rope_type dynamic`},

@@ -153,14 +153,14 @@ func (r *Rope) scaling(f, o *fields) {
 
 // factors reads a list of n positive numbers.
 func (f *fields) factors(name string, n int) []float64 {
-	list, _ := take[[]float64](f, name, "a list of numbers")
+	list, _ := take[[]float64](f, name, "a list of finite numbers")
 	if len(list) != n {
 		f.fail(name, "%d numbers, want %d, one for each pair of rotated channels", len(list), n)
 		return nil
 	}
 	for i, x := range list {
 		if !(x > 0) {
-			f.fail(name, "number %d: %v, want a number above 0", i, x)
+			f.fail(name, "number %d: %v, want a finite number above 0", i, x)
 		}
 	}
 	return list

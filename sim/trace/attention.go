@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -14,6 +15,18 @@ func (h *Header) setAttention(c *container, of []*fields) error {
 	for i := range h.Attention {
 		if err := h.Attention[i].set(of[i], tables); err != nil {
 			return err
+		}
+	}
+	if !h.HasRope() {
+		if err := cmp.Or(of[0].all, of[0]).unrotated(); err != nil {
+			return err
+		}
+	}
+	for i, a := range h.Attention {
+		if f := of[i]; f.all != nil && a.Rope.Dims == 0 {
+			if err := f.unrotated(); err != nil {
+				return err
+			}
 		}
 	}
 	if err := h.setInvFreq(c); err != nil {
@@ -60,6 +73,12 @@ func (a *Attention) set(f *fields, tables map[ropeKey][]float64) (err error) {
 	return err
 }
 
+// defaultStyle is the rope_style that says nothing: where nothing is rotated, too.
+const defaultStyle = "neox"
+
+// unrotatedFields mean nothing without rope_theta.
+var unrotatedFields = []string{"rope_dims", "rope_style", "rope_factor"}
+
 // ropeKey is what the frequencies of a rotary embedding follow from.
 type ropeKey struct {
 	theta float64
@@ -68,13 +87,13 @@ type ropeKey struct {
 
 // parseRope reads the rope_ fields; without rope_theta there is no rotary embedding, and the others say nothing.
 func parseRope(f *fields, dim int, tables map[ropeKey][]float64) (Rope, error) {
-	r := Rope{Style: "neox"}
+	r := Rope{Style: defaultStyle}
 	var err error
 	if r.Theta, err = f.positive("rope_theta", 0); err != nil {
 		return Rope{}, err
 	}
 	if style, path, ok := f.lookup("rope_style"); ok {
-		if style != "neox" && style != "gptj" {
+		if style != defaultStyle && style != "gptj" {
 			return Rope{}, fmt.Errorf("%s: %s, want neox or gptj", path, printable(style))
 		}
 		r.Style = style
@@ -101,6 +120,16 @@ func parseRope(f *fields, dim int, tables map[ropeKey][]float64) (Rope, error) {
 	}
 	r.InvFreq = tables[key]
 	return r, nil
+}
+
+// unrotated refuses what fields say of a rotary embedding, where there is none.
+func (f *fields) unrotated() error {
+	for _, name := range unrotatedFields {
+		if text, ok := f.texts[name]; ok && text != defaultStyle {
+			return fmt.Errorf("%s%s: no rope_theta, want it beside", f.where, name)
+		}
+	}
+	return nil
 }
 
 // Frequencies returns theta^(-2p/dims) for every pair p (Su et al., RoFormer, arXiv 2104.09864, sec. 3.2.2).

@@ -229,18 +229,18 @@ func TestLayersRefused(t *testing.T) {
 		`{"5":{"window":[2]}}`:                   "layer 5: window: [2], want a number",
 		`{"5":{"chunk":0}}`:                      "layer 5: chunk: 0, want an integer from 1 to 2147483647",
 		`{"5":{"chunk":true}}`:                   "layer 5: chunk: true, want a number",
-		`{"5":{"softcap":0}}`:                    "layer 5: softcap: 0, want a number above 0",
-		`{"5":{"softcap":1e999}}`:                "layer 5: softcap: 1e999, want a number above 0",
-		`{"5":{"scale":-1}}`:                     "layer 5: scale: -1, want a number above 0",
+		`{"5":{"softcap":0}}`:                    "layer 5: softcap: 0, want a finite number above 0",
+		`{"5":{"softcap":1e999}}`:                "layer 5: softcap: 1e999, want a finite number above 0",
+		`{"5":{"scale":-1}}`:                     "layer 5: scale: -1, want a finite number above 0",
 		`{"5":{"scale":null}}`:                   "layer 5: scale: null, want a number",
-		`{"5":{"rope_theta":0}}`:                 "layer 5: rope_theta: 0, want a number above 0",
+		`{"5":{"rope_theta":0}}`:                 "layer 5: rope_theta: 0, want a finite number above 0",
 		`{"5":{"rope_theta":"none"}}`:            "layer 5: rope_theta: text none, want a number",
 		`{"5":{"rope_style":"llama"}}`:           "layer 5: rope_style: llama, want neox or gptj",
 		`{"5":{"rope_style":1}}`:                 "layer 5: rope_style: 1, want neox or gptj",
 		`{"5":{"rope_style":null}}`:              "layer 5: rope_style: null, want neox or gptj",
 		`{"5":{"rope_dims":10}}`:                 "layer 5: rope_dims: 10, want an integer from 2 to 8",
 		`{"5":{"rope_dims":3,"rope_theta":1e4}}`: "layer 5: rope_dims: 3, want an even number",
-		`{"5":{"rope_factor":0}}`:                "layer 5: rope_factor: 0, want a number above 0",
+		`{"5":{"rope_factor":0}}`:                "layer 5: rope_factor: 0, want a finite number above 0",
 		`{"5":{"kv_from":2}}`:                    "layer 5: kv_from: 2: tensor layers.5.k is there, want q alone",
 		`{"5":{"state_bytes":64}}`:               "layer 5: state_bytes: its tensors are held, want a layer without any",
 		`{"7":{"state_bytes":0}}`:                "layer 7: state_bytes: 0, want an integer from 1 to",
@@ -250,7 +250,7 @@ func TestLayersRefused(t *testing.T) {
 		`{"5":{"sliding_window":2}}`:             "layer 5: sliding_window: not a field of a trace, want window, of version 2",
 	} {
 		_, err := editUnequal(func(meta map[string]string, _ map[string]array) { meta["layers"] = text })
-		if err == nil || !strings.HasPrefix(err.Error(), "metadata field layers: ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.HasPrefix(err.Error(), "metadata field layers: ") || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), "layers: layer ") > 1 || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want one line with %q", text, err, want)
 		}
 	}
@@ -262,8 +262,8 @@ func TestDefaultsRefused(t *testing.T) {
 		{"window", "0", "0, want an integer from 1 to 2147483647"},
 		{"window", "null", "null, want an integer"},
 		{"chunk", "x", "x, want an integer"},
-		{"softcap", "-3", "-3, want a number above 0"},
-		{"rope_factor", "NaN", "NaN, want a number above 0"},
+		{"softcap", "-3", "-3, want a finite number above 0"},
+		{"rope_factor", "NaN", "NaN, want a finite number above 0"},
 		{"rope_dims", "6", "6, want an integer from 2 to 4"},
 		{"kv_from", "2", "of a layer that has no keys and values, want it in metadata field layers"},
 		{"state_bytes", "2", "of a layer that has no tensors, want it in metadata field layers"},
@@ -274,6 +274,50 @@ func TestDefaultsRefused(t *testing.T) {
 		if err == nil || err.Error() != "metadata field "+tt[0]+": "+tt[2] && !strings.HasPrefix(err.Error(), "metadata field "+tt[0]+": "+tt[2]) {
 			t.Errorf("%s=%s: %v, want %q", tt[0], tt[1], err, tt[2])
 		}
+	}
+}
+
+// What is said of a rotary embedding is refused where there is none.
+func TestUnrotated(t *testing.T) {
+	for _, tt := range []struct{ field, value, layers, want string }{
+		{"rope_dims", "4", "", "metadata field rope_dims: no rope_theta, want it beside"},
+		{"rope_style", "gptj", "", "metadata field rope_style: no rope_theta, want it beside"},
+		{"rope_factor", "2", `{"5":{"window":2}}`, "metadata field rope_factor: no rope_theta, want it beside"},
+		{"x_", "", `{"5":{"rope_dims":4}}`, "metadata field layers: layer 5: rope_dims: no rope_theta, want it beside"},
+		{"rope_theta", "1e4", `{"5":{"rope_theta":null,"rope_style":"gptj"}}`, "metadata field layers: layer 5: rope_style: no rope_theta, want it beside"},
+		{"rope_dims", "4", `{"5":{"rope_theta":1e4}}`, ""},
+		{"rope_style", "neox", `{"5":{"rope_style":"neox"}}`, ""},
+	} {
+		_, err := editUnequal(func(meta map[string]string, _ map[string]array) {
+			if meta[tt.field] = tt.value; tt.layers != "" {
+				meta["layers"] = tt.layers
+			}
+		})
+		if (err == nil) != (tt.want == "") || err != nil && err.Error() != tt.want {
+			t.Errorf("%s=%s layers=%s: %v, want %q", tt.field, tt.value, tt.layers, err, tt.want)
+		}
+	}
+}
+
+// A part without rotated layers says nothing of the rotation of the others.
+func TestCutUnrotated(t *testing.T) {
+	tr, err := editUnequal(func(meta map[string]string, arrays map[string]array) {
+		meta["rope_theta"], meta["rope_dims"], meta["layers"] = "1e4", "4", `{"2":{"rope_theta":null}}`
+		arrays["rope_inv_freq"] = floats(1, 0.5)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, notes, err := tr.Cut(Cut{Last: tr.Tokens - 1, Layers: []int{2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"tensor rope_inv_freq: left out, since no layer kept has a rotary embedding",
+		"metadata field rope_dims: left out, since no layer kept has a rotary embedding",
+	}
+	if !slices.Equal(notes, want) || part.HasRope() {
+		t.Errorf("left out %q, want %q", notes, want)
 	}
 }
 

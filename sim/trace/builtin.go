@@ -4,7 +4,6 @@ import (
 	"embed"
 	"io"
 	"slices"
-	"strings"
 )
 
 // The traces that come with the program; builtin_test.go holds their hashes.
@@ -48,7 +47,7 @@ const companionSuffix = "-calib"
 // Companion returns the name of the trace that maps for a built-in trace are fitted on: another text
 // through the same model, with the queries of its last tokens only.
 func Companion(name string) (string, bool) {
-	if name == "synth" || strings.HasPrefix(name, "synth:") {
+	if IsSynth(name) {
 		c := synthCompanion(name)
 		return c, c != ""
 	}

@@ -20,8 +20,8 @@ type container struct {
 
 	owners map[int]int // of layers that have only queries: the layer whose keys and values they read
 
-	unreadable []string // arrays that are no tensors, by their names of layers
-	ignored    []string // a line for each value that another of the same name replaced
+	unreadable []string // arrays that are no tensors, by name
+	ignored    []string // a line for each array, field or replaced value that is not carried along
 
 	embedded int64 // bytes of the program that the container is; 0 for files
 }

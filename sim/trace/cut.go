@@ -44,10 +44,12 @@ func (t *Trace) Cut(cut Cut) (part *Trace, notes []string, err error) {
 	if err := w.check(); err != nil {
 		return nil, nil, err
 	}
-	p := &container{meta: maps.Clone(c.meta), tensors: map[string]tensor{}, release: c.release, embedded: c.embedded}
+	p := &container{meta: maps.Clone(c.meta), tensors: map[string]tensor{}, release: c.release, embedded: c.embedded, ignored: c.ignored}
 	p.sum = func() (string, error) { return "", errors.New("a part of a trace has no hash of its own") }
 	for _, name := range slices.Sorted(maps.Keys(c.tensors)) {
-		if x, ok := w.tensor(name, c.tensors[name]); ok {
+		if name == invFreqName && !w.rotated() {
+			w.notes = append(w.notes, fmt.Sprintf("tensor %s: left out, since no layer kept has a rotary embedding", name))
+		} else if x, ok := w.tensor(name, c.tensors[name]); ok {
 			p.tensors[name] = x
 		}
 	}
@@ -153,10 +155,15 @@ func (w *cutter) tensor(name string, x tensor) (part tensor, ok bool) {
 		return x, true
 	}
 	if w.fewer || w.Heads != nil { // nobody knows what its axes are
-		w.notes = append(w.notes, fmt.Sprintf("tensor %s: not a tensor of a trace, left out", printable(name)))
+		w.notes = append(w.notes, fmt.Sprintf("tensor %s: not a tensor of a trace, left out, since nobody knows which of its axes are tokens and heads", printable(name)))
 		return x, false
 	}
 	return x, true
+}
+
+// rotated says whether any layer kept has a rotary embedding.
+func (w *cutter) rotated() bool {
+	return slices.ContainsFunc(w.Layers, func(layer int) bool { return w.t.At(layer).Rope.Dims > 0 })
 }
 
 // beside returns what is kept of a tensor that is no layer's.
@@ -164,7 +171,7 @@ func (w *cutter) beside(name string, x tensor) tensor {
 	switch {
 	case !w.fewer || name == invFreqName:
 		return x
-	case name == "token_ids" && len(x.shape) > 0 && x.shape[0] == w.t.Tokens && dtypeBits[x.dtype]%8 == 0 && x.bytes > 0:
+	case name == idsName:
 		return x.take(0, upTo(w.First, w.Last))
 	}
 	w.notes = append(w.notes, fmt.Sprintf("tensor %s: carried along as it is, of all tokens", printable(name)))
@@ -202,6 +209,14 @@ func (w *cutter) metadata(meta map[string]string) error {
 		}
 		meta["layers"] = string(kept)
 	}
+	if !w.rotated() {
+		for _, name := range unrotatedFields {
+			if text, ok := meta[name]; ok && text != defaultStyle {
+				w.notes = append(w.notes, fmt.Sprintf("metadata field %s: left out, since no layer kept has a rotary embedding", name))
+				delete(meta, name)
+			}
+		}
+	}
 	if w.First > 0 {
 		meta["position_offset"] = strconv.Itoa(w.t.PositionOffset + w.First)
 	}
@@ -234,7 +249,7 @@ func (w *cutter) needles(meta map[string]string) error {
 		}
 	}
 	if left := len(w.t.Needles) - len(kept); left > 0 {
-		w.notes = append(w.notes, fmt.Sprintf("metadata field needles: %d of %d left out, with their keys or queries", left, len(w.t.Needles)))
+		w.notes = append(w.notes, fmt.Sprintf("metadata field needles: %d of %d left out, since their layer, head, key or query is", left, len(w.t.Needles)))
 	}
 	delete(meta, "needles")
 	if kept == nil {

@@ -109,7 +109,7 @@ func TestCut(t *testing.T) {
 		if !part.At(2).Outputs || !part.At(5).Outputs || !part.At(8).Outputs {
 			t.Error("outputs of a prefix are left out")
 		}
-		want := []string{"tensor mask: carried along as it is, of all tokens", "metadata field needles: 2 of 2 left out, with their keys or queries"}
+		want := []string{"tensor mask: carried along as it is, of all tokens", "metadata field needles: 2 of 2 left out, since their layer, head, key or query is"}
 		if !reflect.DeepEqual(notes, want) {
 			t.Errorf("notes %q, want %q", notes, want)
 		}

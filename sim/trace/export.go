@@ -22,22 +22,44 @@ func Export(ctx context.Context, path string, t *Trace, dtype string, progress f
 	if !ok {
 		return record.Input(fmt.Errorf("trace %s: made, not read, want a file (kvgauge trace synth writes one)", t.Name))
 	}
-	items := c.exported(dtype)
-	var err error
-	switch ext := strings.ToLower(filepath.Ext(path)); {
-	case ext == ".safetensors":
-		err = writeSafetensors(ctx, path, c.meta, items, progress)
-	case ext == ".npz":
-		err = writeNPZ(ctx, path, c.meta, items, progress)
-	case ext == "" || strings.HasSuffix(path, string(filepath.Separator)):
-		err = writeNPYs(ctx, path, c.meta, items, progress)
-	default:
-		err = record.Input(errors.New("want a file that ends in .safetensors or .npz, or a folder, whose name has no end"))
-	}
-	if err != nil {
+	if err := writeContainer(ctx, path, c.meta, c.exported(dtype), progress); err != nil {
 		return record.InPath("out", fmt.Errorf("%s: %w", printable(path), err))
 	}
 	return nil
+}
+
+// writeContainer writes what the end of path says.
+func writeContainer(ctx context.Context, path string, meta map[string]string, items []item, progress func(done, total int) error) error {
+	if err := CheckEnd(path); err != nil {
+		return record.Input(err)
+	}
+	switch {
+	case IsFolder(path):
+		return writeNPYs(ctx, path, meta, items, progress)
+	case endOf(path) == npzExt:
+		return writeNPZ(ctx, path, meta, items, progress)
+	}
+	return writeSafetensors(ctx, path, meta, items, progress)
+}
+
+const (
+	safetensorsExt = ".safetensors"
+	npzExt         = ".npz"
+)
+
+func endOf(path string) string { return strings.ToLower(filepath.Ext(path)) }
+
+// IsFolder says whether a path to write is that of a folder of npy files: its name has no end.
+func IsFolder(path string) bool {
+	return endOf(path) == "" || strings.HasSuffix(path, string(filepath.Separator))
+}
+
+// CheckEnd refuses a path to write whose end is of no container.
+func CheckEnd(path string) error {
+	if IsFolder(path) || endOf(path) == npzExt || endOf(path) == safetensorsExt {
+		return nil
+	}
+	return errors.New("want a file that ends in .safetensors or .npz, or a folder, whose name has no end")
 }
 
 // writeSafetensors writes a safetensors file.

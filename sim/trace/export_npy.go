@@ -134,7 +134,7 @@ func writeNPYs(ctx context.Context, path string, meta map[string]string, items [
 	defer func() {
 		if err != nil {
 			_ = os.RemoveAll(part)
-			err = cause(err)
+			err = cause(cmp.Or(ctx.Err(), err)) // what failed may be without the files a cancellation took
 		}
 	}()
 	defer context.AfterFunc(ctx, func() { _ = os.RemoveAll(part) })() // the process may end before this function does
@@ -150,10 +150,7 @@ func writeNPYs(ctx context.Context, path string, meta map[string]string, items [
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(part, path); err != nil {
-		return cmp.Or(ctx.Err(), err) // without the files a cancellation took
-	}
-	return nil
+	return os.Rename(part, path)
 }
 
 // writeArrayFile writes an npy file.

@@ -51,7 +51,7 @@ func (f *fields) positive(name string, absent float64) (float64, error) {
 	}
 	x, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(x > 0) || math.IsInf(x, 0) {
-		return 0, fmt.Errorf("%s: %s, want a number above 0", path, printable(text))
+		return 0, fmt.Errorf("%s: %s, want a finite number above 0", path, printable(text))
 	}
 	return x, nil
 }
@@ -118,7 +118,8 @@ func (f *fields) state(number string, held []int) (State, error) {
 			return State{}, fmt.Errorf("%s beside %s: a layer that keeps a state has no attention", name, stateField)
 		}
 	}
-	bytes, err := f.natural(stateField, 0, 1, maxStateBytes)
+	own := &fields{texts: f.texts} // whose callers say where they stand
+	bytes, err := own.natural(stateField, 0, 1, maxStateBytes)
 	return State{n, int64(bytes)}, err
 }
 
@@ -146,7 +147,7 @@ func (p headerParser) layer(f *fields) (ignored []string, err error) {
 
 // take keeps the value of a layer's field, whose kind of JSON it checks.
 func (f *fields) take(name string, value json.RawMessage) error {
-	if isFree(name) { // of any kind
+	if IsFree(name) { // of any kind
 		return nil
 	}
 	var x any

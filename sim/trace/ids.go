@@ -8,7 +8,26 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
+	"strings"
 )
+
+// idsName is the tensor of the tokens' ids, which is carried along.
+const idsName = "token_ids"
+
+// checkIDs checks that token ids are those of the trace's tokens.
+func (h *Header) checkIDs(c *container) error {
+	x, ok := c.tensors[idsName]
+	switch {
+	case !ok:
+		return nil
+	case !strings.ContainsAny(x.dtype[:1], "IU"):
+		return fmt.Errorf("tensor %s: dtype %s, want I32 or I64", idsName, printable(x.dtype))
+	case !slices.Equal(x.shape, []int{h.Tokens}):
+		return fmt.Errorf("tensor %s: shape %v, want %v (one id for each token)", idsName, x.shape, []int{h.Tokens})
+	}
+	return nil
+}
 
 // ReadIDs reads an .npy file of token ids, [tokens] of I32 or I64.
 func ReadIDs(path string) ([]int32, error) {
@@ -48,7 +67,7 @@ func idsOf(m member, mode fs.FileMode) ([]int32, error) {
 			id = int64(binary.LittleEndian.Uint64(buf[8*i:]))
 		}
 		if id < 0 || id > math.MaxInt32 {
-			return nil, fmt.Errorf("number %d: %d, want a token id", i, id)
+			return nil, fmt.Errorf("number %d: %d, want a token id from 0 to %d", i, id, math.MaxInt32)
 		}
 		ids[i] = int32(id)
 	}

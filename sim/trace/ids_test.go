@@ -9,6 +9,26 @@ import (
 	"testing"
 )
 
+// Ids that are carried along are those of the trace's tokens.
+func TestIDsOfTrace(t *testing.T) {
+	for _, tt := range []struct {
+		shape []int
+		want  string
+	}{
+		{[]int{6}, ""},
+		{[]int{5}, "tensor token_ids: shape [5], want [6] (one id for each token)"},
+		{[]int{1, 6}, "tensor token_ids: shape [1 6], want [6] (one id for each token)"},
+	} {
+		_, err := edit(func(_ map[string]string, arrays map[string]array) {
+			n, _ := elements(tt.shape)
+			arrays["token_ids"] = array{"I32", tt.shape, make([]byte, 4*n)}
+		})
+		if (err == nil) != (tt.want == "") || err != nil && err.Error() != tt.want {
+			t.Errorf("%v: %v, want %q", tt.shape, err, tt.want)
+		}
+	}
+}
+
 // npyIDs lays out token ids.
 func npyIDs(descr, shape string, data ...byte) []byte {
 	return npyWith("{'descr': '"+descr+"', 'fortran_order': False, 'shape': "+shape+", }", data)

@@ -44,6 +44,9 @@ func newTrace(c *container) (*Trace, error) {
 	if err := t.setShape(c.tensors, c.meta["version"] == firstVersion); err != nil {
 		return nil, err
 	}
+	if err := t.checkIDs(c); err != nil {
+		return nil, err
+	}
 	if err := t.setMetadata(all); err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func (m *made) close() error { return nil }
 
 // tokens is the tensor of the token ids.
 func (m *made) tokens() item {
-	return item{"token_ids", "I32", []int{len(m.ids)}, 4 * int64(len(m.ids)), func(w io.Writer) error {
+	return item{idsName, "I32", []int{len(m.ids)}, 4 * int64(len(m.ids)), func(w io.Writer) error {
 		return binary.Write(w, binary.LittleEndian, m.ids)
 	}}
 }

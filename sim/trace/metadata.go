@@ -91,7 +91,28 @@ func (h *Header) parseNeedles(text string) ([]Needle, error) {
 		}
 		needles = append(needles, needle)
 	}
-	return needles, nil
+	return needles, checkNeedleKeys(text)
+}
+
+// checkNeedleKeys refuses what encoding/json takes: keys that come twice, and those in other letters.
+func checkNeedleKeys(text string) error {
+	p := newHeaderParser([]byte(text))
+	if err := p.open('[', "an array"); err != nil {
+		return err
+	}
+	for p.More() {
+		err := p.object(func(key string) error {
+			if !slices.Contains([]string{"layer", "kv_head", "key", "query"}, key) {
+				return p.at(fmt.Errorf("key %s, want layer, kv_head, key and query", printable(key)))
+			}
+			_, err := p.Token()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (h *Header) checkNeedle(n Needle) error {

@@ -13,7 +13,7 @@ import (
 var modelName = regexp.MustCompile(`(?i)(^|[^a-z])(arcee|bloom|c4ai|cohere|command-r|deepseek|exaone|falcon|gemma|glm|gpt|granite|hunyuan|internlm|jamba|kimi|lfm|llama|mamba|minicpm|minimax|ministral|mistral|mixtral|mpt|nemotron|olmo|opt|phi|pythia|qwen|smollm|stablelm|starcoder|vicuna|yi|zephyr)([^a-z]|$)|(^|[-_./])[0-9]+([._][0-9]+)?[bm]($|[-_.])`)
 
 // traceEnds are what the names of traces end in.
-var traceEnds = []string{".safetensors", ".npz", npyExt}
+var traceEnds = []string{safetensorsExt, npzExt, npyExt}
 
 // modelHint says how to make a trace of what is no trace but may be a model: a name like those of models, or a folder
 // that holds one, or a file in it. It is "" where nothing points to a model.

@@ -53,13 +53,29 @@ func openNPY(members map[string]member, name string) (*container, error) {
 		switch own := isRead(array); {
 		case err != nil && own:
 			return nil, within("tensor", array, err)
-		case err != nil && layerTensor.MatchString(array):
+		case err != nil:
 			c.unreadable = append(c.unreadable, array)
-		case err == nil && (own || array != "__metadata__"):
+			c.ignored = append(c.ignored, fmt.Sprintf("array %s: %v; ignored", printable(array), err))
+		case array == "__metadata__":
+			c.ignored = append(c.ignored, "array __metadata__: no name of a tensor, ignored")
+		default:
 			c.tensors[array] = x
 		}
 	}
+	if declared != "" && !c.holds(declaredType(declared)) {
+		c.ignored = append(c.ignored, fmt.Sprintf("metadata field %s: %s, which no array is, ignored", dtypeField, printable(declared)))
+	}
 	return c, nil
+}
+
+// holds says whether any tensor has an element type.
+func (c *container) holds(dtype string) bool {
+	for _, x := range c.tensors {
+		if x.dtype == dtype {
+			return true
+		}
+	}
+	return false
 }
 
 // npyTypes maps NumPy's element types, without the order of their bytes, to those of safetensors.
@@ -173,12 +189,18 @@ const dtypeField = "dtype"
 // around both what Python prints of a class.
 var declaredTypes = map[string]string{"BFLOAT16": "BF16", "BF16": "BF16", "FLOAT16": "F16", "F16": "F16"}
 
+// declaredType is what the metadata say that arrays are; "" where that is no type of declaredTypes.
+func declaredType(declared string) string {
+	return declaredTypes[strings.ToUpper(strings.TrimRight(lastPart(declared), "'>"))]
+}
+
 // elementType returns the element type of an array. Two bytes that NumPy has no type for, or that somebody viewed as an
 // integer in a tensor of the trace, are what the metadata say.
 func (a *npyArray) elementType(own bool, declared string) (string, error) {
 	dtype, ok := npyTypes[a.code]
 	if a.code == "V2" || own && (dtype == "U16" || dtype == "I16") {
-		dtype, ok = declaredTypes[strings.ToUpper(strings.TrimRight(lastPart(declared), "'>"))]
+		dtype = declaredType(declared)
+		ok = dtype != ""
 		if !ok && declared != "" {
 			return "", fmt.Errorf("dtype %s, and metadata field %s is %s, want bfloat16", a.numpy, dtypeField, printable(declared))
 		}

@@ -104,6 +104,9 @@ func (c *container) takeScalars(members map[string]member) (others []string, err
 		if err != nil && field {
 			return nil, within("array", name, err)
 		}
+		if err != nil {
+			c.ignored = append(c.ignored, fmt.Sprintf("array %s: %v; ignored", printable(name), err))
+		}
 	}
 	return others, nil
 }

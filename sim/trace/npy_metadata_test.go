@@ -106,7 +106,6 @@ func TestScalarsBeside(t *testing.T) {
 		"seed.npy":     scalarOf("<i8", "()", make([]byte, 8)),
 		"x_run.npy":    scalarOf("<i8", "()", make([]byte, 8)),
 		"tokens.npy":   scalarOf("<i8", "(1,)", make([]byte, 8)),
-		"nothing.npy":  scalarOf("|O", "()", make([]byte, 8)), // of None
 		"scale.npy":    scalarOf("<f8", "()", binary.LittleEndian.AppendUint64(nil, math.Float64bits(0.75))),
 		"softcap.json": nil,
 	})

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -44,6 +46,9 @@ func openNPZ(r io.ReaderAt, size int64, name string, release func() error) (*con
 	if err := wantArrays(members); err != nil {
 		return nil, err
 	}
+	if err := checkSums(z.File, members); err != nil {
+		return nil, err
+	}
 	c, err := openNPY(members, name)
 	if err != nil {
 		return nil, err
@@ -51,6 +56,55 @@ func openNPZ(r io.ReaderAt, size int64, name string, release func() error) (*con
 	c.release = release
 	c.sum = sync.OnceValues(func() (string, error) { return sha256Of(io.NewSectionReader(r, 0, size)) })
 	return c, nil
+}
+
+// checkSums reads the members once and compares them with the checksums (CRC-32) of the archive, so that a damaged one is
+// refused before anything rests on it. Rows are read later by their place, or up to the last that is asked for, where
+// nobody would see the whole member. The pass takes little beside what follows: stored members are summed faster than their
+// rows are converted or hashed, deflated ones are inflated side by side, and again for every layer and length of a run.
+func checkSums(files []*zip.File, members map[string]member) error {
+	errs := make([]error, len(files))
+	next := make(chan int)
+	var wait sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
+			buf := make([]byte, chunk)
+			for i := range next {
+				errs[i] = checkSum(files[i], buf)
+			}
+		})
+	}
+	for i, f := range files {
+		if _, ok := members[f.Name]; ok {
+			next <- i
+		}
+	}
+	close(next)
+	wait.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return within("member", files[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// checkSum reads a member to its end, where archive/zip compares its checksum.
+func checkSum(f *zip.File, buf []byte) error {
+	r, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buf) // Discard alone would bring its own small buffer
+	var disk *fs.PathError
+	switch {
+	case err == nil, errors.As(err, &disk):
+		return cause(err)
+	case errors.Is(err, zip.ErrChecksum):
+		return errors.New("other bytes than those of its checksum (CRC-32): the archive is damaged, want it written or copied again")
+	}
+	return fmt.Errorf("%w: the archive is damaged, want bytes that give its checksum (CRC-32)", err)
 }
 
 // memberOf opens what is stored as it is as a part of the archive, so that it can be read from anywhere.

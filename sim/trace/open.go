@@ -24,7 +24,7 @@ type Options struct {
 // but the values of q, k and v is checked here; Read checks those.
 func Open(spec string, o Options) (t *Trace, err error) {
 	defer func() { err = record.Input(err) }()
-	if spec == "synth" || strings.HasPrefix(spec, "synth:") {
+	if IsSynth(spec) {
 		return openSynth(spec, o)
 	}
 	name := spec
@@ -60,6 +60,9 @@ func Open(spec string, o Options) (t *Trace, err error) {
 	return t, nil
 }
 
+// IsSynth says whether a name is that of a synthetic trace, whose content follows from a seed.
+func IsSynth(spec string) bool { return spec == "synth" || strings.HasPrefix(spec, "synth:") }
+
 // openPath opens a file or folder for the trace called name.
 func openPath(path, name string, info fs.FileInfo) (*container, error) {
 	ext := strings.ToLower(filepath.Ext(path))
@@ -76,7 +79,7 @@ func openPath(path, name string, info fs.FileInfo) (*container, error) {
 		return nil, cause(err)
 	}
 	var c *container
-	if ext == ".npz" {
+	if ext == npzExt {
 		c, err = openNPZ(f, info.Size(), name, f.Close)
 	} else {
 		c, err = openSafetensors(f, info.Size(), f.Close)
@@ -95,7 +98,7 @@ func baseName(path string) string {
 	}
 	name := filepath.Base(path)
 	switch ext := filepath.Ext(name); strings.ToLower(ext) {
-	case ".safetensors", ".npz":
+	case safetensorsExt, npzExt:
 		return strings.TrimSuffix(name, ext)
 	}
 	return name

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +77,9 @@ func TestSafetensorsRefused(t *testing.T) {
 	two := func(a, b string) []byte {
 		return withHeader(`{"a":{"dtype":"U8","shape":[4],"data_offsets":`+a+`},"b":{"dtype":"U8","shape":[4],"data_offsets":`+b+`}}`, make([]byte, 8))
 	}
+	twice := func(dtype, shape, at string, size int) []byte {
+		return withHeader(`{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"\u0061":{"dtype":"`+dtype+`","shape":`+shape+`,"data_offsets":`+at+`}}`, make([]byte, size))
+	}
 	tests := []struct {
 		name string
 		file []byte
@@ -95,7 +100,9 @@ func TestSafetensorsRefused(t *testing.T) {
 		{"open object", withHeader(`{"a":`, nil), "unexpected EOF"},
 		{"text after", withHeader(`{} {}`, nil), "text after the object"},
 		{"no JSON", withHeader(`{a:1}`, nil), "header: byte 1: invalid character 'a'"},
-		{"duplicate tensor that leaves a hole", withHeader(`{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"\u0061":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, make([]byte, 8)), "tensor a: data_offsets 4 to 8 leave a hole after byte 0"},
+		{"duplicate tensor of other bytes", twice("U8", "[4]", "[4,8]", 8), "tensor a: data_offsets 4 to 8 leave a hole after byte 0"},
+		{"duplicate tensor of another shape", twice("U8", "[2,2]", "[0,4]", 4), "metadata field format: missing"},
+		{"duplicate tensor that is the same", twice("U8", "[4]", "[0,4]", 4), "metadata field format: missing"},
 		{"duplicate field", one(`{"dtype":"U8","dtype":"I8","shape":[8],"data_offsets":[0,8]}`), "tensor a: byte 26: key dtype comes twice"},
 		{"metadata twice", withHeader(`{"__metadata__":{"scale":"1"},"__metadata__":{"scale":"1"}}`, nil), "byte 44: key __metadata__ comes twice"},
 		{"metadata twice, null", withHeader(`{"__metadata__":null,"__metadata__":{}}`, nil), "key __metadata__ comes twice"},
@@ -140,6 +147,31 @@ func TestSafetensorsRefused(t *testing.T) {
 				t.Errorf("error of two lines: %v", err)
 			}
 		})
+	}
+}
+
+// Of keys that come twice the last counts, as in safetensors 0.8.0; what that replaced is said.
+func TestKeysTwice(t *testing.T) {
+	_, arrays := small("F32")
+	meta := map[string]string{"format": formatName, "version": "1", "model": "m", "scale": "0.25"}
+	file := safetensorsOf(meta, arrays)
+	size := binary.LittleEndian.Uint64(file)
+	of := regexp.MustCompile(`"layers.2.k":\{[^}]*\}`).Find(file[8 : 8+size])
+	for _, r := range [][2]string{
+		{`"scale":"0.25"`, `"scale":"4","scale":"0.5","scale":"0.25"`},
+		{string(of), strings.Replace(string(of), `"shape":[`, `"shape":[1,`, 1) + "," + string(of)},
+	} {
+		file = bytes.Replace(file, []byte(r[0]), []byte(r[1]), 1)
+		size += uint64(len(r[1]) - len(r[0]))
+	}
+	binary.LittleEndian.PutUint64(file, size)
+	tr, err := fromBytes(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"metadata field scale: comes more than once, 0.5 ignored", "metadata field scale: comes more than once, 4 ignored", "tensor layers.2.k: comes more than once, all but the last ignored"}
+	if tr.Attention[0].Scale != 0.25 || !slices.Equal(tr.Unknown, want) {
+		t.Errorf("scale %v, ignored %q, want %q", tr.Attention[0].Scale, tr.Unknown, want)
 	}
 }
 

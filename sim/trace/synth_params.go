@@ -73,9 +73,9 @@ func SynthParams() []SynthParam { return slices.Clone(synthParams) }
 
 // want describes the values that a parameter takes.
 func (p SynthParam) want() string {
-	kind := "number"
+	kind := "a number"
 	if p.whole {
-		kind = "integer"
+		kind = "an integer"
 	}
 	return fmt.Sprintf("%s from %s to %s", kind, synthNumber(p.least), synthNumber(p.most))
 }

@@ -56,6 +56,12 @@ func (t *Tensors) Metadata(field string) (text string, ok bool) {
 	return text, ok
 }
 
+// Fields returns the names of the metadata's fields, sorted.
+func (t *Tensors) Fields() []string { return slices.Sorted(maps.Keys(t.c.meta)) }
+
+// Ignored returns a line for each value of the metadata that another replaced.
+func (t *Tensors) Ignored() []string { return t.c.ignored }
+
 // Names returns the names of all tensors, sorted.
 func (t *Tensors) Names() []string { return slices.Sorted(maps.Keys(t.c.tensors)) }
 

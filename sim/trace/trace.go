@@ -11,7 +11,7 @@
 //   - the synthetic generator (synth.go).
 //
 // Open (open.go) chooses among them and the embedded real traces (builtin.go), and says of what is a model how a trace is
-// made of it (model_name.go). Write (write.go) makes a safetensors file of any of them. Cut (cut.go) sees a part of one from a
+// made of it (model_name.go). Write (write.go) writes any of them into a container. Cut (cut.go) sees a part of one from a
 // container, whose tensors take.go reads in part, and Export (export.go, export_npy.go) writes it into another container.
 // Package stats measures the same properties of any of them.
 package trace

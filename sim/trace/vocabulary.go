@@ -66,6 +66,9 @@ const invFreqName = "rope_inv_freq"
 // layerTensor matches the tensors of a layer.
 var layerTensor = regexp.MustCompile(`^layers\.([0-9]+)\.((?s:.+))$`)
 
+// nearLayer matches names that begin as those of a layer's tensors do.
+var nearLayer = regexp.MustCompile(`(?i)^layers?(\.|$|[_/ -]?[0-9])`)
+
 // tensorOf splits the name of a layer's tensor; ok says whether it is one that this program reads.
 func tensorOf(name string) (number, kind string, ok bool) {
 	m := layerTensor.FindStringSubmatch(name)
@@ -115,10 +118,14 @@ const ignoredTensor = "not a tensor of a trace, ignored"
 
 // strangeTensors is strangers for tensors; those of one kind share a line.
 func (c *container) strangeTensors(held []int) (ignored []string, err error) {
-	kinds := map[string][]int{} // the layers that have one
-	names := slices.AppendSeq(slices.Clone(c.unreadable), maps.Keys(c.tensors))
-	slices.Sort(names)
-	for _, name := range names {
+	kinds := map[string][]int{}         // the layers that have one
+	for _, name := range c.unreadable { // which have their lines
+		_, kind, _ := tensorOf(name)
+		if err := checkTensor(name, kind, c.meta["version"]); err != nil {
+			return nil, within("tensor", name, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.tensors)) {
 		number, kind, own := tensorOf(name)
 		if err := checkTensor(name, kind, c.meta["version"]); err != nil {
 			return nil, within("tensor", name, err)
@@ -128,7 +135,7 @@ func (c *container) strangeTensors(held []int) (ignored []string, err error) {
 			if _, err := heldLayer(number, held); err != nil {
 				return nil, within("tensor", name, fmt.Errorf("layer %s: %w", printable(number), err))
 			}
-		case kind != "" && err != nil:
+		case kind != "" && err != nil, kind == "" && nearLayer.MatchString(name):
 			ignored = append(ignored, fmt.Sprintf("tensor %s: %s", printable(name), ignoredTensor))
 		case kind != "":
 			kinds[kind] = append(kinds[kind], n)
@@ -157,6 +164,21 @@ func unknownLines(lines []string) []string {
 	return lines
 }
 
+// Carried is Unknown for a trace that is written again: all goes along but arrays that no container holds.
+func (t *Trace) Carried() []string {
+	c, ok := t.src.(*container)
+	if !ok {
+		return nil
+	}
+	lines := slices.Clone(t.Unknown)
+	for i, line := range lines {
+		if !slices.Contains(c.ignored, line) {
+			lines[i] = strings.Replace(line, ", ignored", ", carried along", 1)
+		}
+	}
+	return lines
+}
+
 // checkField says whether a metadata field is one of a trace, and refuses what must not be ignored.
 func checkField(name, version string) (known bool, err error) {
 	why, own := ownFields[name]
@@ -165,7 +187,7 @@ func checkField(name, version string) (known bool, err error) {
 		return false, errors.New(why)
 	case version == firstVersion && slices.Contains(secondFields, name):
 		return false, errors.New("not a field of version 1, want version=2")
-	case slices.Contains(traceFields, name), slices.Contains(layerFields, name), isFree(name):
+	case slices.Contains(traceFields, name), slices.Contains(layerFields, name), IsFree(name):
 		return true, nil
 	}
 	return false, mistaken(name, "field", slices.Concat(traceFields, layerFields))
@@ -174,7 +196,7 @@ func checkField(name, version string) (known bool, err error) {
 // checkLayerField is checkField for a field within the metadata field layers.
 func checkLayerField(name string) (known bool, err error) {
 	switch {
-	case slices.Contains(layerFields, name), isFree(name):
+	case slices.Contains(layerFields, name), IsFree(name):
 		return true, nil
 	case slices.Contains(traceFields, name):
 		return false, errors.New("not a field of a layer, want it beside layers")
@@ -182,14 +204,14 @@ func checkLayerField(name string) (known bool, err error) {
 	return false, mistaken(name, "field", layerFields)
 }
 
-// isFree says whether a field is for people.
-func isFree(name string) bool {
+// IsFree says whether a metadata field is for people.
+func IsFree(name string) bool {
 	return slices.Contains(freeFields, name) || strings.HasPrefix(name, freePrefix)
 }
 
 // checkTensor refuses a tensor that must not be ignored. kind is that of a layer's tensor, or empty.
 func checkTensor(name, kind, version string) error {
-	last, second := lastPart(name), slices.Concat(secondTensors, latentTensors)
+	last, second := strings.ToLower(lastPart(name)), slices.Concat(secondTensors, latentTensors)
 	switch {
 	case name == invFreqName, slices.Contains(rowTensors, kind), kind == outputTensor:
 		return nil
@@ -199,6 +221,8 @@ func checkTensor(name, kind, version string) error {
 		return nil
 	case slices.Contains(second, last) && len(last) > 1:
 		return fmt.Errorf("not a tensor of a trace, want layers.N.%s", last)
+	case (kind == "" && nearLayer.MatchString(name) || strings.EqualFold(kind, last)) && slices.Contains(slices.Concat(rowTensors, second, []string{outputTensor}), last):
+		return fmt.Errorf("not a tensor of a trace, want layers.N.%s, N the layer's number", last)
 	case slices.Contains(layerFields, kind):
 		return fmt.Errorf("not a tensor of a trace, want metadata field layers with %s in it", kind)
 	case kind == "": // carried along, as any name is, but for a slip in the one that is known

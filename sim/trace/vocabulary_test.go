@@ -20,7 +20,8 @@ func TestUnknown(t *testing.T) {
 		}
 		one := array{"U8", []int{1}, []byte{0}}
 		for _, name := range []string{
-			"token_ids", "logits", "mask", "layers", "layers.x", // carried along as ever
+			"tokens", "logits", "mask", "model.layers.0.q", "layering", // carried along as ever
+			"layers", "layers.x", "layers.3", "layers.-1.mask", "Layer_3.mask", "layers.2.self_attn.q",
 			"layers.2.mask", "layers.5.mask", "layers.9.mask", "layers.10.mask", "layers.02.mask", "layers.99999999999999999999.mask",
 			"layers.2.kk", "layers.2.w", "layers.2.q_norm",
 		} {
@@ -40,12 +41,18 @@ func TestUnknown(t *testing.T) {
 			"metadata field söurcé é: not a field of a trace, ignored",
 			"metadata field torch.version: not a field of a trace, ignored",
 			"metadata field zeta: not a field of a trace, ignored",
+			"tensor Layer_3.mask: not a tensor of a trace, ignored",
+			"tensor layers.-1.mask: not a tensor of a trace, ignored",
 			"tensor layers.02.mask: not a tensor of a trace, ignored",
 			"tensor layers.2.kk: not a tensor of a trace, ignored",
 			"tensor layers.2.mask: not a tensor of a trace, ignored, like those of layers 5,9..10",
 			"tensor layers.2.q_norm: not a tensor of a trace, ignored",
+			"tensor layers.2.self_attn.q: not a tensor of a trace, ignored",
 			"tensor layers.2.w: not a tensor of a trace, ignored",
+			"tensor layers.3: not a tensor of a trace, ignored",
 			"tensor layers.99999999999999999999.mask: not a tensor of a trace, ignored",
+			"tensor layers.x: not a tensor of a trace, ignored",
+			"tensor layers: not a tensor of a trace, ignored",
 		}
 		if !slices.Equal(tr.Unknown, want) {
 			t.Errorf("version %s:\n%s\nwant\n%s", version, strings.Join(tr.Unknown, "\n"), strings.Join(want, "\n"))
@@ -70,6 +77,11 @@ func TestUnknownOfLayers(t *testing.T) {
 	}
 	if !slices.Equal(tr.Unknown, want) || tr.At(5).Window != 2 {
 		t.Errorf("ignored %q, want %q", tr.Unknown, want)
+	}
+	for i, line := range tr.Carried() {
+		if line != strings.TrimSuffix(want[i], "ignored")+"carried along" {
+			t.Errorf("%s, of %s", line, want[i])
+		}
 	}
 }
 
@@ -146,6 +158,15 @@ func TestMistakenTensors(t *testing.T) {
 		{"model.layers.2.self_attn.sinks", "", "want layers.N.sinks"},
 		{"sinks", "", "want layers.N.sinks"},
 		{"layers.2.window", "", "want metadata field layers with window in it"},
+		{"layers.-1.q", "", "not a tensor of a trace, want layers.N.q, N the layer's number"},
+		{"Layers.1.q", "", "want layers.N.q"},
+		{"layer.1.k", "", "want layers.N.k"},
+		{"layers/1.v", "", "want layers.N.v"},
+		{"layers_2.o", "", "want layers.N.o"},
+		{"layers. 1.c", "", "want layers.N.c"},
+		{"layers.2.Q", "", "want layers.N.q"},
+		{"layers.2.Sinks", "", "want layers.N.sinks"},
+		{"token_ids", "", "dtype F32, want I32 or I64"},
 		{"rope_inv_frq", "", "did you mean rope_inv_freq?"},
 	}
 	for _, tt := range tests {
@@ -183,9 +204,18 @@ func TestManyUnknown(t *testing.T) {
 func TestUnknownArrays(t *testing.T) {
 	meta, arrays := small("F16")
 	files := filesOf(meta, arrays)
-	files["layers.2.names.npy"] = npyWith("{'descr': '<U5', 'fortran_order': False, 'shape': (1,), }", make([]byte, 20))
+	words := npyWith("{'descr': '<U5', 'fortran_order': False, 'shape': (1,), }", make([]byte, 20))
+	files["layers.2.names.npy"], files["names.npy"], files["broken.npy"] = words, words, []byte("no array")
+	files["none.npy"] = scalarOf("|O", "()", make([]byte, 8))
+	files["dtype.npy"] = scalarOf("|S8", "()", []byte("bfloat16"))
 	tr := open(t, writeFolder(t, files), Options{})
-	if want := []string{"tensor layers.2.names: not a tensor of a trace, ignored"}; !slices.Equal(tr.Unknown, want) {
+	if want := []string{
+		"array broken: a text, want a NumPy array; ignored",
+		"array layers.2.names: dtype <U5, want f2, f4 or f8, such as x.astype(numpy.float32); ignored",
+		"array names: dtype <U5, want f2, f4 or f8, such as x.astype(numpy.float32); ignored",
+		"array none: dtype |O, want a number or a text: leave None out, put other objects through json.dumps; ignored",
+		"metadata field dtype: bfloat16, which no array is, ignored",
+	}; !slices.Equal(tr.Unknown, want) || !slices.Equal(tr.Carried(), want) {
 		t.Errorf("ignored %q, want %q", tr.Unknown, want)
 	}
 }

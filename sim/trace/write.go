@@ -18,8 +18,8 @@ import (
 	"kvgauge/sim/record"
 )
 
-// Write writes a trace as a safetensors file of F32, F16 or BF16 rows. One layer is in memory at a time.
-// The file appears whole or not at all; the same trace gives the same bytes. progress, where it is not
+// Write writes a trace with F32, F16 or BF16 rows, into a container that path chooses as in Export. One layer is in memory at a
+// time. The file or folder appears whole or not at all; the same trace gives the same bytes. progress, where it is not
 // nil, hears of every tensor written, and its error ends the writing. Where ctx is cancelled nothing is left at once,
 // though the writing may go on for a while.
 func Write(ctx context.Context, path string, t *Trace, dtype string, progress func(done, total int) error) error {
@@ -28,7 +28,7 @@ func Write(ctx context.Context, path string, t *Trace, dtype string, progress fu
 	}
 	meta, err := t.fileMetadata()
 	if err == nil {
-		err = writeSafetensors(ctx, path, meta, t.items(dtype), progress)
+		err = writeContainer(ctx, path, meta, t.items(dtype), progress)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", printable(path), err)

@@ -208,8 +208,14 @@ func TestWriteFails(t *testing.T) {
 
 func TestWriteNowhere(t *testing.T) {
 	folder := t.TempDir()
+	occupied := filepath.Join(folder, "folder.npz")
+	if err := os.Mkdir(occupied, 0o777); err != nil {
+		t.Fatal(err)
+	}
 	for path, want := range map[string]string{
-		folder: "not a regular file",
+		folder:                           "is there already, want the name of a new folder",
+		occupied:                         "not a regular file",
+		filepath.Join(folder, "out.bin"): "want a file that ends in .safetensors or .npz, or a folder",
 		filepath.Join(folder, "missing", "out.safetensors"): "no such file or directory",
 	} {
 		err := Write(t.Context(), path, fixedTrace(0), "F32", nil)
@@ -221,22 +227,47 @@ func TestWriteNowhere(t *testing.T) {
 
 // TestWriteCancelled leaves nothing, from the moment of the cancellation on.
 func TestWriteCancelled(t *testing.T) {
-	dir := t.TempDir()
-	ctx, cancel := context.WithCancel(t.Context())
-	err := Write(ctx, filepath.Join(dir, "out"), fixedTrace(0), "F32", func(done, total int) error {
-		if done == 1 {
-			cancel()
-			for left := 1; left > 0; time.Sleep(time.Millisecond) {
-				entries, err := os.ReadDir(dir)
-				if err != nil {
-					return err
+	for _, name := range []string{"out.safetensors", "out.npz", "out"} {
+		dir := t.TempDir()
+		ctx, cancel := context.WithCancel(t.Context())
+		err := Write(ctx, filepath.Join(dir, name), fixedTrace(0), "F32", func(done, total int) error {
+			if done == 1 {
+				cancel()
+				for left := 1; left > 0; time.Sleep(time.Millisecond) {
+					entries, err := os.ReadDir(dir)
+					if err != nil {
+						return err
+					}
+					left = len(entries)
 				}
-				left = len(entries)
+			}
+			return nil // goes on, as one that does not look
+		})
+		if entries, _ := os.ReadDir(dir); !errors.Is(err, context.Canceled) || len(entries) > 0 {
+			t.Errorf("%s: %v, left %v", name, err, entries)
+		}
+	}
+}
+
+// A trace that is made is the same in all containers.
+func TestWriteContainers(t *testing.T) {
+	made := open(t, "synth:layers=2,q_heads=4,kv_heads=2,head_dim=16,sinks=1,window=8,full_every=2,needles=0,tokens=32", Options{Seed: 3})
+	for _, name := range []string{"out.safetensors", "out.npz", "out"} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := Write(t.Context(), path, made, "BF16", nil); err != nil {
+			t.Fatal(err)
+		}
+		tr := open(t, path, Options{})
+		if tr.Model != made.Model || tr.At(0).Sinks == nil || tr.Unknown != nil {
+			t.Errorf("%s: read %+v", name, tr.Header)
+		}
+		for _, layer := range made.Layers {
+			got, want := checkLayer(t, tr, layer, 32), checkLayer(t, made, layer, 32)
+			for i, x := range want.V[1] {
+				if d := got.V[1][i] - x; d > 0.01*max(x, -x) || -d > 0.01*max(x, -x) {
+					t.Fatalf("%s: layer %d: value %d: %v, want %v", name, layer, i, got.V[1][i], x)
+				}
 			}
 		}
-		return nil // goes on, as one that does not look
-	})
-	if entries, _ := os.ReadDir(dir); !errors.Is(err, context.Canceled) || len(entries) > 0 {
-		t.Errorf("%v, left %v", err, entries)
 	}
 }
