@@ -17,18 +17,6 @@ func (h *Header) setAttention(c *container, of []*fields) error {
 			return err
 		}
 	}
-	if !h.HasRope() {
-		if err := cmp.Or(of[0].all, of[0]).unrotated(); err != nil {
-			return err
-		}
-	}
-	for i, a := range h.Attention {
-		if f := of[i]; f.all != nil && a.Rope.Dims == 0 {
-			if err := f.unrotated(); err != nil {
-				return err
-			}
-		}
-	}
 	if err := h.setInvFreq(c); err != nil {
 		return err
 	}
@@ -122,14 +110,24 @@ func parseRope(f *fields, dim int, tables map[ropeKey][]float64) (Rope, error) {
 	return r, nil
 }
 
-// unrotated refuses what fields say of a rotary embedding, where there is none.
-func (f *fields) unrotated() error {
-	for _, name := range unrotatedFields {
-		if text, ok := f.texts[name]; ok && text != defaultStyle {
-			return fmt.Errorf("%s%s: no rope_theta, want it beside", f.where, name)
+// unrotated returns a line for each thing that fields say of a rotary embedding where there is none.
+func (h *Header) unrotated(of []*fields) (ignored []string) {
+	lines := func(f *fields) {
+		for _, name := range unrotatedFields {
+			if text, ok := f.texts[name]; ok && text != defaultStyle {
+				ignored = append(ignored, fmt.Sprintf("%s%s: says nothing without rope_theta, ignored", f.where, name))
+			}
 		}
 	}
-	return nil
+	if !h.HasRope() {
+		lines(cmp.Or(of[0].all, of[0]))
+	}
+	for i, a := range h.Attention {
+		if of[i].all != nil && a.Rope.Dims == 0 {
+			lines(of[i])
+		}
+	}
+	return ignored
 }
 
 // Frequencies returns theta^(-2p/dims) for every pair p (Su et al., RoFormer, arXiv 2104.09864, sec. 3.2.2).

@@ -47,7 +47,7 @@ func (t *Trace) Cut(cut Cut) (part *Trace, notes []string, err error) {
 	p := &container{meta: maps.Clone(c.meta), tensors: map[string]tensor{}, release: c.release, embedded: c.embedded, ignored: c.ignored}
 	p.sum = func() (string, error) { return "", errors.New("a part of a trace has no hash of its own") }
 	for _, name := range slices.Sorted(maps.Keys(c.tensors)) {
-		if name == invFreqName && !w.rotated() {
+		if name == invFreqName && w.unrotated() {
 			w.notes = append(w.notes, fmt.Sprintf("tensor %s: left out, since no layer kept has a rotary embedding", name))
 		} else if x, ok := w.tensor(name, c.tensors[name]); ok {
 			p.tensors[name] = x
@@ -161,9 +161,9 @@ func (w *cutter) tensor(name string, x tensor) (part tensor, ok bool) {
 	return x, true
 }
 
-// rotated says whether any layer kept has a rotary embedding.
-func (w *cutter) rotated() bool {
-	return slices.ContainsFunc(w.Layers, func(layer int) bool { return w.t.At(layer).Rope.Dims > 0 })
+// unrotated says whether the layers with a rotary embedding are among those that are left out.
+func (w *cutter) unrotated() bool {
+	return w.t.HasRope() && !slices.ContainsFunc(w.Layers, func(layer int) bool { return w.t.At(layer).Rope.Dims > 0 })
 }
 
 // beside returns what is kept of a tensor that is no layer's.
@@ -171,8 +171,8 @@ func (w *cutter) beside(name string, x tensor) tensor {
 	switch {
 	case !w.fewer || name == invFreqName:
 		return x
-	case name == idsName:
-		return x.take(0, upTo(w.First, w.Last))
+	case name == idsName && areIDs(x, w.t.Tokens):
+		return x.take(len(x.shape)-1, upTo(w.First, w.Last))
 	}
 	w.notes = append(w.notes, fmt.Sprintf("tensor %s: carried along as it is, of all tokens", printable(name)))
 	return x
@@ -209,7 +209,7 @@ func (w *cutter) metadata(meta map[string]string) error {
 		}
 		meta["layers"] = string(kept)
 	}
-	if !w.rotated() {
+	if w.unrotated() {
 		for _, name := range unrotatedFields {
 			if text, ok := meta[name]; ok && text != defaultStyle {
 				w.notes = append(w.notes, fmt.Sprintf("metadata field %s: left out, since no layer kept has a rotary embedding", name))

@@ -9,24 +9,23 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strings"
 )
 
 // idsName is the tensor of the tokens' ids, which is carried along.
 const idsName = "token_ids"
 
-// checkIDs checks that token ids are those of the trace's tokens.
-func (h *Header) checkIDs(c *container) error {
-	x, ok := c.tensors[idsName]
-	switch {
-	case !ok:
-		return nil
-	case !strings.ContainsAny(x.dtype[:1], "IU"):
-		return fmt.Errorf("tensor %s: dtype %s, want I32 or I64", idsName, printable(x.dtype))
-	case !slices.Equal(x.shape, []int{h.Tokens}):
-		return fmt.Errorf("tensor %s: shape %v, want %v (one id for each token)", idsName, x.shape, []int{h.Tokens})
+// strangeIDs returns a line where what is carried along as token ids are not those of the trace's tokens.
+func (h *Header) strangeIDs(c *container) []string {
+	if x, ok := c.tensors[idsName]; ok && !areIDs(x, h.Tokens) {
+		return []string{fmt.Sprintf("tensor %s: %s %v, not integers [%d] of as many tokens, ignored", idsName, printable(x.dtype), x.shape, h.Tokens)}
 	}
 	return nil
+}
+
+// areIDs says whether a tensor has an integer for each token: [tokens], or [1, tokens] as models take them.
+func areIDs(x tensor, tokens int) bool {
+	return slices.Contains([]string{"I32", "I64", "U32", "U16", "I16"}, x.dtype) &&
+		(slices.Equal(x.shape, []int{tokens}) || slices.Equal(x.shape, []int{1, tokens}))
 }
 
 // ReadIDs reads an .npy file of token ids, [tokens] of I32 or I64.

@@ -9,22 +9,35 @@ import (
 	"testing"
 )
 
-// Ids that are carried along are those of the trace's tokens.
+// Ids that are carried along are those of the trace's tokens, or have a line.
 func TestIDsOfTrace(t *testing.T) {
 	for _, tt := range []struct {
+		dtype string
 		shape []int
-		want  string
+		want  []string
 	}{
-		{[]int{6}, ""},
-		{[]int{5}, "tensor token_ids: shape [5], want [6] (one id for each token)"},
-		{[]int{1, 6}, "tensor token_ids: shape [1 6], want [6] (one id for each token)"},
+		{"I32", []int{6}, nil},
+		{"I32", []int{1, 6}, nil},
+		{"I32", []int{5}, []string{"tensor token_ids: I32 [5], not integers [6] of as many tokens, ignored"}},
+		{"F32", []int{6}, []string{"tensor token_ids: F32 [6], not integers [6] of as many tokens, ignored"}},
 	} {
-		_, err := edit(func(_ map[string]string, arrays map[string]array) {
+		tr, err := edit(func(_ map[string]string, arrays map[string]array) {
 			n, _ := elements(tt.shape)
-			arrays["token_ids"] = array{"I32", tt.shape, make([]byte, 4*n)}
+			arrays["token_ids"] = array{tt.dtype, tt.shape, make([]byte, 4*n)}
 		})
-		if (err == nil) != (tt.want == "") || err != nil && err.Error() != tt.want {
-			t.Errorf("%v: %v, want %q", tt.shape, err, tt.want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(tr.Unknown, tt.want) {
+			t.Errorf("%s %v: %q, want %q", tt.dtype, tt.shape, tr.Unknown, tt.want)
+		}
+		part, _, err := tr.Cut(Cut{First: 2, Last: 4, Layers: tr.Layers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		shape := part.src.(*container).tensors["token_ids"].shape
+		if whole := slices.Equal(shape, tt.shape); whole == (tt.want == nil) || !whole && shape[len(shape)-1] != 3 {
+			t.Errorf("%s %v: ids of a part are %v", tt.dtype, tt.shape, shape)
 		}
 	}
 }

@@ -28,7 +28,8 @@ func newTrace(c *container) (*Trace, error) {
 	if t.Layers, err = layerNumbers(c.tensors); err != nil {
 		return nil, err
 	}
-	if t.Unknown, err = c.strangers(t.Layers); err != nil {
+	strange, err := c.strangers(t.Layers)
+	if err != nil {
 		return nil, err
 	}
 	all := &fields{where: "metadata field ", texts: c.meta}
@@ -37,14 +38,10 @@ func newTrace(c *container) (*Trace, error) {
 		return nil, err
 	}
 	t.States = states
-	t.Unknown = unknownLines(append(t.Unknown, ignored...))
 	if err := t.setOwners(c, of); err != nil {
 		return nil, err
 	}
 	if err := t.setShape(c.tensors, c.meta["version"] == firstVersion); err != nil {
-		return nil, err
-	}
-	if err := t.checkIDs(c); err != nil {
 		return nil, err
 	}
 	if err := t.setMetadata(all); err != nil {
@@ -53,6 +50,7 @@ func newTrace(c *container) (*Trace, error) {
 	if err := t.setAttention(c, of); err != nil {
 		return nil, err
 	}
+	t.Unknown = unknownLines(slices.Concat(strange, ignored, t.unrotated(of), t.strangeIDs(c)))
 	if err := t.checkSpans(); err != nil {
 		return nil, err
 	}

@@ -166,7 +166,6 @@ func TestMistakenTensors(t *testing.T) {
 		{"layers. 1.c", "", "want layers.N.c"},
 		{"layers.2.Q", "", "want layers.N.q"},
 		{"layers.2.Sinks", "", "want layers.N.sinks"},
-		{"token_ids", "", "dtype F32, want I32 or I64"},
 		{"rope_inv_frq", "", "did you mean rope_inv_freq?"},
 	}
 	for _, tt := range tests {
