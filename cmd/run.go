@@ -140,7 +140,6 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	enumFlag(c, &f.progress, "progress", "auto", []string{"auto", "on", "off"}, "progress on stderr: ")
 	c.MarkFlagsMutuallyExclusive("at-bytes", "budget") // it sets the budgets itself
 	c.MarkFlagsMutuallyExclusive("resume", "force")
-	c.MarkFlagsMutuallyExclusive("no-latency", "repeats") // of latency
 	_ = c.RegisterFlagCompletionFunc("methods", completeMethods)
 	_ = c.RegisterFlagCompletionFunc("budget", completeBudgets)
 	_ = c.RegisterFlagCompletionFunc("trace", completeTraces)
