@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kvgauge/report"
+	"kvgauge/sim/record"
 )
 
 // compareFlags are the flags of compare as given.
@@ -83,7 +84,7 @@ func runCompare(s *system, before, after string, f *compareFlags) error {
 		return err
 	}
 	if c.Regressions > 0 {
-		return fmt.Errorf("%s is worse than %s: %d regressions", after, before, c.Regressions)
+		return fmt.Errorf("%s is worse than %s: %s", after, before, record.Count(c.Regressions, "regression", ""))
 	}
 	return nil
 }

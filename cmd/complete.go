@@ -16,25 +16,27 @@ func completeMethods(_ *cobra.Command, _ []string, typed string) ([]string, cobr
 	pipelines := record.SplitPipelines(typed)
 	stages := record.ParsePipeline(pipelines[len(pipelines)-1])
 	last := stages[len(stages)-1]
-	word, of, params := last.Method, last.Method, false // what is completed, and whose parameters it would be
+	word, of := last.Method, last // what is completed, and whose parameters it would be
+	params, methods := false, true
 	if n := len(last.Params); n > 0 {
-		word, params = string(last.Params[n-1]), true
+		word, params, methods = string(last.Params[n-1]), true, false
 	} else if len(stages) == 1 && len(pipelines) > 1 {
 		before := record.ParsePipeline(pipelines[len(pipelines)-2])
-		of, params = before[len(before)-1].Method, before[len(before)-1].Params != nil
+		of = before[len(before)-1]
+		params = of.Params != nil
 	}
 	head := strings.TrimSuffix(typed, word)
 	var out []string
-	if !params {
+	if methods {
 		for _, i := range method.All() {
 			out = append(out, head+i.Name+"\t"+i.Summary)
 		}
 		for _, set := range method.Sets() {
 			out = append(out, head+set+"\tset of methods")
 		}
-	} else {
-		info, _ := method.Lookup(of)
-		for _, p := range info.Params {
+	}
+	if params {
+		for _, p := range method.ParamsOf(of) {
 			values := p.Values()
 			if len(values) == 0 {
 				values = []string{p.Default}

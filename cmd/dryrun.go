@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"kvgauge/sim"
+	"kvgauge/sim/record"
 )
 
 // drawMemory is what drawing the pictures takes.
@@ -43,7 +44,7 @@ func printPlan(ctx context.Context, s *system, p sim.Plan, in inputs, resident i
 		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", c.Trace.Name, c.SeqLen, c.Decode, c.Pipeline.Name,
 			humanize.IBytes(uint64(memory[i])), forecast.Cells[i].Round(time.Millisecond))
 	}
-	fmt.Fprintf(w, "%d cells\t\t\t\t%s\t%s\n", len(p.Cells), humanize.IBytes(uint64(most)), forecast.Total.Round(time.Millisecond))
+	fmt.Fprintf(w, "%s\t\t\t\t%s\t%s\n", record.Count(len(p.Cells), "cell", ""), humanize.IBytes(uint64(most)), forecast.Total.Round(time.Millisecond))
 	if slices.ContainsFunc(p.Cells, func(c sim.Cell) bool { return c.Pipeline.Share > 0 }) {
 		fmt.Fprintln(w, "budgets of the set default are shares of bytes, which the run sets first: these times leave that out")
 	}

@@ -15,10 +15,11 @@ import (
 	"kvgauge/sim/record"
 )
 
-// parseLengths reads sequence lengths: 1k is 1024, 512..8k doubles from the first to the last.
+// parseLengths reads sequence lengths: 1k is 1024, 512..8k doubles from the first, and ends with the last.
 func parseLengths(text string) ([]int, error) {
 	var ns []int
 	for _, item := range strings.Split(text, ",") {
+		item = strings.TrimSpace(item)
 		lo, hi, isRange := strings.Cut(item, "..")
 		first, err := length(lo)
 		if err != nil {
@@ -36,6 +37,7 @@ func parseLengths(text string) ([]int, error) {
 		for n := first; n <= last; n *= 2 {
 			ns = append(ns, n)
 		}
+		ns = append(ns, last)
 	}
 	return unique(ns), nil
 }
@@ -61,6 +63,7 @@ func parseLayers(text string) ([]int, error) { return parseNumbers("layers", tex
 func parseNumbers(option, text string) ([]int, error) {
 	var ls []int
 	for _, item := range strings.Split(text, ",") {
+		item = strings.TrimSpace(item)
 		lo, hi, isRange := strings.Cut(item, "..")
 		first, err1 := strconv.Atoi(lo)
 		last, err2 := first, error(nil)
@@ -81,6 +84,7 @@ func parseNumbers(option, text string) ([]int, error) {
 func parseBudgets(text string) ([]method.Entries, error) {
 	var bs []method.Entries
 	for _, item := range strings.Split(text, ",") {
+		item = strings.TrimSpace(item)
 		b, err := method.ParseBudget(item)
 		if err != nil {
 			return nil, wrong("budget", item, "%w", err)
@@ -175,6 +179,7 @@ func splitTraces(args []string) []string {
 			continue
 		}
 		for i, item := range strings.Split(arg, ",") {
+			item = strings.TrimSpace(item)
 			if last := len(names) - 1; i > 0 && strings.Contains(item, "=") && strings.HasPrefix(names[last], "synth:") {
 				names[last] += "," + item
 				continue

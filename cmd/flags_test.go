@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"kvgauge/sim"
 	"kvgauge/sim/record"
 )
@@ -19,12 +21,29 @@ func TestSplitTraces(t *testing.T) {
 	for _, c := range []struct{ args, want []string }{
 		{[]string{"smollm2"}, []string{"smollm2"}},
 		{[]string{"smollm2,bytelm", "synth"}, []string{"smollm2", "bytelm", "synth"}},
+		{[]string{"smollm2, synth:layers=2, q_heads=4 ,bytelm"}, []string{"smollm2", "synth:layers=2,q_heads=4", "bytelm"}},
 		{[]string{"synth:layers=2,q_heads=4,smollm2"}, []string{"synth:layers=2,q_heads=4", "smollm2"}},
 		{[]string{"smollm2,synth:layers=2,q_heads=4,kv_heads=2"}, []string{"smollm2", "synth:layers=2,q_heads=4,kv_heads=2"}},
 		{[]string{"a,b.safetensors"}, []string{"a,b.safetensors"}},
 	} {
 		if got := splitTraces(c.args); !slices.Equal(got, c.want) {
 			t.Errorf("%q: %q, want %q", c.args, got, c.want)
+		}
+	}
+}
+
+// TestParseLengths: a range doubles, and its end is of it wherever that falls.
+func TestParseLengths(t *testing.T) {
+	for text, want := range map[string][]int{
+		"512": {512}, "512..2k": {512, 1024, 2048}, "4k..5k": {4096, 5120}, "100..450,200": {100, 200, 400, 450}, "7..7": {7}, "8k, 512": {8192, 512},
+	} {
+		if got, err := parseLengths(text); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "5k..4k", "1..", "..4", "4..8..16", "1,", "x", "1M"} {
+		if got, err := parseLengths(text); err == nil {
+			t.Errorf("%q: %v, want an error", text, got)
 		}
 	}
 }
@@ -73,4 +92,33 @@ func TestShellWord(t *testing.T) {
 			t.Errorf("%q: %s, want %s", word, got, want)
 		}
 	}
+}
+
+// TestExamplesHaveFoldersOfTheirOwn: the examples of a command can be run one after the other, and a folder that holds another run is
+// refused.
+func TestExamplesHaveFoldersOfTheirOwn(t *testing.T) {
+	var look func(c *cobra.Command)
+	look = func(c *cobra.Command) {
+		seen := map[string]string{}
+		for line := range strings.Lines(c.Example) {
+			first, _, _ := strings.Cut(line, "&&")
+			first, _, _ = strings.Cut(first, "|")
+			words := strings.Fields(first)
+			if len(words) < 2 || words[0] != "kvgauge" || words[1] != "run" || slices.Contains(words, "--resume") {
+				continue
+			}
+			run, f := newRunFlags(&system{})
+			if err := run.ParseFlags(words[2:]); err != nil {
+				t.Errorf("%s: %v", line, err)
+			}
+			if other := seen[f.out]; other != "" {
+				t.Errorf("%s and %s have the folder %s", other, line, f.out)
+			}
+			seen[f.out] = line
+		}
+		for _, sub := range c.Commands() {
+			look(sub)
+		}
+	}
+	look(newRoot(&system{}))
 }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -18,7 +19,30 @@ func unknownCommand(c *cobra.Command, word string) error {
 			names = append(names, sub.Name())
 		}
 	}
-	return fmt.Errorf("unknown command %q for %q%s", word, c.CommandPath(), didYouMean(record.Nearest(word, names)))
+	hint := cmp.Or(record.DidYouMean(word, names), " (see "+c.CommandPath()+" --help)")
+	return fmt.Errorf("unknown command %q for %q%s", word, c.CommandPath(), hint)
+}
+
+// strictHelp refuses help for a command that there is not: cobra shows that of the one above it, and ends well.
+func strictHelp(root *cobra.Command, failed *error) {
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		if words := c.Flags().Args(); c.HasAvailableSubCommands() && len(words) > 0 {
+			*failed = record.Input(unknownCommand(c, words[0]))
+			return
+		}
+		help(c, args)
+	})
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Args = func(c *cobra.Command, args []string) error {
+				if of, words, _ := root.Find(args); len(words) > 0 && of.HasAvailableSubCommands() {
+					return record.Input(unknownCommand(of, words[0]))
+				}
+				return nil
+			}
+		}
+	}
 }
 
 // unknownFlag adds the nearest flag of c to an error about one that there is not.
@@ -30,15 +54,7 @@ func unknownFlag(c *cobra.Command, err error) error {
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 	if n := record.Nearest(unknown.GetSpecifiedName(), names); n != "" {
-		return fmt.Errorf("%w%s", err, didYouMean("--"+n))
+		return fmt.Errorf("%w, did you mean --%s?", err, n)
 	}
 	return err
-}
-
-// didYouMean offers a name, where there is one.
-func didYouMean(name string) string {
-	if name == "" {
-		return ""
-	}
-	return ", did you mean " + name + "?"
 }

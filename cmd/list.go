@@ -70,7 +70,7 @@ func familyNames() []string {
 // selected are the methods of some names and a family, where any are given.
 func selected(names []string, family string) ([]method.Info, error) {
 	if family != "" && !slices.Contains(familyNames(), family) {
-		return nil, wrong("family", family, "want one of %s", strings.Join(familyNames(), ", "))
+		return nil, wrong("family", family, "want one of %s%s", strings.Join(familyNames(), ", "), record.DidYouMean(family, familyNames()))
 	}
 	var known []string
 	var infos []method.Info
@@ -82,7 +82,7 @@ func selected(names []string, family string) ([]method.Info, error) {
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return nil, record.Input(fmt.Errorf("unknown method %q%s", name, didYouMean(record.Nearest(name, known))))
+			return nil, record.Input(fmt.Errorf("unknown method %q%s", name, record.DidYouMean(name, known)))
 		}
 	}
 	return infos, nil

@@ -12,32 +12,56 @@ import (
 	"github.com/spf13/cobra"
 
 	"kvgauge/sim/arch"
+	"kvgauge/sim/record"
 )
 
 func newListModelsCmd(s *system) *cobra.Command {
 	var format string
 	c := &cobra.Command{
-		Use:   "models",
+		Use:   "models [NAME...]",
 		Short: "List the models that come with the program: their configurations' fields and where these were published",
 		Long: `The models that come with the program, for kvgauge plan --model NAME: the fields of the published
 configuration that a cache follows from. Any other configuration in Hugging Face's form can be planned from its
 file, if its model_type is one of those named last.`,
-		Example: "  kvgauge list models\n  kvgauge list models --format json | jq '.[] | select(.name==\"llama-3-8b\").config' > config.json",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if format == "json" {
-				return listModelsJSON(s.out)
+		Example: "  kvgauge list models\n  kvgauge list models llama-3-8b\n  kvgauge list models llama-3-8b --format json | jq '.[].config' > config.json",
+		RunE: func(_ *cobra.Command, names []string) error {
+			presets, err := presetsOf(names)
+			if err != nil {
+				return err
 			}
-			return listModels(s.out)
+			if format == "json" {
+				return listModelsJSON(s.out, presets)
+			}
+			return listModels(s.out, presets, len(names) == 0)
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			names, _ := completeModels(nil, nil, "")
+			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	enumFlag(c, &format, "format", "table", []string{"table", "json"}, "")
 	return c
 }
 
-// listModels prints a paragraph a model, and the types of configurations that can be read.
-func listModels(out io.Writer) error {
-	for _, p := range arch.Presets() {
+// presetsOf are the presets of some names, or all.
+func presetsOf(names []string) ([]arch.Preset, error) {
+	if len(names) == 0 {
+		return arch.Presets(), nil
+	}
+	var presets []arch.Preset
+	for _, name := range unique(names) {
+		p, err := arch.Find(name)
+		if err != nil {
+			return nil, record.Input(err)
+		}
+		presets = append(presets, p)
+	}
+	return presets, nil
+}
+
+// listModels prints a paragraph a model, and where all are listed the types of configurations that can be read.
+func listModels(out io.Writer, presets []arch.Preset, all bool) error {
+	for i, p := range presets {
 		m, err := arch.Read(p.Config)
 		if err != nil {
 			return fmt.Errorf("preset %s: %w", p.Name, err)
@@ -50,9 +74,15 @@ func listModels(out io.Writer) error {
 		if m.Params > 0 {
 			weights = ", " + humanize.Comma(m.Params) + " weights"
 		}
-		fmt.Fprintf(out, "%s (%s, %d layers%s)\n  fields: %s\n  source: %s\n\n", p.Name, m.Type, len(m.Layers), weights, fields, p.Source)
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		fmt.Fprintf(out, "%s (%s, %s%s)\n  fields: %s\n  source: %s\n", p.Name, m.Type, record.Count(len(m.Layers), "layer", ""), weights, fields, p.Source)
 	}
-	_, err := fmt.Fprintf(out, "model types that can be read: %s\n", strings.Join(arch.Types(), ", "))
+	if !all {
+		return nil
+	}
+	_, err := fmt.Fprintf(out, "\nmodel types that can be read: %s\n", strings.Join(arch.Types(), ", "))
 	return err
 }
 
@@ -114,9 +144,9 @@ func listText(list []any) string {
 }
 
 // listModelsJSON prints the presets for other programs: config is a configuration that plan reads.
-func listModelsJSON(out io.Writer) error {
+func listModelsJSON(out io.Writer, presets []arch.Preset) error {
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(arch.Presets())
+	return enc.Encode(presets)
 }

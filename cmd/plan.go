@@ -7,6 +7,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"kvgauge/report"
 	"kvgauge/sim"
@@ -46,11 +47,16 @@ Bytes are of one sequence and, with --tp, of one rank. Maps that methods fit cou
   kvgauge plan --model llama-3.1-70b --engine vllm --tp 4 --memory 80GiB --plot llama.png
   kvgauge plan --model model.gguf --engine llama.cpp --methods full,q8_0,q4_0 --batch 4 --format json`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return runPlan(s, f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := checkEngineFlags(c.Flags(), f.engine); err != nil {
+				return err
+			}
+			return runPlan(s, f)
+		},
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.model, "model", "", "configuration, its folder, GGUF `file` or preset")
-	fl.StringVar(&f.lengths, "lengths", "4k..128k", "prompt `lengths`; 1k is 1024, 4k..128k doubles")
+	fl.StringVar(&f.lengths, "lengths", "4k..128k", "prompt `lengths`; 1k is 1024, 4k..128k doubles up to its end, which counts")
 	fl.StringArrayVar(&f.methods, "methods", nil, "`pipelines` or sets, comma-separated and repeatable (default full and some others; of another engine than ideal, the formats that it serves)")
 	fl.StringVar(&f.budget, "budget", "25%", "default `budgets` of methods that name none")
 	fl.IntVar(&f.batch, "batch", 1, "`sequences` held at once")
@@ -59,16 +65,33 @@ Bytes are of one sequence and, with --tp, of one rank. Maps that methods fit cou
 	fl.IntVar(&f.ranks, "tp", 1, "`ranks` of tensor parallelism, each with its part of the heads")
 	fl.StringVar(&f.memory, "memory", "", "`size` of a rank's device, such as 80GiB: says what fits")
 	fl.StringVar(&f.weights, "weights", "", "`size` of the model's weights, all ranks together (default counted from the configuration)")
-	fl.StringVar(&f.records, "records", "", "`folder` of a run whose shares stand for methods whose size depends on the content")
+	fl.StringVar(&f.records, "records", "", "ideal: `folder` of a run whose shares stand for methods whose size depends on the content")
 	fl.BoolVar(&f.fullWindows, "full-windows", false, "llama.cpp: layers with a window in full length (swa_full), as the library does unless its programs tell it otherwise")
 	fl.IntVar(&f.inFlight, "in-flight", engine.InFlight, "vllm: `tokens` of steps under way (max_num_batched_tokens times the batches at once) that layers with a window have room for")
 	fl.BoolVar(&f.explain, "explain", false, "say first which tensors the layers cache")
-	fl.StringVar(&f.plot, "plot", "", "draw bytes against length into this PNG `file` as well")
+	fl.StringVar(&f.plot, "plot", "", "draw bytes against length into this `file` as well; its name ends with .png or .svg")
 	enumFlag(c, &f.format, "format", "table", report.CapacityFormats(), "")
 	for name, complete := range map[string]cobra.CompletionFunc{"model": completeModels, "methods": completeMethods} {
 		_ = c.RegisterFlagCompletionFunc(name, complete)
 	}
 	return c
+}
+
+// engineFlags are the flags that decide something of one engine alone.
+var engineFlags = []struct{ flag, engine string }{
+	{"full-windows", "llama.cpp"},
+	{"in-flight", "vllm"},
+	{"records", sim.Ideal},
+}
+
+// checkEngineFlags refuses flags of another engine than the one that is asked for.
+func checkEngineFlags(flags *pflag.FlagSet, name string) error {
+	for _, of := range engineFlags {
+		if flags.Changed(of.flag) && name != of.engine {
+			return lacks(of.flag, fmt.Sprintf("%sengine %s has no such thing: want %sengine %s, or no such flag", record.Opt, name, record.Opt, of.engine))
+		}
+	}
+	return nil
 }
 
 // ownType stands for the type that a configuration names.
@@ -96,10 +119,8 @@ func runPlan(s *system, f *planFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.plot != "" {
-		if err := outputFile("plot", &f.plot, f.model); err != nil {
-			return err
-		}
+	if err := checkPlot(&f.plot, f.model); err != nil {
+		return err
 	}
 	lines, err := sim.Capacities(o)
 	if err != nil {
@@ -161,27 +182,37 @@ func (f *planFlags) options() (o sim.CapacityOptions, err error) {
 	if err != nil {
 		return o, record.InOption("model", err)
 	}
-	o.Model, o.Name, o.Note = m.Model, m.Name, m.Note
-	o.DType = method.DTypeOf(m.DType)
-	if e, ok := engine.Lookup(f.engine); ok && e.OwnType != "" {
-		o.DType = method.DTypeOf(e.OwnType)
-	}
-	for _, d := range method.DTypes() {
-		if d.Name == f.dtype {
-			o.DType = d
-		}
-	}
+	o.Model, o.Name = m.Model, m.Name
+	var assumed string
+	o.DType, assumed = f.cacheType(m)
 	if o.Memory > 0 && o.Weights == 0 {
 		if o.Weights, err = m.WeightBytes(); err != nil {
 			return o, lacks("weights", fmt.Sprintf("want the size of the model's weights beside --memory: %v", err))
 		}
+		if m.Weights == 0 {
+			_, assumed = m.CacheType() // of the weights, whatever the cache's is
+		}
 	}
+	o.Note = sim.JoinNotes(m.Note, assumed)
 	if f.records != "" {
 		if o.Records, err = record.Load(f.records); err != nil {
 			return o, record.InOption("records", err)
 		}
 	}
 	return o, nil
+}
+
+// cacheType is the type of keys and values that no format stores, and what of it is assumed.
+func (f *planFlags) cacheType(m sim.ModelFile) (d method.DType, assumed string) {
+	for _, d := range method.DTypes() {
+		if d.Name == f.dtype {
+			return d, ""
+		}
+	}
+	if e, ok := engine.Lookup(f.engine); ok && e.OwnType != "" {
+		return method.DTypeOf(e.OwnType), ""
+	}
+	return m.CacheType()
 }
 
 // pipelines are those asked for, or those that the engine serves.

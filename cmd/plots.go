@@ -19,6 +19,20 @@ func (p *plotFlags) declare(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("no-plots", "plot-format")
 }
 
+// checkPlot is outputFile for the file of --plot, whose name's end says what is drawn: known before anything is measured.
+func checkPlot(path *string, inputs ...string) error {
+	if *path == "" {
+		return nil
+	}
+	if err := outputFile("plot", path, inputs...); err != nil {
+		return err
+	}
+	if _, err := report.PlotFormatOf(*path); err != nil {
+		return wrong("plot", *path, "%w", err)
+	}
+	return nil
+}
+
 // plotFormatFlag declares the flag of the format alone.
 func plotFormatFlag(c *cobra.Command, format *string) {
 	enumFlag(c, format, "plot-format", report.PlotFormats()[0], report.PlotFormats(), "what plots are drawn as: ")

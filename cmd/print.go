@@ -51,6 +51,9 @@ func printJob(s *system, f *runFlags, flags *pflag.FlagSet) error {
 	}
 	defer in.close()
 	shards := defaultShards
+	if o.Shard.Index > 0 {
+		return wrong("shard", f.shard, "want 0/%d: a job has all parts", o.Shard.Count)
+	}
 	if o.Shard.Count > 0 {
 		shards, o.Shard = o.Shard.Count, sim.Shard{}
 	}

@@ -41,8 +41,8 @@ It says what the runner-up is, what would change the choice (other bounds, lengt
 leave open, what the cache takes on a model, and how engines switch it on: from a list of what was read in named
 versions of them. Where an engine has its own form of a method, it says what differs. With --engine, only
 pipelines that this engine offers are chosen from.`,
-		Example: `  kvgauge run --methods all && kvgauge recommend
-  kvgauge recommend --max-error 10% --engine llama.cpp
+		Example: `  kvgauge run --methods all --out results && kvgauge recommend results
+  kvgauge recommend results --max-error 10% --engine llama.cpp
   kvgauge recommend results --max-bytes 30% --model llama-3.1-8b --length 32k --engine vllm --format markdown`,
 		RunE: func(_ *cobra.Command, args []string) error { return runRecommend(s, args, f) },
 	}

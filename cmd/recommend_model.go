@@ -36,8 +36,9 @@ func bytesOn(m sim.ModelFile, o *report.Option, ask report.Ask, records []record
 		b.Reason = err.Error()
 		return b
 	}
+	dtype, assumed := m.CacheType()
 	lines, err := sim.Capacities(sim.CapacityOptions{
-		Model: m.Model, Name: m.Name, Engine: name, DType: method.DTypeOf(m.DType), Lengths: []int{ask.Tokens}, Pipelines: pipelines,
+		Model: m.Model, Name: m.Name, Note: sim.JoinNotes(m.Note, assumed), Engine: name, DType: dtype, Lengths: []int{ask.Tokens}, Pipelines: pipelines,
 		Batch: 1, Ranks: 1, Records: records,
 	})
 	if err != nil {
@@ -51,7 +52,7 @@ func bytesOn(m sim.ModelFile, o *report.Option, ask report.Ask, records []record
 	}
 	if o.SizedTo != nil && b.CacheBytes != nil {
 		sized := int64(math.Round(*o.SizedTo * float64(*b.CacheBytes)))
-		b.CacheBytes, b.Note = &sized, "the share that it was sized to"
+		b.CacheBytes, b.Note = &sized, sim.JoinNotes(b.Note, "the share that it was sized to")
 	}
 	return b
 }

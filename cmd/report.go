@@ -16,7 +16,7 @@ import (
 // sayUnfinished says on stderr that a folder's run is not finished, or nothing.
 func (s *system) sayUnfinished(path string, records int) {
 	if m, err := record.ReadManifest(path); err == nil && m.Finished == nil {
-		fmt.Fprintf(s.err, "%s: the run in it is not finished: it has %d of %d cells\n", path, records, m.Cells)
+		fmt.Fprintf(s.err, "%s: the run in it is not finished: it has %d of %s\n", path, records, record.Count(m.Cells, "cell", ""))
 	}
 }
 
@@ -80,7 +80,7 @@ func viewFlags(c *cobra.Command, v *report.View) {
 func checkView(flags *pflag.FlagSet, v report.View) error {
 	switch {
 	case v.Sort != "" && !slices.Contains(report.SortColumns(), v.Sort):
-		return wrong("sort", v.Sort, "want one of %s", strings.Join(report.SortColumns(), ", "))
+		return wrong("sort", v.Sort, "want one of %s%s", strings.Join(report.SortColumns(), ", "), record.DidYouMean(v.Sort, report.SortColumns()))
 	case flags.Changed("top") && v.Top < 1:
 		return wrong("top", v.Top, "want 1 or more rows")
 	}

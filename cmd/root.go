@@ -88,10 +88,14 @@ func execute(ctx context.Context, s *system) int {
 	err := record.Input(kernel.Select(s.getenv(kernel.Variable)))
 	if err == nil {
 		root := newRoot(s)
+		var noHelp error
+		strictHelp(root, &noHelp)
 		root.SetArgs(s.args)
 		root.SetOut(s.out)
 		root.SetErr(s.err)
-		err = root.ExecuteContext(ctx)
+		if err = root.ExecuteContext(ctx); err == nil {
+			err = noHelp
+		}
 	}
 	if err == nil {
 		err = ctx.Err() // a signal is never a success, however late it came
@@ -126,7 +130,7 @@ length, cache bytes, latency and attention-output error.`,
   kvgauge run
 
   # two methods at several budgets on one trace
-  kvgauge run --trace smollm2 --methods snapkv,streamingllm --budget 12%,25%,50%`,
+  kvgauge run --trace smollm2 --methods snapkv,streamingllm --budget 12%,25%,50% --out budgets`,
 		Version:       versionLine(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
@@ -139,7 +143,7 @@ length, cache bytes, latency and attention-output error.`,
 		if err := noEmptyFlags(c.Flags()); err != nil {
 			return err
 		}
-		return record.Input(c.ValidateFlagGroups()) // which cobra does too, unmarked
+		return exclusiveFlags(c)
 	}
 	root.AddCommand(newRunCmd(s), newPlanCmd(s), newTraceCmd(s), newReportCmd(s), newCompareCmd(s), newMergeCmd(s), newRecommendCmd(s), newListCmd(s), newVersionCmd(s))
 	root.InitDefaultHelpCmd()
@@ -155,7 +159,11 @@ func markArguments(c *cobra.Command) {
 			if c.HasAvailableSubCommands() && len(args) > 0 {
 				return record.Input(unknownCommand(c, args[0]))
 			}
-			return record.Input(check(c, args))
+			err := check(c, args)
+			if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra's words where there are no commands
+				err = fmt.Errorf("%s takes no arguments, not %q", c.CommandPath(), args[0])
+			}
+			return record.Input(err)
 		}
 	}
 	for _, sub := range c.Commands() {

@@ -77,13 +77,13 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
   kvgauge run
 
   # one method over budgets, on one trace at one length
-  kvgauge run --trace smollm2 --lengths 1k --methods full,snapkv --budget 2.5%,12%,25%,50%
+  kvgauge run --trace smollm2 --lengths 1k --methods full,snapkv --budget 2.5%,12%,25%,50% --out budgets
 
   # a quarter of the bytes for every method: whose error is least, over four prefixes
-  kvgauge run --trace smollm2 --lengths 1k --methods all --at-bytes 25% --windows 4
+  kvgauge run --trace smollm2 --lengths 1k --methods all --at-bytes 25% --windows 4 --out quarter
 
   # somebody else's result beside one's own
-  kvgauge run --trace smollm2 --lengths 1k --methods snapkv,oracle,random --external theirs=theirs.safetensors
+  kvgauge run --trace smollm2 --lengths 1k --methods snapkv,oracle,random --external theirs=theirs.safetensors --out beside
 
   # your own trace, JSON on stdout
   kvgauge run --trace llama.safetensors --methods eviction --format json --out results
@@ -91,7 +91,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
   # go on after a kill; a quarter of the cells; an array job of 8 tasks and one that merges them
   kvgauge run --resume
   kvgauge run --shard 0/4 --out part0
-  kvgauge run --shard 0/8 --print slurm | sh`,
+  kvgauge run --shard 0/8 --out swept --print slurm | sh`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := checkView(c.Flags(), f.view); err != nil {
@@ -109,7 +109,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	}
 	fl := c.Flags()
 	fl.StringArrayVar(&f.methods, "methods", []string{method.DefaultSet}, "`pipelines` or set names, comma-separated; repeatable")
-	fl.StringVar(&f.lengths, "lengths", "", "sequence `lengths`, such as 512,4k or 512..8k (default powers of two from 128, and the whole trace)")
+	fl.StringVar(&f.lengths, "lengths", "", "sequence `lengths`, such as 512,4k or 512..8k, which doubles up to its end (default powers of two from 128, and the whole trace)")
 	fl.StringVar(&f.budget, "budget", "25%", "default `budgets` of methods that name none: counts or shares of the sequence")
 	fl.StringVar(&f.atBytes, "at-bytes", "", "set every pipeline's cache to this `size`: a share of full (25%) or bytes (64MiB)")
 	fl.IntVar(&f.windows, "windows", 1, "`prefixes` whose errors a cell averages: they end at its length, and each a decode earlier, down to half")
@@ -133,7 +133,7 @@ was made elsewhere: kept positions or reconstructed rows, in a safetensors file 
 	fl.BoolVar(&f.resume, "resume", false, "go on with the run that was cut short in --out; alone it takes the arguments from its run.json, beside arguments it begins one where there is none")
 	fl.StringVar(&f.out, "out", defaultOut, "output `directory`")
 	f.plots.declare(c)
-	enumFlag(c, &f.print, "print", "", engines(), "print a job of n parts (that of --shard, default 4), measure nothing: ")
+	enumFlag(c, &f.print, "print", "", engines(), "print a job of n parts (--shard 0/n, default 4), measure nothing: ")
 	enumFlag(c, &f.format, "format", "table", report.Formats(), "what stdout shows: ")
 	fl.BoolVar(&f.force, "force", false, "drop the run that --out holds, whatever it was asked for")
 	viewFlags(c, &f.view)

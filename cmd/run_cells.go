@@ -60,7 +60,9 @@ func runRun(ctx context.Context, s *system, f *runFlags, m record.Manifest) erro
 	s.sayIgnored(in)
 
 	cells := sweep.Plan().Cells
-	kept := func() { s.leaves("%d of %d cells are kept in %s; --resume goes on", len(records), len(cells), f.out) }
+	kept := func() {
+		s.leaves("%d of %s kept in %s; --resume goes on", len(records), record.Count(len(cells), "cell is", "cells are"), f.out)
+	}
 	kept()
 	bar := newProgress(s, f.progress, cells, len(records))
 	err = sweep.Run(ctx, testbed, func(r record.Record) error {
@@ -145,7 +147,7 @@ func manifestOf(s *system, flags *pflag.FlagSet) record.Manifest {
 
 // written names the files of a finished run.
 func written(records []record.Record, pictures []report.Picture) string {
-	files := []string{fmt.Sprintf("%s (%d records)", record.RecordsFile, len(records)), record.ManifestFile, "summary.md", "summary.csv"}
+	files := []string{fmt.Sprintf("%s (%s)", record.RecordsFile, record.Count(len(records), "record", "")), record.ManifestFile, "summary.md", "summary.csv"}
 	for _, p := range pictures {
 		if p.Skipped == "" {
 			files = append(files, p.Name)
@@ -185,5 +187,5 @@ func failures(records []record.Record) error {
 	if n == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d cells failed, the first %s: %s", n, len(records), first.Cell(), first.Reason)
+	return fmt.Errorf("%d of %s failed, the first %s: %s", n, record.Count(len(records), "cell", ""), first.Cell(), first.Reason)
 }

@@ -24,7 +24,7 @@ var below = map[string][]string{
 	"kvgauge/sim/method":          {"kvgauge/sim/cache", "kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/spectral"},
 	"kvgauge/sim/cache":           {"kvgauge/sim/kernel"},
 	"kvgauge/sim/model":           {"kvgauge/sim/cache", "kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/trace"},
-	"kvgauge/sim/model/tokenizer": {},
+	"kvgauge/sim/model/tokenizer": {"kvgauge/sim/record"},
 	"kvgauge/sim/trace":           {"kvgauge/sim/kernel", "kvgauge/sim/record"},
 	"kvgauge/sim/trace/stats":     {"kvgauge/sim/kernel", "kvgauge/sim/record", "kvgauge/sim/spectral", "kvgauge/sim/trace"},
 	"kvgauge/sim/record":          {"kvgauge/sim/kernel"},

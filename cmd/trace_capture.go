@@ -199,7 +199,7 @@ func (f *captureFlags) cut(c *model.Capture, path string) error {
 	case err != nil:
 		return err
 	case n > len(c.Tokens):
-		return wrong("tokens", f.tokens, "%s holds %d tokens", path, len(c.Tokens))
+		return wrong("tokens", f.tokens, "%s holds %s", path, record.Count(len(c.Tokens), "token", ""))
 	}
 	c.Tokens = c.Tokens[:n]
 	return nil

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"kvgauge/sim/method"
-	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -81,7 +80,7 @@ func runTraceConvert(ctx context.Context, s *system, name string, f *convertFlag
 	if err == nil {
 		s.leaves("")
 	}
-	return record.InPath("out", err)
+	return err
 }
 
 // cutTrace is the part of a trace that flags ask for. What it lacks is said on stderr.

@@ -56,7 +56,7 @@ line for each kind of layer.`,
 	fl := c.Flags()
 	enumFlag(c, &f.format, "format", "table", []string{"table", "json"}, "")
 	fl.StringVar(&f.tokens, "tokens", "", "measure the first `length` tokens only, such as 1k (default all)")
-	fl.StringVar(&f.plot, "plot", "", "draw the figures into this `file` as well, a PNG, or an SVG where its name ends so")
+	fl.StringVar(&f.plot, "plot", "", "draw the figures into this `file` as well; its name ends with .png or .svg")
 	fl.BoolVar(&f.returns, "returns", false, "look for keys that matter again after a silence")
 	fl.Uint64Var(&f.seed, "seed", 1, "`seed` of a synthetic trace's content")
 	return c
@@ -71,10 +71,8 @@ func runTraceInfo(ctx context.Context, s *system, name string, f *infoFlags) err
 			return err
 		}
 	}
-	if f.plot != "" { // known before minutes of measuring
-		if err := outputFile("plot", &f.plot, name); err != nil {
-			return err
-		}
+	if err := checkPlot(&f.plot, name); err != nil {
+		return err
 	}
 	t, err := trace.Open(name, trace.Options{Seed: f.seed, Tokens: o.Tokens})
 	if err != nil {

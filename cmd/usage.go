@@ -48,7 +48,7 @@ func (e enum) Type() string { return "string" }
 // Set takes one of the words.
 func (e enum) Set(text string) error {
 	if !slices.Contains(e.values, text) {
-		return fmt.Errorf("want one of %s", strings.Join(e.values, ", "))
+		return fmt.Errorf("want one of %s%s", strings.Join(e.values, ", "), record.DidYouMean(text, e.values))
 	}
 	*e.value = text
 	return nil
@@ -117,11 +117,32 @@ func noEmptyFlags(flags *pflag.FlagSet) error {
 	return err
 }
 
+// exclusiveFlags refuses flags that were given together although each says that it excludes the other: cobra does, too, later
+// and in words of its own. It keeps such groups with each of their flags.
+func exclusiveFlags(c *cobra.Command) error {
+	const groups = "cobra_annotation_mutually_exclusive"
+	var err error
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		for _, group := range f.Annotations[groups] {
+			var given []string
+			for _, name := range strings.Fields(group) {
+				if c.Flags().Changed(name) {
+					given = append(given, "--"+name)
+				}
+			}
+			if err == nil && len(given) > 1 {
+				err = record.Input(fmt.Errorf("%s exclude each other: give one", strings.Join(given, " and ")))
+			}
+		}
+	})
+	return err
+}
+
 // arguments wants from least to most arguments.
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return fmt.Errorf("%d arguments, want %s", len(args), c.UseLine())
+			return fmt.Errorf("%s, want %s", record.Count(len(args), "argument", ""), c.UseLine())
 		}
 		return nil
 	}

@@ -5,25 +5,20 @@ import (
 	"fmt"
 	"image/color"
 
-	"github.com/google/renameio/v2/maybe"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
 	"kvgauge/sim/record"
 )
 
-// WriteCapacityPlot draws the bytes of a plan against the length as a PNG file, whole or not at all, with what the memory
-// leaves beside the weights as a line, where one was given.
+// WriteCapacityPlot draws the bytes of a plan against the length into a file, in the format that its name ends with, and what
+// the memory leaves beside the weights as a line, where one was given.
 func WriteCapacityPlot(path string, lines []record.Capacity) error {
 	f, err := capacityFigure(lines)
 	if err != nil {
 		return err
 	}
-	png, err := f.draw("png")
-	if err != nil {
-		return err
-	}
-	return maybe.WriteFile(path, png, 0o666)
+	return writePlot(path, f)
 }
 
 // memoryLine is how what the memory leaves is drawn.

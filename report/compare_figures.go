@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
+
+	"github.com/dustin/go-humanize"
 
 	"kvgauge/sim/record"
 )
@@ -66,7 +69,7 @@ func (c *Comparison) figures(p pair) []Change {
 		ch.Growth = growth(before, after)
 		shown := [2]string{text(*now), text(*old)}
 		if shown[0] == shown[1] {
-			shown = [2]string{fmt.Sprint(*now), fmt.Sprint(*old)}
+			shown = [2]string{exactText(f.Unit, *now), exactText(f.Unit, *old)}
 		}
 		ch.Text = fmt.Sprintf("%s, was %s%s", shown[0], shown[1], differenceText(f, *old, *now, ch.Growth))
 		all = append(all, ch)
@@ -126,8 +129,23 @@ func growthText(growth *float64) string {
 	return " (" + signed(*growth, percentText) + ")"
 }
 
-// signed writes a change with its sign.
+// exactText writes a figure in full, where rounded it looks like another.
+func exactText(u record.Unit, v float64) string {
+	if u == record.Byte {
+		return humanize.Commaf(v) + " B"
+	}
+	return fmt.Sprint(v)
+}
+
+// signed writes a change with its sign, or where it is too small for that in words.
 func signed(change float64, text func(float64) string) string {
+	if least, small := strings.CutPrefix(text(math.Abs(change)), "<"); small {
+		way := "up"
+		if change < 0 {
+			way = "down"
+		}
+		return way + " by less than " + least
+	}
 	sign := "+"
 	if change < 0 {
 		sign = "-"
@@ -157,12 +175,12 @@ func (c *Comparison) kept(p pair) []Change {
 // keptDiffer says where kept positions [layer][head] differ first, and in how many heads, or nothing.
 func keptDiffer(old, now [][][]int32) string {
 	if len(old) != len(now) {
-		return fmt.Sprintf("%d layers, were %d", len(now), len(old))
+		return fmt.Sprintf("%s, were %d", layersText(len(now)), len(old))
 	}
 	first, heads := "", 0
 	for l := range old {
 		if len(old[l]) != len(now[l]) {
-			return fmt.Sprintf("%d heads in entry %d of the layers, were %d", len(now[l]), l, len(old[l]))
+			return fmt.Sprintf("%s in entry %d of the layers, were %d", record.Count(len(now[l]), "head", ""), l, len(old[l]))
 		}
 		for h := range old[l] {
 			if slices.Equal(old[l][h], now[l][h]) {
@@ -170,7 +188,7 @@ func keptDiffer(old, now [][][]int32) string {
 			}
 			if heads++; heads == 1 {
 				gone, come := without(old[l][h], now[l][h]), without(now[l][h], old[l][h])
-				first = fmt.Sprintf("entry %d of the layers, head %d: %d positions gone%s, %d come%s", l, h, len(gone), example(gone), len(come), example(come))
+				first = fmt.Sprintf("entry %d of the layers, head %d: %s gone%s, %d come%s", l, h, record.Count(len(gone), "position", ""), example(gone), len(come), example(come))
 			}
 		}
 	}

@@ -60,7 +60,7 @@ func TestCompareFindsEachKind(t *testing.T) {
 		text    string
 	}{
 		{"nothing", func(*record.Record) {}, "", "", ""},
-		{"one byte", func(r *record.Record) { *r.CacheBytes++ }, Regression, "bytes", "25601, was 25600 (+0.004 %)"},
+		{"one byte", func(r *record.Record) { *r.CacheBytes++ }, Regression, "bytes", "25,601 B, was 25,600 B (+0.004 %)"},
 		{"metadata", func(r *record.Record) { *r.MetadataBytes *= 2 }, Regression, "bytes", "512 B, was 256 B (+100 %)"},
 		{"weights from nothing", func(r *record.Record) { r.WeightBytes = nil }, Regression, "bytes", "not measured, was 256 B"},
 		{"fewer bytes", func(r *record.Record) { *r.TrafficBytes /= 2 }, Improvement, "bytes", "(-50.0 %)"},
@@ -75,7 +75,7 @@ func TestCompareFindsEachKind(t *testing.T) {
 		{"cosine", func(r *record.Record) { *r.Error.Cosine = 0.97 }, Regression, "error", "97.0 %, was 98.0 % (-1.00 points, loss +50.0 %)"},
 		{"late mass is not judged", func(r *record.Record) { r.Error.LateMass = ptr(1.0) }, "", "", ""},
 		{"no error", func(r *record.Record) { r.Error = nil }, Regression, "error", "not measured, was 20.0 %"},
-		{"kept", func(r *record.Record) { r.Kept[1][1][0] = 6 }, Regression, "kept", "entry 1 of the layers, head 1: 1 positions gone (such as 7), 1 come (such as 6)"},
+		{"kept", func(r *record.Record) { r.Kept[1][1][0] = 6 }, Regression, "kept", "entry 1 of the layers, head 1: 1 position gone (such as 7), 1 come (such as 6)"},
 		{"kept of one run only", func(r *record.Record) { r.Kept = nil }, "", "", ""},
 		{"skipped", func(r *record.Record) { r.Status, r.Reason = record.Skipped, "too\nsmall" }, Regression, "skipped", "was ok: too small"},
 		{"failed", func(r *record.Record) { r.Status, r.Reason = record.Failed, "NaN" }, Regression, "failed", "was ok: NaN"},
@@ -225,6 +225,29 @@ func TestCompareLatency(t *testing.T) {
 	c, err := Compare(Side{Records: timed(r, same, 0, 10)}, Side{Records: timed(r, slower(9), 0, 10)}, Limits{})
 	if err != nil || len(c.Changes) > 0 {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// TestChangeTexts: what changed is to be read, however small it is.
+func TestChangeTexts(t *testing.T) {
+	bytes, error := record.FigureOf("cache_bytes"), record.FigureOf("error.rel_l2")
+	for _, c := range []struct {
+		figure   record.Figure
+		old, now float64
+		want     string
+	}{
+		{bytes, 32768, 16384, " (-50.0 %)"},
+		{bytes, 3981312001, 3981312000, " (down by less than 0.001 %)"},
+		{bytes, 3981312000, 3981312001, " (up by less than 0.001 %)"},
+		{error, 0.1, 0.2, " (+10.0 points, +100 %)"},
+		{error, 0.1, 0.1000001, " (up by less than 0.001 points, up by less than 0.001 %)"},
+	} {
+		if got := differenceText(c.figure, c.old, c.now, growth(c.old, c.now)); got != c.want {
+			t.Errorf("%s, was %v: %q, want %q", exactText(c.figure.Unit, c.now), c.old, got, c.want)
+		}
+	}
+	if got := exactText(record.Byte, 3981312001); got != "3,981,312,001 B" {
+		t.Error(got)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"kvgauge/sim/record"
 )
 
 // comparisonFormats are the formats of a comparison, the default first.
@@ -54,14 +56,15 @@ func (c *Comparison) verdict() string {
 	for _, ch := range c.Changes {
 		counts[ch.Verdict]++
 	}
-	what := fmt.Sprintf("%d cells, %d in both runs", c.Cells, c.Matched)
+	what := fmt.Sprintf("%s, %d in both runs", record.Count(c.Cells, "cell", ""), c.Matched)
 	if c.Measured < c.Matched {
 		what += fmt.Sprintf(", %d measured in both", c.Measured)
 	}
 	if c.Limits.Latency != nil {
 		what += fmt.Sprintf(", %d timed", c.Timed)
 	}
-	return fmt.Sprintf("%s: %d regressions, %d changes within the limits, %d improvements", what, counts[Regression], counts[Allowed], counts[Improvement])
+	return fmt.Sprintf("%s: %s, %s within the limits, %s", what,
+		record.Count(counts[Regression], "regression", ""), record.Count(counts[Allowed], "change", ""), record.Count(counts[Improvement], "improvement", ""))
 }
 
 // limits says what was allowed.
@@ -105,7 +108,7 @@ func writeComparisonMarkdown(w io.Writer, c *Comparison) error {
 	b := bufio.NewWriter(w)
 	heading := "kvgauge: no regression"
 	if c.Regressions > 0 {
-		heading = fmt.Sprintf("kvgauge: %d regressions", c.Regressions)
+		heading = "kvgauge: " + record.Count(c.Regressions, "regression", "")
 	}
 	fmt.Fprintf(b, "## %s\n\n%s\n\n", heading, escapeMarkdown(c.verdict()))
 	if len(c.Changes) > 0 {

@@ -139,8 +139,8 @@ func latencyCaption(records []record.Record, crowd bool) string {
 	if crowd {
 		times = ""
 	}
-	return fmt.Sprintf("Median ratio to the full cache's step beside it%s, with %d threads and kernel %s; bars are the ratio's 95 %% interval. %s",
-		times, l.Threads, oneLine(l.Kernel), noteLatency(records))
+	return fmt.Sprintf("Median ratio to the full cache's step beside it%s, with %s and kernel %s; bars are the ratio's 95 %% interval. %s",
+		times, record.Count(l.Threads, "thread", ""), oneLine(l.Kernel), noteLatency(records))
 }
 
 // errorFigure shows the error over the sequence length.
@@ -337,7 +337,7 @@ func errorAxisFloor(panels []panel) float64 {
 
 // panelTitle says whose trace a panel shows.
 func panelTitle(r record.Record, length string) string {
-	return oneLine(fmt.Sprintf("%s, %s%d of %d layers", traceText(r), length, len(r.Layers), r.NumLayers))
+	return oneLine(fmt.Sprintf("%s, %s%d of %s", traceText(r), length, len(r.Layers), layersText(r.NumLayers)))
 }
 
 // captions are the lines below a picture, without empty ones.

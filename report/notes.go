@@ -107,7 +107,7 @@ func changedText(r record.Record) string {
 	if ringed == 0 || isBaseline(r) || r.ChangedLayers == nil || *r.ChangedLayers >= len(r.Layers) {
 		return ""
 	}
-	return fmt.Sprintf("changed %d of %d layers; with a window or chunks: %d", *r.ChangedLayers, len(r.Layers), ringed)
+	return fmt.Sprintf("changed %d of %s; with a window or chunks: %d", *r.ChangedLayers, layersText(len(r.Layers)), ringed)
 }
 
 // markers returns the markers of a pipeline's footnotes, or with no pipeline of the heading's, " [1,3]", or "" of none; nil has none.

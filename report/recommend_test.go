@@ -97,6 +97,17 @@ func TestRecommend(t *testing.T) {
 	}
 }
 
+// TestRecommendNothing: counts of none are words.
+func TestRecommendNothing(t *testing.T) {
+	alone := []record.Record{on("a", 64, "full", "baseline", 1000, 0)}
+	for engine, want := range map[string]string{"": "use full: no other pipeline was measured", "vllm": "use full: no other pipeline that vLLM offers was measured"} {
+		r, err := Recommend(alone, Ask{MaxError: share(0.05), Engine: engine})
+		if err != nil || r.answer() != want {
+			t.Errorf("%v, %v; want %q", r, err, want)
+		}
+	}
+}
+
 // TestRecommendPartly: a choice that does not apply everywhere says so, and what would be chosen if it had to.
 func TestRecommendPartly(t *testing.T) {
 	skipped := on("b", 64, "q4_0", "quantisation", 280, 0.1)

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"kvgauge/sim/offer"
+	"kvgauge/sim/record"
 )
 
 // recommendationFormats are how a recommendation is written; the first is the default.
@@ -71,15 +72,14 @@ func (r *Recommendation) answer() string {
 	if r.Ask.MaxBytes != nil {
 		limits = append(limits, boundText(*r.Ask.MaxBytes)+" of the bytes")
 	}
-	among := fmt.Sprintf("%d pipelines", r.Of)
-	if r.Of == 1 {
-		among = "1 pipeline"
-	}
+	among := record.Count(r.Of, "pipeline", "")
 	if r.Ask.Engine != "" {
 		among += " that " + offer.Title(r.Ask.Engine) + " offers"
 	}
 	within := strings.Join(limits, " and ")
 	switch {
+	case r.Of == 0:
+		return "use full: no other pipeline" + strings.TrimPrefix(among, "0 pipelines") + " was measured"
 	case r.Choice == nil && r.Nearest == nil:
 		return "use full: none of " + among + " was measured with a smaller cache"
 	case r.Choice == nil:

@@ -57,8 +57,8 @@ func (s section) heading() string {
 	if r.StateBytes != nil {
 		states = fmt.Sprintf(" hold keys, states of %s in others", byteText(float64(*r.StateBytes)))
 	}
-	return oneLine(fmt.Sprintf("%s, %d tokens (%d decoded%s): %d of %d layers%s, %s",
-		traceText(r), r.SeqLen, r.Decode, windows, len(r.Layers), r.NumLayers, states, shapeText(r)))
+	return oneLine(fmt.Sprintf("%s, %s (%d decoded%s): %d of %s%s, %s",
+		traceText(r), record.Count(r.SeqLen, "token", ""), r.Decode, windows, len(r.Layers), layersText(r.NumLayers), states, shapeText(r)))
 }
 
 // shapeText says what heads and widths the layers have, from the least to the largest where they differ, and how many of
@@ -122,12 +122,7 @@ func countLatent(shapes []record.Shape) (n int) {
 }
 
 // layersText is a number of layers.
-func layersText(n int) string {
-	if n == 1 {
-		return "1 layer"
-	}
-	return fmt.Sprintf("%d layers", n)
-}
+func layersText(n int) string { return record.Count(n, "layer", "") }
 
 // traceText names a trace and the model that it was recorded from.
 func traceText(r record.Record) string {

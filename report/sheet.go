@@ -2,9 +2,12 @@ package report
 
 import (
 	"bytes"
+	"fmt"
 	"image/color"
+	"path/filepath"
 	"strings"
 
+	"github.com/google/renameio/v2/maybe"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
@@ -15,6 +18,29 @@ const dpi = 192
 
 // PlotFormats are the formats of pictures, the default first; they are the endings of the files too.
 func PlotFormats() []string { return []string{"png", "svg"} }
+
+// PlotFormatOf is the one of PlotFormats that a file's name ends with.
+func PlotFormatOf(path string) (string, error) {
+	for _, format := range PlotFormats() {
+		if strings.EqualFold(filepath.Ext(path), "."+format) {
+			return format, nil
+		}
+	}
+	return "", fmt.Errorf("want a name that ends with .%s", strings.Join(PlotFormats(), " or ."))
+}
+
+// writePlot draws a figure into a file, whole or not at all, in the format that its name ends with.
+func writePlot(path string, f figure) error {
+	format, err := PlotFormatOf(path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	data, err := f.draw(format)
+	if err != nil {
+		return err
+	}
+	return maybe.WriteFile(path, data, 0o666)
+}
 
 // sheet is what a picture is drawn on.
 type sheet struct {

@@ -53,3 +53,12 @@ func TestSVG(t *testing.T) {
 		}
 	}
 }
+
+// TestPlotFormatOf: the ending of a name says the format, and no other ending is taken.
+func TestPlotFormatOf(t *testing.T) {
+	for path, want := range map[string]string{"a.png": "png", "b/A.SVG": "svg", "a.b.svg": "svg", "a.jpg": "", "png": "", "a.svg.txt": "", "a.": "", ".svg/a": ""} {
+		if got, err := PlotFormatOf(path); got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v, want %q", path, got, err, want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/olekukonko/tablewriter/tw"
 
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 	"kvgauge/sim/trace/stats"
 )
@@ -26,7 +27,7 @@ func WriteStats(w io.Writer, t *trace.Trace, s *stats.Stats, o Options) error {
 	if t.Source != "" {
 		fmt.Fprintf(w, "source: %s\n", t.Source)
 	}
-	fmt.Fprintf(w, "measured: %d tokens, %d queries; K and V rows are %s\n", s.Tokens, s.Queries, rowWidth(&t.Header, s.KVDims))
+	fmt.Fprintf(w, "measured: %s, %s; K and V rows are %s\n", record.Count(s.Tokens, "token", ""), record.Count(s.Queries, "query", ""), rowWidth(&t.Header, s.KVDims))
 	for _, table := range statTables(&t.Header, s) {
 		if err := table.write(w, s); err != nil {
 			return err

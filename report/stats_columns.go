@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 	"kvgauge/sim/trace/stats"
 )
@@ -33,7 +34,7 @@ func statTables(h *trace.Header, s *stats.Stats) []statTable {
 	}
 	if s.FitTokens < 2*s.KVDims {
 		inputs := strings.TrimSuffix(rowWidth(h, s.KVDims), " wide")
-		layers = layers.noted(fmt.Sprintf("the maps have %s inputs and are fitted on %d tokens: on more they explain more", inputs, s.FitTokens))
+		layers = layers.noted(fmt.Sprintf("the maps have %s inputs and are fitted on %s: on more they explain more", inputs, record.Count(s.FitTokens, "token", "")))
 	}
 	tables := []statTable{attention, spectrumTable, layers}
 	if s.Mean.Returns != nil {

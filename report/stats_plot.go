@@ -3,34 +3,20 @@ package report
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
-
-	"github.com/google/renameio/v2/maybe"
 
 	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 	"kvgauge/sim/trace/stats"
 )
 
-// WriteStatsPlot draws the statistics of a trace, whole or not at all, in the format of PlotFormats that the file's name
-// ends with, or else in the first.
+// WriteStatsPlot draws the statistics of a trace into a file, in the format that its name ends with.
 func WriteStatsPlot(path string, t *trace.Trace, s *stats.Stats) error {
 	f := statsFigure(t, s)
 	if len(f.panels) == 0 {
 		return errors.New("the trace holds nothing to draw: its keys and values are zero and its queries missing")
 	}
-	format := PlotFormats()[0]
-	for _, name := range PlotFormats() {
-		if strings.EqualFold(filepath.Ext(path), "."+name) {
-			format = name
-		}
-	}
-	data, err := f.draw(format)
-	if err != nil {
-		return err
-	}
-	return maybe.WriteFile(path, data, 0o666)
+	return writePlot(path, f)
 }
 
 // statsFigure has a panel for each property that the trace shows.

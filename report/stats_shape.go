@@ -17,8 +17,8 @@ type trait struct {
 
 // shapeTraits are heads and widths.
 var shapeTraits = []trait{
-	{text: func(a *trace.Attention) string { return fmt.Sprintf("%d query heads", a.QHeads) }},
-	{text: func(a *trace.Attention) string { return fmt.Sprintf("%d KV heads", a.KVHeads) }},
+	{text: func(a *trace.Attention) string { return record.Count(a.QHeads, "query head", "") }},
+	{text: func(a *trace.Attention) string { return record.Count(a.KVHeads, "KV head", "") }},
 	{text: widthText},
 	{none: "keys and values", text: func(a *trace.Attention) string {
 		return textIf(a.Latent(), fmt.Sprintf("latents of %d and a shared key of %d", a.Rank, a.SharedDim))
@@ -96,7 +96,7 @@ func shapeLines(h *trace.Header) []string {
 		return strings.Join(append([]string{start}, texts...), ", ")
 	}
 	return append([]string{
-		line(fmt.Sprintf("%s: model %s, %d tokens (queries of the last %d)", h.Name, h.Model, h.Tokens, h.Queries), shape),
+		line(fmt.Sprintf("%s: model %s, %s (queries of the last %d)", h.Name, h.Model, record.Count(h.Tokens, "token", ""), h.Queries), shape),
 		line(fmt.Sprintf("layers %s of %d", record.LayerList(h.Layers), h.NumLayers), attention),
 	}, kindLines(h, append(differing, more...))...)
 }

@@ -123,7 +123,7 @@ func TestStatsOfKinds(t *testing.T) {
 				"",
 				"layers 3..4,7 of 9, scale 0.577",
 				"layers 3,7: 4 query heads, 2 KV heads, head_dim 3, rotary embedding neox over 2 dimensions, theta 10000",
-				"layer 4: 8 query heads, 1 KV heads, head_dim 6, values of 4, no rotary embedding",
+				"layer 4: 8 query heads, 1 KV head, head_dim 6, values of 4, no rotary embedding",
 				"source: a text",
 				"measured: 4096 tokens, 128 queries; K and V rows are up to 6 wide",
 			},
@@ -248,7 +248,7 @@ func TestStatsPlotOfLittle(t *testing.T) {
 	if _, stat := os.Stat(path); err == nil || stat == nil {
 		t.Errorf("%v, %v", err, stat)
 	}
-	if err := WriteStatsPlot(filepath.Join(t.TempDir(), "no", "such"), tr, s); err == nil {
+	if err := WriteStatsPlot(filepath.Join(t.TempDir(), "no", "such.png"), tr, s); err == nil {
 		t.Error("written into a folder that is not there")
 	}
 }

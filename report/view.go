@@ -66,7 +66,7 @@ func (v View) unmeasured(all, shown []section) (lines []string) {
 		if s.measured() || slices.ContainsFunc(shown, func(o section) bool { return o.records[0].Key() == first.Key() }) {
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("%s, %d tokens: nothing was measured: %s", oneLine(first.Trace), first.SeqLen, oneLine(first.Reason)))
+		lines = append(lines, fmt.Sprintf("%s, %s: nothing was measured: %s", oneLine(first.Trace), record.Count(first.SeqLen, "token", ""), oneLine(first.Reason)))
 	}
 	return lines
 }

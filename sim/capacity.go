@@ -80,8 +80,8 @@ func Capacities(o CapacityOptions) ([]record.Capacity, error) {
 	if o.Memory > 0 {
 		p.left = o.Memory - p.weights()
 		if p.left <= 0 {
-			return nil, inOption("memory", fmt.Sprintf("%.1f GiB", gib(o.Memory)),
-				"the weights of a rank take %.1f GiB: want more memory, more ranks ("+record.Opt+"tp), or their real size ("+record.Opt+"weights)", gib(p.weights()))
+			return nil, inOption("memory", bytesText(o.Memory),
+				"the weights of a rank take %s: want more memory, more ranks ("+record.Opt+"tp), or their real size ("+record.Opt+"weights)", bytesText(p.weights()))
 		}
 	}
 	if o.Batch > 1 {
@@ -109,13 +109,10 @@ func Capacities(o CapacityOptions) ([]record.Capacity, error) {
 	}
 	done.Wait()
 	if !slices.ContainsFunc(lines, func(c record.Capacity) bool { return c.CacheBytes != nil }) {
-		return nil, record.Input(fmt.Errorf("nothing to plan: %s of %s at %d tokens: %s", lines[0].Pipeline, o.Name, lines[0].SeqLen, lines[0].Reason))
+		return nil, record.Input(fmt.Errorf("nothing to plan: %s of %s at %s: %s", lines[0].Pipeline, o.Name, record.Count(lines[0].SeqLen, "token", ""), lines[0].Reason))
 	}
 	return lines, nil
 }
-
-// gib is bytes in GiB.
-func gib(n int64) float64 { return float64(n) / (1 << 30) }
 
 // weights are those of a rank.
 func (p *planner) weights() int64 { return (p.Weights + int64(p.Ranks) - 1) / int64(p.Ranks) }
@@ -130,7 +127,7 @@ func (p *planner) atAnyLength(pipeline *method.Pipeline) record.Capacity {
 	case p.Engine == Ideal:
 		c.Source = idealSource
 	case p.engine.Note != nil:
-		c.Note = joined(c.Note, p.engine.Note(p.request()))
+		c.Note = JoinNotes(c.Note, p.engine.Note(p.request()))
 	}
 	bytes := func(tokens int) (int64, error) {
 		n, _, err := p.bytes(pipeline, tokens)
@@ -169,15 +166,15 @@ func (p *planner) at(tokens int, pipeline *method.Pipeline, c *record.Capacity) 
 		return
 	}
 	all := int64(p.Batch) * one
-	c.CacheBytes, c.BatchBytes, c.Note = &one, &all, joined(c.Note, note)
+	c.CacheBytes, c.BatchBytes, c.Note = &one, &all, JoinNotes(c.Note, note)
 	if p.Memory > 0 && one > 0 {
 		most := (p.Memory - p.weights()) / one
 		c.MaxBatch = &most
 	}
 }
 
-// joined puts two notes together; either may be empty.
-func joined(a, b string) string { return strings.Trim(a+"; "+b, "; ") }
+// JoinNotes puts two notes together; either may be empty.
+func JoinNotes(a, b string) string { return strings.Trim(a+"; "+b, "; ") }
 
 // bytes is what the engine holds of a pipeline for one sequence, nil for the full cache: by the pipeline's parameters, or
 // else by the share of the full cache that records have measured, which the note then says.

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/dustin/go-humanize"
+
 	"kvgauge/sim/kernel"
 	"kvgauge/sim/trace"
 )
@@ -239,4 +241,12 @@ func (c *Cell) estimate(o Options) {
 	}
 	c.Work = layers * h * n * d * (windows*2*steps + timed)
 	c.Reference = layers * h * n * d * windows * (2*steps + min(lateWindow, n/4))
+}
+
+// bytesText writes bytes with an IEC unit: 24 B, 14.96 GiB.
+func bytesText(n int64) string {
+	if n < 1<<10 {
+		return humanize.IBytes(uint64(n))
+	}
+	return humanize.IBytesN(uint64(n), 4)
 }

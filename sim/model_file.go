@@ -87,6 +87,7 @@ func openGGUF(f *os.File, name string, size int64) (ModelFile, error) {
 	if err != nil {
 		return ModelFile{}, fmt.Errorf("%s: GGUF header: %w", f.Name(), err)
 	}
+	m.Uncounted = h.Lacks
 	return ModelFile{Model: m, Name: name, Weights: h.Data, Note: note}, nil
 }
 
@@ -100,6 +101,15 @@ func preset(name string) (ModelFile, error) {
 	return ModelFile{Model: m, Name: p.Name}, err
 }
 
+// CacheType is the type of the model's own cache, and what of it is assumed: empty where the file names it.
+func (m ModelFile) CacheType() (d method.DType, assumed string) {
+	d = method.DTypeOf(m.DType)
+	if m.DType == "" {
+		assumed = "the model's file names no type of numbers: " + d.Name + " is assumed"
+	}
+	return d, assumed
+}
+
 // WeightBytes are those of the model's weights: as the file says, or counted and in the type that it names.
 func (m ModelFile) WeightBytes() (int64, error) {
 	switch {
@@ -108,7 +118,7 @@ func (m ModelFile) WeightBytes() (int64, error) {
 	case m.Quantised != "":
 		return 0, fmt.Errorf("they are quantised (%s), and what they take is not counted", m.Quantised)
 	case m.Params == 0:
-		return 0, fmt.Errorf("those of model type %s are not counted", m.Type)
+		return 0, errors.New(m.Uncounted)
 	}
 	return m.Params * int64(method.DTypeOf(m.DType).Bytes), nil
 }

@@ -56,7 +56,7 @@ func (p *Plan) add(c Cell) {
 		c.estimate(p.Options)
 	}
 	if c.Memory > p.MaxMemory {
-		c.Skip = fmt.Sprintf("needs about %.3f MiB of memory, --max-memory is %.3f MiB", float64(c.Memory)/(1<<20), float64(p.MaxMemory)/(1<<20))
+		c.Skip = fmt.Sprintf("needs about %s of memory, --max-memory is %s", bytesText(c.Memory), bytesText(p.MaxMemory))
 	}
 	p.Cells = append(p.Cells, c)
 }
@@ -65,7 +65,7 @@ func (p *Plan) add(c Cell) {
 func (p *Plan) checkCells() error {
 	if !slices.ContainsFunc(p.Cells, func(c Cell) bool { return c.Skip == "" }) {
 		c := p.Cells[0]
-		return record.Input(fmt.Errorf("nothing to run: %s on %s at %d tokens: %s", c.Pipeline.Name, c.Trace.Name, c.SeqLen, c.Skip))
+		return record.Input(fmt.Errorf("nothing to run: %s on %s at %s: %s", c.Pipeline.Name, c.Trace.Name, record.Count(c.SeqLen, "token", ""), c.Skip))
 	}
 	return nil
 }
@@ -106,11 +106,11 @@ func (c Cell) skip(o Options) string {
 	t, prompt := c.Trace, c.prompt()
 	switch first := c.firstStep(); {
 	case c.SeqLen > t.Tokens:
-		return fmt.Sprintf("the trace holds %d tokens", t.Tokens)
+		return "the trace holds " + record.Count(t.Tokens, "token", "")
 	case len(c.Layers) == 0:
 		return "the trace holds none of the layers asked for"
 	case prompt < 1:
-		return fmt.Sprintf("decoding %d of %d tokens leaves no prompt", c.Decode, c.SeqLen)
+		return fmt.Sprintf("decoding %d of %s leaves no prompt", c.Decode, record.Count(c.SeqLen, "token", ""))
 	case t.FirstQuery() > first:
 		return fmt.Sprintf("needs the queries from token %d on; the trace holds those from token %d on", first, t.FirstQuery())
 	}

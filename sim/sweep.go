@@ -112,7 +112,7 @@ func (s *Sweep) Plan() *Plan { return &s.plan }
 // of the plan's first cells.
 func (s *Sweep) Resume(done []record.Record) error {
 	if len(done) > len(s.plan.Cells) {
-		return record.Input(fmt.Errorf("%d records, the run has %d cells", len(done), len(s.plan.Cells)))
+		return record.Input(fmt.Errorf("%s, the run has %s", record.Count(len(done), "record", ""), record.Count(len(s.plan.Cells), "cell", "")))
 	}
 	for i, r := range done {
 		want, err := s.blank(s.plan.Cells[i])

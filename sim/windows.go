@@ -44,5 +44,5 @@ func (c Cell) clamped(asked int) string {
 	if c.Windows < c.windows(asked) {
 		why = fmt.Sprintf("the next needs an external result at %d tokens", c.SeqLen-c.Windows*c.Decode)
 	}
-	return fmt.Sprintf("%d windows of the %d asked for: %s", c.Windows, asked, why)
+	return fmt.Sprintf("%s of the %d asked for: %s", record.Count(c.Windows, "window", ""), asked, why)
 }

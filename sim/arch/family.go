@@ -86,6 +86,10 @@ func (t family) layer(f *fields, i int, name string) Layer {
 	}
 	if k.keys {
 		t.keys(f, &l, rows)
+		if l.KVHeads > 0 && l.QHeads%l.KVHeads != 0 {
+			_, path, _ := f.value("num_key_value_heads")
+			f.fail("%s: %d, want a divisor of the %d query heads of layer %d", path, l.KVHeads, l.QHeads, i)
+		}
 	}
 	if k.index {
 		t.index(f, &l, rows)

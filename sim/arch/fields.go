@@ -6,13 +6,13 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // Bounds of what a configuration may say: beyond them it is refused before anything is multiplied or allocated.
 const (
 	maxField  = math.MaxInt32 // any integer field
 	maxLayers = 1 << 10
+	maxHeads  = 1 << 16 // of a layer
 )
 
 // fields are the fields of a configuration, or of one of its layers. The first that is missing or wrong is kept, and
@@ -234,12 +234,15 @@ func (f *fields) layers(n int) []*fields {
 	return of
 }
 
+// config is what errors call the whole of the fields.
+func (f *fields) config() string { return f.path + "config" }
+
 // times multiplies sizes; a product that no cache has is refused.
 func (f *fields) times(sizes ...int) int {
 	product := 1
 	for _, n := range sizes {
 		if n > 0 && product > maxElements/n {
-			f.fail("%s: a layer of more than %d elements, want a model's configuration", strings.TrimSuffix(f.path+"config", "."), maxElements)
+			f.fail("%s: a layer of more than %d elements, want a model's configuration", f.config(), maxElements)
 			return 1
 		}
 		product *= n

@@ -1,5 +1,9 @@
 package arch
 
+import (
+	"kvgauge/sim/record"
+)
+
 // kind is what a layer of one name in layer_types caches; the names are transformers' own.
 type kind struct {
 	keys   bool   // attention's rows
@@ -104,7 +108,7 @@ func kindsOf(layers []*fields) []string {
 	if f := layers[0]; f.has("layer_types") {
 		types = f.texts("layer_types")
 		if len(types) != len(layers) {
-			f.fail("%slayer_types: %d layers, want the %d of num_hidden_layers", f.path, len(types), len(layers))
+			f.fail("%slayer_types: %s, want the %d of num_hidden_layers", f.path, record.Count(len(types), "layer", ""), len(layers))
 			return names
 		}
 	}

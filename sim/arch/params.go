@@ -1,5 +1,10 @@
 package arch
 
+import (
+	"errors"
+	"fmt"
+)
+
 // weights say what the weights of a plain decoder are: embeddings, and in each layer attention, a feed-forward network,
 // dense or of experts, and norms. Types that are not in the table are not counted.
 type weights struct {
@@ -124,18 +129,21 @@ var weighed = map[string]weights{
 	"glm4_moe":     {bias: biases{field: "attention_bias", out: "-"}, norms: 2, final: 1, forward: late},
 }
 
-// params counts the parameters of a model, 0 where its type is not in the table or a field is missing.
-func params(f *fields, m Model) int64 {
+// params counts the parameters of a model, or says why it does not.
+func params(f *fields, m Model) (int64, error) {
 	w, ok := weighed[m.Type]
-	if !ok || m.Vocab == 0 {
-		return 0
+	switch {
+	case f.path != "":
+		return 0, errors.New("those beside the model of text are not counted")
+	case !ok:
+		return 0, fmt.Errorf("those of model type %s are not counted", m.Type)
 	}
 	var missing error
 	at := *f
 	at.first = &missing // what only the weights need is no reason to refuse a cache
 	f = &at
-	hidden := int64(m.Hidden)
-	total := int64(m.Vocab) * hidden
+	hidden := int64(f.size("hidden_size"))
+	total := int64(f.times(f.size("vocab_size"), f.size("hidden_size")))
 	if !f.flag("tie_word_embeddings", w.tied) {
 		total *= 2
 	}
@@ -148,14 +156,14 @@ func params(f *fields, m Model) int64 {
 		} else {
 			n += w.attention(f, l, perHead)
 		}
-		if total += n; n > maxElements {
-			return 0
+		if total += n; missing != nil {
+			return 0, missing
+		}
+		if n > maxElements {
+			return 0, fmt.Errorf("more than %d in one layer, want a model's configuration", int64(maxElements))
 		}
 	}
-	if missing != nil {
-		return 0
-	}
-	return total
+	return total, missing
 }
 
 // attention counts projections, biases and norms of heads.

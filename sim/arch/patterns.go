@@ -1,6 +1,10 @@
 package arch
 
-import "slices"
+import (
+	"slices"
+
+	"kvgauge/sim/record"
+)
 
 // Which kinds of layers the configuration classes make, and which fields they make of others.
 
@@ -133,7 +137,7 @@ func llama4Layers(f *fields) {
 		return
 	}
 	if len(rotary) != f.layerCount() {
-		f.fail("%sno_rope_layers: %d layers, want the %d of num_hidden_layers", f.path, len(rotary), f.layerCount())
+		f.fail("%sno_rope_layers: %s, want the %d of num_hidden_layers", f.path, record.Count(len(rotary), "layer", ""), f.layerCount())
 		return
 	}
 	fixed(func(i int) bool { return rotary[i] != 0 && f.has("attention_chunk_size") }, chunked, full)(f)
@@ -225,7 +229,7 @@ func glmIndexers(f *fields) {
 			return
 		}
 		if len(letters) != len(types) {
-			f.fail("%s: %d layers, want the %d of num_hidden_layers", path, len(letters), len(types))
+			f.fail("%s: %s, want the %d of num_hidden_layers", path, record.Count(len(letters), "layer", ""), len(types))
 			return
 		}
 		for i, c := range letters {

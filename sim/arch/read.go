@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -18,13 +17,17 @@ import (
 // wrong, or the type that is not known.
 func Read(config []byte) (Model, error) {
 	var says map[string]any
-	d := json.NewDecoder(bytes.NewReader(finite(config)))
+	config = finite(config)
+	d := json.NewDecoder(bytes.NewReader(config))
 	d.UseNumber()
 	if err := d.Decode(&says); err != nil {
-		return Model{}, fmt.Errorf("not a configuration: %w", jsonError(err))
+		return Model{}, fmt.Errorf("not a configuration: %w", record.JSONError(err))
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return Model{}, fmt.Errorf("not a configuration: byte %d: more after the end of the object", d.InputOffset())
+	}
+	if name := record.RepeatedField(config); name != "" {
+		return Model{}, fmt.Errorf("%s: it stands there twice, want one value", show(name))
 	}
 	var first error
 	f := &fields{says: says, first: &first}
@@ -64,14 +67,17 @@ func read(f *fields) (Model, error) {
 	m.Hidden = f.optional("hidden_size")
 	m.Vocab = f.optional("vocab_size")
 	m.MaxTokens = f.optional("max_position_embeddings")
+	for _, name := range unread {
+		f.optional(name)
+	}
 	if *f.first == nil {
 		m.bound(f)
 	}
 	if *f.first != nil {
 		return Model{}, *f.first
 	}
-	if f.path == "" { // else what is beside the model of text has weights, too
-		m.Params = params(f, m)
+	if m.Params, err = params(f, m); err != nil {
+		m.Uncounted = err.Error()
 	}
 	return m, nil
 }
@@ -102,12 +108,31 @@ func familyOf(f *fields, name string) (family, error) {
 // Types returns the model types that Read knows, sorted.
 func Types() []string { return slices.Sorted(maps.Keys(types)) }
 
-// dtype reads the type of the weights, by its name of today or the one before.
+// dtypes are the types of weights whose caches are known, by the names that torch has for them.
+var dtypes = map[string]string{
+	"bfloat16": "bfloat16", "float16": "float16", "half": "float16", "float32": "float32", "float": "float32",
+	"float8_e4m3fn": "float8_e4m3fn",
+}
+
+// dtype reads the type of the weights, by its name of today or the one before; transformers takes the first where both
+// are there.
 func (f *fields) dtype() string {
-	if d := f.text("dtype"); d != "" {
-		return strings.TrimPrefix(d, "torch.")
+	before := f.typeOf("torch_dtype")
+	return cmp.Or(f.typeOf("dtype"), before)
+}
+
+// typeOf reads a field that names a type as torch does: "" where it is missing or null.
+func (f *fields) typeOf(name string) string {
+	if !f.has(name) {
+		return ""
 	}
-	return strings.TrimPrefix(f.text("torch_dtype"), "torch.")
+	said := f.text(name)
+	d, ok := dtypes[strings.TrimPrefix(said, "torch.")]
+	if !ok {
+		_, path, _ := f.value(name)
+		f.fail("%s: %s, want bfloat16, float16 (half), float32 (float), float8_e4m3fn or null", path, show(said))
+	}
+	return d
 }
 
 // quantised reads how the weights are stored, where that is not in their type.
@@ -117,6 +142,9 @@ func (f *fields) quantised() string {
 	}
 	return cmp.Or(f.inside("quantization_config").text("quant_method"), "a method that it does not name")
 }
+
+// unread are fields of attention that caches of some types do not follow from; wrong ones are refused all the same.
+var unread = []string{"num_key_value_heads", "head_dim", "kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "qk_head_dim", "v_head_dim"}
 
 // optional reads a size that nothing cached follows from: 0 where it is missing.
 func (f *fields) optional(name string) int {
@@ -129,7 +157,14 @@ func (f *fields) optional(name string) int {
 // bound refuses what no model caches, so that sums of bytes cannot overflow.
 func (m Model) bound(f *fields) {
 	rows, states := int64(0), int64(0)
-	for _, l := range m.Layers {
+	if m.QHeads > maxHeads {
+		_, path, _ := f.value("num_attention_heads")
+		f.fail("%s: %d, want at most %d", path, m.QHeads, maxHeads)
+	}
+	for i, l := range m.Layers {
+		if max(l.QHeads, l.KVHeads) > maxHeads {
+			f.fail("%s: %d query heads and %d KV heads in layer %d, want at most %d", f.config(), l.QHeads, l.KVHeads, i, maxHeads)
+		}
 		for _, t := range l.Tensors {
 			if t.Rows.Grow == Once {
 				states += t.Row * int64(t.Rows.N)
@@ -174,18 +209,4 @@ func finite(config []byte) []byte {
 		return config
 	}
 	return out
-}
-
-// jsonError names the byte that is wrong.
-func jsonError(err error) error {
-	syntax, kind := (*json.SyntaxError)(nil), (*json.UnmarshalTypeError)(nil)
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("byte %d: %w", syntax.Offset, err)
-	case errors.As(err, &kind):
-		return fmt.Errorf("byte %d: %s, want an object", kind.Offset, kind.Value)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("it ends too early")
-	}
-	return err
 }

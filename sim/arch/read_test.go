@@ -9,12 +9,16 @@ import (
 
 const smallLlama = `{"model_type":"llama","hidden_size":64,"num_hidden_layers":3,"num_attention_heads":4,"num_key_value_heads":2}`
 
+const smallLatent = `{"model_type":"deepseek_v3","hidden_size":64,"num_hidden_layers":3,"num_attention_heads":4,"kv_lora_rank":16,"qk_rope_head_dim":8}`
+
 // with returns a configuration with fields set, or with null deleted.
 func with(t *testing.T, config, changes string) []byte {
 	t.Helper()
 	var c, d map[string]any
 	for text, into := range map[string]*map[string]any{config: &c, changes: &d} {
-		if err := json.Unmarshal([]byte(text), into); err != nil {
+		numbers := json.NewDecoder(strings.NewReader(text))
+		numbers.UseNumber() // as they are written
+		if err := numbers.Decode(into); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
@@ -38,6 +42,16 @@ func TestErrors(t *testing.T) {
 		{smallLlama, `{"model_type":"-"}`, "model_type: missing"},
 		{smallLlama, `{"model_type":"lama"}`, `model_type: "lama" is not known, want one of the `},
 		{smallLlama, `{"model_type":"lama"}`, "the nearest is llama"},
+		{smallLlama, `{"dtype":"banana"}`, `dtype: "banana", want bfloat16, float16 (half), float32 (float), float8_e4m3fn or null`},
+		{smallLlama, `{"torch_dtype":"float64"}`, `torch_dtype: "float64", want bfloat16`},
+		{smallLlama, `{"torch_dtype":"torch.double"}`, `torch_dtype: "torch.double", want bfloat16`},
+		{smallLlama, `{"torch_dtype":"int8"}`, `torch_dtype: "int8", want bfloat16`},
+		{smallLlama, `{"torch_dtype":"f32"}`, `torch_dtype: "f32", want bfloat16`},
+		{smallLlama, `{"torch_dtype":"fp16"}`, `torch_dtype: "fp16", want bfloat16`},
+		{smallLlama, `{"torch_dtype":"auto"}`, `torch_dtype: "auto", want bfloat16`},
+		{smallLlama, `{"torch_dtype":""}`, `torch_dtype: "", want bfloat16`},
+		{smallLlama, `{"dtype":"float16","torch_dtype":"banana"}`, `torch_dtype: "banana", want bfloat16`},
+		{smallLlama, `{"model_type":"gemma3","text_config":{"dtype":"fp16"}}`, `text_config.dtype: "fp16", want bfloat16`},
 		{smallLlama, `{"model_type":7}`, "model_type: 7, want a string"},
 		{smallLlama, `{"model_type":"openai-gpt"}`, "openai-gpt has no cache in transformers"},
 		{smallLlama, `{"model_type":"bert"}`, "is_decoder: not true, want a decoder"},
@@ -45,13 +59,28 @@ func TestErrors(t *testing.T) {
 		{smallLlama, `{"hidden_size":-64}`, "hidden_size: -64, want"},
 		{smallLlama, `{"hidden_size":64.5}`, "hidden_size: 64.5, want"},
 		{smallLlama, `{"hidden_size":"64"}`, `hidden_size: "64", want`},
-		{smallLlama, `{"hidden_size":1e300}`, "hidden_size: 1e+300, want"},
+		{smallLlama, `{"hidden_size":1e300}`, "hidden_size: 1e300, want"},
 		{smallLlama, `{"hidden_size":[64]}`, "hidden_size: [64], want"},
 		{smallLlama, `{"num_hidden_layers":1025}`, "num_hidden_layers: 1025, want at most 1024"},
 		{smallLlama, `{"num_attention_heads":65}`, "hidden_size: 64, want at least one for each of 65"},
 		{smallLlama, `{"head_dim":2147483647,"num_key_value_heads":2147483647}`, "a layer of more than"},
-		{smallLlama, `{"head_dim":2147483647,"num_key_value_heads":100}`, "elements a token"},
-		{smallLlama, `{"layer_types":["full_attention"]}`, "layer_types: 1 layers, want the 3 of num_hidden_layers"},
+		{smallLlama, `{"head_dim":2147483647,"num_attention_heads":100,"num_key_value_heads":100}`, "elements a token"},
+		{smallLlama, `{"head_dim":16,"num_attention_heads":1000000000}`, "num_attention_heads: 1000000000, want at most 65536"},
+		{smallLlama, `{"model_type":"gpt_neox","hidden_size":2147483647,"num_attention_heads":65537}`, "num_attention_heads: 65537, want at most 65536"},
+		{smallLlama, `{"num_key_value_heads":3}`, "num_key_value_heads: 3, want a divisor of the 4 query heads of layer 0"},
+		{smallLlama, `{"num_key_value_heads":8}`, "num_key_value_heads: 8, want a divisor of the 4 query heads of layer 0"},
+		{smallLlama, `{"per_layer_config":{"1":{"num_key_value_heads":3}}}`, "per_layer_config.1.num_key_value_heads: 3, want a divisor of the 4 query heads of layer 1"},
+		{smallLlama, `{"model_type":"gemma3","text_config":{"num_hidden_layers":1,"num_attention_heads":6,"sliding_window":8}}`, "text_config.num_key_value_heads: 4, want a divisor of the 6"},
+		{smallLlama, `{"model_type":"dbrx","d_model":64,"n_layers":2,"n_heads":4,"num_key_value_heads":"-","attn_config":{"kv_n_heads":3}}`, "attn_config.kv_n_heads: 3, want a divisor of the 4"},
+		{smallLlama, `{"model_type":"gpt_neox","num_key_value_heads":"x"}`, `num_key_value_heads: "x", want an integer from 0`},
+		{smallLlama, `{"model_type":"gpt_neox","head_dim":-1}`, "head_dim: -1, want an integer from 0"},
+		{smallLatent, `{"v_head_dim":"x"}`, `v_head_dim: "x", want an integer from 1`},
+		{smallLatent, `{"v_head_dim":0}`, "v_head_dim: 0, want an integer from 1"},
+		{smallLatent, `{"qk_nope_head_dim":-1}`, "qk_nope_head_dim: -1, want an integer from 1"},
+		{smallLatent, `{"qk_nope_head_dim":4611686018427387904}`, "qk_nope_head_dim: 4611686018427387904, want an integer from 1"},
+		{smallLatent, `{"q_lora_rank":"x"}`, `q_lora_rank: "x", want an integer from 0`},
+		{smallLatent, `{"num_key_value_heads":-2}`, "num_key_value_heads: -2, want an integer from 0"},
+		{smallLlama, `{"layer_types":["full_attention"]}`, "layer_types: 1 layer, want the 3 of num_hidden_layers"},
 		{smallLlama, `{"layer_types":["full_attention","conv","full_attention"]}`, `layer_types: layer 1 is "conv", want a kind that this type has`},
 		{smallLlama, `{"layer_types":["full_attention","sliding_attention","full_attention"]}`, "sliding_window: missing"},
 		{smallLlama, `{"layer_types":[1,2,3]}`, "layer_types: element 0 is 1, want a string"},
@@ -90,9 +119,31 @@ func TestErrors(t *testing.T) {
 		`null`:                    "model_type: missing",
 		`{"model_type":"llama"}}`: "byte 22: more after the end of the object",
 		`{model_type}`:            "byte 2: ",
+		`{"model_type":"llama","hidden_size":64,"hidden_size":32}`:                        `"hidden_size": it stands there twice`,
+		`{"model_type":"gemma3","text_config":{"a":[{},{"b":1}],"b":{"b":2},"\u0061":2}}`: `"text_config.a": it stands there twice`,
+		`{"model_type":"llama","quantization_config":{"a":[1,{"b":1,"c":2,"b":1}]}}`:      `"quantization_config.a.b": it stands there twice`,
 	} {
 		if _, err := Read([]byte(config)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", config, err, want)
+		}
+	}
+}
+
+// TestDType: types go by torch's names, its aliases too, and the field of today comes first.
+func TestDType(t *testing.T) {
+	for changes, want := range map[string]string{
+		`{}`:                                            "",
+		`{"dtype":null}`:                                "",
+		`{"dtype":"bfloat16"}`:                          "bfloat16",
+		`{"torch_dtype":"half"}`:                        "float16",
+		`{"torch_dtype":"float"}`:                       "float32",
+		`{"torch_dtype":"torch.float16"}`:               "float16",
+		`{"torch_dtype":"float8_e4m3fn"}`:               "float8_e4m3fn",
+		`{"dtype":"float32","torch_dtype":"bfloat16"}`:  "float32",
+		`{"dtype":null,"torch_dtype":"torch.bfloat16"}`: "bfloat16",
+	} {
+		if m, err := Read(with(t, smallLlama, changes)); err != nil || m.DType != want {
+			t.Errorf("%s: %q, %v, want %q", changes, m.DType, err, want)
 		}
 	}
 }
@@ -213,6 +264,33 @@ func TestWeights(t *testing.T) {
 		if m, err := Read(p.Config); err != nil || m.Params != want {
 			t.Errorf("%s: %d parameters, %v, want %d", name, m.Params, err, want)
 		}
+	}
+}
+
+// TestUncounted: where parameters are not counted, the reason is the field's, the type's, or that of what lies beside text.
+func TestUncounted(t *testing.T) {
+	whole := string(with(t, smallLlama, `{"intermediate_size":128,"vocab_size":100}`))
+	for changes, want := range map[string]string{
+		`{}`:                           "",
+		`{"intermediate_size":-1}`:     "intermediate_size: -1, want an integer from 1",
+		`{"intermediate_size":"8"}`:    `intermediate_size: "8", want an integer from 1`,
+		`{"intermediate_size":[8]}`:    "intermediate_size: [8], want an integer from 1",
+		`{"intermediate_size":null}`:   "intermediate_size: null, want an integer from 1",
+		`{"intermediate_size":"-"}`:    "intermediate_size: missing, want an integer from 1",
+		`{"vocab_size":"-"}`:           "vocab_size: missing, want an integer from 1",
+		`{"vocab_size":0}`:             "vocab_size: 0, want an integer from 1",
+		`{"tie_word_embeddings":"no"}`: `tie_word_embeddings: "no", want true or false`,
+		`{"model_type":"cohere"}`:      "those of model type cohere are not counted",
+		`{"model_type":"llava"}`:       "",
+		`{"vocab_size":2147483647,"hidden_size":2147483644,"head_dim":16}`: "config: a layer of more than",
+	} {
+		m, err := Read(with(t, whole, changes))
+		if err != nil || !strings.HasPrefix(m.Uncounted, want) || (m.Params > 0) != (m.Uncounted == "") || (want != "") == (m.Params > 0) {
+			t.Errorf("%s: %d parameters, %q, %v, want %q", changes, m.Params, m.Uncounted, err, want)
+		}
+	}
+	if m, err := Read([]byte(`{"model_type":"llava","text_config":` + whole + `}`)); err != nil || m.Params != 0 || m.Uncounted != "those beside the model of text are not counted" {
+		t.Errorf("inside: %d parameters, %q, %v", m.Params, m.Uncounted, err)
 	}
 }
 

@@ -78,9 +78,15 @@ func attentionOf(q, kv, qk, v size) part {
 	}
 }
 
-// latent is multi-head latent attention: one latent row and one rotated row a token, for all heads.
+// latent is multi-head latent attention: one latent row and one rotated row a token, for all heads. What the heads make
+// of them is not cached, but a configuration that says it wrongly is no model's.
 func latent(f *fields, l *Layer, rows Rows) {
 	l.QHeads, l.Rank, l.Rope = heads(f), f.size("kv_lora_rank"), f.size("qk_rope_head_dim")
+	for _, name := range []string{"qk_nope_head_dim", "v_head_dim"} {
+		if f.has(name) {
+			f.size(name)
+		}
+	}
 	l.hold("keys", Latent, l.Rank, rows, ModelType)
 	l.hold("values", Rotary, l.Rope, rows, ModelType)
 }

@@ -99,7 +99,8 @@ var types = map[string]family{
 	"cpmant":  {keys: prompted},
 	"ctrl":    gpt,
 	"dbrx": family{keys: attention(dbrxHeads, headShare)}.
-		called("hidden_size", "d_model", "num_attention_heads", "n_heads", "num_hidden_layers", "n_layers", "max_position_embeddings", "max_seq_len"),
+		called("hidden_size", "d_model", "num_attention_heads", "n_heads", "num_hidden_layers", "n_layers", "max_position_embeddings", "max_seq_len",
+			"num_key_value_heads", "attn_config.kv_n_heads"),
 	"falcon": family{keys: attention(falconHeads, headShare)}.
 		called("hidden_size", "n_embed", "num_hidden_layers", "n_layer", "num_attention_heads", "n_head"),
 	"gpt-sw3": gpt,

@@ -14,7 +14,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 	"strconv"
+
+	"kvgauge/sim/record"
 )
 
 // Magic is what a file begins with.
@@ -26,13 +29,19 @@ const (
 	maxArray  = 1 << 14 // elements of an array that is kept
 	maxDepth  = 4       // arrays in arrays
 	alignment = 32      // of tensors, where the file does not say
+
+	maxElements = 1 << 50 // of a tensor, and bytes before it: no sum of them overflows
 )
 
 // Header is what stands before the tensors.
 type Header struct {
-	Values map[string]any // int64, float64, bool, string, or []int64 of an array of integers or bools; longer arrays and others are left out
-	Data   int64          // bytes of tensors in the file; 0 of a header alone
+	Values map[string]any // int64, uint64 beyond it, float64, bool, string, []int64 of an array of integers or bools, or Unread
+	Data   int64          // bytes of tensors in the file; 0 where they are not all there
+	Lacks  string         // why Data is 0
 }
+
+// Unread says what a value is that is not kept, such as an array of texts.
+type Unread string
 
 // reader reads a header and counts.
 type reader struct {
@@ -70,16 +79,16 @@ func (r *reader) header() (h Header, err error) {
 	if err != nil {
 		return h, err
 	}
-	values, err := r.uint(8)
+	count, err := r.uint(8)
 	if err != nil {
 		return h, err
 	}
 	// A value takes at least 13 bytes, a tensor's line 32.
-	if left := uint64(r.size - r.at); values > left/13 || tensors > left/24 {
-		return h, fmt.Errorf("%d tensors and %d values, more than %d bytes hold", tensors, values, left)
+	if left := uint64(r.size - r.at); count > left/13 || tensors > left/24 {
+		return h, r.ends("%d tensors and %d values", tensors, count)
 	}
 	h.Values = map[string]any{}
-	for range values {
+	for range count {
 		key, err := r.text(maxKey)
 		if err != nil {
 			return h, fmt.Errorf("name of a value: %w", err)
@@ -94,52 +103,88 @@ func (r *reader) header() (h Header, err error) {
 			return h, fmt.Errorf("%s: %w", strconv.Quote(key), err)
 		case twice:
 			return h, fmt.Errorf("%s: it stands there twice", strconv.Quote(key))
-		case v != nil:
-			h.Values[key] = v
 		}
+		h.Values[key] = v
 	}
-	last, err := r.tensors(tensors)
+	end, err := r.tensors(tensors)
 	if err != nil {
 		return h, fmt.Errorf("tensors: %w", err)
 	}
 	align := int64(alignment)
-	if a, ok := h.Values["general.alignment"].(int64); ok {
-		if a < 1 || a > 1<<20 {
-			return h, fmt.Errorf("general.alignment: %d, want a number from 1 to %d", a, 1<<20)
-		}
-		align = a
+	v := &values{of: h.Values}
+	if v.has("general.alignment") {
+		align = int64(v.number("general.alignment", 1, 1<<20, alignment))
 	}
-	start := (r.at + align - 1) / align * align
-	if tensors > 0 && r.size > start && last < uint64(r.size-start) {
+	files := 1
+	if v.has("split.count") { // of a model that is cut into several files
+		files = v.number("split.count", 0, math.MaxUint16, 1)
+	}
+	if v.err != nil {
+		return h, v.err
+	}
+	switch start := (r.at + align - 1) / align * align; {
+	case tensors == 0:
+		h.Lacks = "the file has no tensors"
+	case files > 1:
+		h.Lacks = fmt.Sprintf("the file is one of %d that the model is cut into", files)
+	case r.size <= start:
+		h.Lacks = "the file is a header without its tensors"
+	case end > uint64(r.size-start):
+		h.Lacks = fmt.Sprintf("the file is cut short: its tensors take %d bytes, and it holds %d of them", end, r.size-start)
+	default:
 		h.Data = r.size - start
 	}
 	return h, nil
 }
 
-// tensors goes over the lines of tensors, and returns where the last one lies, from the first byte of them all.
-func (r *reader) tensors(n uint64) (last uint64, err error) {
+// tensors goes over the lines of tensors, and returns where they end, from the first byte of them all.
+func (r *reader) tensors(n uint64) (end uint64, err error) {
 	for range n {
 		name, err := r.text(maxKey)
 		if err != nil {
 			return 0, err
 		}
-		dims, err := r.uint(4)
-		if err == nil && dims > 8 {
-			err = fmt.Errorf("%d dimensions, want at most 8", dims)
-		}
-		if err == nil {
-			err = r.skip(8*dims + 4)
-		}
-		var offset uint64
-		if err == nil {
-			offset, err = r.uint(8)
-		}
+		of, err := r.tensor()
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", strconv.Quote(name), err)
 		}
-		last = max(last, offset)
+		end = max(end, of)
 	}
-	return last, nil
+	return end, nil
+}
+
+// tensor reads the line of a tensor behind its name, and returns where the tensor ends.
+func (r *reader) tensor() (end uint64, err error) {
+	dims, err := r.uint(4)
+	if err != nil {
+		return 0, err
+	}
+	if dims > 8 {
+		return 0, fmt.Errorf("%d dimensions, want at most 8", dims)
+	}
+	elements := uint64(1)
+	for range dims {
+		n, err := r.uint(8)
+		if err != nil {
+			return 0, err
+		}
+		over, low := bits.Mul64(elements, n)
+		if elements = low; over > 0 || low > maxElements {
+			return 0, fmt.Errorf("more than %d elements", uint64(maxElements))
+		}
+	}
+	kind, err := r.uint(4)
+	if err != nil {
+		return 0, err
+	}
+	offset, err := r.uint(8)
+	if err != nil {
+		return 0, err
+	}
+	if offset > maxElements {
+		return 0, fmt.Errorf("offset %d, want at most %d", offset, uint64(maxElements))
+	}
+	return offset + tensorBytes(kind, elements), nil
 }
 
 // widths are the bytes of the types of numbers, by their code; 0 of others.
@@ -184,7 +229,10 @@ func number(kind, n uint64) any {
 	case 5:
 		return int64(int32(n))
 	}
-	return int64(min(n, math.MaxInt64)) // of unsigned ones what is beyond is no size
+	if n > math.MaxInt64 {
+		return n
+	}
+	return int64(n)
 }
 
 // array reads an array.
@@ -205,7 +253,7 @@ func (r *reader) array(depth int) (any, error) {
 	case kind >= uint64(len(widths)):
 		return nil, fmt.Errorf("array of type %d, want 0 to %d", kind, len(widths)-1)
 	case n > left/width:
-		return nil, fmt.Errorf("array of %d elements, more than the %d bytes that are left hold", n, left)
+		return nil, r.ends("an array of %d elements", n)
 	case depth == maxDepth:
 		return nil, fmt.Errorf("arrays in arrays, %d deep", depth)
 	case kind == typeArray:
@@ -214,7 +262,7 @@ func (r *reader) array(depth int) (any, error) {
 				return nil, err
 			}
 		}
-		return nil, nil
+		return Unread("an array of arrays"), nil
 	case kind == typeText:
 		for range n {
 			size, err := r.uint(8)
@@ -225,9 +273,11 @@ func (r *reader) array(depth int) (any, error) {
 				return nil, err
 			}
 		}
-		return nil, nil
-	case n > maxArray || kind == typeFloat || kind == typeReal:
-		return nil, r.skip(n * width)
+		return Unread("an array of texts"), nil
+	case kind == typeFloat || kind == typeReal:
+		return Unread("an array of floats"), r.skip(n * width)
+	case n > maxArray:
+		return Unread(fmt.Sprintf("an array of %d numbers", n)), r.skip(n * width)
 	}
 	all := make([]int64, n)
 	for i := range all {
@@ -242,6 +292,8 @@ func (r *reader) array(depth int) (any, error) {
 			if v {
 				all[i] = 1
 			}
+		default:
+			return nil, fmt.Errorf("element %d: %v, want at most %d", i, v, math.MaxInt64)
 		}
 	}
 	return all, nil
@@ -268,8 +320,11 @@ func (r *reader) uint(width int) (uint64, error) {
 
 // bytes reads n bytes, at most so many.
 func (r *reader) bytes(n, most uint64) ([]byte, error) {
-	if n > most || n > uint64(r.size-r.at) {
-		return nil, fmt.Errorf("%d bytes, want at most %d", n, min(most, uint64(r.size-r.at)))
+	switch {
+	case n > most:
+		return nil, fmt.Errorf("%d bytes, want at most %d", n, most)
+	case n > uint64(r.size-r.at):
+		return nil, r.ends("%d bytes", n)
 	}
 	b := make([]byte, n)
 	return b, r.full(b)
@@ -280,7 +335,7 @@ func (r *reader) full(b []byte) error {
 	n, err := io.ReadFull(r.in, b)
 	r.at += int64(n)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the file ends within its header")
+		return errEnds
 	}
 	return err
 }
@@ -288,12 +343,20 @@ func (r *reader) full(b []byte) error {
 // skip goes over n bytes.
 func (r *reader) skip(n uint64) error {
 	if n > uint64(r.size-r.at) {
-		return fmt.Errorf("%d bytes, more than the %d that are left", n, r.size-r.at)
+		return r.ends("%d bytes", n)
 	}
 	skipped, err := io.CopyN(io.Discard, r.in, int64(n))
 	r.at += skipped
 	if errors.Is(err, io.EOF) {
-		return errors.New("the file ends within its header")
+		return errEnds
 	}
 	return err
+}
+
+// errEnds is the error of a file that is cut short.
+var errEnds = errors.New("the file ends within its header")
+
+// ends is that error where what is to come is known not to be there.
+func (r *reader) ends(want string, args ...any) error {
+	return fmt.Errorf("%w: %s to come, and %s left", errEnds, fmt.Sprintf(want, args...), record.Count(int(r.size-r.at), "byte is", "bytes are"))
 }

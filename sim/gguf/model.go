@@ -46,9 +46,13 @@ var architectures = map[string]architecture{
 
 // Model says what the model of a file caches, and what is left out of it, if anything.
 func Model(h Header) (m arch.Model, note string, err error) {
-	name, _ := h.Values["general.architecture"].(string)
-	if name == "" {
+	said, ok := h.Values["general.architecture"]
+	if !ok {
 		return m, "", fmt.Errorf("general.architecture: missing, want the name of an architecture")
+	}
+	name, ok := said.(string)
+	if !ok || name == "" {
+		return m, "", fmt.Errorf("general.architecture: %s, want the name of an architecture", show(said))
 	}
 	a, ok := architectures[name]
 	if !ok {
@@ -85,6 +89,9 @@ func Model(h Header) (m arch.Model, note string, err error) {
 		if heads[i] == 0 || kvHeads[i] == 0 {
 			m.Layers = append(m.Layers, arch.Layer{Block: i, From: -1})
 			continue
+		}
+		if heads[i]%kvHeads[i] != 0 {
+			v.fail("attention.head_count_kv", "%d, want a divisor of the %d query heads of layer %d", kvHeads[i], heads[i], i)
 		}
 		l := arch.Layer{Block: i, QHeads: heads[i], From: -1}
 		if window > 0 && slides[i] {
@@ -150,18 +157,41 @@ func (v *values) fail(key, format string, args ...any) {
 	}
 }
 
+// has says whether the file has a value.
+func (v *values) has(key string) bool {
+	_, ok := v.of[v.prefix+key]
+	return ok
+}
+
+// show prints a value, with its type where that is not an integer.
+func show(x any) string {
+	switch x := x.(type) {
+	case string:
+		return fmt.Sprintf("the text %.40q", x)
+	case float64:
+		return fmt.Sprintf("the float %v", x)
+	case bool:
+		return fmt.Sprintf("the bool %v", x)
+	case []int64:
+		return fmt.Sprintf("an array of %d numbers", len(x))
+	case Unread:
+		return string(x)
+	}
+	return fmt.Sprint(x)
+}
+
 // number is a whole number within bounds, or absent where the file does not say; absent 0 wants it said.
 func (v *values) number(key string, least, most int64, absent int) int {
 	x, ok := v.of[v.prefix+key]
 	if !ok {
 		if absent == 0 {
-			v.fail(key, "missing, want a number from %d to %d", least, most)
+			v.fail(key, "missing, want an integer from %d to %d", least, most)
 		}
 		return absent
 	}
 	n, ok := x.(int64)
 	if !ok || n < least || n > most {
-		v.fail(key, "%v, want a number from %d to %d", x, least, most)
+		v.fail(key, "%s, want an integer from %d to %d", show(x), least, most)
 		return absent
 	}
 	return int(n)
@@ -182,7 +212,7 @@ func (v *values) perLayer(key string, layers, absent int) []int {
 	out := make([]int, layers)
 	for i := range out {
 		if all[i] < 0 || all[i] > most {
-			v.fail(key, "%d, want a number from 0 to %d", all[i], most)
+			v.fail(key, "%d, want an integer from 0 to %d", all[i], most)
 			return out
 		}
 		out[i] = int(all[i])
@@ -207,12 +237,11 @@ func (v *values) pattern(layers, period int) []bool {
 			slides[i] = x[i] != 0
 		}
 		return slides
-	case int64:
-		if x < 1 || x > 1<<14 {
-			v.fail(key, "%d, want a number from 1 to %d", x, 1<<14)
+	case nil:
+	default:
+		if period = v.number(key, 1, 1<<14, 1); v.err != nil {
 			return slides
 		}
-		period = int(x)
 	}
 	for i := range slides {
 		slides[i] = i%period < period-1

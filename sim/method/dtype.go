@@ -24,7 +24,8 @@ func DTypes() []DType {
 	}
 }
 
-// DTypeOf is that of a model by the name that its configuration has for it: bf16 where it has none.
+// DTypeOf is that of a model by the name that its configuration has for it: bf16, what most models are published in, where
+// it has none.
 func DTypeOf(model string) DType {
 	all := DTypes()
 	return all[max(0, slices.IndexFunc(all, func(d DType) bool { return d.Model == model }))]

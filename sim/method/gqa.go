@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"kvgauge/sim/cache"
+	"kvgauge/sim/record"
 )
 
 // initParam declares how a shared head is made from the heads of its group.
@@ -66,7 +67,7 @@ func (m gqa) Fit(c Cell) (Cell, error) {
 	case m.heads == 0 && heads <= 1:
 		return c, fmt.Errorf("gqa would be mqa: %d KV heads have no divisor between 1 and themselves", c.Heads)
 	case heads > c.Heads || c.Heads%heads != 0:
-		return c, fmt.Errorf("heads=%d does not divide %d KV heads", heads, c.Heads)
+		return c, fmt.Errorf("heads=%d does not divide %s", heads, record.Count(c.Heads, "KV head", ""))
 	}
 	c.Folded = c.Folded || m.calibrated && heads < c.Heads
 	c.Heads = heads

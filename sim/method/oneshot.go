@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"kvgauge/sim/cache"
+	"kvgauge/sim/record"
 )
 
 // keepBest is the decision of a method that gives each row of a stored head a score, and keeps the best of each
@@ -31,6 +32,6 @@ func aboveLength(budget, tokens int, what string) []cache.Warning {
 	}
 	return []cache.Warning{{
 		Code: "budget-above-length",
-		Text: fmt.Sprintf("budget of %d entries is above the %s's %d: everything is kept", budget, what, tokens),
+		Text: fmt.Sprintf("budget of %s is above the %s's %d: everything is kept", record.Count(budget, "entry", ""), what, tokens),
 	}}
 }

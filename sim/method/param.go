@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kvgauge/sim/record"
 )
 
 // Kind is the type of a parameter's value.
@@ -101,7 +103,7 @@ func (p Param) parse(text string) (string, error) {
 		return b.String(), nil
 	case Choice, Format:
 		if !slices.Contains(p.Values(), text) {
-			return "", want
+			return "", fmt.Errorf("%w%s", want, record.DidYouMean(text, p.Values()))
 		}
 		return text, nil
 	case Real:
@@ -261,7 +263,7 @@ func (e Entries) kvpress(seqLen, n, of int) float64 {
 // describe names the budget for a reason: "32 entries (25% of 128)".
 func (e Entries) describe(seqLen int) string {
 	if e.Count > 0 {
-		return fmt.Sprintf("%d entries", e.Count)
+		return record.Count(e.Count, "entry", "")
 	}
-	return fmt.Sprintf("%d entries (%s of %d)", e.Of(seqLen), e, seqLen)
+	return fmt.Sprintf("%s (%s of %d)", record.Count(e.Of(seqLen), "entry", ""), e, seqLen)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"kvgauge/sim/cache"
+	"kvgauge/sim/record"
 )
 
 // intervalParam is that of the methods that can decide again.
@@ -34,7 +35,8 @@ func decidedAgain(c Cell, every int) []cache.Warning {
 	n := c.SeqLen/every - c.Prompt()/every
 	return []cache.Warning{{
 		Code: "decided-again",
-		Text: fmt.Sprintf("the eviction was decided again %d times over %d decoded tokens, one at every %d tokens of the sequence", n, c.Decode, every),
+		Text: fmt.Sprintf("the eviction was decided again %s over %s, one at every %s of the sequence",
+			record.Count(n, "time", ""), record.Count(c.Decode, "decoded token", ""), record.Count(every, "token", "")),
 	}}
 }
 

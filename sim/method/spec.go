@@ -125,11 +125,7 @@ func unknown(name string) error {
 	for _, i := range All() {
 		names = append(names, i.Name)
 	}
-	hint := ""
-	if n := record.Nearest(name, append(names, Sets()...)); n != "" {
-		hint = fmt.Sprintf(", did you mean %s?", n)
-	}
-	return fmt.Errorf("unknown method %q%s (see kvgauge list methods)", name, hint)
+	return fmt.Errorf("unknown method %q%s (see kvgauge list methods)", name, record.DidYouMean(name, append(names, Sets()...)))
 }
 
 // unknownParam is the error for a parameter that the method lacks.
@@ -141,8 +137,8 @@ func (s stage) unknownParam(key string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("%s takes no parameters, not %q", s.info.Name, key)
 	}
-	if n := record.Nearest(key, names); n != "" {
-		return fmt.Errorf("%s has no parameter %q, did you mean %s?", s.info.Name, key, n)
+	if hint := record.DidYouMean(key, names); hint != "" {
+		return fmt.Errorf("%s has no parameter %q%s", s.info.Name, key, hint)
 	}
 	return fmt.Errorf("%s has no parameter %q; it has %s", s.info.Name, key, strings.Join(names, ", "))
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"kvgauge/sim/cache"
+	"kvgauge/sim/record"
 )
 
 func init() {
@@ -101,7 +102,7 @@ func (m thinK) Decide(_ Cell, v *cache.View) (cache.Decision, error) {
 	} else {
 		d.Warnings = []cache.Warning{{
 			Code: "nothing-pruned",
-			Text: fmt.Sprintf("the last %d keys keep all channels, and there are no others", m.window),
+			Text: fmt.Sprintf("the last %s all channels, and there are no others", record.Count(m.window, "key keeps", "keys keep")),
 		}}
 	}
 	return d, nil

@@ -3,6 +3,8 @@ package method
 import (
 	"fmt"
 	"strings"
+
+	"kvgauge/sim/record"
 )
 
 // valueParam is that of every format: the format of values, where it is not that of keys. Its own parameters follow it,
@@ -33,6 +35,17 @@ func (s stage) params() []Param {
 		all = append(all, p)
 	}
 	return all
+}
+
+// ParamsOf returns the parameters that a stage takes which may yet be incomplete: those of its method, and of a format of
+// values that it names.
+func ParamsOf(named record.Stage) []Param {
+	info, _ := Lookup(named.Method)
+	s := stage{info, Args{}}
+	for _, p := range named.Params {
+		s.given[p.Key()] = p.Value()
+	}
+	return s.params()
 }
 
 // param finds a parameter of the stage.

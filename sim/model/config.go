@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"kvgauge/sim/record"
 	"kvgauge/sim/trace"
 )
 
@@ -184,7 +185,7 @@ func (c *Config) base(f *fields, defaults map[string]int) {
 func (c *Config) windows(f *fields, window int, slides func(layer int) bool) {
 	types, ok := take[[]string](f, "layer_types", "a list of strings")
 	if ok && len(types) != c.Layers {
-		f.fail("layer_types", "%d layers, want num_hidden_layers, %d", len(types), c.Layers)
+		f.fail("layer_types", "%s, want num_hidden_layers, %d", record.Count(len(types), "layer", ""), c.Layers)
 		return
 	}
 	for l := range c.Window {

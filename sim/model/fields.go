@@ -3,13 +3,14 @@ package model
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+
+	"kvgauge/sim/record"
 )
 
 // fields reads the fields of a JSON object, keeps the first thing that is wrong with them, and knows which were read.
@@ -26,14 +27,13 @@ func parseFields(text []byte) (*fields, error) {
 	values := map[string]json.RawMessage{}
 	d := json.NewDecoder(bytes.NewReader(text))
 	if err := d.Decode(&values); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return nil, fmt.Errorf("byte %d: %w", syntax.Offset, err)
-		}
-		return nil, fmt.Errorf("%w, want a JSON object", err)
+		return nil, record.JSONError(err)
 	}
 	if d.More() {
 		return nil, fmt.Errorf("byte %d: text after the object, want its end", d.InputOffset())
+	}
+	if name := record.RepeatedField(text); name != "" {
+		return nil, fmt.Errorf("field %s: it stands there twice, want one value", printable(name))
 	}
 	return &fields{values: values, read: map[string]bool{}, err: new(error)}, nil
 }

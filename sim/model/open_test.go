@@ -104,13 +104,13 @@ func TestRefusedConfigurations(t *testing.T) {
 		{"llama", `{"rope_parameters":{"rope_type":"dynamic","factor":2},"max_position_embeddings":null}`, `field max_position_embeddings: missing, want it for rope_type dynamic`},
 		{"llama", `{"rope_scaling":{"rope_type":"linear","factor":2}}`, `field rope_scaling: not the same as rope_parameters`},
 		{"mistral", `{"layer_types":["full_attention","sliding_attention"]}`, `field layer_types`},
-		{"qwen2", `{"layer_types":["full_attention"]}`, `field layer_types: 1 layers, want num_hidden_layers, 2`},
+		{"qwen2", `{"layer_types":["full_attention"]}`, `field layer_types: 1 layer, want num_hidden_layers, 2`},
 		{"qwen2", `{"layer_types":["full_attention","linear_attention"]}`, `field layer_types: layer 1: linear_attention, want sliding_attention or full_attention`},
 		{"qwen2", `{"sliding_window":null}`, `field sliding_window: missing, want the window of layer 1`},
 		{"qwen3_moe", `{"num_local_experts":"absent"}`, `field num_experts: missing`},
 		{"qwen3_moe", `{"num_experts_per_tok":5}`, `field num_experts_per_tok: 5, want at most the 4 experts`},
 		{"qwen3_moe", `{"num_local_experts":6}`, `tensor model.layers.0.mlp.gate.weight: shape [4 32], want [6 32]`},
-		{"smollm3", `{"no_rope_layers":[1]}`, `field no_rope_layers: 1 layers, want num_hidden_layers, 3`},
+		{"smollm3", `{"no_rope_layers":[1]}`, `field no_rope_layers: 1 layer, want num_hidden_layers, 3`},
 		{"phi3", `{"rope_parameters":{"rope_type":"longrope","short_factor":[1],"long_factor":[1]}}`, `short_factor: 1 numbers, want 8`},
 		{"phi3", `{"rope_parameters":{"rope_type":"linear","factor":2}}`, `rope_type: linear, want default, longrope`},
 		{"gemma2", `{"use_bidirectional_attention":true}`, `field use_bidirectional_attention: true, want false`},
@@ -174,7 +174,9 @@ func TestRefusedTensors(t *testing.T) {
 	t.Run("config of another kind", func(t *testing.T) {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "config.json"), []byte("[1, 2]"))
-		refused(t, dir, "config.json: ", "want a JSON object")
+		refused(t, dir, "config.json: byte 1: array, want an object")
+		write(t, filepath.Join(dir, "config.json"), []byte(`{"model_type":"llama","hidden_size":64,"hidden_size":32}`))
+		refused(t, dir, "config.json: field hidden_size: it stands there twice, want one value")
 	})
 	t.Run("gguf", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "m.gguf")

@@ -1,5 +1,9 @@
 package model
 
+import (
+	"kvgauge/sim/record"
+)
+
 // smolLM3 has no rotary embedding in every no_rope_layer_interval-th layer, or where no_rope_layers is 0, and may have a window
 // there.
 func smolLM3(c *Config, f *fields) {
@@ -11,7 +15,7 @@ func smolLM3(c *Config, f *fields) {
 	interval := f.naturalOr("no_rope_layer_interval", 4, 1, maxTokens)
 	rotated, stated := take[[]int](f, "no_rope_layers", "a list of 0 and 1")
 	if stated && len(rotated) < c.Layers {
-		f.fail("no_rope_layers", "%d layers, want num_hidden_layers, %d", len(rotated), c.Layers)
+		f.fail("no_rope_layers", "%s, want num_hidden_layers, %d", record.Count(len(rotated), "layer", ""), c.Layers)
 		return
 	}
 	for l := range c.RopeOf {

@@ -3,9 +3,12 @@ package record
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/agnivade/levenshtein"
+	"github.com/dustin/go-humanize/english"
 )
 
 // InputError is an error of what was asked for or given: an option, a file, a record. It is marked where it is
@@ -67,14 +70,35 @@ func InPath(option string, err error) error {
 	return &InputError{Option: option, Err: err}
 }
 
-// Nearest returns the known name that an unknown one was most likely meant to be, by edit distance, or "" where none is
-// near.
+// Nearest returns the known name that an unknown one was most likely meant to be, by edit distance, or else the first that
+// it begins, or "" where none is near.
 func Nearest(name string, known []string) string {
-	best, least := "", max(2, len(name)/3)+1
+	most := max(2, len(name)/3)
+	if len(name) < 4 {
+		most = 1 // two letters of three are another word
+	}
+	best, least := "", most+1
 	for _, n := range known {
 		if d := levenshtein.ComputeDistance(name, n); d < least {
 			best, least = n, d
 		}
 	}
+	if i := slices.IndexFunc(known, func(n string) bool { return strings.HasPrefix(n, name) }); best == "" && i >= 0 && len(name) > 1 {
+		return known[i]
+	}
 	return best
+}
+
+// DidYouMean offers the nearest known name, where one is near: it ends the refusal of another.
+func DidYouMean(name string, known []string) string {
+	if n := Nearest(name, known); n != "" {
+		return ", did you mean " + n + "?"
+	}
+	return ""
+}
+
+// Count writes how many there are of what one word names, or several others do: 1 cell, 2048 cells. With no word for several
+// it is that of one with an s, as English has it.
+func Count(n int, one, several string) string {
+	return fmt.Sprintf("%d %s", n, english.PluralWord(n, one, several))
 }

@@ -29,7 +29,7 @@ func TestNearest(t *testing.T) {
 	known := []string{"layers", "tokens", "head_dim"}
 	for name, want := range map[string]string{
 		"layer": "layers", "layres": "layers", "token": "tokens", "headdim": "head_dim", "head-dm": "head_dim",
-		"something": "", "": "", "xyz": "", strings.Repeat("x", 40): "",
+		"hed": "", "la": "layers", "l": "", "tok": "tokens", "hea": "head_dim", "something": "", "": "", "xyz": "", strings.Repeat("x", 40): "",
 	} {
 		if got := Nearest(name, known); got != want {
 			t.Errorf("nearest to %q: %q, want %q", name, got, want)

@@ -25,7 +25,7 @@ func (r Record) Key() Key {
 
 // Cell names the record's cell in messages.
 func (r Record) Cell() string {
-	return fmt.Sprintf("%s on %s at %d tokens", r.Pipeline, r.Trace, r.SeqLen)
+	return fmt.Sprintf("%s on %s at %s", r.Pipeline, r.Trace, Count(r.SeqLen, "token", ""))
 }
 
 // String is the shape by the names of its JSON, without what is none: layer=3 q_heads=8 kv_heads=2 qk_dim=64 v_dim=32

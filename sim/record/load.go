@@ -43,7 +43,7 @@ func Load(path string) ([]Record, error) {
 		return nil, Input(fmt.Errorf("%s: %w", path, err))
 	}
 	if cells >= 0 && len(records) != cells {
-		return nil, Input(fmt.Errorf("%s: %d whole records, want the %d cells of the finished run: the file was cut or changed since", path, len(records), cells))
+		return nil, Input(fmt.Errorf("%s: %s, want the %s of the finished run: the file was cut or changed since", path, Count(len(records), "whole record", ""), Count(cells, "cell", "")))
 	}
 	return records, nil
 }
@@ -160,7 +160,7 @@ func jsonError(err error) error {
 		if field == "" {
 			field = "record"
 		}
-		return fmt.Errorf("%s: %s, want %s", field, wrongType.Value, wrongType.Type)
+		return fmt.Errorf("%s: %s, want %s", field, wrongType.Value, kindText(wrongType.Type))
 	}
 	return fmt.Errorf("not a record: %w", err)
 }

@@ -136,7 +136,7 @@ func TestLoadCut(t *testing.T) {
 	if err := os.Truncate(path, int64(len(jsonl(t, sample()))-9)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "records.jsonl: 1 whole records, want the 2 cells of the finished run") {
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "records.jsonl: 1 whole record, want the 2 cells of the finished run") {
 		t.Errorf("a cut file: %v", err)
 	}
 	if rs, err := Load(path); err != nil || len(rs) != 1 {
@@ -168,14 +168,14 @@ func TestReadRefuses(t *testing.T) {
 		{"torn line that was ended", good + good[:100] + "\n", "line 2: a record that does not end"},
 		{"not JSON", good + "half", "line 2: not a record: invalid character 'h'"},
 		{"two on a line", strings.TrimSpace(good) + good, "line 1: more than one JSON value, want one record a line"},
-		{"array", "[]\n", "line 1: record: array, want record.Record"},
+		{"array", "[]\n", "line 1: record: array, want an object"},
 		{"other schema", `{"schema":2,"status":7}` + "\n", "line 1: schema: 2, want 1"},
 		{"no schema", with(`"schema":1,`, ""), "line 1: schema: 0, want 1"},
 		{"unknown field", with(`"status"`, `"state":"ok","status"`), `line 1: not a record: json: unknown field "state"`},
-		{"wrong type", with(`"seq_len":128`, `"seq_len":"128"`), "line 1: seq_len: string, want int"},
-		{"wrong type below", with(`"rel_l2":`, `"rel_l2":"x","cosine":`), "line 1: error.rel_l2: string, want float64"},
-		{"fraction of a byte", with(`"cache_bytes":589824`, `"cache_bytes":1.5`), "line 1: cache_bytes: number 1.5, want int64"},
-		{"infinity", with(`"rel_l2":`, `"rel_l2":1e999,"cosine":`), "line 1: error.rel_l2: number 1e999, want float64"},
+		{"wrong type", with(`"seq_len":128`, `"seq_len":"128"`), "line 1: seq_len: string, want a whole number of 64 bits"},
+		{"wrong type below", with(`"rel_l2":`, `"rel_l2":"x","cosine":`), "line 1: error.rel_l2: string, want a number of 64 bits"},
+		{"fraction of a byte", with(`"cache_bytes":589824`, `"cache_bytes":1.5`), "line 1: cache_bytes: number 1.5, want a whole number of 64 bits"},
+		{"infinity", with(`"rel_l2":`, `"rel_l2":1e999,"cosine":`), "line 1: error.rel_l2: number 1e999, want a number of 64 bits"},
 		{"NaN", with(`"rel_l2":`, `"rel_l2":NaN,"cosine":`), "line 1: not a record: invalid character 'N'"},
 		{"status", with(`"status":"ok"`, `"status":"fine"`), `line 1: status: "fine", want ok, skipped or failed`},
 		{"no trace", with(`"trace":"smollm2"`, `"trace":""`), "line 1: trace: empty, want a name"},

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"kvgauge/sim/kernel"
@@ -69,7 +72,7 @@ func ReadManifest(dir string) (m Manifest, err error) {
 		return m, fmt.Errorf("%s: want the %s of a run: %w", dir, ManifestFile, errors.Unwrap(err))
 	}
 	if err := json.Unmarshal(data, &m); err != nil {
-		return m, fmt.Errorf("%s: not a manifest of a run: %w", path, err)
+		return m, fmt.Errorf("%s: not a manifest of a run: %w", path, JSONError(err))
 	}
 	if m.Schema != Schema {
 		return m, fmt.Errorf("%s: schema: %d, want %d", path, m.Schema, Schema)
@@ -110,7 +113,7 @@ func (m Manifest) otherTraces(o Manifest) string {
 		have, too []ManifestTrace
 	}{{"trace", m.Traces, o.Traces}, {"calibration trace", m.Calibrate, o.Calibrate}, {"external result", m.External, o.External}} {
 		if len(t.have) != len(t.too) {
-			return fmt.Sprintf("%d %ss, not %d", len(t.have), t.what, len(t.too))
+			return fmt.Sprintf("%s, not %d", Count(len(t.have), t.what, ""), len(t.too))
 		}
 		for i, have := range t.have {
 			if have.SHA256 != t.too[i].SHA256 {
@@ -128,10 +131,23 @@ func (m Manifest) otherSettings(o Manifest) string {
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		if have, too := m.Settings[name], o.Settings[name]; have != too {
-			return fmt.Sprintf(Opt+"%s %q, not %q", name, have, too)
+			return fmt.Sprintf(Opt+"%s %s, not %s", name, settingText(have), settingText(too))
 		}
 	}
 	return ""
+}
+
+// settingText is the value of a flag as it may be typed.
+func settingText(value string) string {
+	if list, is := strings.CutPrefix(value, "["); is && strings.HasSuffix(list, "]") { // pflag's form of what was given more than once
+		if items, err := csv.NewReader(strings.NewReader(strings.TrimSuffix(list, "]"))).Read(); err == nil {
+			value = strings.Join(items, ",")
+		}
+	}
+	if value == "" || value == "[]" {
+		return "none"
+	}
+	return strconv.Quote(value)
 }
 
 // short is the start of a hash, for messages.
@@ -149,7 +165,7 @@ func (m Manifest) resumes(o Manifest) string {
 	case m.Threads != o.Threads:
 		return fmt.Sprintf(Opt+"threads %d, not %d", m.Threads, o.Threads)
 	case m.Cells != o.Cells:
-		return fmt.Sprintf("%d cells, not %d", m.Cells, o.Cells)
+		return fmt.Sprintf("%s, not %d", Count(m.Cells, "cell", ""), o.Cells)
 	case m.Shard.name() != o.Shard.name():
 		return fmt.Sprintf(Opt+"shard %s, not %s", m.Shard.name(), o.Shard.name())
 	}

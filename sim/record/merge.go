@@ -39,12 +39,12 @@ func Merge(parts []Part) (m Manifest, records []Record, notes []string, err erro
 			m.Started = p.Manifest.Started
 		}
 		if k := p.Manifest; k.Kernel != m.Kernel || k.Threads != m.Threads {
-			notes = append(notes, fmt.Sprintf("%s ran with kernel %s and %d threads, %s with %s and %d: compare latencies with care",
-				p.Path, k.Kernel, k.Threads, parts[0].Path, m.Kernel, m.Threads))
+			notes = append(notes, fmt.Sprintf("%s ran with kernel %s and %s, %s with %s and %d: compare latencies with care",
+				p.Path, k.Kernel, Count(k.Threads, "thread", ""), parts[0].Path, m.Kernel, m.Threads))
 		}
 	}
 	if len(at) < whole.Plan {
-		return m, nil, nil, fmt.Errorf("%d of %d cells are missing: %s", whole.Plan-len(at), whole.Plan, missingShards(parts, whole.Count))
+		return m, nil, nil, fmt.Errorf("%d of %s missing: %s", whole.Plan-len(at), Count(whole.Plan, "cell is", "cells are"), missingShards(parts, whole.Count))
 	}
 	for pos := range whole.Plan {
 		records = append(records, at[pos])
@@ -81,13 +81,13 @@ func (p Part) fits(first Part) error {
 	s, want := p.shard(), first.shard()
 	switch {
 	case s.Count != want.Count:
-		return fmt.Errorf("%s: one of %d shards, not of %d as %s is", p.Path, s.Count, want.Count, first.Path)
+		return fmt.Errorf("%s: one of %s, not of %d as %s is", p.Path, Count(s.Count, "shard", ""), want.Count, first.Path)
 	case s.Plan != want.Plan:
-		return fmt.Errorf("%s: of a plan of %d cells, not of %d as in %s", p.Path, s.Plan, want.Plan, first.Path)
+		return fmt.Errorf("%s: of a plan of %s, not of %d as in %s", p.Path, Count(s.Plan, "cell", ""), want.Plan, first.Path)
 	case len(s.Positions) != m.Cells && m.Shard != nil:
 		return fmt.Errorf("%s: %s: %d of shard.positions, want %d", p.Path, ManifestFile, len(s.Positions), m.Cells)
 	case len(p.Records) != m.Cells:
-		return fmt.Errorf("%s: %d records, want %d", p.Path, len(p.Records), m.Cells)
+		return fmt.Errorf("%s: %s, want %d", p.Path, Count(len(p.Records), "record", ""), m.Cells)
 	}
 	for i, at := range s.Positions {
 		if at < 0 || at >= s.Plan {

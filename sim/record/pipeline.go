@@ -79,10 +79,11 @@ func (p Pipeline) Without(method, key string) Pipeline {
 }
 
 // SplitPipelines cuts a comma-separated list of pipelines; a comma before key=value continues the parameters of
-// the method before it.
+// the method before it. Spaces beside commas are none of a name's.
 func SplitPipelines(list string) []string {
 	var names []string
 	for piece := range strings.SplitSeq(list, ",") {
+		piece = strings.TrimSpace(piece)
 		at := strings.IndexAny(piece, ":=+")
 		if at < 0 || piece[at] != '=' || len(names) == 0 {
 			names = append(names, piece)

@@ -33,6 +33,7 @@ func TestSplitPipelines(t *testing.T) {
 		"a:b=1,c=2,d":             {"a:b=1,c=2", "d"},
 		"a,b=1":                   {"a:b=1"},
 		"g:h=2+s,budget=1,full+x": {"g:h=2+s:budget=1", "full+x"},
+		"a:b=1, c=2 , d":          {"a:b=1,c=2", "d"},
 		"x=1":                     {"x=1"},
 		"a:b=1,c+d=2":             {"a:b=1", "c+d=2"},
 		"":                        {""},

@@ -23,7 +23,7 @@ func Export(ctx context.Context, path string, t *Trace, dtype string, progress f
 		return record.Input(fmt.Errorf("trace %s: made, not read, want a file (kvgauge trace synth writes one)", t.Name))
 	}
 	if err := writeContainer(ctx, path, c.meta, c.exported(dtype), progress); err != nil {
-		return fmt.Errorf("%s: %w", printable(path), err)
+		return record.InPath("out", fmt.Errorf("%s: %w", printable(path), err))
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (h *Header) parseNeedles(text string) ([]Needle, error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&list); err != nil {
-		return nil, fmt.Errorf("%w, want a JSON array of needles", err)
+		return nil, fmt.Errorf("%w: want a JSON array of needles", record.JSONError(err))
 	}
 	if list == nil {
 		return nil, errors.New("null, want a JSON array of needles")

@@ -32,7 +32,7 @@ func Open(spec string, o Options) (t *Trace, err error) {
 	if !ok {
 		info, statErr := os.Stat(spec)
 		if errors.Is(statErr, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: no such file or built-in trace%s (kvgauge list traces)%s", printable(spec), didYouMean(spec), modelHint(spec))
+			return nil, fmt.Errorf("%s: no such file or built-in trace%s (kvgauge list traces)%s", printable(spec), record.DidYouMean(spec, append(builtinNames(), "synth")), modelHint(spec))
 		}
 		if statErr != nil {
 			return nil, within("trace", spec, cause(statErr))
@@ -113,12 +113,4 @@ func cause(err error) error {
 		return e.Err
 	}
 	return err
-}
-
-// didYouMean offers the known name nearest to one that is not known.
-func didYouMean(name string) string {
-	if n := record.Nearest(name, append(builtinNames(), "synth")); n != "" {
-		return ", did you mean " + n + "?"
-	}
-	return ""
 }

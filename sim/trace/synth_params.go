@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kvgauge/sim/record"
 )
 
 // SynthParam declares one parameter of the synthetic trace: the parser, the lists and the canonical form
@@ -121,7 +124,7 @@ func parseSynth(spec string) (args synthArgs, given map[string]bool, err error) 
 		i := slices.Index(names, name)
 		switch {
 		case i < 0:
-			return nil, nil, fmt.Errorf("no parameter %q, want one of %s", name, strings.Join(names, ", "))
+			return nil, nil, fmt.Errorf("no parameter %q%s", name, cmp.Or(record.DidYouMean(name, names), ", want one of "+strings.Join(names, ", ")))
 		case given[name]:
 			return nil, nil, fmt.Errorf("%s is given twice", name)
 		}

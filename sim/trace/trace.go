@@ -185,7 +185,7 @@ type source interface {
 // and later, so far as the trace holds them. Only these rows are read and checked for NaN and infinity.
 func (t *Trace) Read(layer, tokens, firstQuery int) (*Layer, error) {
 	if tokens < 1 || tokens > t.Tokens {
-		return nil, fmt.Errorf("trace %s: %d tokens asked for, it holds %d", t.Name, tokens, t.Tokens)
+		return nil, fmt.Errorf("trace %s: %s asked for, it holds %d", t.Name, record.Count(tokens, "token", ""), t.Tokens)
 	}
 	l, err := t.src.read(layer, tokens, max(0, min(firstQuery, tokens)))
 	if err != nil {

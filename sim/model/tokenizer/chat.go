@@ -15,6 +15,8 @@ import (
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/exec"
 	"github.com/nikolalohinski/gonja/v2/loaders"
+
+	"kvgauge/sim/record"
 )
 
 // maxTemplate bounds chat_template.jinja and tokenizer_config.json.
@@ -49,7 +51,7 @@ func readChat(dir string) (special map[string]any, template string, err error) {
 	switch {
 	case err == nil:
 		if err := json.Unmarshal(text, &fields); err != nil {
-			return nil, "", fmt.Errorf("%s: %w", file, err)
+			return nil, "", fmt.Errorf("%s: %w", file, record.JSONError(err))
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, "", fmt.Errorf("%s: %w", file, err)

@@ -61,7 +61,7 @@ func TestChatRefuses(t *testing.T) {
 		want  string
 	}{
 		{nil, "no chat_template.jinja and no chat_template in tokenizer_config.json"},
-		{map[string]string{"tokenizer_config.json": "["}, "tokenizer_config.json: unexpected end"},
+		{map[string]string{"tokenizer_config.json": "["}, "tokenizer_config.json: byte 1: unexpected end"},
 		{map[string]string{"chat_template.jinja": "{% for x in messages %}\n{{ x"}, "chat template: "},
 		{map[string]string{"chat_template.jinja": "{{ raise_exception('only in turns') }}"}, "only in turns"},
 		{map[string]string{"chat_template.jinja": "{{ strftime_now('%j') }}"}, "strftime_now(\"%j\") is not known"},

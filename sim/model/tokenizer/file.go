@@ -11,6 +11,8 @@ import (
 	"github.com/dlclark/regexp2"
 	"github.com/pkoukk/tiktoken-go"
 	"golang.org/x/text/unicode/norm"
+
+	"kvgauge/sim/record"
 )
 
 // maxFile bounds a tokenizer.json; that of Gemma 3 has 33 MB.
@@ -78,8 +80,8 @@ func (m *merge) UnmarshalJSON(text []byte) error {
 			return err
 		}
 		pair = strings.Split(both, " ")
-	} else if err := json.Unmarshal(text, &pair); err != nil {
-		return err
+	} else {
+		_ = json.Unmarshal(text, &pair) // what is none has no two
 	}
 	if len(pair) != 2 {
 		return fmt.Errorf("merge %.80s, want two tokens", text)
@@ -111,11 +113,7 @@ func Read(path string) (*Tokenizer, error) {
 func parse(text []byte) (*Tokenizer, error) {
 	var f file
 	if err := json.Unmarshal(text, &f); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return nil, fmt.Errorf("byte %d: %w", syntax.Offset, err)
-		}
-		return nil, err
+		return nil, record.JSONError(err)
 	}
 	t := &Tokenizer{words: map[string]int32{}}
 	for _, read := range []func(*file) error{t.readModel, t.readAdded, t.readNormalizer, t.readPreTokenizer, t.readPostProcessor} {

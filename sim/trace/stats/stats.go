@@ -96,7 +96,7 @@ func measure(ctx context.Context, t *trace.Header, read func(layer, tokens int) 
 		o.Queries = defaultQueries
 	}
 	if o.Tokens < 1 || o.Tokens > t.Tokens {
-		return nil, record.Input(fmt.Errorf("trace %s: %d tokens to measure, it holds %d", t.Name, o.Tokens, t.Tokens))
+		return nil, record.Input(fmt.Errorf("trace %s: %s to measure, it holds %d", t.Name, record.Count(o.Tokens, "token", ""), t.Tokens))
 	}
 	pool := kernel.NewPool(max(1, o.Threads))
 	defer pool.Close()
