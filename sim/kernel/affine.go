@@ -26,7 +26,7 @@ func MLX(bits, width int) *Blocks {
 			}
 			return least / steps, least
 		},
-		code: func(x float32) byte { return byte(quantise(x, 0, most)) },
+		round: rounding{most: float32(most)},
 	}
 }
 
@@ -40,7 +40,7 @@ func Quanto(bits, width int) *Blocks {
 			lo, hi = toBF16(lo), toBF16(hi)
 			return toBF16(toBF16(hi-lo) / most), lo
 		},
-		code:    func(x float32) byte { return byte(quantise(x, 0, float64(most))) },
+		round:   rounding{most: most},
 		restore: func(code, scale, least float32) float32 { return toBF16(toBF16(scale*code) + least) },
 	}
 }
@@ -61,7 +61,7 @@ func HQQ(bits, width, rounds int) *Blocks {
 			}
 			return inverse, zero
 		},
-		code:    func(x float32) byte { return byte(quantise(x, 0, float64(most))) },
+		round:   rounding{most: most},
 		restore: func(code, scale, zero float32) float32 { return toBF16(toBF16(code-zero) * scale) },
 	}
 }
@@ -139,6 +139,6 @@ func Zeros8Row() *Blocks {
 			}
 			return scale, lo
 		},
-		code: func(x float32) byte { return byte(quantise(x, 0, 255)) },
+		round: rounding{most: 255},
 	}
 }

@@ -34,8 +34,8 @@ type Blocks struct {
 
 	// measure returns the scale and the minimum to quantise a block with.
 	measure func(xs []float32) (scale, least float32)
-	// code returns the code of (x - minimum)/scale.
-	code func(x float32) byte
+	// round makes codes of (x - minimum)/scale.
+	round rounding
 	// restore is what a code stands for to the format's own program, which computes in bfloat16; nil where that is what is
 	// read.
 	restore func(code, scale, least float32) float32
@@ -135,7 +135,7 @@ func (b *Blocks) encode(dst []byte, row []float32) (finite bool) {
 	finite = true
 	for lo := 0; lo < len(row); lo += width {
 		xs := row[lo:min(lo+width, len(row))]
-		if _, _, ok := extent(xs, 1); !ok {
+		if !finiteRow(xs) {
 			finite = false
 			continue
 		}
@@ -168,51 +168,67 @@ func (b *Blocks) encode(dst []byte, row []float32) (finite bool) {
 // encodeFixed writes a row of codes whose scale is that of all rows, counts the values that are beyond the largest code, and
 // reports whether all were numbers.
 func (r *Rows) encodeFixed(dst []byte, row []float32) (finite bool) {
-	finite = true
-	scale := r.fixed()
+	scale, most := r.fixed(), r.Blocks.most
 	clear(dst[len(row):])
-	for i, x := range row {
-		t := x / scale
-		if max(t, -t) > r.Blocks.most {
-			r.Clipped.Values++
+	var sized [packed]float32
+	for lo := 0; lo < len(row); lo += packed {
+		xs := row[lo:min(lo+packed, len(row))]
+		for i, x := range xs {
+			t := x / scale
+			if t > most || t < -most {
+				r.Clipped.Values++
+			}
+			sized[i] = t
 		}
-		finite = finite && finite32(x)
-		dst[i] = r.Blocks.code(t)
+		r.Blocks.round.codes(dst[lo:], sized[:len(xs)])
 	}
 	r.Clipped.Of += int64(len(row))
-	return finite
+	return finiteRow(row)
 }
 
 // encodeBlock writes the codes of a block, the channels from lo on of a row of dim, and returns the squared norm of
 // the entries that they name.
 func (b *Blocks) encodeBlock(codes []byte, dim, lo int, xs []float32, scale, least, zero float32) (norm float64) {
-	inverse := float32(0)
-	if b.inverse && scale != 0 {
-		inverse = 1 / scale
-	}
-	for i, x := range xs {
-		t := float32(0)
-		switch {
-		case b.Scale == BF16Zero:
-			t = float32(toBF16(x)*scale) + zero
-		case b.narrow && scale != 0:
-			t = toBF16(toBF16(toBF16(x)-least) / scale)
-		case b.inverse:
-			t = (x - least) * inverse
-		case scale != 0:
-			t = (x-least)/scale + zero
-		}
-		c := b.code(t)
-		if b.Bits == 8 {
-			codes[lo+i] = c
-		} else {
-			putCode(codes, b.Bits, lo+i, dim, c)
-		}
+	var sized [packed]float32
+	var named [packed]byte
+	for at := 0; at < len(xs); at += packed {
+		part := xs[at:min(at+packed, len(xs))]
+		b.size(sized[:len(part)], part, scale, least, zero)
+		b.round.codes(named[:], sized[:len(part)])
+		putCodes(codes, b.Bits, lo+at, dim, named[:len(part)])
 		if b.Unit {
-			norm += float64(b.Table[c]) * float64(b.Table[c])
+			for _, c := range named[:len(part)] {
+				norm += float64(b.Table[c]) * float64(b.Table[c])
+			}
 		}
 	}
 	return norm
+}
+
+// size brings the values of a block to the size of codes.
+func (b *Blocks) size(dst, xs []float32, scale, least, zero float32) {
+	dst = dst[:len(xs)]
+	switch {
+	case b.Scale == BF16Zero:
+		for i, x := range xs {
+			dst[i] = float32(toBF16(x)*scale) + zero
+		}
+	case scale == 0:
+		clear(dst)
+	case b.narrow:
+		for i, x := range xs {
+			dst[i] = toBF16(toBF16(toBF16(x)-least) / scale)
+		}
+	case b.inverse:
+		inverse := 1 / scale
+		for i, x := range xs {
+			dst[i] = (x - least) * inverse
+		}
+	default:
+		for i, x := range xs {
+			dst[i] = (x-least)/scale + zero
+		}
+	}
 }
 
 // refit returns the scale with which the codes of a block, the channels from lo on of a row of dim, have the least sum of
@@ -314,14 +330,6 @@ func (b *Blocks) decode(src []byte, dim, from int, dst []float32) {
 		}
 		at = end
 	}
-}
-
-// Amax is the largest magnitude, 0 of none.
-func Amax(xs []float32) (most float32) {
-	for _, x := range xs {
-		most = max(most, x, -x)
-	}
-	return most
 }
 
 // counting is the table of codes that stand for 0, 1, ... themselves.

@@ -12,7 +12,7 @@ import (
 
 // Codes is the format of codes from 0 to 2^bits-1 whose scales belong to channels.
 func Codes(bits int) *Blocks {
-	return &Blocks{Bits: bits, Table: counting(bits), Scale: NoScale, form: tableForm(bits)}
+	return &Blocks{Bits: bits, Table: counting(bits), Scale: NoScale, form: tableForm(bits), round: rounding{most: float32(int(1)<<bits - 1)}}
 }
 
 // Zeros8 is the format of codes from 0 to 255 whose scales belong to channels, in binary32, as does the number that stands
@@ -77,6 +77,9 @@ func (r *Rows) newGroup() int {
 func (r *Rows) encodeGroup(g, start int, rows []float32) (finite bool) {
 	dim, n := r.Dim, len(rows)/r.Dim
 	clear(r.Data[start*r.stride : (start+n)*r.stride])
+	bits, round := r.channelCodes()
+	var sized [packed]float32
+	var codes [packed]byte
 	finite = true
 	for c := range dim {
 		least, most, ok := extent(rows[c:], dim)
@@ -89,23 +92,37 @@ func (r *Rows) encodeGroup(g, start int, rows []float32) (finite bool) {
 		if scale == 0 {
 			continue
 		}
-		for t := range n {
-			x, row := rows[t*dim+c], r.Data[(start+t)*r.stride:]
-			switch {
-			case r.wide():
-				row[c] = byte(quantise(float32(x/scale)+zero, 0, 255))
-			case r.Format == Int8:
-				row[c] = byte(int8(quantise(x/scale, -127, 127)))
-			case r.centred():
-				row[c] = r.Blocks.code(x / scale)
-			case r.Format == Blocked:
-				putCode(row, r.Blocks.Bits, c, dim, byte(quantise((x-least)/scale, 0, float64(len(r.Blocks.Table)-1))))
-			default:
-				putCode(row, 4, c, dim, byte(quantise((x-least)/scale, 0, 15)))
+		if r.centred() {
+			least = 0
+		}
+		for at := 0; at < n; at += packed {
+			part := sized[:min(packed, n-at)]
+			for t := range part {
+				x := rows[(at+t)*dim+c]
+				if r.wide() {
+					part[t] = float32(x/scale) + zero
+				} else {
+					part[t] = (x - least) / scale
+				}
+			}
+			round.codes(codes[:], part)
+			for t := range part {
+				putCode(r.Data[(start+at+t)*r.stride:], bits, c, dim, codes[t])
 			}
 		}
 	}
 	return finite
+}
+
+// channelCodes says how many bits the codes of channels have and how they are rounded.
+func (r *Rows) channelCodes() (bits int, round *rounding) {
+	switch {
+	case r.Format == Int8:
+		return 8, &signed8
+	case r.Format == Blocked:
+		return r.Blocks.Bits, &r.Blocks.round
+	}
+	return 4, &unsigned4
 }
 
 // channelScale is the scale of a channel with such values, and its minimum, or where they are wide the number that stands

@@ -28,19 +28,7 @@ func Codebook(bits, dim int, unit bool) *Blocks {
 		}
 		return float32(math.Sqrt(sum)), 0
 	}
-	between := make([]float32, 2*n-1)
-	for i := range between {
-		between[i] = (b.Table[i] + b.Table[i+1]) / 2
-	}
-	b.code = func(x float32) byte {
-		c := 0
-		for step := n; step > 0; step /= 2 {
-			if x >= between[c+step-1] {
-				c += step
-			}
-		}
-		return byte(c)
-	}
+	b.round = rounding{how: roundSteps, steps: stepsOf(middles(b.Table)...)}
 	return b
 }
 
@@ -53,6 +41,6 @@ func Range(bits int) *Blocks {
 		least, largest, _ := extent(xs, 1)
 		return max((largest-least)/most, 1e-8), least
 	}
-	b.code = func(x float32) byte { return byte(max(0, min(most, x+0.5))) }
+	b.round = rounding{how: roundDown, half: 0.5, most: most}
 	return b
 }

@@ -47,16 +47,40 @@ func encodeBF16(dst []byte, row []float32) (finite bool) {
 	return finite
 }
 
-// extent returns the smallest and the largest of every step-th value.
-func extent(xs []float32, step int) (least, most float32, finite bool) {
-	least, most, finite = xs[0], xs[0], true
-	for i := 0; i < len(xs); i += step {
-		x := xs[i]
-		least, most = min(least, x), max(most, x)
-		finite = finite && finite32(x)
+// infinite are the bits of infinity; those of what is not finite and has no sign are not below it.
+const infinite = 0x7f800000
+
+// magnitude are the bits of the largest magnitude: those of numbers without a sign are in the order of the numbers.
+func magnitude(xs []float32) (most uint32) {
+	for _, x := range xs {
+		most = max(most, math.Float32bits(x)&^(1<<31))
 	}
-	return least, most, finite
+	return most
 }
+
+// finiteRow says whether all values are finite.
+func finiteRow(xs []float32) bool { return magnitude(xs) < infinite }
+
+// Amax is the largest magnitude, 0 of none and NaN where there is one.
+func Amax(xs []float32) float32 { return math.Float32frombits(magnitude(xs)) }
+
+// ordered turns the bits of a number into those of a whole number in the order of the numbers, and back.
+func ordered(u uint32) int32 { return int32(u ^ uint32(int32(u)>>31)>>1) }
+
+// extent returns the smallest and the largest of every step-th value, and whether all are finite.
+func extent(xs []float32, step int) (least, most float32, finite bool) {
+	low, high := int32(math.MaxInt32), int32(math.MinInt32)
+	for i := 0; i < len(xs); i += step {
+		x := ordered(math.Float32bits(xs[i]))
+		low, high = min(low, x), max(high, x)
+	}
+	const end = int32(infinite)
+	least, most = math.Float32frombits(uint32(ordered(uint32(low)))), math.Float32frombits(uint32(ordered(uint32(high))))
+	return least, most, low >= -end && high < end
+}
+
+// What Int8 and Int4 round by.
+var signed8, unsigned4 = rounding{least: -127, most: 127}, rounding{most: 15}
 
 // encodeInt8 quantises with the float32 scale and stores the rounded one, which decoding uses.
 func encodeInt8(dst []byte, stored *uint16, row []float32) (finite bool) {
@@ -70,8 +94,13 @@ func encodeInt8(dst []byte, stored *uint16, row []float32) (finite bool) {
 	if scale == 0 {
 		return true
 	}
-	for i, x := range row {
-		dst[i] = byte(int8(quantise(x/scale, -127, 127)))
+	var sized [packed]float32
+	for lo := 0; lo < len(row); lo += packed {
+		xs := row[lo:min(lo+packed, len(row))]
+		for i, x := range xs {
+			sized[i] = x / scale
+		}
+		signed8.codes(dst[lo:], sized[:len(xs)])
 	}
 	return true
 }
@@ -94,9 +123,13 @@ func encodeInt4(dst []byte, scales, mins []uint16, row []float32) (finite bool) 
 		if scale == 0 {
 			continue
 		}
+		var sized [GroupDim]float32
+		var named [GroupDim]byte
 		for i, x := range group {
-			putNibble(codes, i, len(group), byte(quantise((x-least)/scale, 0, 15)))
+			sized[i] = (x - least) / scale
 		}
+		unsigned4.codes(named[:], sized[:len(group)])
+		putCodes(codes, 4, 0, len(group), named[:len(group)])
 	}
 	return finite
 }

@@ -6,7 +6,7 @@ import "math"
 // block may also have its largest magnitude at 4, where the next smaller code is nearer than below 6: the scale
 // of the smaller squared error is taken, and of equal ones that of 6.
 func NVFP4(global float32, fourOverSix bool) *Blocks {
-	b := &Blocks{Bits: 4, Width: 16, Table: e2m1Table, Scale: E4M3Scale, Global: global, code: e2m1.round}
+	b := &Blocks{Bits: 4, Width: 16, Table: e2m1Table, Scale: E4M3Scale, Global: global, round: rounding{how: roundSigned, steps: e2m1Even}}
 	scale := func(most, largest float32) float32 {
 		return e4m3Table[e4m3.round(most/(largest*global))] * global
 	}
@@ -51,7 +51,7 @@ func squaredError(xs []float32, scale float32) (sum float32) {
 // magnitude within 6; a value between two codes becomes the larger.
 func MX4(width int) *Blocks {
 	return &Blocks{
-		Bits: 4, Width: width, Table: e2m1Table, Scale: E8M0Scale, code: upE2M1,
+		Bits: 4, Width: width, Table: e2m1Table, Scale: E8M0Scale, round: rounding{how: roundUnsigned, steps: e2m1Steps},
 		measure: func(xs []float32) (float32, float32) {
 			size := max(float64(Amax(xs))/6, 1e-10)
 			fraction, exp := math.Frexp(size)
@@ -63,16 +63,20 @@ func MX4(width int) *Blocks {
 	}
 }
 
-// upE2M1 rounds to E2M1, ties away from zero.
-func upE2M1(x float32) (code byte) {
-	size := max(x, -x)
-	for _, between := range [...]float32{0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5} {
-		if size >= between {
-			code++
-		}
+// e2m1Steps are the middles between the magnitudes of E2M1, and e2m1Even what is the first to be nearer to the upper one, or as
+// near where that is even.
+var (
+	e2m1Steps = stepsOf(middles(e2m1Table[:8])...)
+	e2m1Even  = evenSteps(middles(e2m1Table[:8]))
+)
+
+// evenSteps moves the steps up to odd codes behind the middles.
+func evenSteps(middles []float32) *steps15 {
+	for i := 0; i < len(middles); i += 2 {
+		middles[i] = math.Nextafter32(middles[i], 8)
 	}
-	if x < 0 {
-		code |= 8
-	}
-	return code
+	return stepsOf(middles...)
 }
+
+// upE2M1 rounds to E2M1, ties away from zero.
+func upE2M1(x float32) (code byte) { return e2m1Steps.signedCode(x + 0) } // which has no minus zero

@@ -10,7 +10,7 @@ func FP8(wide bool, scale ScaleType) *Blocks {
 		m, table, f = e5m2, e5m2Table, formE5M2
 	}
 	largest := table[m.most]
-	b := &Blocks{Bits: 8, Table: table, Scale: scale, form: f, code: m.round}
+	b := &Blocks{Bits: 8, Table: table, Scale: scale, form: f, round: rounding{how: roundFloat, float: m}}
 	b.measure = func(xs []float32) (float32, float32) {
 		if scale == FloatScale {
 			return max(Amax(xs)/largest, 1e-6), 0
@@ -29,7 +29,7 @@ func Signed8() *Blocks {
 	return &Blocks{
 		Bits: 8, Scale: NoScale, Table: signed(), form: formSigned, most: 127,
 		measure: func(xs []float32) (float32, float32) { return Amax(xs) / 127, 0 },
-		code:    func(x float32) byte { return byte(int8(quantise(x, -127, 127))) },
+		round:   rounding{least: -127, most: 127},
 	}
 }
 

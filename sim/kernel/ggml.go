@@ -1,7 +1,5 @@
 package kernel
 
-import "math"
-
 // The block formats of ggml: 32 channels share a binary16 scale, and in those of a minimum that, too. A row has the codes
 // of its blocks first and then their scales; ggml puts each block's scale, minimum and fifth bits before its codes. The
 // bytes are the same otherwise. Values are multiplied by the inverse of the scale in binary32, as ggml does.
@@ -24,7 +22,7 @@ func Q8() *Blocks {
 	return &Blocks{
 		Bits: 8, Width: 32, Scale: HalfScale, Table: signed(), form: formSigned, inverse: true,
 		measure: func(xs []float32) (float32, float32) { return Amax(xs) / 127, 0 },
-		code:    func(x float32) byte { return byte(int8(max(-127, min(127, math.Round(float64(x)))))) },
+		round:   rounding{how: roundAway, least: -127, most: 127},
 	}
 }
 
@@ -43,17 +41,17 @@ func NonLinear() *Blocks {
 			}
 			return top / iq4NL[0], 0
 		},
-		code: func(x float32) byte {
-			c := 0
-			for c < len(iq4NL)-2 && x >= iq4NL[c+1] {
-				c++
-			}
-			if x-iq4NL[c] < iq4NL[c+1]-x {
-				return byte(c)
-			}
-			return byte(c + 1)
-		},
+		round: rounding{how: roundSteps, steps: stepsOf(middles(iq4NL)...)},
 	}
+}
+
+// middles are the values halfway between the entries of a table, which go to the upper one.
+func middles(table []float32) []float32 {
+	between := make([]float32, len(table)-1)
+	for i := range between {
+		between[i] = (table[i] + table[i+1]) / 2
+	}
+	return between
 }
 
 // ggmlSigned has a scale with a sign.
@@ -64,7 +62,7 @@ func ggmlSigned(bits int) *Blocks {
 		b.Table[c] -= half
 	}
 	b.measure = func(xs []float32) (float32, float32) { return farthest(xs) / -half, 0 }
-	b.code = func(x float32) byte { return byte(max(0, min(2*half-1, x+half+0.5))) }
+	b.round = rounding{how: roundDown, zero: half, half: 0.5, most: 2*half - 1}
 	return b
 }
 
@@ -77,7 +75,7 @@ func ggmlMin(bits int) *Blocks {
 			least, largest, _ := extent(xs, 1)
 			return (largest - least) / most, least
 		},
-		code: func(x float32) byte { return byte(max(0, min(most, x+0.5))) },
+		round: rounding{how: roundDown, half: 0.5, most: most},
 	}
 }
 

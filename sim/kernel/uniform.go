@@ -1,7 +1,5 @@
 package kernel
 
-import "math"
-
 // Uniform is asymmetric: codes from 0 to 2^bits-1 between the smallest and the largest value of width
 // channels, 0 for the whole row, with scale and minimum in binary16. A block of equal values has scale 0 and codes 0.
 // Ties are rounded to even.
@@ -13,7 +11,7 @@ func Uniform(bits, width int) *Blocks {
 			least, largest, _ := extent(xs, 1)
 			return (largest - least) / float32(most), least
 		},
-		code: func(x float32) byte { return byte(quantise(x, 0, most)) },
+		round: rounding{most: float32(most)},
 	}
 }
 
@@ -26,7 +24,7 @@ func Tokenwise4() *Blocks {
 			least, most, _ := extent(xs, 1)
 			return max((most-least)/15, 1e-6), least
 		},
-		code: func(x float32) byte { return byte(max(0, min(15, math.Round(float64(x))))) },
+		round: rounding{how: roundAway, most: 15},
 	}
 }
 
@@ -36,10 +34,10 @@ func Tokenwise8(cut bool) *Blocks {
 	b := &Blocks{
 		Bits: 8, Scale: FloatScale, Table: signed(), form: formSigned,
 		measure: func(xs []float32) (float32, float32) { return max(Amax(xs)/127, 1e-6), 0 },
-		code:    func(x float32) byte { return byte(int8(quantise(x, -127, 127))) },
+		round:   rounding{least: -127, most: 127},
 	}
 	if cut {
-		b.code = func(x float32) byte { return byte(int8(max(-127, min(127, x)))) }
+		b.round.how = roundDown
 	}
 	return b
 }

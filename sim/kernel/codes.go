@@ -1,0 +1,153 @@
+package kernel
+
+import "math"
+
+// rounding is how values that are brought to the size of codes become codes, a byte each. What is not finite has any code.
+type rounding struct {
+	how         uint8
+	zero        float32 // added before, and then half
+	half        float32
+	least, most float32 // within -128..255
+	steps       *steps15
+	float       minifloat
+}
+
+const (
+	roundEven     uint8 = iota // to whole numbers, ties to even
+	roundAway                  // to whole numbers, ties away from zero
+	roundDown                  // what is behind the point of x + zero + half is dropped
+	roundSteps                 // the number of steps that are reached
+	roundSigned                // that of the magnitude, with the sign as the fourth bit
+	roundUnsigned              // the same, where minus zero has no sign
+	roundFloat                 // to the nearest number of a format
+)
+
+// codes writes the codes of values.
+func (r *rounding) codes(codes []byte, xs []float32) {
+	const whole = 3 << 22 // a float32 of this size has no bits below 1, and its lowest byte is that of what was added
+	codes = codes[:len(xs)]
+	least, most := r.least, r.most
+	switch r.how {
+	case roundEven:
+		for i, x := range xs {
+			codes[i] = byte(math.Float32bits(within(x, least, most) + whole))
+		}
+	case roundAway:
+		for i, x := range xs {
+			y := float64(within(x, least, most)) // whose sum with a half is exact
+			codes[i] = byte(int32(y + math.Copysign(0.5, y)))
+		}
+	case roundDown:
+		zero, half := r.zero, r.half
+		for i, x := range xs {
+			codes[i] = byte(int32(within(x+zero+half, least, most)))
+		}
+	case roundSteps:
+		for i, x := range xs {
+			codes[i] = r.steps.code(x)
+		}
+	case roundSigned:
+		for i, x := range xs {
+			codes[i] = r.steps.signedCode(x)
+		}
+	case roundUnsigned:
+		for i, x := range xs {
+			codes[i] = r.steps.signedCode(x + 0)
+		}
+	default:
+		for i, x := range xs {
+			codes[i] = r.float.round(x)
+		}
+	}
+}
+
+// within is x, or the end of least..most that it is beyond.
+func within(x, least, most float32) float32 {
+	if x < least {
+		x = least
+	}
+	if x > most {
+		x = most
+	}
+	return x
+}
+
+// steps15 are where the codes of 4 bits, or fewer, go up by one.
+type steps15 [15]float32
+
+// stepsOf fills up with steps that nothing reaches.
+func stepsOf(at ...float32) *steps15 {
+	s := new(steps15)
+	for i := copy(s[:], at); i < len(s); i++ {
+		s[i] = float32(math.NaN())
+	}
+	return s
+}
+
+// code is how many steps x has reached.
+func (s *steps15) code(x float32) (c uint8) {
+	if x >= s[7] {
+		c = 8
+	}
+	if x >= s[c&8+3] {
+		c += 4
+	}
+	if x >= s[c&12+1] {
+		c += 2
+	}
+	if x >= s[c&14] {
+		c++
+	}
+	return c
+}
+
+// signedCode is the code of x's magnitude, with its sign as the fourth bit.
+func (s *steps15) signedCode(x float32) byte {
+	u := math.Float32bits(x)
+	return s.code(math.Float32frombits(u&^(1<<31))) | byte(u>>31)<<3
+}
+
+// putCodes packs the codes of channels from lo on of a row of dim channels (packing.go), whose bits must be zero.
+func putCodes(packedRow []byte, bits, lo, dim int, codes []byte) {
+	if bits == 8 {
+		copy(packedRow[lo:], codes)
+		return
+	}
+	for ; len(codes) >= packed && lo%packed == 0; lo, codes = lo+packed, codes[packed:] {
+		packGroup(packedRow[lo*bits/8:], bits, (*[packed]byte)(codes))
+	}
+	for i, c := range codes {
+		putCode(packedRow, bits, lo+i, dim, c)
+	}
+}
+
+// packGroup packs a whole group.
+func packGroup(dst []byte, bits int, c *[packed]byte) {
+	q := c[:]
+	if bits == 2 || bits == 3 {
+		for i := range packed / 4 {
+			dst[i] = q[i]&3 | q[i+8]&3<<2 | q[i+16]&3<<4 | q[i+24]&3<<6
+		}
+		if bits == 3 {
+			packLast(dst[packed/4:], c, 2)
+		}
+		return
+	}
+	for i := range packed / 2 {
+		dst[i] = q[i]&15 | q[i+16]<<4
+	}
+	if bits == 5 {
+		packLast(dst[packed/2:], c, 4)
+	}
+}
+
+// packLast packs bit at of each code, eight to a byte.
+func packLast(dst []byte, c *[packed]byte, at int) {
+	for i := range packed / 8 {
+		var b byte
+		for j, code := range c[8*i : 8*i+8] {
+			b |= code >> at & 1 << j
+		}
+		dst[i] = b
+	}
+}
