@@ -221,12 +221,12 @@ func (b *Blocks) size(dst, xs []float32, scale, least, zero float32) {
 		}
 	case b.inverse:
 		inverse := 1 / scale
-		for i, x := range xs {
-			dst[i] = (x - least) * inverse
+		for i := vectorMultiplied(dst, xs, least, inverse); i < len(xs); i++ {
+			dst[i] = (xs[i] - least) * inverse
 		}
 	default:
-		for i, x := range xs {
-			dst[i] = (x-least)/scale + zero
+		for i := vectorDivided(dst, xs, least, scale, zero); i < len(xs); i++ {
+			dst[i] = (xs[i]-least)/scale + zero
 		}
 	}
 }

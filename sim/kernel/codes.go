@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // rounding is how values that are brought to the size of codes become codes, a byte each. What is not finite has any code.
 type rounding struct {
@@ -22,10 +25,14 @@ const (
 	roundFloat                 // to the nearest number of a format
 )
 
+// minusZero leaves every number as it is when it is added, minus zero too.
+var minusZero = float32(math.Copysign(0, -1))
+
 // codes writes the codes of values.
 func (r *rounding) codes(codes []byte, xs []float32) {
 	const whole = 3 << 22 // a float32 of this size has no bits below 1, and its lowest byte is that of what was added
-	codes = codes[:len(xs)]
+	done := r.vectorCodes(codes, xs)
+	codes, xs = codes[done:len(xs)], xs[done:]
 	least, most := r.least, r.most
 	switch r.how {
 	case roundEven:
@@ -108,46 +115,49 @@ func (s *steps15) signedCode(x float32) byte {
 }
 
 // putCodes packs the codes of channels from lo on of a row of dim channels (packing.go), whose bits must be zero.
-func putCodes(packedRow []byte, bits, lo, dim int, codes []byte) {
+func putCodes(row []byte, bits, lo, dim int, codes []byte) {
 	if bits == 8 {
-		copy(packedRow[lo:], codes)
+		copy(row[lo:], codes)
 		return
 	}
 	for ; len(codes) >= packed && lo%packed == 0; lo, codes = lo+packed, codes[packed:] {
-		packGroup(packedRow[lo*bits/8:], bits, (*[packed]byte)(codes))
+		packGroup(row[lo*bits/8:], bits, (*[packed]byte)(codes))
 	}
-	for i, c := range codes {
-		putCode(packedRow, bits, lo+i, dim, c)
-	}
-}
-
-// packGroup packs a whole group.
-func packGroup(dst []byte, bits int, c *[packed]byte) {
-	q := c[:]
-	if bits == 2 || bits == 3 {
-		for i := range packed / 4 {
-			dst[i] = q[i]&3 | q[i+8]&3<<2 | q[i+16]&3<<4 | q[i+24]&3<<6
-		}
-		if bits == 3 {
-			packLast(dst[packed/4:], c, 2)
+	if part, width, at := group(row, bits, lo, dim); bits == 4 && width == packed && at%(packed/2) == 0 && len(codes) == packed/2 {
+		for i := 0; i < packed/2; i += 8 { // the lower or the upper half of each byte
+			u := binary.LittleEndian.Uint64(part[i:]) | binary.LittleEndian.Uint64(codes[i:])<<(at/4)
+			binary.LittleEndian.PutUint64(part[i:], u)
 		}
 		return
 	}
-	for i := range packed / 2 {
-		dst[i] = q[i]&15 | q[i+16]<<4
-	}
-	if bits == 5 {
-		packLast(dst[packed/2:], c, 4)
+	for i, c := range codes {
+		putCode(row, bits, lo+i, dim, c)
 	}
 }
 
-// packLast packs bit at of each code, eight to a byte.
-func packLast(dst []byte, c *[packed]byte, at int) {
-	for i := range packed / 8 {
-		var b byte
-		for j, code := range c[8*i : 8*i+8] {
-			b |= code >> at & 1 << j
+// packGroup packs a whole group, eight codes at a time.
+func packGroup(dst []byte, bits int, codes *[packed]byte) {
+	const two, four = 0x0303030303030303, 0x0f0f0f0f0f0f0f0f
+	eight := func(i int) uint64 { return binary.LittleEndian.Uint64(codes[8*i:]) }
+	if bits == 2 || bits == 3 {
+		binary.LittleEndian.PutUint64(dst, eight(0)&two|eight(1)&two<<2|eight(2)&two<<4|eight(3)&two<<6)
+		if bits == 3 {
+			packBit(dst[packed/4:], codes, 2)
 		}
-		dst[i] = b
+		return
+	}
+	for i := range 2 {
+		binary.LittleEndian.PutUint64(dst[8*i:], eight(i)&four|eight(i+2)&four<<4)
+	}
+	if bits == 5 {
+		packBit(dst[packed/2:], codes, 4)
+	}
+}
+
+// packBit packs bit at of each code, eight to a byte.
+func packBit(dst []byte, codes *[packed]byte, at int) {
+	for i := range packed / 8 {
+		u := binary.LittleEndian.Uint64(codes[8*i:]) >> at & 0x0101010101010101
+		dst[i] = byte(u * 0x0102040810204080 >> 56) // bit 8j goes to bit 56+j
 	}
 }

@@ -42,7 +42,9 @@ func encodeBF16(dst []byte, row []float32) (finite bool) {
 	for i, x := range row {
 		u := bf16(x)
 		binary.LittleEndian.PutUint16(dst[2*i:], u)
-		finite = finite && u&0x7f80 != 0x7f80
+		if u&0x7f80 == 0x7f80 {
+			finite = false
+		}
 	}
 	return finite
 }
@@ -50,12 +52,23 @@ func encodeBF16(dst []byte, row []float32) (finite bool) {
 // infinite are the bits of infinity; those of what is not finite and has no sign are not below it.
 const infinite = 0x7f800000
 
-// magnitude are the bits of the largest magnitude: those of numbers without a sign are in the order of the numbers.
-func magnitude(xs []float32) (most uint32) {
-	for _, x := range xs {
-		most = max(most, math.Float32bits(x)&^(1<<31))
+// ordered turns the bits of a number into those of a whole number in the order of the numbers, and back.
+func ordered(u uint32) int32 { return int32(u ^ uint32(int32(u)>>31)>>1) }
+
+// bounds returns the smallest and the largest of some values, ordered.
+func bounds(xs []float32) (low, high int32) {
+	low, high, done := vectorBounds(xs)
+	for _, x := range xs[done:] {
+		u := ordered(math.Float32bits(x))
+		low, high = min(low, u), max(high, u)
 	}
-	return most
+	return low, high
+}
+
+// magnitude are the bits of the largest magnitude.
+func magnitude(xs []float32) uint32 {
+	low, high := bounds(xs)
+	return uint32(max(0, high, ^low)) // the order of a number below zero is the complement of its bits without the sign
 }
 
 // finiteRow says whether all values are finite.
@@ -64,15 +77,16 @@ func finiteRow(xs []float32) bool { return magnitude(xs) < infinite }
 // Amax is the largest magnitude, 0 of none and NaN where there is one.
 func Amax(xs []float32) float32 { return math.Float32frombits(magnitude(xs)) }
 
-// ordered turns the bits of a number into those of a whole number in the order of the numbers, and back.
-func ordered(u uint32) int32 { return int32(u ^ uint32(int32(u)>>31)>>1) }
-
 // extent returns the smallest and the largest of every step-th value, and whether all are finite.
 func extent(xs []float32, step int) (least, most float32, finite bool) {
 	low, high := int32(math.MaxInt32), int32(math.MinInt32)
-	for i := 0; i < len(xs); i += step {
-		x := ordered(math.Float32bits(xs[i]))
-		low, high = min(low, x), max(high, x)
+	if step == 1 {
+		low, high = bounds(xs)
+	} else {
+		for i := 0; i < len(xs); i += step {
+			x := ordered(math.Float32bits(xs[i]))
+			low, high = min(low, x), max(high, x)
+		}
 	}
 	const end = int32(infinite)
 	least, most = math.Float32frombits(uint32(ordered(uint32(low)))), math.Float32frombits(uint32(ordered(uint32(high))))
@@ -97,8 +111,8 @@ func encodeInt8(dst []byte, stored *uint16, row []float32) (finite bool) {
 	var sized [packed]float32
 	for lo := 0; lo < len(row); lo += packed {
 		xs := row[lo:min(lo+packed, len(row))]
-		for i, x := range xs {
-			sized[i] = x / scale
+		for i := vectorDivided(sized[:], xs, 0, scale, minusZero); i < len(xs); i++ {
+			sized[i] = xs[i] / scale
 		}
 		signed8.codes(dst[lo:], sized[:len(xs)])
 	}
@@ -125,8 +139,8 @@ func encodeInt4(dst []byte, scales, mins []uint16, row []float32) (finite bool) 
 		}
 		var sized [GroupDim]float32
 		var named [GroupDim]byte
-		for i, x := range group {
-			sized[i] = (x - least) / scale
+		for i := vectorDivided(sized[:], group, least, scale, 0); i < len(group); i++ {
+			sized[i] = (group[i] - least) / scale
 		}
 		unsigned4.codes(named[:], sized[:len(group)])
 		putCodes(codes, 4, 0, len(group), named[:len(group)])

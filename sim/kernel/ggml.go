@@ -80,11 +80,18 @@ func ggmlMin(bits int) *Blocks {
 }
 
 // farthest is the value of largest magnitude, the first of equals.
-func farthest(xs []float32) (top float32) {
+func farthest(xs []float32) float32 {
+	least, most, _ := extent(xs, 1)
+	switch {
+	case -least > most:
+		return least
+	case -least < most:
+		return most
+	}
 	for _, x := range xs {
-		if max(x, -x) > max(top, -top) {
-			top = x
+		if max(x, -x) == most && x != 0 {
+			return x
 		}
 	}
-	return top
+	return 0
 }

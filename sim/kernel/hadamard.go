@@ -37,6 +37,10 @@ func (h *Hadamard) sign(x []float32) {
 
 // hadamard multiplies x, whose length is a power of two, by H.
 func hadamard(x []float32) {
+	scale := float32(1 / math.Sqrt(float64(len(x))))
+	if vectorHadamard(x, scale) {
+		return
+	}
 	for n := 1; n < len(x); n *= 2 {
 		for lo := 0; lo < len(x); lo += 2 * n {
 			a, b := x[lo:lo+n], x[lo+n:lo+2*n]
@@ -45,7 +49,6 @@ func hadamard(x []float32) {
 			}
 		}
 	}
-	scale := float32(1 / math.Sqrt(float64(len(x))))
 	for i := range x {
 		x[i] *= scale
 	}

@@ -17,6 +17,7 @@ const Variable = "KVGAUGE_KERNEL"
 // path is one implementation of what the hot loops call, a block of rows at a time.
 type path struct {
 	name     string
+	lanes    int  // floats in a register of the instruction set; 0: portable Go
 	rawCodes bool // score and weightedSum leave the scales of Int8 rows to onlineSoftmax
 
 	score            func(q []float32, k *Rows, lo, n int, s *Scratch, out []float32, stride int)

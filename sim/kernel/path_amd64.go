@@ -23,7 +23,7 @@ func (a *simd) path(name string) *path {
 	rows, cols := a.tileSize()
 	height, width := a.linearSize()
 	return &path{
-		name: name, rawCodes: true,
+		name: name, lanes: a.lanes, rawCodes: true,
 		score: a.score, onlineSoftmax: a.onlineSoftmaxBlock, weightedSum: a.weightedSum, sumProbabilities: a.sumProbabilitiesBlock, dot: a.dotSlices, squares: a.squaresSlices, axpy: a.axpySlices, maxInto: a.maxSlices, minInto: a.minSlices, multiply: a.multiply, floats: a.floats, halves: a.halves, halvesOf: a.halvesOf,
 		linearRows: height, linearCols: width, tileLinear: a.tileLinearSlices, sigmoid: a.sigmoidSlices,
 		transpose: a.transposeSlices, product: a.productSlices, exps64: a.exps64Slices,

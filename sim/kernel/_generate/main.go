@@ -37,6 +37,7 @@ func main() {
 			{"attend_softmax", "the online softmax", onlineSoftmax},
 			{"attend_probabilities", "sums of probabilities over queries", sumProbabilities},
 			{"vector", "single vectors, and their conversion from and to binary16", vector},
+			{"codes", "codes of values", codes},
 			{"exact", "the float64 reference", exact},
 			{"linear", "products of activations with weights", linear},
 			{"matrix", "products of float64 matrices", matrix},
