@@ -5,6 +5,8 @@ import (
 	"math"
 )
 
+// Shared: codes of many values at a time. The loops are the reference, and take what the assembly leaves.
+
 // rounding is how values that are brought to the size of codes become codes, a byte each. What is not finite has any code.
 type rounding struct {
 	how         uint8

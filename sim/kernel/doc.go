@@ -5,7 +5,8 @@
 // A decode step runs so:
 //
 //  1. Rows (format.go, rows.go, encode.go) hold the keys, or the values, of one stored head. Formats that are a
-//     table of values with a scale a block (blocks.go) share one decoder, and kernels read most of them where they
+//     table of values with a scale a block (blocks.go) share one encoder, which makes codes of many values at a time
+//     (codes.go), and one decoder, and kernels read most of them where they
 //     lie (attend_reader_amd64.go, unscaled.go). They may keep a sketch of what the codes leave (sketch.go); the latest
 //     rows may stay in a residual window (residual.go).
 //  2. Attend (attend.go) goes through a chunk of them in blocks: score, online softmax, weighted sum.
@@ -15,10 +16,11 @@
 //  4. Chunks run on the threads of a Pool (pool.go); Merge combines them in the order of their indices, so
 //     that the result does not depend on the threads.
 //
-// linear.go multiplies activations with the weights of a model. batch.go and probabilities.go hold the forms for many queries, exact.go the float64 reference, roofline.go what a
-// machine can do at best, matrix.go the products of float64 matrices that fits and spectra are made of.
+// linear.go multiplies activations with the weights of a model. batch.go and probabilities.go hold the forms for many
+// queries, exact.go the float64 reference, roofline.go what a machine can do at best, matrix.go the products of float64
+// matrices that fits and spectra are made of.
 //
-// The files of a family of kernels have one prefix (attend, cacheflush, exact, linear, matrix, path, roofline, vector). Each
+// The files of a family of kernels have one prefix (attend, cacheflush, codes, exact, linear, matrix, path, roofline, vector). Each
 // says in its first comment which role it has: shared (what all paths use), dispatch (which path runs, and which of its
 // kernels), assembly (a kernel, or its stub, which has the loop) or reference (portable Go that the assembly must
 // equal). The assembly of amd64 is written by the program in _generate.
