@@ -77,39 +77,60 @@ func (r *Rows) newGroup() int {
 func (r *Rows) encodeGroup(g, start int, rows []float32) (finite bool) {
 	dim, n := r.Dim, len(rows)/r.Dim
 	clear(r.Data[start*r.stride : (start+n)*r.stride])
+	finite = true
+	for lo := 0; lo < dim; lo += packed {
+		finite = r.encodeChannels(g, start, rows, lo, min(packed, dim-lo)) && finite
+	}
+	return finite
+}
+
+// encodeChannels encodes width channels of a group, from channel lo on.
+func (r *Rows) encodeChannels(g, start int, rows []float32, lo, width int) (finite bool) {
+	dim := r.Dim
+	var low, high [packed]int32
+	for c := range low {
+		low[c], high[c] = math.MaxInt32, math.MinInt32
+	}
+	for at := lo; at < len(rows); at += dim {
+		for c, x := range rows[at : at+width] {
+			u := ordered(math.Float32bits(x))
+			low[c], high[c] = min(low[c], u), max(high[c], u)
+		}
+	}
+	var scale, shift, zero [packed]float32
+	var empty [packed]bool // all codes are 0
+	finite, some := true, false
+	for c := range width {
+		least, most, ok := ends(low[c], high[c])
+		scale[c], zero[c] = r.channelScale(least, most)
+		ok = r.putChannel(g, lo+c, scale[c], zero[c]) && ok
+		if !r.centred() {
+			shift[c] = least
+		}
+		empty[c] = !ok || scale[c] == 0
+		finite, some = finite && ok, some || empty[c]
+	}
 	bits, round := r.channelCodes()
 	var sized [packed]float32
 	var codes [packed]byte
-	finite = true
-	for c := range dim {
-		least, most, ok := extent(rows[c:], dim)
-		scale, zero := r.channelScale(least, most)
-		ok = r.putChannel(g, c, scale, zero) && ok
-		if !ok {
-			finite = false
-			continue
-		}
-		if scale == 0 {
-			continue
-		}
-		if r.centred() {
-			least = 0
-		}
-		for at := 0; at < n; at += packed {
-			part := sized[:min(packed, n-at)]
-			for t := range part {
-				x := rows[(at+t)*dim+c]
-				if r.wide() {
-					part[t] = float32(x/scale) + zero
-				} else {
-					part[t] = (x - least) / scale
-				}
+	for at := lo; at < len(rows); at, start = at+dim, start+1 {
+		xs := rows[at : at+width]
+		if r.wide() {
+			for c, x := range xs {
+				sized[c] = float32(x/scale[c]) + zero[c]
 			}
-			round.codes(codes[:], part)
-			for t := range part {
-				putCode(r.Data[(start+at+t)*r.stride:], bits, c, dim, codes[t])
+		} else {
+			for c, x := range xs {
+				sized[c] = (x - shift[c]) / scale[c]
 			}
 		}
+		for c := 0; some && c < width; c++ {
+			if empty[c] {
+				sized[c] = 0
+			}
+		}
+		round.codes(codes[:], sized[:width])
+		putCodes(r.Data[start*r.stride:], bits, lo, dim, codes[:width])
 	}
 	return finite
 }

@@ -88,6 +88,11 @@ func extent(xs []float32, step int) (least, most float32, finite bool) {
 			low, high = min(low, x), max(high, x)
 		}
 	}
+	return ends(low, high)
+}
+
+// ends are the numbers that low and high are the order of, and whether both are finite.
+func ends(low, high int32) (least, most float32, finite bool) {
 	const end = int32(infinite)
 	least, most = math.Float32frombits(uint32(ordered(uint32(low)))), math.Float32frombits(uint32(ordered(uint32(high))))
 	return least, most, low >= -end && high < end
