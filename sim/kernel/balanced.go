@@ -68,9 +68,7 @@ func (r *Rows) appendBalanced(rows, room []float32) (finite bool) {
 		xs := t.x[i*dim : (i+1)*dim]
 		least, most, _ := extent(xs, 1)
 		step := max((most-least)/float32(levels), 1e-10)
-		for c, x := range xs {
-			putCode(row(i)[:codes], b.Bits, c, dim, byte(quantise((x-least)/step, 0, levels)))
-		}
+		b.encodeBlock(row(i)[:codes], dim, 0, xs, step, least, 0)
 		binary.LittleEndian.PutUint16(row(i)[codes:], half(t.tokens[i]*step))
 		binary.LittleEndian.PutUint16(row(i)[codes+2:], half(t.tokens[i]*least))
 	}

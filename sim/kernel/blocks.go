@@ -173,12 +173,11 @@ func (r *Rows) encodeFixed(dst []byte, row []float32) (finite bool) {
 	var sized [packed]float32
 	for lo := 0; lo < len(row); lo += packed {
 		xs := row[lo:min(lo+packed, len(row))]
-		for i, x := range xs {
-			t := x / scale
+		divided(sized[:], xs, 0, scale, minusZero)
+		for _, t := range sized[:len(xs)] {
 			if t > most || t < -most {
 				r.Clipped.Values++
 			}
-			sized[i] = t
 		}
 		r.Blocks.round.codes(dst[lo:], sized[:len(xs)])
 	}
@@ -220,14 +219,9 @@ func (b *Blocks) size(dst, xs []float32, scale, least, zero float32) {
 			dst[i] = toBF16(toBF16(toBF16(x)-least) / scale)
 		}
 	case b.inverse:
-		inverse := 1 / scale
-		for i := vectorMultiplied(dst, xs, least, inverse); i < len(xs); i++ {
-			dst[i] = (xs[i] - least) * inverse
-		}
+		multiplied(dst, xs, least, 1/scale)
 	default:
-		for i := vectorDivided(dst, xs, least, scale, zero); i < len(xs); i++ {
-			dst[i] = (xs[i]-least)/scale + zero
-		}
+		divided(dst, xs, least, scale, zero)
 	}
 }
 

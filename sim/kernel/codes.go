@@ -70,6 +70,22 @@ func (r *rounding) codes(codes []byte, xs []float32) {
 	}
 }
 
+// divided sets dst to (x - least)/scale + zero.
+func divided(dst, xs []float32, least, scale, zero float32) {
+	dst = dst[:len(xs)]
+	for i := vectorDivided(dst, xs, least, scale, zero); i < len(xs); i++ {
+		dst[i] = (xs[i]-least)/scale + zero
+	}
+}
+
+// multiplied sets dst to (x - least)*factor.
+func multiplied(dst, xs []float32, least, factor float32) {
+	dst = dst[:len(xs)]
+	for i := vectorMultiplied(dst, xs, least, factor); i < len(xs); i++ {
+		dst[i] = (xs[i] - least) * factor
+	}
+}
+
 // within is x, or the end of least..most that it is beyond.
 func within(x, least, most float32) float32 {
 	if x < least {

@@ -88,9 +88,9 @@ func vectorMultiplied(dst, xs []float32, least, factor float32) (n int) {
 	case n == 0 || active.lanes == 0:
 		return 0
 	case active.lanes == 16:
-		multipliedAVX512(&dst[:n][0], &xs[0], n, least, factor, 0)
+		multipliedAVX512(&dst[:n][0], &xs[0], n, least, factor)
 	default:
-		multipliedAVX2(&dst[:n][0], &xs[0], n, least, factor, 0)
+		multipliedAVX2(&dst[:n][0], &xs[0], n, least, factor)
 	}
 	return n
 }

@@ -22,7 +22,7 @@ func extentAVX2(x *float32, n int) (low int32, high int32)
 //	}
 //
 //go:noescape
-func multipliedAVX2(dst *float32, x *float32, n int, least float32, factor float32, zero float32)
+func multipliedAVX2(dst *float32, x *float32, n int, least float32, factor float32)
 
 // dividedAVX2 sets dst to (x-least)/factor + zero, n values, whole steps.
 //

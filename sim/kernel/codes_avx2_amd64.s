@@ -77,9 +77,9 @@ DATA leastIntAVX2<>+56(SB)/4, $0x80000000
 DATA leastIntAVX2<>+60(SB)/4, $0x80000000
 GLOBL leastIntAVX2<>(SB), RODATA|NOPTR, $64
 
-// func multipliedAVX2(dst *float32, x *float32, n int, least float32, factor float32, zero float32)
+// func multipliedAVX2(dst *float32, x *float32, n int, least float32, factor float32)
 // Requires: AVX, AVX2, SSE
-TEXT ·multipliedAVX2(SB), $0-36
+TEXT ·multipliedAVX2(SB), $0-32
 	MOVQ         dst+0(FP), DI
 	MOVQ         x+8(FP), SI
 	MOVQ         n+16(FP), CX
@@ -87,8 +87,6 @@ TEXT ·multipliedAVX2(SB), $0-36
 	VBROADCASTSS X1, Y1
 	MOVSS        factor+28(FP), X2
 	VBROADCASTSS X2, Y2
-	MOVSS        zero+32(FP), X3
-	VBROADCASTSS X3, Y3
 
 next:
 	VMOVUPS (SI), Y0

@@ -81,9 +81,9 @@ DATA leastIntAVX512<>+56(SB)/4, $0x80000000
 DATA leastIntAVX512<>+60(SB)/4, $0x80000000
 GLOBL leastIntAVX512<>(SB), RODATA|NOPTR, $64
 
-// func multipliedAVX512(dst *float32, x *float32, n int, least float32, factor float32, zero float32)
+// func multipliedAVX512(dst *float32, x *float32, n int, least float32, factor float32)
 // Requires: AVX, AVX512F, SSE
-TEXT ·multipliedAVX512(SB), $0-36
+TEXT ·multipliedAVX512(SB), $0-32
 	MOVQ         dst+0(FP), DI
 	MOVQ         x+8(FP), SI
 	MOVQ         n+16(FP), CX
@@ -91,8 +91,6 @@ TEXT ·multipliedAVX512(SB), $0-36
 	VBROADCASTSS X1, Z1
 	MOVSS        factor+28(FP), X2
 	VBROADCASTSS X2, Z2
-	MOVSS        zero+32(FP), X3
-	VBROADCASTSS X3, Z3
 
 next:
 	VMOVUPS (SI), Z0

@@ -116,9 +116,7 @@ func encodeInt8(dst []byte, stored *uint16, row []float32) (finite bool) {
 	var sized [packed]float32
 	for lo := 0; lo < len(row); lo += packed {
 		xs := row[lo:min(lo+packed, len(row))]
-		for i := vectorDivided(sized[:], xs, 0, scale, minusZero); i < len(xs); i++ {
-			sized[i] = xs[i] / scale
-		}
+		divided(sized[:], xs, 0, scale, minusZero)
 		signed8.codes(dst[lo:], sized[:len(xs)])
 	}
 	return true
@@ -144,9 +142,7 @@ func encodeInt4(dst []byte, scales, mins []uint16, row []float32) (finite bool) 
 		}
 		var sized [GroupDim]float32
 		var named [GroupDim]byte
-		for i := vectorDivided(sized[:], group, least, scale, 0); i < len(group); i++ {
-			sized[i] = (group[i] - least) / scale
-		}
+		divided(sized[:], group, least, scale, 0)
 		unsigned4.codes(named[:], sized[:len(group)])
 		putCodes(codes, 4, 0, len(group), named[:len(group)])
 	}

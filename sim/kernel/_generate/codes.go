@@ -107,17 +107,16 @@ func (g *gen) or(a Op, b, to reg.VecPhysical) {
 // sizes emits what brings values to the size of codes.
 func sizes(g *gen) {
 	for _, f := range []struct {
-		name, doc, loop string
-		size            func(v, factor, zero reg.VecPhysical)
+		name, doc, loop, more string
+		size                  func(v, factor, zero reg.VecPhysical)
 	}{
-		{"multiplied", "sets dst to (x-least)*factor, n values, whole steps.", "(x[i] - least) * factor", func(v, factor, _ reg.VecPhysical) { g.VMULPS(factor, v, v) }},
-		{"divided", "sets dst to (x-least)/factor + zero, n values, whole steps.", "(x[i]-least)/factor + zero", func(v, factor, zero reg.VecPhysical) {
+		{"multiplied", "sets dst to (x-least)*factor, n values, whole steps.", "(x[i] - least) * factor", "", func(v, factor, _ reg.VecPhysical) { g.VMULPS(factor, v, v) }},
+		{"divided", "sets dst to (x-least)/factor + zero, n values, whole steps.", "(x[i]-least)/factor + zero", ", zero", func(v, factor, zero reg.VecPhysical) {
 			g.VDIVPS(factor, v, v)
 			g.VADDPS(zero, v, v)
 		}},
 	} {
-		signature := "func(dst, x *float32, n int, least, factor, zero float32)"
-		g.function(f.name, signature, f.doc, "for i := range n {", "\tdst[i] = "+f.loop, "}")
+		g.function(f.name, "func(dst, x *float32, n int, least, factor"+f.more+" float32)", f.doc, "for i := range n {", "\tdst[i] = "+f.loop, "}")
 		var (
 			dst, x, left           = reg.RDI, reg.RSI, reg.RCX
 			v, least, factor, zero = g.vec(0), g.vec(1), g.vec(2), g.vec(3)
@@ -127,7 +126,9 @@ func sizes(g *gen) {
 		g.arg("n", left)
 		g.scalar("least", least)
 		g.scalar("factor", factor)
-		g.scalar("zero", zero)
+		if f.more != "" {
+			g.scalar("zero", zero)
+		}
 		g.Label("next")
 		g.VMOVUPS(Mem{Base: x}, v)
 		g.VSUBPS(least, v, v)
