@@ -26,8 +26,8 @@
 //	reference.go  float64 attention over the unreduced trace, once per trace and length
 //	mass.go       the softmax mass that was attended
 //	accuracy.go   outputs against the reference
-//	proof.go      a trace held against its model's own outputs; proof_cause.go: what would explain a
-//	              difference, proof_fit.go: of what its metadata say
+//	proof.go      a trace held against its model's own outputs; proof_fit.go: metadata that
+//	              come nearest to them, proof_cause.go: what would explain a difference
 //	doubts.go     what of a trace's rows and outputs gives pause, or refuses it
 //	machine.go    the testbed that steps are timed on
 //	latency.go    samples of decode steps beside those of the full cache
